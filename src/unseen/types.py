@@ -1,0 +1,118 @@
+"""The values that flow between modules: samples in, a scorer out, and a Method that turns one into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unseen.errors import DataError
+
+NORMAL = 0
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A data set, a mini-batch, a support or a query set: one type, no conversions.
+
+    `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
+    `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0, 1].
+
+    >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
+    >>> len(data), len(data.normals), data.classes
+    (3, 2, [1])
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+    weight: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("y", "group", "weight"):
+            shape = tuple(getattr(self, name).shape)
+            if shape != (len(self.x),):
+                raise DataError(f"{name} must have shape ({len(self.x)},), one entry per row of x, got {shape}")
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor | None = None, group: Tensor | None = None) -> Samples:
+        """Samples with the usual defaults: all normal, one group, weight 1; x is checked to be finite once, here."""
+        if not torch.isfinite(x).all():
+            raise DataError("x must be finite: encode missing and infinite values first (Schema.encode does)")
+        zeros = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return cls(
+            x.float(),
+            zeros if y is None else y.long(),
+            zeros if group is None else group.long(),
+            torch.ones(len(x), device=x.device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor | slice) -> Samples:
+        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows])
+
+    @property
+    def normals(self) -> Samples:
+        """Rows that training may take for normal: labelled normal, or unlabelled."""
+        return self[self.y <= NORMAL]
+
+    @property
+    def anomalies(self) -> Samples:
+        """Rows labelled with an anomaly class."""
+        return self[self.y > NORMAL]
+
+    @property
+    def classes(self) -> list[int]:
+        """The anomaly classes that occur, ascending."""
+        return [int(c) for c in torch.unique(self.y[self.y > NORMAL])]
+
+    def to(self, device: torch.device) -> Samples:
+        return Samples(self.x.to(device), self.y.to(device), self.group.to(device), self.weight.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the support does not show."""
+
+    support: Samples
+    query: Samples
+
+
+def silent(step: int, values: dict[str, float]) -> None:
+    """A log that keeps nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run may use beside the data: its one source of randomness, its device and its log."""
+
+    generator: torch.Generator
+    device: torch.device = torch.device("cpu")
+    log: Callable[[int, dict[str, float]], None] = silent
+
+    def seed(self) -> int:
+        """A fresh integer seed, for libraries that take no generator."""
+        return int(torch.randint(2**31 - 1, (), generator=self.generator))
+
+
+class Method(Protocol):
+    """A frozen dataclass of hyper-parameters that builds and trains a scorer: nn.Module, (n, *f) -> (n,), high = bad."""
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        """An untrained scorer for rows of this shape."""
+
+    def train(self, scorer: nn.Module, data: Samples, run: Run) -> None:
+        """Train the scorer in place."""
+
+
+class Trainable(Method, Protocol):
+    """A method trained by gradient descent, which a training strategy can wrap."""
+
+    def loss(self, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
+        """Loss of each row: (n,), never reduced, so that rows can be weighted."""
