@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,8 @@ class Run:
 
 class Method(Protocol):
     """A frozen dataclass of hyper-parameters that builds and trains a scorer: nn.Module, (n, *f) -> (n,), high = bad."""
+
+    uses_labels: ClassVar[bool]  # whether labelled anomalies change what is learned
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """An untrained scorer for rows of this shape."""

@@ -1,0 +1,79 @@
+"""The methods by the names that the command line uses, and their way to JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from unseen.errors import DataError
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.evidence import EvidenceStack
+from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.types import Method
+
+DEFAULT = EvidenceStack(
+    members=(
+        Mahalanobis(),
+        Nearest(bank=2048),
+        Nearest(bank=2048, whiten=True),
+        IsolationForest(),
+        NearestRatio(bank=2048),
+        Forest(),
+        DevNet(steps=500, cut=0.5, whiten=True),
+    )
+)
+
+METHODS: dict[str, Method] = {
+    "evidence-stack": DEFAULT,
+    "multi-directional": MultiDirectional(),
+    "devnet": DevNet(),
+    "mahalanobis": Mahalanobis(),
+    "nearest": Nearest(),
+    "nearest-ratio": NearestRatio(),
+    "isolation-forest": IsolationForest(),
+    "forest": Forest(),
+}
+
+
+def to_json(method: Method) -> dict[str, Any]:
+    """A method as plain values: its name and its fields; methods inside methods likewise.
+
+    >>> to_json(Mahalanobis(shrinkage=0.1))
+    {'name': 'mahalanobis', 'shrinkage': 0.1}
+    """
+    names = {type(prototype): name for name, prototype in METHODS.items()}
+    if type(method) not in names:
+        raise DataError(f"{type(method).__name__} is not in METHODS, so it cannot be saved by name: {sorted(METHODS)}")
+    fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    return {"name": names[type(method)], **{key: plain(value) for key, value in fields.items()}}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [plain(v) for v in value]
+    return to_json(value) if dataclasses.is_dataclass(value) else value
+
+
+def from_json(spec: dict[str, Any]) -> Method:
+    """The method that `to_json` wrote down.
+
+    >>> from_json(to_json(DEFAULT)) == DEFAULT
+    True
+    """
+    fields = dict(spec)
+    name = fields.pop("name", None)
+    if name not in METHODS:
+        raise DataError(f"unknown method {name!r}: this release knows {', '.join(sorted(METHODS))}")
+    kind = type(METHODS[name])
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(fields) - known):
+        raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
+    return kind(**{key: from_plain(value) for key, value in fields.items()})
+
+
+def from_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(from_plain(v) for v in value)
+    return from_json(value) if isinstance(value, dict) else value

@@ -1,0 +1,119 @@
+"""Distances to the normal rows: Mahalanobis, nearest neighbours, and the ratio of distances to normals and anomalies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts.bank import NEAR, Bank, Whitening
+from unseen.types import Run, Samples
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Distance to the mean of the normals in units of their covariance; no label is used.
+
+    >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
+    >>> data = Samples.of(torch.tensor([[0., 0.], [2., 0.], [0., 4.], [2., 4.]]))
+    >>> Mahalanobis(shrinkage=0.0).train(scorer, data, Run(torch.Generator()))
+    >>> scorer(torch.tensor([[2., 4.]])).square().round(decimals=4)
+    tensor([1.5000])
+    """
+
+    shrinkage: float = 1e-3
+    uses_labels: ClassVar[bool] = False
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return MahalanobisScorer(*shape)
+
+    def train(self, scorer: MahalanobisScorer, data: Samples, run: Run) -> None:
+        scorer.whiten.fit(data.normals.x, shrinkage=self.shrinkage)
+
+
+class MahalanobisScorer(nn.Module):
+    """Norm of the whitened row: (n, d) -> (n,)."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.whiten = Whitening(d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.whiten(x).norm(dim=1)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Mean distance to the k nearest normals (Ramaswamy et al. 2000; Angiulli & Pizzuti 2002), raw or whitened.
+
+    At most `bank` normals are kept, drawn at random: the cost of a score grows with them.
+    """
+
+    k: int = 5
+    whiten: bool = False
+    bank: int = 4096
+    shrinkage: float = 1e-3
+    uses_labels: ClassVar[bool] = False
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return NearestScorer(*shape, k=self.k)
+
+    def train(self, scorer: NearestScorer, data: Samples, run: Run) -> None:
+        normals = data.normals.x
+        if self.whiten:
+            scorer.whiten.fit(normals, shrinkage=self.shrinkage)
+        scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
+
+
+class NearestScorer(nn.Module):
+    """Mean distance to the k nearest rows of a bank: (n, d) -> (n,)."""
+
+    def __init__(self, d: int, *, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.whiten = Whitening(d)  # the identity until fitted
+        self.normals = Bank(d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.normals.distances(self.whiten(x), k=self.k).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class NearestRatio:
+    """log(distance to the nearest normal / distance to the nearest labelled anomaly), whitened.
+
+    Few labels go far here: a row near a labelled anomaly scores high, and so does one far from every normal. Without
+    labelled anomalies the second distance is taken to be 1, and the score ranks as the distance to the normals does.
+    """
+
+    bank: int = 4096
+    shrinkage: float = 1e-3
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return NearestRatioScorer(*shape)
+
+    def train(self, scorer: NearestRatioScorer, data: Samples, run: Run) -> None:
+        normals = data.normals.x
+        scorer.whiten.fit(normals, shrinkage=self.shrinkage)
+        scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
+        scorer.anomalies.fill(scorer.whiten(data.anomalies.x))
+
+
+class NearestRatioScorer(nn.Module):
+    """Log ratio of two nearest distances: (n, d) -> (n,)."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.whiten = Whitening(d)
+        self.normals = Bank(d)
+        self.anomalies = Bank(d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.whiten(x)
+        score = (self.normals.distances(z, k=1)[:, 0] + NEAR).log()
+        if len(self.anomalies.rows):
+            score = score - (self.anomalies.distances(z, k=1)[:, 0] + NEAR).log()
+        return score

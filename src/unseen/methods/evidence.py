@@ -1,0 +1,164 @@
+"""Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor up.
+
+Inside, several cheap and very different kinds of evidence learn normality. Outside, rotating held-out anomaly classes
+decide how far each is trusted: a judge that only knows what it was shown loses its say on what nobody has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts.episodes import Direction, directions, together
+from unseen.parts.nets import Resizing, seeded
+from unseen.types import Method, Run, Samples
+
+
+@dataclass(frozen=True)
+class EvidenceStack:
+    """Weighted sum of the surprise, -log p among held-out normals, of several members' scores (Fisher 1932).
+
+    The weight of a member grows as exp(sharpness * AUROC), its AUROC measured on anomalies that were held out with it
+    against normals that were held out with it: in turn whole classes (does it find a class it does not know?) and a
+    part of each class (does it find the classes it knows?). Normals are cross-fitted: every one of them is scored by
+    members that did not see it, and none is lost to a split. The final members learn from all rows.
+
+    With one anomaly class, halves of it that differ most stand in for classes. With a single labelled anomaly there is
+    nothing to judge by, and with none nothing to learn from: label-free members then share the weight equally.
+    """
+
+    members: tuple[Method, ...]
+    sharpness: float = 10.0
+    folds: int = 3
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return StackScorer([member.build(shape) for member in self.members])
+
+    def train(self, scorer: StackScorer, data: Samples, run: Run) -> None:
+        normals, anomalies = data.normals, data.anomalies
+        fold = torch.randperm(len(normals), generator=run.generator).to(data.x.device) % self.folds
+        ways = directions(anomalies, run.generator, folds=self.folds)
+        labelled = len(ways) > 0
+        everything = torch.arange(len(anomalies), device=data.x.device)
+        ways = ways or [Direction(everything, everything[:0], known=False)] * self.folds
+        for e, member in enumerate(self.members):
+            if member.uses_labels and not labelled:
+                scorer.weights[e] = 0
+                continue
+            held = self.cross_fit(member, normals, anomalies, fold, ways, run)
+            scorer.surprises[e].fit(torch.cat([s for s, _ in held]))
+            scorer.auroc[e] = mean_auroc(held, ways)
+            self.fit(member, scorer.members[e], data, run)
+            scorer.weights[e] = torch.exp(self.sharpness * scorer.auroc[e].nan_to_num(0.0).mean())
+        scorer.weights /= scorer.weights.sum()
+
+    def cross_fit(
+        self, member: Method, normals: Samples, anomalies: Samples, fold: Tensor, ways: list[Direction], run: Run
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Scores of held-out normals and of held-out anomalies, for each direction.
+
+        A member that uses no labels is fitted once a fold: whichever anomalies are held out, it would be the same.
+        """
+        held, fitted = [], dict[int, nn.Module]()
+        for turn, way in enumerate(ways):
+            out = fold == turn % self.folds
+            if member.uses_labels or turn % self.folds not in fitted:
+                judge = seeded(lambda: member.build(tuple(normals.x.shape[1:])), run.seed()).to(run.device)
+                self.fit(member, judge, together(normals[~out], anomalies[way.inside]), run)
+                fitted[turn % self.folds] = judge
+            judge = fitted[turn % self.folds]
+            held.append((scores(judge, normals.x[out]), scores(judge, anomalies.x[way.outside])))
+        return held
+
+    def fit(self, member: Method, judge: nn.Module, data: Samples, run: Run) -> None:
+        """Train one member in place, and set it to scoring."""
+        judge.train()
+        member.train(judge, data, run)
+        judge.eval()
+
+
+class StackScorer(nn.Module):
+    """Sum of weighted surprises: (n, d) -> (n,). Buffers `weights` (e,) and `auroc` (e, 2), unseen and known, tell why."""
+
+    weights: Tensor
+    auroc: Tensor
+
+    def __init__(self, members: list[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.surprises = nn.ModuleList(Surprise() for _ in members)
+        self.register_buffer("weights", torch.ones(len(members)) / len(members))
+        self.register_buffer("auroc", torch.full((len(members), 2), torch.nan))
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = torch.zeros(len(x), device=x.device)
+        for weight, surprise, member in zip(self.weights, self.surprises, self.members, strict=True):
+            if weight > 0:
+                total = total + weight * surprise(member(x))
+        return total
+
+
+class Surprise(Resizing):
+    """-log of the share of normals that score higher: (n,) -> (n,), 0 to `MOST`.
+
+    Up to the 90% quantile of the normals the share is theirs; beyond, few normals are left to count, and an exponential
+    tail with their mean excess goes on (the peaks-over-threshold of extreme value theory with shape 0).
+
+    >>> surprise = Surprise()
+    >>> surprise.fit(torch.arange(100.0))
+    >>> surprise(torch.tensor([49.5, 90.0, 1e9])).round(decimals=3)
+    tensor([ 0.6930,  2.3540, 20.0000])
+    """
+
+    BODY, MOST = 0.9, 20.0
+    normals: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("normals", torch.zeros(2))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, normals: Tensor) -> None:
+        """Learn from the scores of held-out normals (m,)."""
+        self.normals = normals.sort().values
+        beyond = self.normals[int(self.BODY * len(normals)) :]
+        self.scale = (beyond - beyond[0]).mean().clamp_min(1e-6)
+
+    def forward(self, score: Tensor) -> Tensor:
+        m, body = len(self.normals), int(self.BODY * len(self.normals))
+        right = torch.searchsorted(self.normals, score).clamp(1, m - 1)
+        low, high = self.normals[right - 1], self.normals[right]
+        part = ((score - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+        inside = -torch.log1p(-(right - 0.5 + part) / m)
+        start = self.normals[body]
+        beyond = (score - start) / self.scale - math.log1p(-(body + 0.5) / m)
+        return torch.where(score > start, beyond.clamp_max(self.MOST), inside)
+
+
+@torch.no_grad()
+def scores(scorer: nn.Module, x: Tensor, rows: int = 4096) -> Tensor:
+    """Scores of many rows, some at a time: (n, d) -> (n,)."""
+    return torch.cat([scorer(part) for part in x.split(rows)]) if len(x) else x.new_zeros(0)
+
+
+def auroc(normal: Tensor, anomaly: Tensor) -> float:
+    """Chance that an anomaly outscores a normal, ties half: (m,), (k,) -> float."""
+    ordered = normal.sort().values
+    below = torch.searchsorted(ordered, anomaly) + torch.searchsorted(ordered, anomaly, right=True)
+    return float(below.double().mean() / 2 / len(normal))
+
+
+def mean_auroc(held: list[tuple[Tensor, Tensor]], ways: list[Direction]) -> Tensor:
+    """Mean AUROC over directions that hold out classes, and over those that hold out rows of known classes: (2,)."""
+    means = []
+    for known in (False, True):
+        each = [auroc(n, a) for (n, a), way in zip(held, ways, strict=True) if way.known == known and len(a)]
+        means.append(sum(each) / len(each) if each else torch.nan)
+    both = torch.tensor(means)
+    return torch.where(both.isnan(), both.nanmean(), both)

@@ -1,0 +1,101 @@
+"""Forests: fitted by scikit-learn, kept and walked as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn import ensemble
+from torch import Tensor, nn
+
+from unseen.errors import DataError
+from unseen.parts.trees import Trees
+from unseen.types import Run, Samples
+
+
+@dataclass(frozen=True)
+class IsolationForest:
+    """How few random cuts isolate a row (Liu et al. 2008, eq. 2: score 2^(-E h / c)); no label is used."""
+
+    trees: int = 100
+    rows: int = 256
+    uses_labels: ClassVar[bool] = False
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return IsolationScorer()
+
+    def train(self, scorer: IsolationScorer, data: Samples, run: Run) -> None:
+        x = data.normals.x.cpu().numpy()
+        size = min(self.rows, len(x))
+        forest = ensemble.IsolationForest(n_estimators=self.trees, max_samples=size, random_state=run.seed()).fit(x)
+        trees = [e.tree_ for e in forest.estimators_]
+        # A node's value: its depth, plus the cuts that its remaining rows would still have taken on average.
+        scorer.trees.fill(trees, [depths(t) + expected_path(t.n_node_samples) for t in trees])
+        scorer.trees.to(data.x.device)
+        scorer.scale.fill_(float(expected_path(np.array([size]))[0]))
+
+
+class IsolationScorer(nn.Module):
+    """2^(-mean path / c): (n, d) -> (n,) in (0, 1]."""
+
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trees = Trees()
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp2(-self.trees(x) / self.scale)
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Random forest of labelled anomalies against normals, both sides weighing the same; the score is its vote.
+
+    A strong judge of the classes that it was shown, a poor one of others: a baseline, and a witness for the stack.
+    """
+
+    trees: int = 100
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return Trees()
+
+    def train(self, scorer: Trees, data: Samples, run: Run) -> None:
+        y = (data.y > 0).cpu().numpy()
+        if y.all() or not y.any():
+            raise DataError(
+                f"Forest learns normals against labelled anomalies; it was given {(~y).sum()} normal rows and {y.sum()} "
+                "anomalies: label at least one row of each, or use a method without labels, such as mahalanobis"
+            )
+        forest = ensemble.RandomForestClassifier(
+            n_estimators=self.trees, class_weight="balanced_subsample", n_jobs=-1, random_state=run.seed()
+        ).fit(data.x.cpu().numpy(), y, sample_weight=data.weight.cpu().numpy())
+        trees = [e.tree_ for e in forest.estimators_]
+        scorer.fill(trees, [t.value[:, 0, 1] / t.value[:, 0].sum(axis=1) for t in trees])
+        scorer.to(data.x.device)
+
+
+def depths(tree: object) -> np.ndarray:
+    """Depth of every node of a scikit-learn tree: (nodes,)."""
+    depth = np.zeros(tree.node_count)  # type: ignore[attr-defined]
+    for parent, (left, right) in enumerate(zip(tree.children_left, tree.children_right, strict=True)):  # type: ignore[attr-defined]
+        if left >= 0:  # a parent stands before its children
+            depth[left] = depth[right] = depth[parent] + 1
+    return depth
+
+
+def expected_path(rows: np.ndarray) -> np.ndarray:
+    """Mean depth at which one of m rows is isolated by random cuts, c(m) = 2 H(m - 1) - 2 (m - 1) / m: (k,) -> (k,).
+
+    Liu et al. 2008, eq. 1, with their approximation of the harmonic number, H(i) = log(i) + 0.5772.
+
+    >>> expected_path(np.array([1, 2, 256])).round(4)
+    array([ 0.    ,  1.    , 10.2448])
+    """
+    m = np.maximum(rows, 3).astype(float)
+    many = 2 * (np.log(m - 1) + np.euler_gamma) - 2 * (m - 1) / m
+    return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, many))

@@ -1,0 +1,101 @@
+"""Streams of mini-batches and episodes: endless generators, every draw from the generator that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unseen.types import Episode, Samples
+
+
+def draw(rows: int, size: int, generator: torch.Generator) -> Tensor:
+    """`size` row numbers below `rows`, with replacement: (size,)."""
+    return torch.randint(rows, (size,), generator=generator)
+
+
+def together(*parts: Samples) -> Samples:
+    """The rows of several sample sets, one after the other."""
+    return Samples(
+        torch.cat([p.x for p in parts]),
+        torch.cat([p.y for p in parts]),
+        torch.cat([p.group for p in parts]),
+        torch.cat([p.weight for p in parts]),
+    )
+
+
+def batches(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
+    """Random batches of `size` rows, with replacement, without end."""
+    while True:
+        yield data[draw(len(data), size, generator).to(data.x.device)]
+
+
+def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
+    """Batches of half normal rows, half anomalies, with replacement (Pang et al. 2019, algorithm 1), without end."""
+    normals = batches(data.normals, size // 2, generator)
+    anomalies = batches(data.anomalies, size - size // 2, generator)
+    while True:
+        yield together(next(normals), next(anomalies))
+
+
+class Direction(NamedTuple):
+    """One way to hold labelled anomalies out: row numbers to learn from, and row numbers to be judged on."""
+
+    inside: Tensor
+    outside: Tensor
+    known: bool  # whether the rows held out are of classes that `inside` shows
+
+
+def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[Direction]:
+    """Ways to hold labelled anomalies out: first whole classes, at most `most` of them, then `folds` parts of each class.
+
+    With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half is
+    held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
+    fewer than 3 rows are no evidence; then only parts are held out. A single row can not be held out: an empty list.
+    """
+    if len(anomalies) < 2:
+        return []
+    names = anomalies.y if len(anomalies.classes) > 1 else halves(anomalies.x)
+    classes = names.unique()
+    classes = classes[torch.randperm(len(classes), generator=generator).to(classes.device)[:most]]
+    parts = stratified_folds(anomalies.y, folds, generator)
+    whole = [(names, c, False) for c in classes.tolist()] if len(names.unique()) > 1 else []
+    ways = whole + [(parts, f, True) for f in range(min(folds, len(anomalies)))]
+    return [Direction((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known) for kind, c, known in ways]
+
+
+def halves(x: Tensor, least: int = 3) -> Tensor:
+    """0 and 1 for the two halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
+    half = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    if len(x) >= 2 * least:
+        end = x[(x - x.mean(dim=0)).norm(dim=1).argmax()]
+        other = x[(x - end).norm(dim=1).argmax()]
+        half[((x - end) @ (other - end)).argsort()[len(x) // 2 :]] = 1
+    return half
+
+
+def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tensor:
+    """Fold number of each row, every class spread evenly over the folds: (n,) -> (n,)."""
+    shuffled = torch.randperm(len(y), generator=generator).to(y.device)
+    order = shuffled[y[shuffled].argsort(stable=True)]
+    fold = torch.empty_like(y)
+    fold[order] = torch.arange(len(y), device=y.device) % folds
+    return fold
+
+
+def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iterator[Episode]:
+    """Episodes of normals and anomalies whose query shows one anomaly class, the support the others, in rotation.
+
+    With fewer than two classes support and query share the class: nothing can be held out.
+    """
+    normals, anomalies = data.normals, data.anomalies
+    classes = data.classes
+    while True:
+        for held in torch.randperm(max(len(classes), 1), generator=generator).tolist():
+            outside = anomalies.y == classes[held] if len(classes) > 1 else torch.ones_like(anomalies.y, dtype=torch.bool)
+            inside = ~outside if len(classes) > 1 else outside
+            support = [next(batches(normals, size // 2, generator)), next(batches(anomalies[inside], size - size // 2, generator))]
+            query = [next(batches(normals, size // 2, generator)), next(batches(anomalies[outside], size - size // 2, generator))]
+            yield Episode(together(*support), together(*query))

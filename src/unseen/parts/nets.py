@@ -1,0 +1,62 @@
+"""Network bodies, and the two rules every scorer's state follows: seeded initial weights, buffers that resize on load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Built = TypeVar("Built")
+
+
+def seeded(make: Callable[[], Built], seed: int) -> Built:
+    """What `make` returns when torch's global generator starts at `seed`; its state is restored afterwards.
+
+    For initialisers, which take no generator.
+
+    >>> a, b = seeded(lambda: nn.Linear(2, 1), 7), seeded(lambda: nn.Linear(2, 1), 7)
+    >>> torch.equal(a.weight, b.weight)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return make()
+
+
+def mlp(widths: Sequence[int]) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them: (n, widths[0]) -> (n, widths[-1])."""
+    layers: list[nn.Module] = []
+    for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        layers += [nn.Linear(a, b)] if i == len(widths) - 2 else [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    """Pre-norm residual block, x + W2 GELU(W1 LayerNorm(x)): (n, d) -> (n, d)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def residual_mlp(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
+    """Linear, residual blocks, linear: (n, inputs) -> (n, outputs)."""
+    return nn.Sequential(nn.Linear(inputs, width), *(Residual(width) for _ in range(blocks)), nn.Linear(width, outputs))
+
+
+class Resizing(nn.Module):
+    """A module whose own buffers take the size of what is loaded: the size of a reference bank or a forest is learned."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        for name, buffer in self._buffers.items():
+            saved = state_dict.get(prefix + name)
+            if buffer is not None and saved is not None and saved.shape != buffer.shape:
+                setattr(self, name, buffer.new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
