@@ -1,0 +1,61 @@
+"""Splits of rows: row numbers out, made once, before anything is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+def spread(groups: NDArray[np.int64], parts: int, rng: np.random.Generator) -> Rows:
+    """Part number of each row, every group spread evenly over the parts: (n,) -> (n,) in 0 .. parts - 1."""
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    part = np.empty(len(groups), dtype=np.int64)
+    part[order] = np.arange(len(groups)) % parts
+    return part
+
+
+def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Two halves of the rows, every class split half and half; which half gets the odd row is drawn."""
+    half = np.empty(len(y), dtype=np.int64)
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        half[rows] = (np.arange(len(rows)) + rng.integers(2)) % 2
+    return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
+
+
+def hold_out(rows: Rows, groups: NDArray[np.int64], share: float, rng: np.random.Generator) -> Rows:
+    """About `share` of the rows, at least one, drawn evenly from their groups (n,)."""
+    part = spread(groups[rows], max(2, round(1 / share)) if share <= 0.5 else 2, rng)
+    return rows[part == 0]
+
+
+def identical(table: Any) -> NDArray[np.int64]:
+    """A number for each row, the same for rows that agree in every column: Arrow table or matrix (n, d) -> (n,).
+
+    >>> identical(np.array([[1, 2], [3, 4], [1, 2]]))
+    array([0, 1, 0])
+    """
+    columns = table.T if isinstance(table, np.ndarray) else table.columns
+    codes = np.zeros(len(table), dtype=np.int64)
+    for column in columns:
+        values = column if isinstance(column, np.ndarray) else encoded(column)
+        place = np.unique(values, return_inverse=True)[1]
+        codes = np.unique(codes * (place.max(initial=0) + 1) + place, return_inverse=True)[1]
+    return codes
+
+
+def encoded(column: Any) -> NDArray[np.int64]:
+    """Codes of an Arrow column's values, missing ones among them: (n,)."""
+    codes = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    return np.asarray(codes.indices if hasattr(codes, "indices") else codes.chunk(0).indices, dtype=np.int64)
+
+
+def take(table: Any, rows: Rows) -> Any:
+    """These rows of an Arrow table or a matrix."""
+    return table[rows] if isinstance(table, np.ndarray) else table.take(rows)

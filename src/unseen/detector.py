@@ -1,0 +1,249 @@
+"""Detector: the one estimator. Any method in; scores, p-values and verdicts out."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from torch import nn
+
+from unseen import methods
+from unseen.calibrate import Conformal, benjamini_hochberg, check_level, outranked
+from unseen.data.labels import encode_labels
+from unseen.data.schema import Schema
+from unseen.data.split import Rows, hold_out, spread, take
+from unseen.data.tables import admit
+from unseen.errors import DataError, FewNormals, NotFitted, UnseenError
+from unseen.parts.nets import seeded
+from unseen.types import Method, Run, Samples
+
+ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
+FEW = 30  # normals below which the user is warned
+FOLDS = 5
+CHUNK = 4096  # rows scored at once: bounds the memory of a neighbour search
+
+log = logging.getLogger("unseen")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,)."""
+
+    schema: Schema
+    scorer: nn.Module
+    calibration: NDArray[np.float64]
+
+
+class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new rows are.
+
+    `method`: what learns, by default the evidence stack. `normal`: the label of normal rows. `kinds`: column name ->
+    'number', 'boolean', 'category' or 'text', where the inferred kind is wrong. `calibration`: share of normals held
+    out for p-values (float), or number of folds of a cross-conformal predictor (int); None takes a fifth from 1,000
+    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: the same seed gives the same scores.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
+    >>> detector = Detector(methods.Mahalanobis(), random_state=0).fit(X, ["normal"] * 200 + ["leak"] * 10)
+    >>> detector.detect([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]], alpha=0.01)
+    array([False,  True])
+    """
+
+    def __init__(
+        self,
+        method: Method | None = None,
+        *,
+        normal: str = "normal",
+        kinds: Mapping[str, str] | None = None,
+        calibration: float | int | None = None,
+        device: str = "cpu",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.method = method
+        self.normal = normal
+        self.kinds = kinds
+        self.calibration = calibration
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+        """Learn from a data frame or array X (n, columns).
+
+        `y` (n,): 0 or the name of `normal` for normal rows, -1 or missing for unlabelled ones, anything else names an
+        anomaly class; no y means all rows are taken for normal. `groups` (n,): which kind of normal a row belongs to.
+        """
+        table = admit(X)
+        codes, names = labels_of(y, table, self.normal)
+        group = np.zeros(len(table), dtype=np.int64) if groups is None else group_codes(groups, len(table))
+        check_normals(codes)
+        whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        folds = self.held_out(codes, group, np.random.default_rng(seed))
+        members = tuple(self.train(whole, table, codes, group, held, seed + k) for k, held in enumerate(folds))
+        self.schema_ = whole
+        self.classes_ = names
+        return self.assemble(members)
+
+    def assemble(self, members: tuple[Member, ...]) -> Self:
+        """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
+        self.members_ = members
+        self.n_features_in_ = len(self.schema_.inputs)
+        count = sum(len(m.calibration) for m in members)
+        several = np.arange(1.0, count + 1)  # what outranked() measures against
+        self.conformal_ = Conformal.fit(members[0].calibration if len(members) == 1 else several)
+        self.offset_ = -self.conformal_.threshold(max(0.05, 1 / (count + 1)))
+        return self
+
+    def anomaly_score(self, X: Any) -> NDArray[np.float64]:
+        """How anomalous each row is, higher = worse: (n,). Everything else derives from it."""
+        self.check_fitted()
+        table = admit(X)
+        if len(table) == 0:
+            raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
+        scores = [score(m.scorer, m.schema.encode(table), self.torch_device()) for m in self.members_]
+        return scores[0] if len(scores) == 1 else outranked([m.calibration for m in self.members_], scores)
+
+    def pvalue(self, X: Any) -> NDArray[np.float64]:
+        """Chance that a normal row scores at least as high: (n,), conformal, no smaller than 1 / (m + 1)."""
+        return self.conformal_of().pvalue(self.anomaly_score(X))
+
+    def detect(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.bool_]:
+        """Which rows to raise an alarm for: (n,). Give one of two policies; neither needs a refit.
+
+        `alpha`: the share of normal rows that may be flagged. `fdr`: the share of the alarms, among these rows, that
+        may be false (Benjamini-Hochberg).
+        """
+        if (alpha is None) == (fdr is None):
+            raise DataError("detect needs one policy: alpha=0.01 (share of normals flagged) or fdr=0.1 (share of false alarms)")
+        pvalues = self.pvalue(X)
+        return pvalues <= self.cut(pvalues, alpha=alpha, fdr=fdr)
+
+    def cut(self, pvalues: NDArray[np.float64], *, alpha: float | None, fdr: float | None) -> float:
+        """The largest p-value that is an alarm under the policy."""
+        level = alpha if alpha is not None else fdr
+        assert level is not None
+        check_level("alpha" if alpha is not None else "fdr", level)
+        finest = 1 / (len(self.conformal_of().scores) + 1)
+        if level < finest:
+            warnings.warn(
+                f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is below "
+                f"{finest:.2g}: nothing can be flagged. Train on more normal rows, or ask for {finest:.2g} or more",
+                FewNormals,
+                stacklevel=3,
+            )
+        return level if alpha is not None else benjamini_hochberg(pvalues, level)
+
+    # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """scikit-learn's direction: the lower, the more abnormal (n,)."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """scikit-learn's: negative for rows with a p-value of at most 0.05 (n,)."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def held_out(self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator) -> list[Rows]:
+        """Row numbers of the calibration normals: one array for a split, K for K folds."""
+        labelled = np.flatnonzero(codes == 0)
+        normals = labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
+        asked = self.calibration
+        if asked is None:
+            asked = 0.2 if len(normals) >= ENOUGH else FOLDS
+        if isinstance(asked, float):
+            check_level("calibration", asked)
+            return [hold_out(normals, group, asked, rng)]
+        if asked < 2:
+            raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked}")
+        folds = min(asked, len(normals))
+        part = spread(group[normals], folds, rng)
+        return [normals[part == k] for k in range(folds)]
+
+    def train(
+        self, whole: Schema, table: Any, codes: NDArray[np.int64], group: NDArray[np.int64], held: Rows, seed: int
+    ) -> Member:
+        """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
+        rows = np.setdiff1d(np.arange(len(table)), held)
+        inside = take(table, rows)
+        schema = whole.relearn(inside, normals=codes[rows] <= 0)
+        x, y, g = torch.from_numpy(schema.encode(inside)), torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
+        device = self.torch_device()
+        data = Samples.of(x, y, g).to(device)
+        method = methods.DEFAULT if self.method is None else self.method
+        run = Run(torch.Generator().manual_seed(seed), device, lambda step, values: log.debug("step %d %s", step, values))
+        scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
+        method.train(scorer, data, run)
+        scorer.eval()
+        calibration = score(scorer, schema.encode(take(table, held)), device)
+        if not np.isfinite(calibration).all():
+            raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
+        return Member(schema, scorer, np.sort(calibration))
+
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def check_fitted(self) -> None:
+        if not hasattr(self, "members_"):
+            raise NotFitted("This Detector instance is not fitted yet: call fit(X, y) first")
+
+    def conformal_of(self) -> Conformal:
+        self.check_fitted()
+        return self.conformal_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+@torch.no_grad()
+def score(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    """Scores of encoded rows, a chunk at a time: (n, d) -> (n,)."""
+    rows = torch.from_numpy(x)
+    parts = [scorer(part.to(device)).cpu() for part in rows.split(CHUNK)]
+    return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros(0)
+
+
+def labels_of(y: Any, table: Any, normal: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    if y is None:
+        return np.zeros(len(table), dtype=np.int64), ()
+    return encode_labels(y, rows=len(table), normal=normal)
+
+
+def group_codes(groups: Any, rows: int) -> NDArray[np.int64]:
+    values = np.asarray(groups)
+    if values.shape != (rows,):
+        raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
+    return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def check_normals(codes: NDArray[np.int64]) -> None:
+    """Enough rows that may be taken for normal: refused without any, warned about below 30."""
+    normals = int((codes <= 0).sum())
+    if normals < 2:
+        raise DataError(
+            f"y marks {normals} of {len(codes)} rows as normal or unlabelled, and learning normality needs at least 2 "
+            "(better 1,000): add normal rows, or check the name of the normal label"
+        )
+    if normals < FEW:
+        warnings.warn(
+            f"only {normals} normal rows (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
+            "thresholds are uncertain; add normal rows",
+            FewNormals,
+            stacklevel=3,
+        )

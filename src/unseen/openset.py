@@ -1,0 +1,227 @@
+"""The open-set protocol: how well are anomaly classes found that nobody labelled, beside those that somebody did?"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.labels import encode_labels
+from unseen.data.split import Rows, halves, identical, take
+from unseen.data.tables import admit, require
+from unseen.detector import Detector
+from unseen.errors import DataError
+from unseen.measure import auroc, average_precision, tpr_at_fpr
+from unseen.methods import DEFAULT, to_json
+from unseen.types import Method
+
+LEAST = 20  # test rows below which a class is listed, not averaged
+FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
+
+log = logging.getLogger("unseen")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The choices of an open-set evaluation."""
+
+    seen: int = 3  # anomaly classes with labels
+    shots: int = 10  # labelled rows of each
+    seeds: int = 5
+    normals: int = 5000  # most training normals
+    contamination: float = 0.0  # share of unlabelled anomalies, of seen classes, among the training normals
+
+    def __post_init__(self) -> None:
+        for name in ("seen", "shots", "seeds", "normals"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.contamination < 1:
+            raise DataError(f"contamination is a share of the training normals, 0 to below 1; got {self.contamination}")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One seed's rows: numbers into the training and the test table, and codes of the training labels (n,)."""
+
+    train: Rows
+    y: NDArray[np.int64]  # 0 normal, else the code of a seen class
+    seen: tuple[int, ...]
+    test: Rows
+
+
+def evaluate(
+    table: Any,
+    *,
+    label: str,
+    normal: str = "normal",
+    test: Any = None,
+    protocol: Protocol | None = None,
+    methods: Mapping[str, Method] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
+
+    Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
+    classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
+    also stand in the training half leave the test. Test labels are used for the report and for nothing else.
+
+    >>> import pyarrow as pa
+    >>> from unseen.methods import Mahalanobis
+    >>> rng = np.random.default_rng(0)
+    >>> shift = np.repeat([0.0, 4.0, -4.0], [400, 60, 60])
+    >>> table = pa.table({"a": shift + rng.normal(size=520), "kind": np.repeat(["normal", "up", "down"], [400, 60, 60])})
+    >>> [report] = evaluate(table, label="kind", protocol=Protocol(seeds=1), methods={"mahalanobis": Mahalanobis()})
+    >>> report["unseen"]["auroc"]["mean"] > 0.9
+    True
+    """
+    choices = protocol or Protocol()
+    chosen = methods or {"evidence-stack": DEFAULT}
+    train, codes, names = labelled(table, label, normal)
+    tested, answers, names = (train, codes, names) if test is None else labelled(test, label, normal, names)
+    alike = identical(train) if test is None else None
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    for seed in range(choices.seeds):
+        draw = draw_rows(codes, choices, np.random.default_rng(seed), alike, len(answers))
+        for name, method in chosen.items():
+            detector = Detector(method, normal=normal, random_state=seed)
+            runs[name].append(one_run(detector, train, tested, answers, draw, names))
+            progress()
+    return [summary(name, chosen[name], runs[name], choices) for name in chosen]
+
+
+def labelled(table: Any, label: str, normal: str, known: tuple[str, ...] = ()) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:
+    """The table without its label column, codes (n,), and class names; codes of `known` names stay as they are."""
+    given = admit(table)
+    require([label], given.column_names, where="the table")
+    codes, names = encode_labels(given[label], rows=len(given), normal=normal)
+    everything = known + tuple(n for n in names if n not in known)
+    place = np.array([0, *(everything.index(n) + 1 for n in names), -1])
+    codes = place[codes]
+    if not (codes == 0).any():
+        found = ", ".join(map(repr, names[:10]))
+        raise DataError(f"no row of column {label!r} is {normal!r}; its values are {found}: name the normal one (--normal NAME)")
+    if (codes == -1).any():
+        raise DataError(f"column {label!r} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them")
+    return given.drop_columns([label]), codes, everything
+
+
+def draw_rows(
+    codes: NDArray[np.int64], choices: Protocol, rng: np.random.Generator, alike: NDArray[np.int64] | None, tested: int
+) -> Draw:
+    """One seed's rows. With a test table of its own, all of both; else a split, less test rows that training shows too."""
+    if alike is None:
+        train, test = np.arange(len(codes)), np.arange(tested)
+    else:
+        train, test = halves(codes, rng)
+        test = test[~np.isin(alike[test], alike[train])]
+    return Draw(*draw_training(codes, train, choices, rng), test)
+
+
+def draw_training(
+    codes: NDArray[np.int64], rows: Rows, choices: Protocol, rng: np.random.Generator
+) -> tuple[Rows, NDArray[np.int64], tuple[int, ...]]:
+    """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes among the normals."""
+    counts = np.bincount(codes[rows])
+    eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
+    fewer = choices.seen if len(eligible) > choices.seen else len(eligible) - 1
+    seen = tuple(sorted(rng.choice(eligible, fewer, replace=False).tolist())) if fewer > 0 else ()
+    shuffled = rng.permutation(rows)
+    normals = shuffled[codes[shuffled] == 0][: choices.normals]
+    of_class = [shuffled[codes[shuffled] == c] for c in seen]
+    shots = [r[: choices.shots] for r in of_class]
+    rest = rng.permutation(np.concatenate([shuffled[:0], *(r[choices.shots :] for r in of_class)]))
+    wanted = round(len(normals) * choices.contamination / (1 - choices.contamination))
+    if wanted > len(rest):
+        log.warning("contamination: %d unlabelled anomalies of the seen classes wanted, %d there are", wanted, len(rest))
+    normals = np.concatenate([normals, rest[:wanted]])
+    y = np.repeat([0, *seen], [len(normals), *map(len, shots)]).astype(np.int64)
+    return np.concatenate([normals, *shots]), y, seen
+
+
+def one_run(
+    detector: Detector, table: Any, tested: Any, answers: NDArray[np.int64], draw: Draw, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Fit and score once: figures by class, share of test normals flagged, seconds."""
+    labels = np.array([detector.normal, *names], dtype=object)[draw.y]
+    start = time.perf_counter()
+    detector.fit(take(table, draw.train), labels)
+    fitted = time.perf_counter()
+    scores = detector.anomaly_score(take(tested, draw.test))
+    done = time.perf_counter()
+    codes = answers[draw.test]
+    normals = scores[codes == 0]
+    if not len(normals):
+        raise DataError("no test row is normal, so no figure can be computed: the test table needs normal rows")
+    flagged = float(np.mean(detector.conformal_.pvalue(normals) <= 0.05))
+    classes = [
+        {"class": names[c - 1], "role": "seen" if c in draw.seen else "unseen", **figures(normals, scores[codes == c])}
+        for c in np.unique(codes[codes > 0]).tolist()
+    ]
+    return {"classes": classes, "flagged": flagged, "seconds": fitted - start, "rate": len(codes) / (done - fitted)}
+
+
+def figures(normal: NDArray[np.float64], anomaly: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "rows": len(anomaly),
+        "auroc": auroc(normal, anomaly),
+        "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
+        "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
+        "ap_1": average_precision(normal, anomaly, 0.01),
+    }
+
+
+def summary(name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol) -> dict[str, Any]:
+    """One method's report: macro-averages over classes, then mean and spread over seeds."""
+    return {
+        "method": name,
+        "fields": to_json(method),
+        "protocol": dataclasses.asdict(choices),
+        **{role: over_seeds([over_classes(run["classes"], role) for run in runs]) for role in ("unseen", "seen")},
+        "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),
+        "fit_seconds": float(np.mean([run["seconds"] for run in runs])),
+        "rows_per_second": float(np.mean([run["rate"] for run in runs])),
+        "classes": by_class([entry for run in runs for entry in run["classes"]]),
+    }
+
+
+def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
+    """Means over the classes of one role with enough rows, and the worst AUROC among them; None without any."""
+    counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
+    if not counted:
+        return None
+    means = {key: float(np.mean([c[key] for c in counted])) for key in FIGURES[:-1]}
+    return {**means, "worst_auroc": min(c["auroc"] for c in counted)}
+
+
+def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation of each figure over the seeds that have it; None where none has."""
+    counted = [run for run in runs if run is not None]
+    if not counted:
+        return {key: {"mean": None, "sd": None} for key in FIGURES}
+    values = {key: np.array([run[key] for run in counted]) for key in FIGURES}
+    return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
+
+
+def by_class(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each class in each role it played: means over those seeds, hardest first, unseen before seen."""
+    parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in entries:
+        parts.setdefault((entry["role"], entry["class"]), []).append(entry)
+    table = [
+        {
+            "class": name,
+            "role": role,
+            "seeds": len(part),
+            "rows": round(float(np.mean([p["rows"] for p in part]))),
+            "averaged": all(p["rows"] >= LEAST for p in part),
+            **{key: float(np.mean([p[key] for p in part])) for key in FIGURES[:-1]},
+        }
+        for (role, name), part in parts.items()
+    ]
+    return sorted(table, key=lambda row: (row["role"] == "seen", row["auroc"]))
