@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +25,27 @@ def minimise(
     Divides by the sum of the weights, so that down-weighting rows does not lower the learning rate.
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    for step in range(steps):
-        batch = next(stream)
-        each = loss(batch)  # (n,)
-        mean = (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
-        optimiser.zero_grad(set_to_none=True)
-        mean.backward()
-        nn.utils.clip_grad_norm_(parameters, clip)
-        optimiser.step()
-        if step == steps - 1:
-            run.log(step, {"loss": float(mean.detach())})
+    with one_thread():
+        for step in range(steps):
+            batch = next(stream)
+            each = loss(batch)  # (n,)
+            mean = (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
+            optimiser.zero_grad(set_to_none=True)
+            mean.backward()
+            nn.utils.clip_grad_norm_(parameters, clip)
+            optimiser.step()
+    run.log(steps, {"loss": float(mean.detach())})
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread inside: steps this small gain little from two, and wait long for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Average:
