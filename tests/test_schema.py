@@ -200,6 +200,16 @@ def test_columns_that_cannot_help_are_dropped_with_a_reason_and_one_warning(reas
     assert "'same': constant" in record.message
 
 
+def test_mark_that_few_rows_bear_is_a_category():
+    schema = Schema.infer(pa.table({"remark": ["broken", "late", *[None] * 8]}))
+    assert schema.features == ("remark=<missing>", "remark=<other>")
+    assert schema.encode(pa.table({"remark": [""]})).tolist() == [[0.5, -0.5]]  # 8 in 10: 0.2 / 0.4
+
+
+def test_names_that_are_no_text():
+    assert Schema.infer(pd.DataFrame(np.eye(2), columns=[1, 2])).inputs == ("1", "2")
+
+
 def test_array_columns_are_never_identifiers():
     assert Schema.infer(np.arange(30.0)[:, None]).dropped == {}
 

@@ -126,7 +126,7 @@ def wording(words: pa.ChunkedArray) -> str:
     filled = len(words) - words.null_count
     if 2 * len(levels) >= filled and 2 * pc.sum(pc.match_substring(words, " ")).as_py() > filled:
         return "text"
-    return "identifier" if len(levels) == filled else "category"
+    return "identifier" if len(levels) == filled and 2 * filled > len(words) else "category"
 
 
 def counts_rows(values: NDArray[np.float64]) -> bool:
@@ -138,7 +138,7 @@ def counts_rows(values: NDArray[np.float64]) -> bool:
 
 
 def emptiness(array: pa.ChunkedArray) -> str:
-    """ "nested", "missing" or "constant", the keys of REASONS, or "" for a column that can tell rows apart."""
+    """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
     if not is_usable(array.type):
         return "nested"
     values = pc.unique(written(array) if is_text(array.type) else array)

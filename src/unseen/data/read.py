@@ -41,7 +41,14 @@ def table(path: str | Path) -> pa.Table:
 
 
 def batches(path: str | Path, rows: int = 65536) -> Iterator[pa.Table]:
-    """Tables of `rows` rows each, the last one shorter, in the order of the file; one empty table for no rows."""
+    """Tables of `rows` rows each, the last one shorter, in the order of the file; one empty table for no rows.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
+    >>> _ = path.write_text("bytes,service\\n10,http\\n,ftp\\n30,http\\n")
+    >>> [batch.to_pydict()["bytes"] for batch in batches(path, rows=2)]
+    [['10', None], ['30']]
+    """
     file = existing(path)
     with explained(file):
         schema, stream = opened(file)

@@ -104,56 +104,30 @@ class Schema:
         return len(self.origin)
 
     def encode(self, table: object) -> NDArray[np.float32]:
-        """Any table with the trained columns, in any order, as finite deviations in [-10, 10]: (n, d)."""
+        """Any table with the trained columns, in any order, as finite deviations in [-10, 10]: (n, d).
+
+        >>> schema = Schema.infer([[0.0], [np.e**2 - 1]])  # logarithms 0 and 2: mean 1, standard deviation 1
+        >>> schema.encode([[np.e**4 - 1], [np.inf]]).tolist()
+        [[3.0], [10.0]]
+        """
         given = admit(table)
         scales = [scale for column in self.columns for scale in column.scales]
         if isinstance(given, np.ndarray) and all(column.kind == "number" for column in self.columns):
-            return standardise(scales, len(given), self.matrix_rows(given))
-        rows = self.arrow(given)
-
-        def fill(block: NDArray[np.float64], start: int) -> None:
-            end = 0
-            for column in self.columns:
-                first, end = end, end + len(column.scales)
-                part = rows[column.name].slice(start, len(block))
-                try:
-                    block[:, first:end] = column.raw(part)
-                except DataError:
-                    column.raw(rows[column.name])  # the same error, with the counts of the whole column
-                    raise
-
-        return standardise(scales, len(rows), fill)
-
-    def matrix_rows(self, array: NDArray[Any]) -> Fill:
-        """What writes rows of a matrix (n, m) of numbers into a block, without a look at single columns."""
-        self.check_width(array)
-        take = np.array([self.inputs.index(self.columns[j].name) for j in self.origin])
-        indicators = np.flatnonzero(np.r_[False, take[1:] == take[:-1]])  # the second feature of one number
-        whole = np.array_equal(take, np.arange(array.shape[1]))
-
-        def fill(block: NDArray[np.float64], start: int) -> None:
-            rows = array[start : start + len(block)]
-            block[...] = rows if whole else rows[:, take]
-            if len(indicators):
-                block[:, indicators] = np.isnan(block[:, indicators])
-
-        return fill
+            check_width(given, len(self.inputs))
+            take = np.array([self.inputs.index(self.columns[j].name) for j in self.origin])
+            return standardise(scales, len(given), matrix_rows(take, given))
+        return standardise(scales, len(given), table_rows(self.columns, self.arrow(given)))
 
     def arrow(self, given: pa.Table | NDArray[Any]) -> pa.Table:
         """The trained columns by name; of a matrix by position."""
         if isinstance(given, np.ndarray):
-            self.check_width(given)
+            check_width(given, len(self.inputs))
             return tabulate(given, self.inputs)
         require([column.name for column in self.columns], given.column_names, where="the table")
         extra = [name for name in given.column_names if name not in set(self.inputs)]
         if extra:
             log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra)))
         return given
-
-    def check_width(self, array: NDArray[Any]) -> None:
-        found, expected = array.shape[1], len(self.inputs)
-        if found != expected:  # scikit-learn's words
-            raise DataError(f"X has {found} features, but Detector is expecting {expected} features as input")
 
     def to_json(self) -> dict[str, Any]:
         """Everything learned, as plain JSON values."""
@@ -167,6 +141,44 @@ class Schema:
             return TypeAdapter(Schema).validate_python(plain)
         except ValidationError as error:
             raise BundleError(f"the saved schema cannot be read, save the detector again: {error}") from error
+
+
+def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
+    """What writes rows of a table into a block, column by column."""
+
+    def fill(block: NDArray[np.float64], start: int) -> None:
+        end = 0
+        for column in columns:
+            first, end = end, end + len(column.scales)
+            try:
+                block[:, first:end] = column.raw(table[column.name].slice(start, len(block)))
+            except DataError:
+                column.raw(table[column.name])  # the same error, with the counts of the whole column
+                raise
+
+    return fill
+
+
+def matrix_rows(take: NDArray[np.int64], array: NDArray[Any]) -> Fill:
+    """What writes rows of a matrix (n, m) into a block (r, d), without a look at single columns.
+
+    `take` (d,) are the columns of the matrix; the second time one occurs, it stands for "is missing".
+    """
+    indicators = 1 + np.flatnonzero(take[1:] == take[:-1])
+    whole = np.array_equal(take, np.arange(array.shape[1]))
+
+    def fill(block: NDArray[np.float64], start: int) -> None:
+        rows = array[start : start + len(block)]
+        block[...] = rows if whole else rows[:, take]
+        if len(indicators):
+            block[:, indicators] = np.isnan(block[:, indicators])
+
+    return fill
+
+
+def check_width(array: NDArray[Any], expected: int) -> None:
+    if array.shape[1] != expected:  # scikit-learn's words
+        raise DataError(f"X has {array.shape[1]} features, but Detector is expecting {expected} features as input")
 
 
 def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]) -> None:

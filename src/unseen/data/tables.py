@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import numbers
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import date, time, timedelta
 from typing import Any
@@ -32,19 +33,22 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     try:
         frame = nw.from_native(table, eager_only=True, pass_through=True)
         if isinstance(frame, nw.DataFrame):
-            return pa.table({str(name): arrow(str(name), frame[name]) for name in distinct(frame.columns)})
+            names = distinct(frame.columns)
+            return pa.table(
+                {name: arrow(name, series) for name, series in zip(names, frame.iter_columns(), strict=True)}
+            )
     except DuplicateError as error:
         raise DataError(f"column names must be distinct: {error}; rename the repeated ones") from error
     return matrix(table)
 
 
-def distinct(names: Sequence[object]) -> Sequence[Any]:
-    """The names, or a DataError when two are spelled alike (a data frame may hold both 1 and '1')."""
+def distinct(names: Sequence[object]) -> list[str]:
+    """The names as text, or a DataError when two are spelled alike (a data frame may hold both 1 and '1')."""
     spelled = [str(name) for name in names]
-    repeated = sorted({name for name in spelled if spelled.count(name) > 1}) if len(set(spelled)) < len(names) else []
+    repeated = sorted(name for name, count in Counter(spelled).items() if count > 1)
     if repeated:
         raise DataError(f"column names must be distinct, but these occur more than once: {repeated}; rename them")
-    return names
+    return spelled
 
 
 def arrow(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
