@@ -1,0 +1,129 @@
+"""What every method must keep. A plug-in's author calls `check_method(MyMethod())` in a test of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from unseen.errors import DataError
+from unseen.methods import from_json, to_json
+from unseen.parts.nets import seeded
+from unseen.types import Method, Run, Samples
+
+FEWER = {"steps": 40, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "trees": 20, "batch": 64}
+
+
+def quick(method: Any) -> Any:
+    """The method with fewer steps and smaller forests, members likewise: the contract is not about accuracy."""
+    fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
+    if "members" in fields:
+        changes["members"] = tuple(quick(m) for m in fields["members"])
+    return dataclasses.replace(method, **changes)
+
+
+def toy(anomalies: int = 8, seed: int = 0) -> Samples:
+    """120 normals around 0 in 6 dimensions, and anomalies of two classes along two axes."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(120 + anomalies, 6, generator=g)
+    y = torch.zeros(120 + anomalies, dtype=torch.int64)
+    y[120:] = torch.arange(anomalies) % 2 + 1
+    x[120:, 0] += 4 * (y[120:] == 1)
+    x[120:, 1] += 4 * (y[120:] == 2)
+    return Samples.of(x, y)
+
+
+def trained(method: Method, data: Samples, seed: int = 3) -> torch.nn.Module:
+    scorer = seeded(lambda: method.build(tuple(data.x.shape[1:])), seed)
+    method.train(scorer, data, Run(torch.Generator().manual_seed(seed)))
+    return scorer.eval()
+
+
+@torch.no_grad()
+def scored(scorer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return scorer(x)
+
+
+def check_method(method: Method) -> None:
+    """Every check below, on toy data."""
+    data = toy()
+    before = [t.clone() for t in (data.x, data.y, data.group, data.weight)]
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    scorer = trained(method, data)
+    check_untouched(data, before, states)
+    check_scores(scorer, data)
+    check_reload(method, scorer, data)
+    check_same_seed(method, scorer, data)
+    check_json(method)
+    check_without_anomalies(method)
+    if hasattr(method, "loss"):
+        check_loss(method, data)
+
+
+def check_untouched(data: Samples, before: list[torch.Tensor], states: tuple[Any, Any, Any]) -> None:
+    for now, then in zip((data.x, data.y, data.group, data.weight), before, strict=True):
+        assert torch.equal(now, then), "training changed its data"
+    assert torch.equal(torch.random.get_rng_state(), states[0]), "training touched torch's global generator"
+    assert np.array_equal(np.random.get_state()[1], states[1]), "training touched NumPy's global generator"
+    assert random.getstate() == states[2], "training touched Python's global generator"
+
+
+def check_scores(scorer: torch.nn.Module, data: Samples) -> None:
+    scores = scored(scorer, data.x)
+    assert scores.shape == (len(data),)
+    assert torch.isfinite(scores).all()
+    alone = torch.cat([scored(scorer, data.x[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(alone, scores[:5], rtol=1e-4, atol=1e-5, msg="a row's score depends on its batch")
+    order = torch.arange(len(data) - 1, -1, -1)
+    torch.testing.assert_close(scored(scorer, data.x[order]), scores[order], rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(scored(scorer, torch.full((2, 6), 10.0))).all()
+    shown = scores[data.y > 0].median()
+    assert shown > scores[data.y == 0].median(), "anomalies that it was shown do not outrank normals"
+
+
+def check_reload(method: Method, scorer: torch.nn.Module, data: Samples) -> None:
+    empty = method.build((6,))
+    empty.load_state_dict({k: v.clone() for k, v in scorer.state_dict().items()})
+    assert torch.equal(scored(empty.eval(), data.x), scored(scorer, data.x)), "a reloaded scorer scores differently"
+
+
+def check_same_seed(method: Method, scorer: torch.nn.Module, data: Samples) -> None:
+    assert torch.equal(scored(trained(method, data), data.x), scored(scorer, data.x)), "same seed, other scores"
+
+
+def check_json(method: Method) -> None:
+    assert from_json(to_json(method)) == method
+
+
+def check_without_anomalies(method: Method) -> None:
+    data = toy().normals
+    try:
+        scorer = trained(method, data)
+    except DataError as error:
+        assert method.uses_labels, f"needs no label, but refuses data without: {error}"
+        return
+    far = torch.full((4, 6), 9.0) * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None]
+    assert scored(scorer, far).min() > scored(scorer, data.x).median(), "far-away rows do not outrank normals"
+
+
+def check_loss(method: Any, data: Samples) -> None:
+    scorer = seeded(lambda: method.build((6,)), 1)
+    torch.nn.init.normal_(next(p for p in scorer.parameters() if p.ndim == 2), generator=torch.Generator().manual_seed(0))
+    run = Run(torch.Generator().manual_seed(0))
+    loss = method.loss(scorer, data, run)
+    assert loss.shape == (len(data),), "the loss must be (n,), never reduced"
+    order = torch.arange(len(data) - 1, -1, -1)
+    torch.testing.assert_close(method.loss(scorer, data[order], run), loss[order], rtol=1e-4, atol=1e-5)
+    flipped = dataclasses.replace(data, y=(data.y == 0).long())
+    assert not torch.allclose(method.loss(scorer, flipped, run), loss), "the labels do nothing"
+    one_row = torch.autograd.grad(loss[0], [p for p in scorer.parameters() if p.requires_grad], allow_unused=True)
+    assert any(g is not None and g.abs().sum() > 0 for g in one_row), "no gradient reaches any parameter"
+
+
+def parametrised(methods: dict[str, Method]) -> Any:
+    return pytest.mark.parametrize("method", [quick(m) for m in methods.values()], ids=list(methods))

@@ -1,0 +1,201 @@
+"""Every entry of METHODS keeps the contract; each method does what its paper says, on numbers worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from contract import check_method, parametrised, quick, scored, toy, trained
+from sklearn.ensemble import IsolationForest as SklearnIsolationForest
+from sklearn.ensemble import RandomForestClassifier
+
+from unseen.errors import DataError
+from unseen.methods import DEFAULT, METHODS, from_json, to_json
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.evidence import EvidenceStack, Surprise, auroc, mean_auroc
+from unseen.methods.forests import Forest, IsolationForest, expected_path
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.parts.episodes import Direction
+from unseen.types import Run, Samples
+
+
+@parametrised(METHODS)
+def test_contract(method):
+    check_method(method)
+
+
+def test_mahalanobis_by_hand():
+    # Variances 4/3 and 16/3 (n - 1 = 3), no covariance; the corner is (1, 2) from the mean: 1/(4/3) + 4/(16/3) = 1.5.
+    data = Samples.of(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]))
+    scorer = trained(Mahalanobis(shrinkage=0.0), data)
+    assert scored(scorer, torch.tensor([[2.0, 4.0]])).item() == pytest.approx(1.5**0.5, abs=1e-5)
+
+
+def test_mahalanobis_survives_a_direction_without_variance():
+    data = Samples.of(torch.tensor([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
+    scores = scored(trained(Mahalanobis(), data), torch.tensor([[1.5, 1.0], [1.5, 2.0]]))
+    assert torch.isfinite(scores).all()
+    assert scores[1] > 10  # a deviation where normals never deviate
+
+
+def test_nearest_by_hand():
+    data = Samples.of(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]))
+    scorer = trained(Nearest(k=2), data)
+    assert scored(scorer, torch.tensor([[0.0, 0.0]])).item() == pytest.approx((0 + 5) / 2)
+
+
+def test_nearest_keeps_at_most_its_bank():
+    scorer = trained(Nearest(bank=50), toy())
+    assert len(scorer.normals.rows) == 50
+
+
+def test_nearest_ratio_by_hand():
+    x = torch.tensor([[-1.0], [1.0], [9.0]])  # mean 0, variance 2: whitened by 1/sqrt(2)
+    scorer = trained(NearestRatio(shrinkage=0.0), Samples.of(x, torch.tensor([0, 0, 1])))
+    score = scored(scorer, torch.tensor([[4.0]])).item()  # 3 from the nearest normal, 5 from the anomaly
+    assert score == pytest.approx(np.log((3 / 2**0.5 + 1e-3) / (5 / 2**0.5 + 1e-3)), abs=1e-4)
+
+
+def test_isolation_forest_scores_as_scikit_learns():
+    data = toy()
+    scorer = trained(IsolationForest(trees=30, rows=64), data)
+    seed = Run(torch.Generator().manual_seed(3)).seed()
+    peer = SklearnIsolationForest(n_estimators=30, max_samples=64, random_state=seed).fit(data.normals.x.numpy())
+    np.testing.assert_allclose(scored(scorer, data.x).numpy(), -peer.score_samples(data.x.numpy()), rtol=1e-5)
+
+
+def test_forest_votes_as_scikit_learns():
+    data = toy(20)
+    scorer = trained(Forest(trees=30), data)
+    seed = Run(torch.Generator().manual_seed(3)).seed()
+    peer = RandomForestClassifier(30, class_weight="balanced_subsample", random_state=seed)
+    peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
+    # Values that stand on a threshold are the risk of float32: score the training rows themselves.
+    np.testing.assert_allclose(scored(scorer, data.x).numpy(), peer.predict_proba(data.x.numpy())[:, 1], atol=1e-6)
+
+
+def test_expected_path_is_published():
+    # Liu et al. 2008: c(2) = 1; c(256) = 2 (ln 255 + 0.5772156649) - 2 * 255 / 256 = 10.2448.
+    np.testing.assert_allclose(expected_path(np.array([1, 2, 256])), [0, 1, 10.244771], atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [DevNet(), Forest()])
+def test_methods_that_need_anomalies_say_so(method):
+    with pytest.raises(DataError, match=r"0.*label at least one row"):
+        trained(quick(method), toy().normals)
+
+
+def test_devnet_regularises_hidden_kernels_only():
+    method = DevNet(hidden=(20, 10))
+    scorer = method.build((6,))
+    decayed, others = method.parameter_groups(scorer)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(20, 6), (10, 20)]
+    assert decayed["weight_decay"] == pytest.approx(0.02)  # d/dw 0.01 w^2
+    assert sorted(tuple(p.shape) for p in others["params"]) == [(1,), (1, 10), (10,), (20,)]
+
+
+def test_devnet_separates_what_it_was_shown():
+    data = toy(40)
+    scores = scored(trained(DevNet(steps=400, batch=128), data), data.x)
+    assert auroc(scores[data.y == 0], scores[data.y > 0]) > 0.95
+
+
+def test_two_levels_own_their_parameters():
+    method = MultiDirectional(fine_tune=0.0)
+    scorer = method.build((6,))
+    inner, outer = method.optimisers(scorer)
+    owned = [{id(p) for g in o.param_groups for p in g["params"]} for o in (inner, outer)]
+    assert not owned[0] & owned[1]
+    assert owned[0] | owned[1] == {id(p) for p in scorer.parameters()}
+
+
+def test_literal_inner_level_does_not_collapse():
+    # Normals only: a constant encoder is perfectly confident. Reconstruction must keep the rows apart.
+    g = torch.Generator().manual_seed(0)
+    data = Samples.of(torch.randn(300, 6, generator=g))
+    method = MultiDirectional(cut=0.1, fine_tune=0.0, whiten=False, episodes=10, outer_steps=1)
+    kept = errors(trained(method, data), data.x)
+    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), data), data.x)
+    assert kept < 0.25  # of a variance of 1
+    assert lost > 2 * kept
+
+
+@torch.no_grad()
+def errors(scorer, x):
+    return (scorer.decoder(scorer.encoder(x)) - x).square().mean().item()
+
+
+def test_input_step_raises_confidence_and_is_the_same_in_training_and_scoring():
+    scorer = trained(dataclasses.replace(quick(MultiDirectional()), perturb=1e-3), toy())
+    z = scorer.whiten(toy().x)
+    with torch.no_grad():
+        before, after = (-scorer.head(scorer.encoder(v)).diff(dim=1)[:, 0] for v in (z, scorer.towards_normal(z)))
+        assert (after >= before - 1e-4).float().mean() > 0.95
+        assert torch.equal(scorer(toy().x), -(scorer.logits(toy().x)[:, 0] - scorer.logits(toy().x)[:, 1]))
+
+
+def test_auroc_by_hand():
+    assert auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0])) == 0.875
+
+
+def test_stack_averages_directions_apart():
+    n, low, high = torch.tensor([0.0, 1.0]), torch.tensor([-1.0]), torch.tensor([2.0])
+    ways = [Direction(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
+    assert mean_auroc([(n, high), (n, low), (n, high)], ways).tolist() == [0.5, 1.0]
+    assert mean_auroc([(n, high)], ways[2:]).tolist() == [1.0, 1.0]  # no class held out: the known ones must do
+
+
+def test_surprise_by_hand():
+    surprise = Surprise()
+    surprise.fit(torch.arange(100.0))
+    # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over 90 is 4.5.
+    tail = -np.log(1 - 0.905)
+    expected = [-np.log(0.5), tail, tail + 2.0, 20.0]
+    np.testing.assert_allclose(surprise(torch.tensor([49.5, 90.0, 99.0, 1e9])), expected, rtol=1e-5)
+
+
+def test_surprise_never_falls():
+    surprise = Surprise()
+    g = torch.Generator().manual_seed(0)
+    surprise.fit(torch.randn(57, generator=g).round(decimals=1))  # with ties
+    assert (surprise(torch.linspace(-5, 9, 500)).diff() >= -1e-6).all()
+
+
+def test_stack_trusts_the_member_that_finds_held_out_classes():
+    # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
+    stack = EvidenceStack(members=(Mahalanobis(), Forest(trees=20)))
+    scorer = trained(stack, toy(24))
+    unseen, known = scorer.auroc.T
+    assert unseen[0] > unseen[1] + 0.1
+    assert scorer.weights[0] > scorer.weights[1]
+    assert scorer.weights.sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert known[1] > unseen[1]
+
+
+def test_stack_without_labels_weighs_label_free_members_equally():
+    scorer = trained(quick(DEFAULT), toy().normals)
+    free = torch.tensor([not m.uses_labels for m in DEFAULT.members])
+    torch.testing.assert_close(scorer.weights, free / free.sum())
+
+
+def test_stack_with_one_labelled_anomaly_is_the_stack_without():
+    one = toy()[:121]
+    assert len(one.anomalies) == 1
+    alone, none = trained(quick(DEFAULT), one), trained(quick(DEFAULT), one.normals)
+    assert torch.equal(alone.weights, none.weights)
+
+
+def test_stack_with_one_class_holds_out_its_halves():
+    data = toy(24)
+    one = data[data.y != 2]
+    scorer = trained(quick(DEFAULT), one)
+    assert not scorer.auroc.isnan().any()
+    assert (scorer.weights > 0).all()
+
+
+def test_unknown_method_and_field_are_named():
+    with pytest.raises(DataError, match="unknown method 'nope'.*mahalanobis"):
+        from_json({"name": "nope"})
+    with pytest.raises(DataError, match="no field 'shrink'.*shrinkage"):
+        from_json({**to_json(Mahalanobis()), "shrink": 1})
