@@ -237,8 +237,8 @@ def check_normals(codes: NDArray[np.int64]) -> None:
     normals = int((codes <= 0).sum())
     if normals < 2:
         raise DataError(
-            f"y marks {normals} of {len(codes)} rows as normal or unlabelled, and learning normality needs at least 2 "
-            "(better 1,000): add normal rows, or check the name of the normal label"
+            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
+            "normality needs at least 2, better 1,000: add normal rows, or check the name of the normal label"
         )
     if normals < FEW:
         warnings.warn(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,9 +91,21 @@ def evaluate(
         draw = draw_rows(codes, choices, np.random.default_rng(seed), alike, len(answers))
         for name, method in chosen.items():
             detector = Detector(method, normal=normal, random_state=seed)
-            runs[name].append(one_run(detector, train, tested, answers, draw, names))
+            with said_before() if any(runs.values()) else nullcontext():
+                runs[name].append(one_run(detector, train, tested, answers, draw, names))
             progress()
     return [summary(name, chosen[name], runs[name], choices) for name in chosen]
+
+
+@contextmanager
+def said_before() -> Iterator[None]:
+    """Every fit of an evaluation would say the same of the same columns: once is enough."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def labelled(table: Any, label: str, normal: str, known: tuple[str, ...] = ()) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:

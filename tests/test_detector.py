@@ -1,0 +1,261 @@
+"""The estimator: labels, calibration, policies, reproducibility, scikit-learn's contract, and bad input."""
+
+import random
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from contract import quick
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from unseen.data.labels import encode_labels
+from unseen.detector import Detector
+from unseen.errors import DataError, FewNormals, NotFitted, UnseenError
+from unseen.methods import DEFAULT, METHODS
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest
+
+EXPECTED = {
+    "check_estimators_dtypes": "its labels are 1 and 2: every row is labelled an anomaly, which is refused",
+    "check_classifier_data_not_an_array": "its labels are 1 and 2: every row is labelled an anomaly, which is refused",
+}
+FAST = Mahalanobis()
+
+
+def rows(n=300, anomalies=12, seed=0, d=4):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n + anomalies, d))
+    x[n:, 0] += 6
+    y = np.array(["normal"] * n + ["leak", "crack"] * (anomalies // 2), dtype=object)
+    return x, y
+
+
+@parametrize_with_checks([Detector(FAST, random_state=0)], expected_failed_checks=lambda _: EXPECTED)
+def test_scikit_learn(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tiny samples: FewNormals is right, and not the point
+        check(estimator)
+
+
+def test_default_is_the_evidence_stack():
+    x, y = rows(40, 4)
+    a = Detector(random_state=0).fit(x, y).anomaly_score(x)
+    b = Detector(DEFAULT, random_state=0).fit(x, y).anomaly_score(x)
+    assert np.array_equal(a, b)
+    assert roc_auc_score(y != "normal", a) > 0.9
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+def test_any_data_frame(kind):
+    x, y = rows()
+    columns = {f"c{j}": x[:, j] for j in range(x.shape[1])}
+    detector = Detector(FAST, random_state=0).fit(kind(columns), y)
+    expected = Detector(FAST, random_state=0).fit(x, y).anomaly_score(x)
+    np.testing.assert_array_equal(detector.anomaly_score(kind(columns)), expected)
+    backwards = dict(reversed(columns.items()))
+    np.testing.assert_array_equal(detector.anomaly_score(kind(backwards)), expected)
+
+
+@pytest.mark.parametrize("calibration", [0.2, 5], ids=["split", "folds"])
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_scores_and_no_global_state(name, calibration):
+    x, y = rows(60, 8)
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    fits = [Detector(quick(METHODS[name]), calibration=calibration, random_state=7).fit(x, y) for _ in range(2)]
+    assert np.array_equal(fits[0].anomaly_score(x), fits[1].anomaly_score(x))
+    assert torch.equal(torch.random.get_rng_state(), states[0])
+    assert np.array_equal(np.random.get_state()[1], states[1])
+    assert random.getstate() == states[2]
+
+
+def test_calibration_rows_are_never_trained_on():
+    # One normal row far out: held out, it must leave mean, covariance and schema as if it had never been there.
+    x, y = rows(300, 0)
+    detector = Detector(FAST, calibration=0.2, random_state=0).fit(x, y)
+    held = detector.held_out(np.zeros(300, dtype=int), np.zeros(300, dtype=int), np.random.default_rng(seed_of(0)))[0]
+    moved = x.copy()
+    moved[held] += 100.0
+    again = Detector(FAST, calibration=0.2, random_state=0).fit(moved, y)
+    assert np.array_equal(again.anomaly_score(x[:5]), detector.anomaly_score(x[:5]))
+    assert len(again.conformal_.scores) == 60
+    assert again.conformal_.scores.min() > detector.conformal_.scores.max()
+
+
+def seed_of(random_state):
+    return int(np.random.RandomState(random_state).randint(2**31 - 1))
+
+
+def test_folds_calibrate_on_every_normal_once():
+    x, y = rows(100, 0)
+    detector = Detector(FAST, calibration=5, random_state=0).fit(x, y)
+    assert [len(m.calibration) for m in detector.members_] == [20] * 5
+    assert detector.conformal_.scores.tolist() == list(range(1, 101))
+
+
+def test_fold_pvalues_count_normals_outranked_in_their_own_fold():
+    x, y = rows(100, 0)
+    detector = Detector(FAST, calibration=4, random_state=0).fit(x, y)
+    new = np.random.default_rng(1).normal(size=(50, 4)) * 2
+    above = np.zeros(50)
+    for member in detector.members_:
+        with torch.no_grad():
+            s = member.scorer(torch.from_numpy(member.schema.encode(new))).double().numpy()
+        above += [(member.calibration >= v).sum() for v in s]
+    np.testing.assert_allclose(detector.pvalue(new), (1 + above) / 101)
+
+
+@pytest.mark.parametrize("calibration", [0.2, 5], ids=["split", "folds"])
+def test_policies_need_no_refit(calibration):
+    x, y = rows(500, 12)
+    detector = Detector(FAST, calibration=calibration, random_state=0).fit(x, y)
+    p, scores = detector.pvalue(x), detector.anomaly_score(x)
+    for alpha in (0.05, 0.2):
+        flagged = detector.detect(x, alpha=alpha)
+        np.testing.assert_array_equal(flagged, p <= alpha)
+        np.testing.assert_array_equal(flagged, scores > detector.conformal_.threshold(alpha))
+    assert detector.detect(x, fdr=0.5).sum() >= detector.detect(x, fdr=0.2).sum()
+    np.testing.assert_array_equal(detector.predict(x) == -1, detector.detect(x, alpha=0.05))
+    order = np.argsort(scores)
+    assert (np.diff(p[order]) <= 0).all(), "a higher score never has a higher p-value"
+
+
+def test_a_level_finer_than_the_calibration_warns():
+    x, y = rows(60, 0)
+    detector = Detector(FAST, random_state=0).fit(x, y)
+    with pytest.warns(FewNormals, match=r"0.001 asked for, but with 60 calibration normals"):
+        assert not detector.detect(x, alpha=0.001).any()
+
+
+@pytest.mark.parametrize("policy", [{}, {"alpha": 0.1, "fdr": 0.1}])
+def test_one_policy_exactly(policy):
+    x, y = rows()
+    with pytest.raises(DataError, match="one policy"):
+        Detector(FAST, random_state=0).fit(x, y).detect(x, **policy)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1, 5])
+def test_levels_are_shares(alpha):
+    x, y = rows()
+    with pytest.raises(DataError, match="between 0 and 1"):
+        Detector(FAST, random_state=0).fit(x, y).detect(x, alpha=alpha)
+
+
+@pytest.mark.parametrize(
+    ("y", "codes", "names"),
+    [
+        ([0, 0, 1, 2], [0, 0, 1, 2], ("1", "2")),
+        ([0, 1, -1], [0, 1, -1], ("1",)),
+        ([False, True], [0, 1], ("1",)),
+        ([0.0, 2.0, float("nan")], [0, 1, -1], ("2",)),
+        (["normal", "dos", None, "probe", ""], [0, 1, -1, 2, -1], ("dos", "probe")),
+        (["0", "10", "9"], [0, 2, 1], ("9", "10")),
+        (np.array(["normal", " dos "]), [0, 1], ("dos",)),
+        (pd.Series(["normal", None, "b"], dtype="category"), [0, -1, 1], ("b",)),
+        (pl.Series(["normal", "b"]), [0, 1], ("b",)),
+        (np.array([[0], [1]]), [0, 1], ("1",)),
+    ],
+)
+def test_labels_as_users_give_them(y, codes, names):
+    got, classes = encode_labels(y, rows=len(y))
+    assert got.tolist() == codes
+    assert classes == names
+
+
+def test_normal_by_another_name():
+    x, y = rows()
+    y[y == "normal"] = "ok"
+    assert Detector(FAST, normal="ok", random_state=0).fit(x, y).classes_ == ("crack", "leak")
+    with pytest.raises(DataError, match=r"0 of 312 rows .*check the name of the normal label"):
+        Detector(FAST, random_state=0).fit(x, y)
+
+
+def test_only_minus_one_and_one_is_refused():
+    x, _ = rows(10, 0)
+    with pytest.raises(DataError, match=r"scikit-learn's convention.*pass 0"):
+        Detector(FAST).fit(x, [1, -1] * 5)
+
+
+def test_all_rows_anomalous():
+    x, _ = rows(10, 0)
+    with pytest.raises(DataError, match="0 of 10 rows"):
+        Detector(FAST).fit(x, ["leak"] * 10)
+
+
+def test_no_normals_but_unlabelled_rows_stand_in():
+    x, y = rows()
+    y[y == "normal"] = None
+    unlabelled = Detector(FAST, random_state=0).fit(x, y)
+    assert unlabelled.detect(x[-1:], alpha=0.05).all()
+
+
+def test_few_normals_warn_and_work():
+    x, y = rows(20, 4)
+    with pytest.warns(FewNormals, match=r"only 20 normal rows .* no p-value can be below 0.048"):
+        detector = Detector(FAST, random_state=0).fit(x, y)
+    assert detector.pvalue(x).min() >= 1 / 21
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_labelled_anomaly_is_enough_to_fit(name):
+    x, y = rows(60, 2)
+    detector = Detector(quick(METHODS[name]), random_state=0).fit(x[:61], y[:61])
+    assert np.isfinite(detector.anomaly_score(x)).all()
+
+
+def test_lengths_must_agree():
+    x, y = rows()
+    with pytest.raises(DataError, match=r"X has 312 rows, y has 5"):
+        Detector(FAST).fit(x, y[:5])
+    with pytest.raises(DataError, match=r"groups must have shape \(312,\)"):
+        Detector(FAST).fit(x, y, groups=[1, 2])
+
+
+def test_asked_before_fitted():
+    with pytest.raises(NotFitted, match="call fit"):
+        Detector().pvalue(np.zeros((1, 2)))
+
+
+def test_missing_and_infinite_values_are_handled():
+    x, y = rows()
+    x[::7, 1] = np.nan
+    detector = Detector(FAST, random_state=0).fit(x, y)
+    odd = np.array([[np.nan, np.nan, 0.0, 0.0], [np.inf, 0.0, 0.0, -np.inf]])
+    scores = detector.anomaly_score(odd)
+    assert np.isfinite(scores).all()
+    assert scores[1] > detector.conformal_.threshold(0.01)
+
+
+def test_groups_share_the_calibration_rows():
+    x, y = rows(300, 0)
+    groups = np.repeat(["a", "b"], [270, 30])
+    detector = Detector(FAST, calibration=0.2, random_state=0)
+    held = detector.held_out(np.zeros(300, dtype=int), np.repeat([0, 1], [270, 30]), np.random.default_rng(0))[0]
+    assert (held >= 270).sum() == 6  # a fifth of the smaller group too
+    assert len(detector.fit(x, y, groups=groups).conformal_.scores) == 60
+
+
+def test_scorer_that_diverges_is_refused():
+    x, y = rows(60, 8)
+    with pytest.raises(UnseenError, match="DevNet diverged"):
+        Detector(DevNet(rate=1e30, steps=5), random_state=0).fit(x, y)
+
+
+def test_inside_scikit_learn():
+    x, y = rows(120, 12)
+    pipeline = make_pipeline(StandardScaler(), Detector(Nearest(), random_state=0)).fit(x, y)
+    assert pipeline.predict(x[-3:]).tolist() == [-1, -1, -1]
+
+    def unseen_auroc(estimator, X, truth):
+        return roc_auc_score(truth != "normal", -estimator.score_samples(X))
+
+    scores = cross_val_score(clone(pipeline), x, y, scoring=unseen_auroc, cv=StratifiedKFold(3), error_score="raise")
+    assert scores.min() > 0.95
