@@ -104,8 +104,9 @@ def check_without_anomalies(method: Method) -> None:
     data = toy().normals
     try:
         scorer = trained(method, data)
-    except DataError as error:
-        assert method.uses_labels, f"needs no label, but refuses data without: {error}"
+    except DataError:
+        if not method.uses_labels:
+            raise
         return
     far = torch.full((4, 6), 9.0) * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None]
     assert scored(scorer, far).min() > scored(scorer, data.x).median(), "far-away rows do not outrank normals"
@@ -113,7 +114,9 @@ def check_without_anomalies(method: Method) -> None:
 
 def check_loss(method: Any, data: Samples) -> None:
     scorer = seeded(lambda: method.build((6,)), 1)
-    torch.nn.init.normal_(next(p for p in scorer.parameters() if p.ndim == 2), generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(
+        next(p for p in scorer.parameters() if p.ndim == 2), generator=torch.Generator().manual_seed(0)
+    )
     run = Run(torch.Generator().manual_seed(0))
     loss = method.loss(scorer, data, run)
     assert loss.shape == (len(data),), "the loss must be (n,), never reduced"

@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from contract import quick
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -17,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from contract import quick
 from unseen.data.labels import encode_labels
 from unseen.detector import Detector
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError

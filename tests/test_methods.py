@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from contract import check_method, parametrised, quick, scored, toy, trained
 from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.ensemble import RandomForestClassifier
 
+from contract import check_method, parametrised, quick, scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet

@@ -1,3 +1,47 @@
-"""unseen: detects anomalies of kinds that nobody has labelled yet."""
+"""unseen: detects anomalies of kinds that nobody has labelled yet, and says how blind it still is."""
+
+from unseen.calibrate import Conformal
+from unseen.data.read import table as read_table
+from unseen.data.schema import Schema
+from unseen.detector import Detector
+from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
+from unseen.methods import METHODS
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.evidence import EvidenceStack
+from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.openset import Protocol, evaluate
+from unseen.types import Episode, Method, Run, Samples, Trainable
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "METHODS",
+    "BundleError",
+    "Conformal",
+    "DataError",
+    "Detector",
+    "DevNet",
+    "Episode",
+    "EvidenceStack",
+    "FewNormals",
+    "Forest",
+    "IsolationForest",
+    "Mahalanobis",
+    "Method",
+    "MultiDirectional",
+    "Nearest",
+    "NearestRatio",
+    "NotFitted",
+    "Protocol",
+    "Run",
+    "Samples",
+    "Schema",
+    "Trainable",
+    "UnseenError",
+    "Unsupported",
+    "__version__",
+    "evaluate",
+    "read_table",
+]

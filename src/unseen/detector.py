@@ -48,7 +48,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `method`: what learns, by default the evidence stack. `normal`: the label of normal rows. `kinds`: column name ->
     'number', 'boolean', 'category' or 'text', where the inferred kind is wrong. `calibration`: share of normals held
     out for p-values (float), or number of folds of a cross-conformal predictor (int); None takes a fifth from 1,000
-    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: the same seed gives the same scores.
+    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: same seed, same scores.
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
@@ -122,7 +122,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         may be false (Benjamini-Hochberg).
         """
         if (alpha is None) == (fdr is None):
-            raise DataError("detect needs one policy: alpha=0.01 (share of normals flagged) or fdr=0.1 (share of false alarms)")
+            raise DataError(
+                "detect needs one policy: alpha=0.01 (share of normals flagged) or fdr=0.1 (share of false alarms)"
+            )
         pvalues = self.pvalue(X)
         return pvalues <= self.cut(pvalues, alpha=alpha, fdr=fdr)
 
@@ -134,8 +136,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         finest = 1 / (len(self.conformal_of().scores) + 1)
         if level < finest:
             warnings.warn(
-                f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is below "
-                f"{finest:.2g}: nothing can be flagged. Train on more normal rows, or ask for {finest:.2g} or more",
+                f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is "
+                f"below {finest:.2g}: nothing can be flagged. Train on more normals, or ask for {finest:.2g} or more",
                 FewNormals,
                 stacklevel=3,
             )
@@ -180,14 +182,18 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         x, y, g = torch.from_numpy(schema.encode(inside)), torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
         device = self.torch_device()
         data = Samples.of(x, y, g).to(device)
-        method = methods.DEFAULT if self.method is None else self.method
-        run = Run(torch.Generator().manual_seed(seed), device, lambda step, values: log.debug("step %d %s", step, values))
+        method: Method = methods.DEFAULT if self.method is None else self.method
+        run = Run(
+            torch.Generator().manual_seed(seed), device, lambda step, values: log.debug("step %d %s", step, values)
+        )
         scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
         method.train(scorer, data, run)
         scorer.eval()
         calibration = score(scorer, schema.encode(take(table, held)), device)
         if not np.isfinite(calibration).all():
-            raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
+            raise UnseenError(
+                f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method"
+            )
         return Member(schema, scorer, np.sort(calibration))
 
     def torch_device(self) -> torch.device:

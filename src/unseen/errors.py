@@ -20,7 +20,7 @@ class DataError(UnseenError, ValueError):
     """What was given cannot be used; the message says what, where, what was expected, what was found and what to do."""
 
 
-class NotFitted(UnseenError, NotFittedError):
+class NotFitted(UnseenError, NotFittedError):  # type: ignore[misc]
     """The detector has not been fitted yet."""
 
 

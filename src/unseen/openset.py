@@ -75,8 +75,9 @@ def evaluate(
     >>> import pyarrow as pa
     >>> from unseen.methods import Mahalanobis
     >>> rng = np.random.default_rng(0)
-    >>> shift = np.repeat([0.0, 4.0, -4.0], [400, 60, 60])
-    >>> table = pa.table({"a": shift + rng.normal(size=520), "kind": np.repeat(["normal", "up", "down"], [400, 60, 60])})
+    >>> kind = np.repeat(["normal", "up", "down"], [400, 60, 60])
+    >>> x = rng.normal(size=520) + np.repeat([0.0, 4.0, -4.0], [400, 60, 60])
+    >>> table = pa.table({"x": x, "kind": kind})
     >>> [report] = evaluate(table, label="kind", protocol=Protocol(seeds=1), methods={"mahalanobis": Mahalanobis()})
     >>> report["unseen"]["auroc"]["mean"] > 0.9
     True
@@ -108,9 +109,13 @@ def said_before() -> Iterator[None]:
         log.setLevel(level)
 
 
-def labelled(table: Any, label: str, normal: str, known: tuple[str, ...] = ()) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:
+def labelled(
+    table: Any, label: str, normal: str, known: tuple[str, ...] = ()
+) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:
     """The table without its label column, codes (n,), and class names; codes of `known` names stay as they are."""
     given = admit(table)
+    if isinstance(given, np.ndarray):
+        raise DataError("an evaluation needs a data frame, whose label column has a name; got an array")
     require([label], given.column_names, where="the table")
     codes, names = encode_labels(given[label], rows=len(given), normal=normal)
     everything = known + tuple(n for n in names if n not in known)
@@ -118,16 +123,20 @@ def labelled(table: Any, label: str, normal: str, known: tuple[str, ...] = ()) -
     codes = place[codes]
     if not (codes == 0).any():
         found = ", ".join(map(repr, names[:10]))
-        raise DataError(f"no row of column {label!r} is {normal!r}; its values are {found}: name the normal one (--normal NAME)")
+        raise DataError(
+            f"no row of column {label!r} is {normal!r}; its values are {found}: name the normal one (--normal NAME)"
+        )
     if (codes == -1).any():
-        raise DataError(f"column {label!r} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them")
+        raise DataError(
+            f"column {label!r} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them"
+        )
     return given.drop_columns([label]), codes, everything
 
 
 def draw_rows(
     codes: NDArray[np.int64], choices: Protocol, rng: np.random.Generator, alike: NDArray[np.int64] | None, tested: int
 ) -> Draw:
-    """One seed's rows. With a test table of its own, all of both; else a split, less test rows that training shows too."""
+    """One seed's rows: all of both tables when there are two, else a split, less test rows that training shows too."""
     if alike is None:
         train, test = np.arange(len(codes)), np.arange(tested)
     else:
@@ -151,7 +160,9 @@ def draw_training(
     rest = rng.permutation(np.concatenate([shuffled[:0], *(r[choices.shots :] for r in of_class)]))
     wanted = round(len(normals) * choices.contamination / (1 - choices.contamination))
     if wanted > len(rest):
-        log.warning("contamination: %d unlabelled anomalies of the seen classes wanted, %d there are", wanted, len(rest))
+        log.warning(
+            "contamination: %d unlabelled anomalies of the seen classes wanted, %d there are", wanted, len(rest)
+        )
     normals = np.concatenate([normals, rest[:wanted]])
     y = np.repeat([0, *seen], [len(normals), *map(len, shots)]).astype(np.int64)
     return np.concatenate([normals, *shots]), y, seen

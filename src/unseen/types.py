@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the support does not show."""
+    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the support lacks."""
 
     support: Samples
     query: Samples
@@ -93,7 +93,7 @@ class Run:
     """What a training run may use beside the data: its one source of randomness, its device and its log."""
 
     generator: torch.Generator
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     log: Callable[[int, dict[str, float]], None] = silent
 
     def seed(self) -> int:
@@ -102,19 +102,19 @@ class Run:
 
 
 class Method(Protocol):
-    """A frozen dataclass of hyper-parameters that builds and trains a scorer: nn.Module, (n, *f) -> (n,), high = bad."""
+    """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) -> (n,), high = bad."""
 
     uses_labels: ClassVar[bool]  # whether labelled anomalies change what is learned
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """An untrained scorer for rows of this shape."""
 
-    def train(self, scorer: nn.Module, data: Samples, run: Run) -> None:
-        """Train the scorer in place."""
+    def train(self, scorer: Any, data: Samples, run: Run) -> None:
+        """Train in place what `build` returned."""
 
 
 class Trainable(Method, Protocol):
     """A method trained by gradient descent, which a training strategy can wrap."""
 
-    def loss(self, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
+    def loss(self, scorer: Any, batch: Samples, run: Run) -> Tensor:
         """Loss of each row: (n,), never reduced, so that rows can be weighted."""

@@ -29,7 +29,7 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     if present and present <= {-1, 1} and -1 in present and 1 in present:
         raise DataError(
             "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
-            "pass 0 (or 'normal') for normal rows, a class name or 1, 2, ... for anomalies, and -1 only for unlabelled rows"
+            "pass 0 or 'normal' for normal rows, a class name or 1, 2, ... for anomalies, -1 only for unlabelled rows"
         )
     names = {v: str(v) for v in present if not is_normal(v, normal) and v != UNLABELLED}
     classes = tuple(

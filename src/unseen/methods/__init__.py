@@ -53,7 +53,7 @@ def to_json(method: Method) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(v) for v in value]
-    return to_json(value) if dataclasses.is_dataclass(value) else value
+    return to_json(value) if type(value) in {type(m) for m in METHODS.values()} else value
 
 
 def from_json(spec: dict[str, Any]) -> Method:

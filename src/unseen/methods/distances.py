@@ -1,11 +1,10 @@
-"""Distances to the normal rows: Mahalanobis, nearest neighbours, and the ratio of distances to normals and anomalies."""
+"""Distances: Mahalanobis, to the nearest normals, and the ratio of distances to normals and to labelled anomalies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from unseen.parts.bank import NEAR, Bank, Whitening
@@ -16,6 +15,7 @@ from unseen.types import Run, Samples
 class Mahalanobis:
     """Distance to the mean of the normals in units of their covariance; no label is used.
 
+    >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
     >>> data = Samples.of(torch.tensor([[0., 0.], [2., 0.], [0., 4.], [2., 4.]]))
     >>> Mahalanobis(shrinkage=0.0).train(scorer, data, Run(torch.Generator()))

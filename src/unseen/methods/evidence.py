@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class EvidenceStack:
                 scorer.weights[e] = 0
                 continue
             held = self.cross_fit(member, normals, anomalies, fold, ways, run)
-            scorer.surprises[e].fit(torch.cat([s for s, _ in held]))
+            cast(Surprise, scorer.surprises[e]).fit(torch.cat([s for s, _ in held]))
             scorer.auroc[e] = mean_auroc(held, ways)
             self.fit(member, scorer.members[e], data, run)
             scorer.weights[e] = torch.exp(self.sharpness * scorer.auroc[e].nan_to_num(0.0).mean())
@@ -68,22 +68,20 @@ class EvidenceStack:
         for turn, way in enumerate(ways):
             out = fold == turn % self.folds
             if member.uses_labels or turn % self.folds not in fitted:
-                judge = seeded(lambda: member.build(tuple(normals.x.shape[1:])), run.seed()).to(run.device)
-                self.fit(member, judge, together(normals[~out], anomalies[way.inside]), run)
-                fitted[turn % self.folds] = judge
+                inside = together(normals[~out], anomalies[way.inside])
+                fitted[turn % self.folds] = self.fit(member, fresh(member, inside, run), inside, run)
             judge = fitted[turn % self.folds]
             held.append((scores(judge, normals.x[out]), scores(judge, anomalies.x[way.outside])))
         return held
 
-    def fit(self, member: Method, judge: nn.Module, data: Samples, run: Run) -> None:
-        """Train one member in place, and set it to scoring."""
-        judge.train()
-        member.train(judge, data, run)
-        judge.eval()
+    def fit(self, member: Method, scorer: nn.Module, data: Samples, run: Run) -> nn.Module:
+        """Train one member's scorer in place, and set it to scoring."""
+        member.train(scorer.train(), data, run)
+        return scorer.eval()
 
 
 class StackScorer(nn.Module):
-    """Sum of weighted surprises: (n, d) -> (n,). Buffers `weights` (e,) and `auroc` (e, 2), unseen and known, tell why."""
+    """Sum of weighted surprises: (n, d) -> (n,). `weights` (e,), and why: `auroc` (e, 2) on unseen and on known."""
 
     weights: Tensor
     auroc: Tensor
@@ -139,6 +137,11 @@ class Surprise(Resizing):
         start = self.normals[body]
         beyond = (score - start) / self.scale - math.log1p(-(body + 0.5) / m)
         return torch.where(score > start, beyond.clamp_max(self.MOST), inside)
+
+
+def fresh(member: Method, data: Samples, run: Run) -> nn.Module:
+    """An untrained scorer of the member, with new initial weights."""
+    return seeded(lambda: member.build(tuple(data.x.shape[1:])), run.seed()).to(run.device)
 
 
 @torch.no_grad()

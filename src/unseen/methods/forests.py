@@ -68,8 +68,8 @@ class Forest:
         y = (data.y > 0).cpu().numpy()
         if y.all() or not y.any():
             raise DataError(
-                f"Forest learns normals against labelled anomalies; it was given {(~y).sum()} normal rows and {y.sum()} "
-                "anomalies: label at least one row of each, or use a method without labels, such as mahalanobis"
+                f"Forest learns normals against labelled anomalies; it was given {(~y).sum()} rows of the first and "
+                f"{y.sum()} of the second: label at least one row of each, or use a method without labels"
             )
         forest = ensemble.RandomForestClassifier(
             n_estimators=self.trees, class_weight="balanced_subsample", n_jobs=-1, random_state=run.seed()

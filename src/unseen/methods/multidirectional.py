@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.bank import Whitening
-from unseen.parts.episodes import batches, class_held_out, together
+from unseen.parts.episodes import batches, class_held_out
 from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import residual_mlp
 from unseen.parts.pseudo import with_cut
@@ -60,7 +60,9 @@ class MultiDirectional:
         if not len(data.normals):
             raise DataError("MultiDirectional needs normal rows, and was given none: label some rows normal")
         if not len(data.anomalies) and not self.cut:
-            raise DataError("MultiDirectional without pseudo-anomalies (cut=0) needs labelled anomalies; none were given")
+            raise DataError(
+                "MultiDirectional without pseudo-anomalies (cut=0) needs labelled anomalies; none were given"
+            )
         if self.whiten:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
         inner, outer = self.optimisers(scorer)
@@ -76,7 +78,7 @@ class MultiDirectional:
     def optimisers(self, scorer: TwoLevelScorer) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """The inner level owns encoder and decoder; the outer one head and temperature, and may nudge the encoder."""
         inside = [*scorer.encoder.parameters(), *scorer.decoder.parameters()]
-        groups = [{"params": [*scorer.head.parameters(), scorer.log_temperature]}]
+        groups: list[dict[str, Any]] = [{"params": [*scorer.head.parameters(), scorer.log_temperature]}]
         if self.fine_tune:
             groups.append({"params": list(scorer.encoder.parameters()), "lr": self.rate * self.fine_tune})
         adam = torch.optim.AdamW
@@ -87,7 +89,7 @@ class MultiDirectional:
 
     def outer_stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         if len(data.anomalies):
-            stream = (episode.query for episode in class_held_out(data, self.batch, run.generator))
+            stream: Iterator[Samples] = (episode.query for episode in class_held_out(data, self.batch, run.generator))
         else:
             stream = batches(data.normals, self.batch, run.generator)
         return (with_cut(b, data.normals.x, self.cut, run.generator) for b in stream) if self.cut else stream

@@ -41,7 +41,9 @@ class Whitening(Resizing):
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
         self.mean = mean.to(x.dtype)
-        self.matrix = (vectors * scale).to(x.dtype).contiguous()  # the layout decides the rounding, so also after a reload
+        self.matrix = (
+            (vectors * scale).to(x.dtype).contiguous()
+        )  # the layout decides the rounding, so also after a reload
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) @ self.matrix

@@ -49,7 +49,7 @@ class Direction(NamedTuple):
 
 
 def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[Direction]:
-    """Ways to hold labelled anomalies out: first whole classes, at most `most` of them, then `folds` parts of each class.
+    """Ways to hold labelled anomalies out: whole classes, at most `most` of them, then `folds` parts of each class.
 
     With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half is
     held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
@@ -94,8 +94,16 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
     classes = data.classes
     while True:
         for held in torch.randperm(max(len(classes), 1), generator=generator).tolist():
-            outside = anomalies.y == classes[held] if len(classes) > 1 else torch.ones_like(anomalies.y, dtype=torch.bool)
+            outside = (
+                anomalies.y == classes[held] if len(classes) > 1 else torch.ones_like(anomalies.y, dtype=torch.bool)
+            )
             inside = ~outside if len(classes) > 1 else outside
-            support = [next(batches(normals, size // 2, generator)), next(batches(anomalies[inside], size - size // 2, generator))]
-            query = [next(batches(normals, size // 2, generator)), next(batches(anomalies[outside], size - size // 2, generator))]
+            support = [
+                next(batches(normals, size // 2, generator)),
+                next(batches(anomalies[inside], size - size // 2, generator)),
+            ]
+            query = [
+                next(batches(normals, size // 2, generator)),
+                next(batches(anomalies[outside], size - size // 2, generator)),
+            ]
             yield Episode(together(*support), together(*query))

@@ -9,7 +9,9 @@ from unseen.parts.episodes import together
 from unseen.types import Samples
 
 
-def feature_cut(x: Tensor, donors: Tensor, generator: torch.Generator, *, least: float = 0.1, most: float = 0.5) -> Tensor:
+def feature_cut(
+    x: Tensor, donors: Tensor, generator: torch.Generator, *, least: float = 0.1, most: float = 0.5
+) -> Tensor:
     """Rows of x with some features cut from random donor rows: (n, d), (m, d) -> (n, d).
 
     Each value stays plausible on its own; what breaks is the dependence between features. The share of features
