@@ -1,0 +1,39 @@
+# Every target sets up what it needs: `make demo` and `make test` work in a fresh clone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help demo test lint install clean
+
+help:
+	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
+	@echo "make test   linters, type checks and all tests"
+	@echo "make lint   linters and type checks alone"
+	@echo "make clean  remove demo/ and .venv/"
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+# One thread a process: two test processes share the cores, and small tensors gain nothing from more.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(STAMP)
+
+# torch comes first and by its exact version: an open range may pick a build of several gigabytes.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("unseen needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.11 ..., or install a newer Python" % v[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf demo .venv

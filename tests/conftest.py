@@ -1,0 +1,28 @@
+"""What every test gets: one torch thread, and the folder of public data sets where there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two test processes share the cores, and small tensors gain nothing from a second thread
+
+
+@pytest.fixture
+def shared() -> Callable[[str], Path]:
+    """`shared("nsl_kdd/train.parquet")`: the path below UNSEEN_DATA; the test is skipped where it is absent."""
+    folder = os.environ.get("UNSEEN_DATA")
+
+    def path(name: str) -> Path:
+        if not folder:
+            pytest.skip(f"needs {name}: set UNSEEN_DATA to the folder with the data sets")
+        found = Path(folder).expanduser() / name
+        if not found.exists():
+            pytest.skip(f"needs {name}, which is not in UNSEEN_DATA ({folder})")
+        return found
+
+    return path
