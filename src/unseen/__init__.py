@@ -1,5 +1,8 @@
 """unseen: detects anomalies of kinds that nobody has labelled yet, and says how blind it still is."""
 
+__version__ = "0.1.0"  # stands first: a saved detector records it
+
+from unseen.bundle import Bundle
 from unseen.calibrate import Conformal
 from unseen.data.read import table as read_table
 from unseen.data.schema import Schema
@@ -14,10 +17,9 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.openset import Protocol, evaluate
 from unseen.types import Episode, Method, Run, Samples, Trainable
 
-__version__ = "0.1.0"
-
 __all__ = [
     "METHODS",
+    "Bundle",
     "BundleError",
     "Conformal",
     "DataError",
