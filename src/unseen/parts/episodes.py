@@ -51,9 +51,9 @@ class Direction(NamedTuple):
 def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[Direction]:
     """Ways to hold labelled anomalies out: whole classes, at most `most` of them, then `folds` parts of each class.
 
-    With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half is
-    held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
-    fewer than 3 rows are no evidence; then only parts are held out. A single row can not be held out: an empty list.
+    With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half
+    is held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
+    fewer than 3 rows are no evidence; then only parts are held out. A single row cannot be held out: an empty list.
     """
     if len(anomalies) < 2:
         return []
@@ -67,7 +67,7 @@ def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, mo
 
 
 def halves(x: Tensor, least: int = 3) -> Tensor:
-    """0 and 1 for the two halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
+    """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
     half = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     if len(x) >= 2 * least:
         end = x[(x - x.mean(dim=0)).norm(dim=1).argmax()]

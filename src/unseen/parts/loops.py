@@ -26,7 +26,7 @@ def minimise(
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     with one_thread():
-        for step in range(steps):
+        for _ in range(steps):
             batch = next(stream)
             each = loss(batch)  # (n,)
             mean = (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)

@@ -1,8 +1,9 @@
-"""Network bodies, and the two rules every scorer's state follows: seeded initial weights, buffers that resize on load."""
+"""Network bodies, and two rules of every scorer's state: seeded initial weights, buffers that resize on load."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -28,7 +29,7 @@ def seeded(make: Callable[[], Built], seed: int) -> Built:
 def mlp(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers of these widths with ReLU between them: (n, widths[0]) -> (n, widths[-1])."""
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         layers += [nn.Linear(a, b)] if i == len(widths) - 2 else [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers)
 
@@ -50,7 +51,7 @@ def residual_mlp(inputs: int, width: int, outputs: int, blocks: int) -> nn.Seque
 
 
 class Resizing(nn.Module):
-    """A module whose own buffers take the size of what is loaded: the size of a reference bank or a forest is learned."""
+    """A module whose own buffers take the size of what is loaded: a reference bank or a forest learns its size."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
         for name, buffer in self._buffers.items():
