@@ -18,6 +18,7 @@ RANKS = {
     "measure": 4,
     "detector": 5,
     "openset": 6,
+    "manifest": 5,
     "bundle": 6,
     "cli": 7,
     "__init__": 9,
@@ -80,4 +81,4 @@ def test_only_some_may(path):
 
 @pytest.mark.parametrize("path", [p for p in MODULES if home(p) == "methods"], ids=lambda p: p.name)
 def test_methods_are_short(path):
-    assert len(path.read_text().splitlines()) <= 200
+    assert len(path.read_text().splitlines()) <= 150
