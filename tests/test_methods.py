@@ -13,10 +13,11 @@ from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
-from unseen.methods.evidence import EvidenceStack, Surprise, auroc, mean_auroc
+from unseen.methods.evidence import EvidenceStack, mean_auroc
 from unseen.methods.forests import Forest, IsolationForest, expected_path
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.parts.episodes import Direction
+from unseen.parts.surprise import Surprise, auroc
 from unseen.types import Run, Samples
 
 

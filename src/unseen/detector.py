@@ -17,7 +17,7 @@ from torch import nn
 
 from unseen import methods
 from unseen.calibrate import Conformal, benjamini_hochberg, check_level, outranked
-from unseen.data.labels import encode_labels
+from unseen.data.labels import encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
@@ -81,8 +81,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         anomaly class; no y means all rows are taken for normal. `groups` (n,): which kind of normal a row belongs to.
         """
         table = admit(X)
-        codes, names = labels_of(y, table, self.normal)
-        group = np.zeros(len(table), dtype=np.int64) if groups is None else group_codes(groups, len(table))
+        codes, names = encode_labels(y, rows=len(table), normal=self.normal)
+        group = encode_groups(groups, rows=len(table))
         check_normals(codes)
         whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -128,8 +128,15 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         pvalues = self.pvalue(X)
         return pvalues <= self.cut(pvalues, alpha=alpha, fdr=fdr)
 
-    def cut(self, pvalues: NDArray[np.float64], *, alpha: float | None, fdr: float | None) -> float:
-        """The largest p-value that is an alarm under the policy."""
+    def cut(
+        self,
+        pvalues: NDArray[np.float64],
+        *,
+        alpha: float | None,
+        fdr: float | None,
+        counts: NDArray[np.int64] | None = None,
+    ) -> float:
+        """The largest p-value that is an alarm under the policy; `counts` (n,) tell how often each occurs."""
         level = alpha if alpha is not None else fdr
         assert level is not None
         check_level("alpha" if alpha is not None else "fdr", level)
@@ -141,7 +148,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 FewNormals,
                 stacklevel=3,
             )
-        return level if alpha is not None else benjamini_hochberg(pvalues, level)
+        return level if alpha is not None else benjamini_hochberg(pvalues, level, counts)
 
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
     def score_samples(self, X: Any) -> NDArray[np.float64]:
@@ -223,19 +230,6 @@ def score(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> ND
     rows = torch.from_numpy(x)
     parts = [scorer(part.to(device)).cpu() for part in rows.split(CHUNK)]
     return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros(0)
-
-
-def labels_of(y: Any, table: Any, normal: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    if y is None:
-        return np.zeros(len(table), dtype=np.int64), ()
-    return encode_labels(y, rows=len(table), normal=normal)
-
-
-def group_codes(groups: Any, rows: int) -> NDArray[np.int64]:
-    values = np.asarray(groups)
-    if values.shape != (rows,):
-        raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def check_normals(codes: NDArray[np.int64]) -> None:

@@ -17,6 +17,7 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...
 
     0, False or the name `normal` is normal; -1, None or NaN is unlabelled; every other value names an anomaly class.
+    No y at all: every row is taken for normal.
 
     >>> encode_labels(["normal", "dos", None, "probe"], rows=4)
     (array([ 0,  1, -1,  2]), ('dos', 'probe'))
@@ -24,6 +25,8 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     Traceback (most recent call last):
     unseen.errors.DataError: y holds only -1 and 1, which is scikit-learn's convention for predictions ...
     """
+    if y is None:
+        return np.zeros(rows, dtype=np.int64), ()
     values = [None if absent(v) else v for v in listed(y, rows)]
     present = set(values) - {None}
     if present and present <= {-1, 1} and -1 in present and 1 in present:
@@ -39,6 +42,16 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     codes = {v: NORMAL if is_normal(v, normal) else UNLABELLED if v == UNLABELLED else place[names[v]] for v in present}
     codes[None] = UNLABELLED
     return np.fromiter((codes[v] for v in values), dtype=np.int64, count=len(values)), classes
+
+
+def encode_groups(groups: Any, *, rows: int) -> NDArray[np.int64]:
+    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to; all 0 when nothing is said."""
+    if groups is None:
+        return np.zeros(rows, dtype=np.int64)
+    values = np.asarray(groups)
+    if values.shape != (rows,):
+        raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
+    return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def listed(y: Any, rows: int) -> list[Any]:
@@ -66,12 +79,11 @@ def whole(value: Any) -> Any:
 
 
 def absent(value: Any) -> bool:
-    return (
-        value is None
-        or value == ""
-        or (isinstance(value, float) and math.isnan(value))
-        or value is getattr(value, "NaT", value is None)
-    )
+    """None, NaN, an empty text, and pandas' NA and NaT, which alone differ from themselves or cannot tell."""
+    try:
+        return value is None or value == "" or bool(value != value)
+    except TypeError:  # pandas.NA has no truth
+        return True
 
 
 def is_normal(value: Any, normal: str) -> bool:
