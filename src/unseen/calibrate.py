@@ -70,8 +70,10 @@ def standardised(calibration: Array, score: Array) -> Array:
     return np.asarray((score - middle) / max(high - middle, 1e-12), dtype=np.float64)
 
 
-def benjamini_hochberg(pvalues: Array, fdr: float) -> float:
+def benjamini_hochberg(pvalues: Array, fdr: float, counts: NDArray[np.int64] | None = None) -> float:
     """Largest p-value to reject so that the expected share of false alarms is at most `fdr`; 0 when none (n,) -> float.
+
+    `counts` (n,): how often each p-value occurs, where they are too many to list.
 
     Benjamini & Hochberg 1995; holds for conformal p-values too, which depend on one another positively (Bates et al.
     2023).
@@ -80,8 +82,10 @@ def benjamini_hochberg(pvalues: Array, fdr: float) -> float:
     0.02
     """
     check_level("fdr", fdr)
-    ordered = np.sort(pvalues)
-    passes = np.flatnonzero(ordered <= fdr * np.arange(1, len(ordered) + 1) / max(len(ordered), 1) + 1e-12)
+    order = np.argsort(pvalues)
+    ordered = pvalues[order]
+    rank = np.cumsum(np.ones(len(pvalues)) if counts is None else counts[order])
+    passes = np.flatnonzero(ordered <= fdr * rank / max(rank[-1:].sum(), 1) + 1e-12)
     return float(ordered[passes[-1]]) if len(passes) else 0.0
 
 
