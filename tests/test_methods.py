@@ -180,11 +180,14 @@ def test_stack_without_labels_weighs_label_free_members_equally():
     torch.testing.assert_close(scorer.weights, free / free.sum())
 
 
-def test_stack_with_one_labelled_anomaly_is_the_stack_without():
+def test_stack_with_one_labelled_anomaly_weighs_all_members_equally_and_learns_from_it():
     one = toy()[:121]
     assert len(one.anomalies) == 1
-    alone, none = trained(quick(DEFAULT), one), trained(quick(DEFAULT), one.normals)
-    assert torch.equal(alone.weights, none.weights)
+    scorer = trained(quick(DEFAULT), one)
+    torch.testing.assert_close(scorer.weights, torch.ones(7) / 7)
+    without = scored(trained(quick(DEFAULT), one.normals), one.x)
+    rank = (scored(scorer, one.x) >= scored(scorer, one.x)[-1]).sum()
+    assert rank <= (without >= without[-1]).sum()
 
 
 def test_stack_with_one_class_holds_out_its_halves():

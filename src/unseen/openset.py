@@ -32,11 +32,16 @@ log = logging.getLogger("unseen")
 class Protocol:
     """The choices of an open-set evaluation."""
 
-    seen: int = 3  # anomaly classes with labels
-    shots: int = 10  # labelled rows of each
+    seen: int = 3
+    """anomaly classes with labels"""
+    shots: int = 10
+    """labelled rows of each of them"""
     seeds: int = 5
-    normals: int = 5000  # most training normals
-    contamination: float = 0.0  # share of unlabelled anomalies, of seen classes, among the training normals
+    """repetitions, each with other classes and rows"""
+    normals: int = 5000
+    """most training normals"""
+    contamination: float = 0.0
+    """share of unlabelled anomalies, of seen classes, among the training normals"""
 
     def __post_init__(self) -> None:
         for name in ("seen", "shots", "seeds", "normals"):

@@ -27,8 +27,8 @@ class EvidenceStack:
     part of each class (does it find the classes it knows?). Normals are cross-fitted: every one of them is scored by
     members that did not see it, and none is lost to a split. The final members learn from all rows.
 
-    With one anomaly class, halves of it that differ most stand in for classes. With a single labelled anomaly there is
-    nothing to judge by, and with none nothing to learn from: label-free members then share the weight equally.
+    With one anomaly class, the halves of it that differ most stand in for classes. With a single labelled anomaly
+    nothing can be held out to judge by: the members share the weight equally. With none, the label-free members do.
     """
 
     members: tuple[Method, ...]
@@ -43,11 +43,10 @@ class EvidenceStack:
         normals, anomalies = data.normals, data.anomalies
         fold = torch.randperm(len(normals), generator=run.generator).to(data.x.device) % self.folds
         ways = directions(anomalies, run.generator, folds=self.folds)
-        labelled = len(ways) > 0
         everything = torch.arange(len(anomalies), device=data.x.device)
         ways = ways or [Direction(everything, everything[:0], known=False)] * self.folds
         for e, member in enumerate(self.members):
-            if member.uses_labels and not labelled:
+            if member.uses_labels and not len(anomalies):
                 scorer.weights[e] = 0
                 continue
             held = self.cross_fit(member, normals, anomalies, fold, ways, run)
