@@ -28,7 +28,7 @@ from unseen.types import Method, Run, Samples
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
 FEW = 30  # normals below which the user is warned
 FOLDS = 5
-CHUNK = 4096  # rows scored at once: bounds the memory of a neighbour search
+CHUNK = 1024  # rows scored at once: the distances to a bank of neighbours then stay in the cache
 
 log = logging.getLogger("unseen")
 
