@@ -77,11 +77,11 @@ def main(folder: Path) -> None:
     write_tables(folder)
     train, test, model = str(folder / "train.csv"), str(folder / "test.csv"), str(folder / "model")
     unseen("fit", train, "--label", "kind", "--drop", "row", "--out", model)
-    unseen("score", model, test, "--out", str(folder / "scores.csv"), "--keep", "row", "--keep", "kind")
+    unseen("score", model, test, "--out", str(folder / "scores.csv"), "--keep", "row", "kind")
     alarms(folder, alpha=0.05)
     unseen(
         *("evaluate", train, "--test", test, "--label", "kind", "--drop", "row", "--seen", "2", "--seeds", "2"),
-        *("--method", "evidence-stack", "--method", "devnet", "--method", "mahalanobis"),
+        *("--method", "evidence-stack", "devnet", "mahalanobis"),
         *("--json", str(folder / "evaluation.json")),
     )
     print(f"\nIn {folder}/: {', '.join(WRITTEN)}")
