@@ -21,7 +21,7 @@ from unseen.data.labels import encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
-from unseen.errors import DataError, FewNormals, NotFitted, UnseenError
+from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
@@ -206,6 +206,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def torch_device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise Unsupported(f"device {self.device!r}: torch finds no CUDA device here; use 'cpu', or 'auto'")
         return torch.device(self.device)
 
     def check_fitted(self) -> None:
