@@ -187,6 +187,10 @@ def scorer_of(method: Method, width: int, state: dict[str, Tensor]) -> nn.Module
     """The method's scorer in this state, tried on a row: buffers of a wrong size may fit one by one, not together."""
     with torch.device("meta"):  # takes no memory, whatever the fields ask for
         planned = method.build((width,)).state_dict()
+    misfit = [name for name in planned if name in state and planned[name].dtype != state[name].dtype]
+    if misfit:
+        kinds = f"expected {planned[misfit[0]].dtype}, found {state[misfit[0]].dtype}"
+        raise BundleError(f"tensor {misfit[0]!r}: {kinds}")
     asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (planned, state))
     if asked > held:
         raise BundleError(f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}")

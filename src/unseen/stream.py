@@ -1,0 +1,114 @@
+"""Scoring files of any size: read in batches, judged, and written so that the result is whole or not there."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from unseen.bundle import Bundle, with_verdict
+from unseen.data.read import batches
+from unseen.data.tables import require
+from unseen.data.write import Writer
+from unseen.errors import DataError
+
+RESULTS = ("score", "pvalue", "verdict")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a file: its rows, how many were flagged, and the largest p-value that was an alarm."""
+
+    rows: int
+    flagged: int
+    cut: float
+
+
+def score_file(
+    bundle: Bundle,
+    source: str | Path,
+    target: str | Path,
+    *,
+    keep: Sequence[str] = (),
+    alpha: float | None = None,
+    fdr: float | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Tally:
+    """Write the columns `keep` of a CSV or Parquet file, and score, p-value and verdict of each row, in its order.
+
+    `alpha`: the share of normal rows that may be flagged. `fdr`: the share of the alarms in this file that may be
+    false; that takes all p-values, so judged rows first go to a hidden file beside the target. `progress` is told the
+    number of rows of each batch.
+    """
+    check_keep(keep)
+    if (alpha is None) == (fdr is None):
+        raise DataError("scoring needs one policy: alpha (share of normals flagged) or fdr (share of false alarms)")
+    judged = judged_batches(bundle, Path(source), keep, progress)
+    with Writer(target) as out:
+        if fdr is None:
+            return verdicts(judged, out, bundle.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
+        hidden = out.path.with_name(f".{out.path.name}.judged-{secrets.token_hex(4)}.parquet")
+        try:
+            seen = copied(judged, hidden)
+            pvalues, counts = np.array(list(seen)), np.array(list(seen.values()))
+            return verdicts(batches(hidden), out, bundle.detector.cut(pvalues, alpha=None, fdr=fdr, counts=counts))
+        finally:
+            hidden.unlink(missing_ok=True)
+
+
+def judged_batches(
+    bundle: Bundle, source: Path, keep: Sequence[str], progress: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """Kept columns, score and p-value, batch by batch."""
+    done = 0
+    for batch in batches(source):
+        require(keep, batch.column_names, where=str(source))
+        try:
+            judged = bundle.judged(batch)
+        except DataError as error:
+            raise DataError(f"{located(source, done, len(batch))}: {error}") from error
+        for name in reversed(keep):
+            judged = judged.add_column(0, batch.schema.field(name), batch[name])
+        yield judged
+        done += len(batch)
+        progress(len(batch))
+
+
+def located(source: Path, done: int, rows: int) -> str:
+    """Where a batch lies, for errors that count its rows from 1."""
+    return f"{source}, rows {done + 1:,} to {done + rows:,}, counted from 1 again" if done else str(source)
+
+
+def copied(judged: Iterator[pa.Table], hidden: Path) -> Counter[float]:
+    """Write judged rows to a file; how often each p-value occurs. There are no more of them than calibration rows."""
+    seen: Counter[float] = Counter()
+    with Writer(hidden) as out:
+        for batch in judged:
+            out.write(batch)
+            values, counts = np.unique(batch["pvalue"].to_numpy(), return_counts=True)
+            seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    return seen
+
+
+def verdicts(judged: Iterator[pa.Table], out: Writer, cut: float) -> Tally:
+    rows = flagged = 0
+    for batch in judged:
+        out.write(with_verdict(batch, cut))
+        rows += len(batch)
+        flagged += int((batch["pvalue"].to_numpy() <= cut).sum())
+    return Tally(rows, flagged, cut)
+
+
+def check_keep(keep: Sequence[str]) -> None:
+    """DataError for names that the results take, or that are named twice."""
+    clash = [name for name in keep if name in RESULTS]
+    if clash:
+        raise DataError(f"column {clash[0]!r} cannot be kept: the result has one of that name; rename it in the data")
+    twice = sorted({name for name in keep if keep.count(name) > 1})
+    if twice:
+        raise DataError(f"column {twice[0]!r} is to be kept twice; name it once")
