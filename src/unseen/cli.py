@@ -1,0 +1,246 @@
+"""The command line: fit, score, evaluate, info. Results go to standard output, notes and progress to standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from cyclopts import App, CycloptsError, Parameter
+
+import unseen
+from unseen import openset, render
+from unseen.bundle import Bundle, new_path, write
+from unseen.data import read
+from unseen.data.labels import encode_labels
+from unseen.data.tables import require, resembling
+from unseen.detector import Detector
+from unseen.errors import DataError, UnseenError
+from unseen.methods import METHODS
+from unseen.openset import Protocol
+from unseen.settings import configured, pairs
+from unseen.stream import score_file
+from unseen.terminal import complain, err, noted, out, progressing, say
+
+ALPHA = 0.05
+STACK = "evidence-stack"
+
+
+def shown(default: object) -> str | None:
+    """A default as it would be typed."""
+    words = default if isinstance(default, tuple) else () if default is None else (str(default),)
+    return " ".join(words) or None
+
+
+app = App(
+    name="unseen",
+    help="Detects anomalies, also of kinds that nobody has labelled yet, and says how blind it still is.",
+    help_format="plaintext",
+    version=unseen.__version__,
+    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=shown),
+    error_console=err,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_none",
+)
+
+Train = Annotated[Path, Parameter(help="CSV or Parquet file: normal rows and a few labelled anomalies")]
+Label = Annotated[str, Parameter(metavar="COL", help="column that says what each row is")]
+Normal = Annotated[str, Parameter(metavar="NAME", help="what that column calls a normal row")]
+Drop = Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")]
+Set = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
+]
+
+
+@app.command(
+    sort_key=0,
+    help_epilogue="Example:\n"
+    "  unseen fit train.parquet --label attack --drop family id --out m\n"
+    "  unseen fit train.csv --label kind --method devnet --set margin=3 --out m",
+)
+def fit(
+    train: Train,
+    /,
+    *,
+    label: Label,
+    normal: Normal = "normal",
+    drop: Drop = (),
+    group: Annotated[
+        str | None, Parameter(metavar="COL", help="column that says which kind of normal a row is")
+    ] = None,
+    kind: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
+    ] = (),
+    method: Annotated[str, Parameter(metavar="NAME", choices=tuple(METHODS), help="what learns")] = STACK,
+    settings: Set = (),
+    seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
+    device: Annotated[Literal["cpu", "cuda", "auto"], Parameter(help="what to train on")] = "cpu",
+    folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
+) -> None:
+    """Train a detector on normal rows and a few labelled anomalies, and save it."""
+    new_path(folder)
+    chosen = configured(method, settings)
+    table = read.table(train)
+    aside = list(dict.fromkeys([*drop, label, *([group] if group else [])]))
+    require(aside, table.column_names, where=str(train))
+    facts = {"source": train.name, "label": label, "drop": list(drop), "group": group}
+    facts |= label_counts(train, table[label], label, normal)
+    kinds = pairs(kind, what="COL=KIND")
+    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed)
+    start = time.perf_counter()
+    with progressing(f"training on {len(table):,} rows"):
+        detector.fit(table.drop_columns(aside), table[label], groups=table[group].to_pylist() if group else None)
+    seconds = time.perf_counter() - start
+    bundle = Bundle(detector, {**facts, "fit_seconds": round(seconds, 3)})
+    bundle.save(folder)
+    say(f"Trained in {seconds:.1f} s, saved in {folder}")
+    out.print(render.summary(bundle))
+    say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
+    say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
+    named = [] if normal == "normal" else ["--normal", normal]
+    dropped = ["--drop", *drop, *([group] if group else [])] if drop or group else []
+    chose = [*([] if method == STACK else ["--method", method]), *(["--set", *settings] if settings else [])]
+    say("  " + shlex.join(["unseen", "evaluate", str(train), "--label", label, *named, *dropped, *chose]))
+
+
+@app.command(
+    sort_key=1,
+    help_epilogue="Example:\n"
+    "  unseen score m new.parquet --out scores.csv --keep id --alpha 0.01\n"
+    "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1",
+)
+def score(
+    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
+    data: Annotated[Path, Parameter(help="CSV or Parquet file of any size")],
+    /,
+    *,
+    target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
+    keep: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")] = (),
+    alpha: Annotated[
+        float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
+    ] = None,
+    fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None,
+) -> None:
+    """Write a score, a p-value and a verdict for each row of a file."""
+    if alpha is not None and fdr is not None:
+        raise DataError("expected --alpha or --fdr, found both: leave one out")
+    alpha = ALPHA if alpha is None and fdr is None else alpha
+    bundle = Bundle.load(folder)
+    with progressing("scoring rows", total=read.rows(data)) as bar:
+        tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
+    told = "that share of normal rows has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
+    say(f"{tally.rows:,} rows scored, {tally.flagged:,} flagged for a p-value of at most {tally.cut:.3g}: {told}")
+    say(f"written to {target}")
+
+
+@app.command(
+    sort_key=2,
+    help_epilogue="Example:\n"
+    "  unseen evaluate train.parquet --label attack --drop family --test test.parquet\n"
+    "  unseen evaluate flows.csv --label kind --method devnet forest --json e.json",
+)
+def evaluate(
+    train: Train,
+    /,
+    *,
+    label: Label,
+    normal: Normal = "normal",
+    test: Annotated[
+        Path | None, Parameter(metavar="FILE", help="rows to test on; without it half of TRAIN, the other half trains")
+    ] = None,
+    drop: Drop = (),
+    protocol: Annotated[Protocol | None, Parameter(name="*")] = None,
+    method: Annotated[
+        tuple[str, ...], Parameter(metavar="NAME ...", choices=tuple(METHODS), help="what learns; several are compared")
+    ] = (STACK,),
+    settings: Set = (),
+    report: Annotated[Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")] = None,
+) -> None:
+    """Measure how well anomaly classes are found that are not in the labels, beside those that are."""
+    if report is not None:
+        new_path(report)
+    if settings and len(method) > 1:
+        raise DataError(f"--set changes one method, and --method names {len(method)}: evaluate them one by one")
+    chosen = {name: configured(name, settings) for name in method}
+    table, tested = evaluated(train, label, drop), None if test is None else evaluated(test, label, drop, strict=False)
+    choices = protocol or Protocol()
+    with progressing("fits done", total=choices.seeds * len(chosen)) as bar:
+        reports = openset.evaluate(
+            table, label=label, normal=normal, test=tested, protocol=choices, methods=chosen, progress=lambda: bar(1)
+        )
+    out.print(render.report(reports))
+    if report is not None:
+        save_json(report, reports[0] if len(reports) == 1 else reports)
+        say(f"\nwritten to {report}")
+
+
+@app.command(sort_key=3, help_epilogue="Example:\n  unseen info m")
+def info(folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")], /) -> None:
+    """Show what a saved detector was trained on, and how."""
+    out.print(render.contents(Bundle.load(folder)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; 0, or 2 for what its user can put right, or 130 after Ctrl-C."""
+    try:
+        with noted():
+            app(sys.argv[1:] if argv is None else argv)
+    except CycloptsError:  # has been shown
+        return 2
+    except UnseenError as error:
+        complain(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted; nothing unfinished is left")
+        return 130
+    return 0
+
+
+def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:
+    """How many rows are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
+    codes, names = encode_labels(labels, rows=len(labels), normal=normal)
+    counts = {name: int((codes == code).sum()) for code, name in enumerate(names, start=1)}
+    anomalies = dict(sorted(counts.items(), key=lambda item: -item[1]))
+    if not (codes == 0).any():
+        found = render.listed(f"{name!r} ({count:,})" for name, count in anomalies.items())
+        raise DataError(
+            f"{file}: no row of column {label!r} is {normal!r}{resembling(normal, names)}; of its {len(codes):,} rows "
+            f"{int((codes == -1).sum()):,} have no label, the others are {found}: say which are normal (--normal NAME)"
+        )
+    return {
+        "rows": len(codes),
+        "normals": int((codes == 0).sum()),
+        "unlabelled": int((codes == -1).sum()),
+        "anomalies": anomalies,
+    }
+
+
+def evaluated(file: Path, label: str, drop: Sequence[str], *, strict: bool = True) -> pa.Table:
+    """A table to evaluate on; one of test rows need not have the columns that are dropped."""
+    table = read.table(file)
+    require([label, *(drop if strict else ())], table.column_names, where=str(file))
+    return table.drop_columns([name for name in table.column_names if name in drop and name != label])
+
+
+def save_json(file: Path, plain: object) -> None:
+    """A file that is whole or not there."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        write(partial, json.dumps(plain, indent=1).encode())
+        partial.rename(file)
+    except OSError as error:
+        raise DataError(f"{file}: it cannot be written ({error.strerror}); choose another place") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""What the command line shows: a detector and an evaluation as text and tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from unseen.bundle import Bundle
+from unseen.detector import Detector
+from unseen.methods import DEFAULT, to_json
+from unseen.methods.evidence import EvidenceStack, StackScorer
+from unseen.openset import LEAST
+
+SHOWN = 12  # classes or names that a summary lists before it says how many more there are
+HEADS = {
+    "auroc": "AUROC",
+    "tpr_at_5_fpr": "TPR at\n5% FPR",
+    "tpr_at_1_fpr": "TPR at\n1% FPR",
+    "ap_1": "AP at 1%\nprevalence",
+    "worst_auroc": "worst\nclass",
+}
+KINDS = {"number": "numbers", "boolean": "yes or no", "category": "categories", "text": "texts"}
+
+
+def summary(bundle: Bundle) -> RenderableType:
+    """What was learned from which data, in a few lines."""
+    return grid([*made(bundle), *data(bundle), *calibration(bundle.detector)])
+
+
+def contents(bundle: Bundle) -> RenderableType:
+    """Everything that is known of a detector."""
+    detector = bundle.detector
+    first = grid([*made(bundle), *data(bundle), *columns(detector), *calibration(detector), *thresholds(detector)])
+    evaluation = bundle.facts.get("evaluation") or []
+    return Group(first, *evidence(detector), *(["", report(evaluation)] if evaluation else []))
+
+
+def made(bundle: Bundle) -> list[tuple[str, str]]:
+    fields = to_json(bundle.detector.method or DEFAULT)
+    name, members = fields.pop("name"), [named(member) for member in fields.pop("members", [])]
+    chosen = ", ".join(f"{key} {value}" for key, value in fields.items())
+    lines = [("method", f"{name} ({chosen})" if chosen else name)]
+    if members:
+        lines.append(("members", ", ".join(members)))
+    if "created" in bundle.facts:
+        versions = " with unseen {unseen}, torch {torch}".format(**bundle.facts)
+        lines.append(("trained", bundle.facts["created"] + versions))
+    return lines
+
+
+def data(bundle: Bundle) -> list[tuple[str, str]]:
+    """Rows and columns; of a bundle that the command line made also what their labels said."""
+    facts, schema = bundle.facts, bundle.detector.schema_
+    lines = []
+    if "rows" in facts:
+        counts = facts["anomalies"]
+        unlabelled = f", {facts['unlabelled']:,} unlabelled" if facts["unlabelled"] else ""
+        lines = [
+            ("data", f"{facts['source']}, labels in column {facts['label']!r}"),
+            ("rows", f"{facts['rows']:,}: {facts['normals']:,} normal, {sum(counts.values()):,} anomalies{unlabelled}"),
+            ("classes", listed(f"{name} {count:,}" for name, count in counts.items())),
+        ]
+    dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
+    dropped += [f"{name} (asked)" for name in facts.get("drop", [])]
+    return [
+        *lines,
+        ("columns", f"{len(schema.columns)} used, encoded as {schema.width} numbers"),
+        ("dropped", listed(dropped)),
+    ]
+
+
+def columns(detector: Detector) -> list[tuple[str, str]]:
+    """Names of the used columns by kind."""
+    by_kind = {kind: [c.name for c in detector.schema_.columns if c.kind == kind] for kind in KINDS}
+    return [(KINDS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
+
+
+def calibration(detector: Detector) -> list[tuple[str, str]]:
+    m, folds = len(detector.conformal_.scores), len(detector.members_)
+    how = (
+        f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
+    )
+    return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+
+
+def thresholds(detector: Detector) -> list[tuple[str, str]]:
+    """Scores from which on a row is flagged, for two levels."""
+    levels = {alpha: detector.conformal_.threshold(alpha) for alpha in (0.05, 0.01)}
+    return [("thresholds", ", ".join(f"alpha {alpha}: score {score:.4g}" for alpha, score in levels.items()))]
+
+
+def evidence(detector: Detector) -> list[RenderableType]:
+    """How far a stack trusts each member, and why; nothing for other methods. With folds: those of the first."""
+    scorer, method = detector.members_[0].scorer, detector.method
+    if not (isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer)):
+        return []
+    table = lined("member", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
+    for member, weight, (unknown, known) in zip(
+        method.members, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True
+    ):
+        table.add_row(named(to_json(member)), f"{weight:.3f}", figure(unknown), figure(known))
+    return ["", Text("Evidence: members by weight, which grows with how well they found anomalies held out"), table]
+
+
+def named(method: dict[str, Any]) -> str:
+    """The name of a member, with the switches that are on: a stack may hold a method twice."""
+    marks = ", ".join(key for key, value in method.items() if value is True)
+    return f"{method['name']} ({marks})" if marks else str(method["name"])
+
+
+def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
+    """An evaluation: unseen and seen classes apart, what it cost, the hardest classes, and how blind it still is."""
+    choices = reports[0]["protocol"]
+    shots = f"{choices['shots']} labelled rows of each were in training"
+    drawn = "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to {normals:,} normal rows"
+    parts: list[RenderableType] = [
+        Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
+        "",
+        *titled("Unseen classes: no row of them was labelled", averages(reports, "unseen")),
+        *titled(f"Seen classes: {shots}", averages(reports, "seen")),
+        *titled("Normal rows, and time", costs(reports)),
+    ]
+    for entry in reports:
+        title = f"Unseen classes one by one, hardest first: {entry['method']}"
+        parts += [*titled(title, classes(entry, "unseen")), Text(blindness(entry)), ""]
+    return Group(*parts[:-1])
+
+
+def averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
+    """Means over classes, then mean and standard deviation over seeds."""
+    table = lined("method", *HEADS.values())
+    for entry in reports:
+        table.add_row(entry["method"], *(spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS))
+    return table
+
+
+def costs(reports: Sequence[dict[str, Any]]) -> Table:
+    table = lined("method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second")
+    for entry in reports:
+        share = f"{entry['normals_flagged_at_5']:.1%}"
+        table.add_row(entry["method"], share, f"{entry['fit_seconds']:.1f}", f"{entry['rows_per_second']:,.0f}")
+    return table
+
+
+def classes(entry: dict[str, Any], role: str) -> Table:
+    keys = list(HEADS)[:-1]
+    table = lined("class", "rows", "seeds", *(HEADS[key] for key in keys))
+    few = False
+    for row in (row for row in entry["classes"] if row["role"] == role):
+        few = few or not row["averaged"]
+        name = row["class"] if row["averaged"] else f"{row['class']} *"
+        table.add_row(name, f"{row['rows']:,}", str(row["seeds"]), *(figure(row[key]) for key in keys))
+    if few:
+        table.caption = f"* fewer than {LEAST} test rows: listed, not averaged"
+        table.caption_justify = "left"
+    return table
+
+
+def blindness(entry: dict[str, Any]) -> str:
+    """One sentence on the unseen class that is found worst."""
+    counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
+    if not counted:
+        return f"No unseen class has {LEAST} test rows, so nothing is known of how blind {entry['method']} is."
+    worst = min(counted, key=lambda row: row["auroc"])
+    return (
+        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is found worst, "
+        f"AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of the normal rows "
+        f"misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
+    )
+
+
+def titled(title: str, table: Table) -> list[RenderableType]:
+    return [Text(title, style="bold"), table, ""]
+
+
+def lined(*heads: str) -> Table:
+    """An empty table: names to the left, figures to the right, a line below the heads."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(heads[0], vertical="bottom", overflow="fold")
+    for head in heads[1:]:
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    return table
+
+
+def grid(lines: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        table.add_row(name, text)
+    return table
+
+
+def spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
+    """Mean and standard deviation over seeds, of which one alone has none."""
+    if mean is None or sd is None:
+        return "-"
+    return f"{mean:.3f}±" + f"{sd:.3f}".removeprefix("0") if seeds > 1 else f"{mean:.3f}"
+
+
+def figure(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more."""
+    everything = list(names)
+    more = f" and {len(everything) - SHOWN:,} more" if len(everything) > SHOWN else ""
+    return ", ".join(everything[:SHOWN]) + more or "none"

@@ -1,0 +1,75 @@
+"""The two ends of a terminal: results to standard output; notes, errors and progress to standard error."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from unseen.errors import FewNormals
+
+out = Console(markup=False, emoji=False, highlight=False)
+err = Console(markup=False, emoji=False, highlight=False, stderr=True)
+
+
+def say(text: str) -> None:
+    """A line of the result, however long: a path or a command must stay whole."""
+    out.print(text, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    err.print(text, soft_wrap=True)
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """What the library warns of or logs meanwhile, each once, as a note on standard error."""
+    told: set[str] = set()
+    log, level, shown = logging.getLogger("unseen"), logging.getLogger("unseen").level, warnings.showwarning
+
+    def note(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            complain(f"note: {text}")
+
+    def record(message: logging.LogRecord) -> bool:
+        note(message.getMessage())
+        return False  # nothing is left for handlers
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, FewNormals):
+            note(str(message))
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    log.addFilter(record)
+    log.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", FewNormals)
+            warnings.showwarning = show
+            yield
+    finally:
+        log.removeFilter(record)
+        log.setLevel(level)
+
+
+@contextmanager
+def progressing(what: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
+    """A bar on standard error, where that is a terminal; yields what is to be told the number of steps done."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
