@@ -1,7 +1,8 @@
 """Peak memory of scoring files larger than memory should hold, through the command line.
 
 Each file is written in chunks to a temporary folder and scored by `unseen score` in a process of its own, whose
-resident memory is sampled. Flat means: the second half of the run peaks no higher than the first, but for a tenth.
+resident memory is sampled. Flat means: from the time that output is open, the second half peaks no higher than the
+first, but for a tenth.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ def measure(case: Case, folder: Path) -> list[str]:
     write(data, case.rows)
     size = data.stat().st_size / 1e6
     start = time.perf_counter()
-    memory = sampled([*CLI, "score", str(model), str(data), "--out", str(scores), "--keep", "key"])
+    memory, steady = sampled([*CLI, "score", str(model), str(data), "--out", str(scores), "--keep", "key"], folder)
     seconds = time.perf_counter() - start
     check(scores, case.rows)
     data.unlink()
     scores.unlink()
-    half = len(memory) // 2
-    first, second = max(memory[:half]), max(memory[half:])
+    half = len(steady) // 2
+    first, second = max(steady[:half], default=np.nan), max(steady[half:], default=np.nan)
     figures = [f"{case.rows:,}", f"{size:,.0f}", f"{seconds:.1f}", f"{case.rows / seconds:,.0f}", f"{max(memory):,.0f}"]
     halves = [f"{first:,.0f}", f"{second:,.0f}", verdict(second <= SLACK * first)]
     return [case.method, case.suffix[1:], *figures, verdict(max(memory) < LIMIT), *halves]
@@ -109,17 +110,19 @@ def run(command: list[str]) -> None:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 
 
-def sampled(command: list[str]) -> list[float]:
-    """Resident megabytes of the process and its children, sampled until it ends."""
+def sampled(command: list[str], folder: Path) -> tuple[list[float], list[float]]:
+    """Resident megabytes of the process and its children, sampled until it ends; and those while output is open."""
     with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, stderr=said) as process:
-        root, memory = psutil.Process(process.pid), []
+        root, memory, steady = psutil.Process(process.pid), [], []
         while process.poll() is None:
             memory.append(sum(map(resident, [root, *children(root)])) / 1e6)
+            if any(folder.glob(".scores.*partial*")):
+                steady.append(memory[-1])
             time.sleep(EVERY)
         if process.returncode:
             said.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{said.read()}")
-    return memory
+    return memory, steady
 
 
 def children(root: psutil.Process) -> list[psutil.Process]:
