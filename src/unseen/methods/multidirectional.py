@@ -29,9 +29,9 @@ class MultiDirectional:
     averaged over the second half of the episodes, since single episodes swing.
 
     Beside the paper: `whiten` decorrelates the input, `cut` adds pseudo-anomalies to the outer level, `fine_tune` lets
-    that level move the encoder at this share of its rate. `inner_anomalies` lets labelled anomalies into the inner
-    level, as the authors' notebook does and the paper does not; `perturb` is the paper's optional input step, 2e-3
-    there. The literal recipe is whiten=False, cut=0, fine_tune=0.
+    that level move the encoder at this share of its rate; whiten=False, cut=0, fine_tune=0 is the literal recipe.
+    `inner_anomalies` shows the inner level the other classes, as the authors' notebook does and the paper does not;
+    `perturb` is the paper's optional input step, 2e-3 there.
     """
 
     width: int = 128
@@ -57,16 +57,15 @@ class MultiDirectional:
         return TwoLevelScorer(*shape, width=self.width, latent=self.latent, blocks=self.blocks, perturb=self.perturb)
 
     def train(self, scorer: TwoLevelScorer, data: Samples, run: Run) -> None:
-        if not len(data.normals):
-            raise DataError("MultiDirectional needs normal rows, and was given none: label some rows normal")
-        if not len(data.anomalies) and not self.cut:
+        if not len(data.normals) or not (len(data.anomalies) or self.cut):
             raise DataError(
-                "MultiDirectional without pseudo-anomalies (cut=0) needs labelled anomalies; none were given"
+                f"MultiDirectional needs normal rows, and labelled anomalies or cut > 0; it was given {len(data.normals)}, "
+                f"{len(data.anomalies)} and cut={self.cut}: label some rows of each"
             )
         if self.whiten:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
         inner, outer = self.optimisers(scorer)
-        learn, decide = self.inner_stream(data, run), self.outer_stream(data, run)
+        learn, decide = self.streams(data, run)
         average = Average()
         for episode in range(self.episodes):
             minimise(lambda b: self.inner_loss(scorer, b), inner, learn, run, steps=self.inner_steps)
@@ -84,15 +83,16 @@ class MultiDirectional:
         adam = torch.optim.AdamW
         return adam(inside, lr=self.rate, weight_decay=1e-4), adam(groups, lr=self.rate, weight_decay=1e-4)
 
-    def inner_stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return batches(data if self.inner_anomalies else data.normals, self.batch, run.generator)
-
-    def outer_stream(self, data: Samples, run: Run) -> Iterator[Samples]:
+    def streams(self, data: Samples, run: Run) -> tuple[Iterator[Samples], Iterator[Samples]]:
+        """Batches of the inner level: normals; of the outer: one held-out class in turn, and pseudo-anomalies."""
+        learn = decide = batches(data.normals, self.batch, run.generator)
         if len(data.anomalies):
-            stream: Iterator[Samples] = (episode.query for episode in class_held_out(data, self.batch, run.generator))
-        else:
-            stream = batches(data.normals, self.batch, run.generator)
-        return (with_cut(b, data.normals.x, self.cut, run.generator) for b in stream) if self.cut else stream
+            decide = (episode.query for episode in class_held_out(data, self.batch, run.generator))
+            if self.inner_anomalies:
+                learn = (episode.support for episode in class_held_out(data, self.batch, run.generator))
+        if self.cut:
+            decide = (with_cut(batch, data.normals.x, self.cut, run.generator) for batch in decide)
+        return learn, decide
 
     def inner_loss(self, scorer: TwoLevelScorer, batch: Samples) -> Tensor:
         """Confidence at temperature 1, plus reconstruction of the normals: (n,)."""
@@ -138,8 +138,8 @@ class TwoLevelScorer(nn.Module):
         """z + perturb * sign(d log S_0 / d z), Liang et al. 2018: a step that helps normals more; (n, d) -> (n, d)."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            confidence = -losses.confidence(logits=self.head(self.encoder(z)), y=torch.zeros(len(z)).to(z))
-            return (z + self.perturb * torch.autograd.grad(confidence.sum(), z)[0].sign()).detach()
+            normal = losses.normal_logit(self.head(self.encoder(z)))  # rises and falls with log S_0
+            return (z + self.perturb * torch.autograd.grad(normal.sum(), z)[0].sign()).detach()
 
     def forward(self, x: Tensor) -> Tensor:
         return -losses.normal_logit(self.logits(x))
