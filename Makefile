@@ -1,6 +1,8 @@
 # Every target sets up what it needs: `make demo` and `make test` work in a fresh clone.
 
 PYTHON ?= python3
+# One thread a process: small tensors gain nothing from more, and threads that wait for a busy core cost a lot.
+export OMP_NUM_THREADS ?= 1
 BIN := .venv/bin
 STAMP := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -16,9 +18,8 @@ help:
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
-# One thread a process: two test processes share the cores, and small tensors gain nothing from more.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

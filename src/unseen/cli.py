@@ -88,16 +88,15 @@ def fit(
     """Train a detector on normal rows and a few labelled anomalies, and save it."""
     new_path(folder)
     chosen = configured(method, settings)
-    table = read.table(train)
-    aside = list(dict.fromkeys([*drop, label, *([group] if group else [])]))
-    require(aside, table.column_names, where=str(train))
+    aside = [*drop, label, *([group] if group else [])]
+    table = table_with(train, aside)
     facts = {"source": train.name, "label": label, "drop": list(drop), "group": group}
     facts |= label_counts(train, table[label], label, normal)
     kinds = pairs(kind, what="COL=KIND")
     detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed)
     start = time.perf_counter()
     with progressing(f"training on {len(table):,} rows"):
-        detector.fit(table.drop_columns(aside), table[label], groups=table[group].to_pylist() if group else None)
+        detector.fit(without(table, aside), table[label], groups=table[group].to_pylist() if group else None)
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
@@ -170,7 +169,9 @@ def evaluate(
     if settings and len(method) > 1:
         raise DataError(f"--set changes one method, and --method names {len(method)}: evaluate them one by one")
     chosen = {name: configured(name, settings) for name in method}
-    table, tested = evaluated(train, label, drop), None if test is None else evaluated(test, label, drop, strict=False)
+    aside = [name for name in drop if name != label]
+    table = without(table_with(train, [*drop, label]), aside)
+    tested = None if test is None else without(table_with(test, [label]), aside)  # may lack what is dropped
     choices = protocol or Protocol()
     with progressing("fits done", total=choices.seeds * len(chosen)) as bar:
         reports = openset.evaluate(
@@ -223,11 +224,17 @@ def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -
     }
 
 
-def evaluated(file: Path, label: str, drop: Sequence[str], *, strict: bool = True) -> pa.Table:
-    """A table to evaluate on; one of test rows need not have the columns that are dropped."""
+def table_with(file: Path, wanted: Sequence[str]) -> pa.Table:
+    """The rows of a file, at least one, that has these columns."""
     table = read.table(file)
-    require([label, *(drop if strict else ())], table.column_names, where=str(file))
-    return table.drop_columns([name for name in table.column_names if name in drop and name != label])
+    require(wanted, table.column_names, where=str(file))
+    if len(table) == 0:
+        raise DataError(f"{file}: the file has no rows below its header; expected normal rows and labelled anomalies")
+    return table
+
+
+def without(table: pa.Table, drop: Sequence[str]) -> pa.Table:
+    return table.drop_columns([name for name in table.column_names if name in drop])
 
 
 def save_json(file: Path, plain: object) -> None:

@@ -99,7 +99,7 @@ class NearestRatio:
         normals = data.normals.x
         scorer.whiten.fit(normals, shrinkage=self.shrinkage)
         scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
-        scorer.anomalies.fill(scorer.whiten(data.anomalies.x))
+        scorer.anomalies.fill(scorer.whiten(data.anomalies.x), most=self.bank, generator=run.generator)
 
 
 class NearestRatioScorer(nn.Module):
