@@ -1,0 +1,405 @@
+"""The command line: what a user types, reads, and finds on the disk."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+import pytest
+
+import unseen
+from unseen import cli
+from unseen.bundle import Bundle
+from unseen.errors import DataError
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Nearest
+from unseen.openset import Protocol
+from unseen.settings import configured
+
+LIGHT = ("--method", "mahalanobis")
+
+
+def rows(normals=200, anomalies=30, seed=0):
+    """Two numbers, a category, a bookkeeping column and labels: normal, up, down, left."""
+    rng = np.random.default_rng(seed)
+    kinds = np.repeat(["normal", "up", "down", "left"], [normals, anomalies, anomalies, anomalies])
+    shift = {"normal": (0, 0), "up": (0, 5), "down": (0, -5), "left": (-5, 0)}
+    x = rng.normal(size=(len(kinds), 2)) + [shift[kind] for kind in kinds]
+    service = rng.choice(["http", "ftp"], len(kinds))
+    return pa.table({"x": x[:, 0], "y": x[:, 1], "service": service, "run": np.arange(len(kinds)), "label": kinds})
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to work in, with train.parquet and train.csv."""
+    monkeypatch.chdir(tmp_path)
+    parquet.write_table(rows(), "train.parquet")
+    arrow_csv.write_csv(rows(), "train.csv")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A folder that `unseen fit` made."""
+    folder = tmp_path_factory.mktemp("model")
+    parquet.write_table(rows(), folder / "train.parquet")
+    line = [
+        "fit",
+        str(folder / "train.parquet"),
+        "--label",
+        "label",
+        "--drop",
+        "run",
+        *LIGHT,
+        "--out",
+        str(folder / "m"),
+    ]
+    assert cli.main(line) == 0
+    return folder / "m"
+
+
+def run(line, capsys):
+    """Exit status, standard output and standard error of a command line."""
+    status = cli.main(line.split())
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err, "no colours where there is no terminal"
+    return status, said.out, said.err
+
+
+def refused(line, capsys):
+    """The error of a command line that its user can put right: one message, no traceback, nothing as a result."""
+    status, out, err = run(line, capsys)
+    assert (status, out) == (2, "")
+    assert "Traceback" not in err
+    return err
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# the main job
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_fit_then_score(here, capsys, suffix):
+    status, out, err = run(f"fit train.{suffix} --label label --drop run --method mahalanobis --out m", capsys)
+    assert (status, err) == (0, "")
+    for told in ("290: 200 normal, 90 anomalies", "3 used, encoded as 5 numbers", "run (asked)", "unseen score m DATA"):
+        assert told in out
+    assert f"unseen evaluate train.{suffix} --label label --drop run --method mahalanobis" in out
+    status, out, err = run(f"score m train.{suffix} --out s.csv --keep run label", capsys)
+    assert status == 0
+    scores = read_csv("s.csv")
+    assert list(scores[0]) == ["run", "label", "score", "pvalue", "verdict"]
+    assert [int(row["run"]) for row in scores] == list(range(290))
+    flagged = {row["run"] for row in scores if row["verdict"] == "anomaly"}
+    assert flagged == {row["run"] for row in scores if float(row["pvalue"]) <= 0.05}
+    assert f"290 rows scored, {len(flagged)} flagged for a p-value of at most 0.05" in out
+    assert sum(row["verdict"] == "anomaly" for row in scores if row["label"] != "normal") > 80
+    assert "note: columns that training did not show are ignored: 'run', 'label'" in err
+
+
+def test_the_saved_detector_is_the_one_that_was_asked_for(here, capsys):
+    line = (
+        "fit train.csv --label label --normal normal --drop run --group service --method nearest --set k=3 whiten=true "
+        "--kind y=category --seed 7 --out m"
+    )
+    assert run(line, capsys)[0] == 0
+    bundle = Bundle.load("m")
+    assert bundle.detector.method == Nearest(k=3, whiten=True)
+    assert bundle.detector.random_state == 7
+    assert [(column.name, column.kind) for column in bundle.detector.schema_.columns] == [
+        ("x", "number"),
+        ("y", "category"),
+    ]
+    assert bundle.facts["anomalies"] == {"down": 30, "left": 30, "up": 30}
+    assert (bundle.facts["group"], bundle.facts["drop"]) == ("service", ["run"])
+
+
+def test_the_same_line_gives_the_same_scores(here, capsys):
+    for name in ("m1", "m2"):
+        assert run(f"fit train.csv --label label --method isolation-forest --set trees=5 --out {name}", capsys)[0] == 0
+    first, second = (Bundle.load(name).score(rows()) for name in ("m1", "m2"))
+    assert first == second
+
+
+def test_false_discovery_rate(model, here, capsys):
+    assert run(f"score {model} train.parquet --out s.parquet --fdr 0.1", capsys)[0] == 0
+    verdicts = np.array(parquet.read_table("s.parquet")["verdict"].to_pylist()) == "anomaly"
+    assert np.array_equal(verdicts, Bundle.load(model).detector.detect(rows(), fdr=0.1))
+
+
+def test_one_labelled_anomaly_is_enough(here, capsys):
+    parquet.write_table(rows()[:201], "one.parquet")
+    assert run("fit one.parquet --label label --drop run --method nearest-ratio --out m", capsys)[0] == 0
+    assert Bundle.load("m").facts["anomalies"] == {"up": 1}
+
+
+def test_several_values_after_one_flag_or_one_each(here, capsys):
+    for drop in ("--drop run service", "--drop run --drop service"):
+        name = str(len(drop))
+        assert run(f"fit train.csv --label label {drop} --method mahalanobis --out {name}", capsys)[0] == 0
+        assert [column.name for column in Bundle.load(name).detector.schema_.columns] == ["x", "y"]
+
+
+def test_info(model, capsys):
+    status, out, err = run(f"info {model}", capsys)
+    assert (status, err) == (0, "")
+    for told in (
+        "mahalanobis (shrinkage 0.001)",
+        "torch 2.",
+        "290: 200 normal",
+        "2: x, y",
+        "1: service",
+        "run (asked)",
+    ):
+        assert told in out
+    assert "200 normal rows in 5 folds" in out
+    assert "the smallest p-value is 0.005" in out  # 1 / 201
+
+
+def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
+    small = dataclasses.replace(unseen.METHODS["evidence-stack"], members=(Nearest(), unseen.Mahalanobis()))
+    monkeypatch.setitem(cli.METHODS, "evidence-stack", small)
+    assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
+    scorer = Bundle.load("m").detector.members_[0].scorer
+    out = run("info m", capsys)[1]
+    [line] = [line.split() for line in out.splitlines() if line.startswith("nearest ")]
+    assert line[1:] == [f"{value:.3f}" for value in (scorer.weights[0], *scorer.auroc[0])]
+
+
+# evaluate
+
+
+def test_evaluate_keeps_seen_and_unseen_apart(here, capsys):
+    parquet.write_table(
+        pa.concat_tables([rows(anomalies=60)[:320], rows()[-30:]]), "more.parquet"
+    )  # 60 up, 60 down, 30 left
+    line = "evaluate more.parquet --label label --drop run --seen 1 --seeds 2 --method mahalanobis --json e.json"
+    status, out, _ = run(line, capsys)
+    assert status == 0
+    report = json.loads((here / "e.json").read_text())
+    assert report["method"] == "mahalanobis"
+    keys = {"unseen", "seen", "normals_flagged_at_5", "fit_seconds", "rows_per_second", "classes"}
+    assert keys <= set(report)
+    for role in ("unseen", "seen"):
+        assert set(report[role]) == {"auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc"}
+    unseen_table, seen_table = out.index("Unseen classes: "), out.index("Seen classes: ")
+    assert f"{report['unseen']['auroc']['mean']:.3f}±" in out[unseen_table:seen_table]
+    assert f"{report['seen']['auroc']['mean']:.3f}±" in out[seen_table:]
+    assert "fewer than 20 test rows: listed, not averaged" in out  # halves of 30 rows
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_evaluate_says_how_blind_the_detector_is(here, capsys):
+    parquet.write_table(rows(seed=1), "test.parquet")
+    line = "evaluate train.parquet --test test.parquet --label label --drop run --seeds 1 --method mahalanobis forest"
+    assert run(f"{line} --seen 2 --json e.json", capsys)[0] == 0
+    reports = json.loads((here / "e.json").read_text())
+    assert [report["method"] for report in reports] == ["mahalanobis", "forest"]
+    (here / "e.json").unlink()
+    out = " ".join(run(line, capsys)[1].split())
+    for report in reports:
+        worst = next(row for row in report["classes"] if row["role"] == "unseen")
+        found = f"{worst['class']!r} is found worst, AUROC {worst['auroc']:.3f}"
+        assert f"How blind {report['method']} still is: among the unseen classes {found}" in out
+
+
+def test_the_flags_of_the_protocol_are_its_fields(capsys):
+    out = run("evaluate --help", capsys)[1]
+    for field in dataclasses.fields(Protocol):
+        assert f"--{field.name} " in out
+        assert f"[default: {field.default}]" in " ".join(out.replace("│", " ").split())
+
+
+# words
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "evaluate", "info"])
+def test_help_shows_an_example(command, capsys):
+    status, out, _ = run(f"{command} --help", capsys)
+    assert status == 0
+    assert f"Example:\n  unseen {command} " in out
+
+
+def test_version(capsys):
+    assert run("--version", capsys)[:2] == (0, f"{unseen.__version__}\n")
+
+
+def test_python_m(tmp_path):
+    line = [sys.executable, "-m", "unseen", "info", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/bundle.json: missing")
+
+
+def test_our_warnings_are_notes_said_once(here, capsys):
+    parquet.write_table(rows(normals=20), "few.parquet")
+    status, _, err = run("fit few.parquet --label label --drop run --method mahalanobis --out m", capsys)
+    assert status == 0
+    assert err.count("note: only 20 normal rows (fewer than 30)") == 1
+    status, _, err = run("score m few.parquet --out s.csv --alpha 0.01", capsys)
+    assert status == 0
+    assert "note: level 0.01 asked for, but with 20 calibration normals no p-value is below 0.048" in err
+
+
+def test_unexpected_exceptions_keep_their_traceback(here, monkeypatch):
+    monkeypatch.setattr(cli.Bundle, "load", lambda folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["info", "m"])
+
+
+def test_an_interrupt(here, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.Detector, "fit", lambda *_, **__: interrupt())
+    status, out, err = run("fit train.csv --label label --out m", capsys)
+    assert (status, out) == (130, "")
+    assert "interrupted" in err
+    assert not (here / "m").exists()
+
+
+# bad input
+
+
+@pytest.mark.parametrize("line", ["fit train.csv --label lable --out m", "evaluate train.csv --label lable"])
+def test_an_absent_label_column(here, capsys, line):
+    assert "train.csv has no column 'lable' (did you mean 'label'?)" in refused(line, capsys)
+
+
+def test_an_absent_normal_name(here, capsys):
+    err = refused("fit train.csv --label label --normal Normal --out m", capsys)
+    assert "no row of column 'label' is 'Normal' (did you mean 'normal'?)" in err
+    assert "'normal' (200), 'down' (30)" in err
+    assert "(--normal NAME)" in err
+    assert "no row of column 'label' is 'Normal'" in refused("evaluate train.csv --label label --normal Normal", capsys)
+
+
+def test_no_normal_row(here, capsys):
+    parquet.write_table(rows()[200:], "anomalies.parquet")
+    err = refused("fit anomalies.parquet --label label --out m", capsys)
+    assert "no row of column 'label' is 'normal'" in err
+    assert "of its 90 rows 0 have no label" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"x,label\n", "the file has no rows"),
+        (b"x,label\n1,normal\n2,normal,3\n", "line 3: expected 2 fields"),
+        (b"x,label\n1,normal\n2,\xe9t\xe9\n", "line 3: expected UTF-8 text, found the byte 0xe9"),
+    ],
+)
+def test_files_that_cannot_be_used(here, capsys, content, message):
+    (here / "bad.csv").write_bytes(content)
+    assert message in refused("fit bad.csv --label label --out m", capsys)
+    assert not (here / "m").exists()
+
+
+def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
+    odd = rows().append_column("site", [["a"] * 290]).append_column("gone", [pa.nulls(290, pa.float64())])
+    x = odd["x"].to_numpy().copy()
+    x[3], x[4] = np.inf, -np.inf
+    parquet.write_table(odd.set_column(0, "x", [x]), "odd.parquet")
+    status, out, err = run("fit odd.parquet --label label --drop run --method mahalanobis --out m", capsys)
+    assert status == 0
+    assert "note: columns that are not used: 'site': constant; 'gone': wholly missing" in err
+    assert "site (constant), gone (wholly missing), run (asked)" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--drop rum", "no column 'rum' (did you mean 'run'?)"),
+        ("--group servise", "no column 'servise' (did you mean 'service'?)"),
+        ("--kind service", "expected COL=KIND, found 'service'"),
+        ("--kind x=numbr", "must be one of number, boolean, category, text, got 'numbr'"),
+        ("--method devnt", 'Did you mean "devnet"'),
+        (
+            "--method devnet --set marjin=3",
+            "no field 'marjin' (did you mean 'margin'?); its fields are hidden=[20], margin=",
+        ),
+        ("--method devnet --set margin=wide", "field 'margin': expected a value like 5.0, found 'wide'"),
+        ("--set members=1", "its fields are sharpness="),
+    ],
+)
+def test_wrong_flags_of_fit(here, capsys, flags, message):
+    assert message in refused(f"fit train.csv --label label --out m {flags}", capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--seen 0", "seen must be at least 1, got 0"),
+        ("--shots few", 'unable to convert "few" into int'),
+        ("--method devnet forest --set margin=3", "--set changes one method, and --method names 2"),
+        ("--test nowhere.csv", "nowhere.csv: no such file"),
+        ("--json train.csv", "train.csv: exists already"),
+        ("--json nowhere/e.json", "there is no folder nowhere"),
+    ],
+)
+def test_wrong_flags_of_evaluate(here, capsys, flags, message):
+    assert message in refused(f"evaluate train.csv --label label {flags}", capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--alpha 0.1 --fdr 0.1", "--alpha or --fdr, found both"),
+        ("--alpha 1", "alpha must lie between 0 and 1"),
+        ("--keep runn", "no column 'runn' (did you mean 'run'?)"),
+        ("--out train.csv", "train.csv: exists already and is left as it is"),
+        ("--out s.xls", "s.xls: expected a name that ends in .csv, .parquet"),
+    ],
+)
+def test_wrong_flags_of_score(model, here, capsys, flags, message):
+    out = "" if "--out" in flags else "--out s.csv"
+    assert message in refused(f"score {model} train.csv {out} {flags}", capsys)
+    assert sorted(path.name for path in here.iterdir()) == ["train.csv", "train.parquet"]
+
+
+def test_an_output_folder_that_exists_is_refused_before_training(here, capsys, monkeypatch):
+    monkeypatch.setattr(cli.Detector, "fit", lambda *_, **__: pytest.fail("was trained"))
+    (here / "m").mkdir()
+    assert "m: exists already" in refused("fit train.csv --label label --out m", capsys)
+
+
+def test_a_damaged_detector(model, here, capsys):
+    (here / "m").mkdir()
+    assert "m/bundle.json: missing" in refused("info m", capsys)
+    (here / "m" / "bundle.json").write_bytes((model / "bundle.json").read_bytes())
+    assert "m/tensors.safetensors: missing" in refused("score m train.csv --out s.csv", capsys)
+
+
+def test_a_full_disk(here, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "write", full)
+    status = cli.main(["evaluate", "train.csv", "--label", "label", "--seeds", "1", *LIGHT, "--json", "e.json"])
+    said = capsys.readouterr()
+    assert status == 2
+    assert "Unseen classes" in said.out, "the work of minutes is shown even when it cannot be kept"
+    assert "e.json: it cannot be written (No space left on device)" in said.err
+    assert sorted(path.name for path in here.iterdir()) == ["train.csv", "train.parquet"]
+
+
+# settings
+
+
+def test_fields_take_values_of_their_own_type():
+    assert configured("devnet", ["margin=3", "hidden=[8, 4]", "whiten=true"]) == dataclasses.replace(
+        DevNet(), margin=3.0, hidden=(8, 4), whiten=True
+    )
+    for text in ("steps=1.5", "whiten=3", "hidden=8", "margin="):
+        with pytest.raises(DataError, match="expected a value like"):
+            configured("devnet", [text])
