@@ -102,12 +102,8 @@ def fit(
     bundle.save(folder)
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
     out.print(render.summary(bundle))
-    say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
-    say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
-    named = [] if normal == "normal" else ["--normal", normal]
-    dropped = ["--drop", *drop, *([group] if group else [])] if drop or group else []
-    chose = [*([] if method == STACK else ["--method", method]), *(["--set", *settings] if settings else [])]
-    say("  " + shlex.join(["unseen", "evaluate", str(train), "--label", label, *named, *dropped, *chose]))
+    flags = {"label": [label], "normal": [normal], "drop": [*drop, *([group] if group else [])]}
+    say_next(folder, train, flags | {"method": [method], "set": list(settings)})
 
 
 @app.command(
@@ -203,6 +199,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted; nothing unfinished is left")
         return 130
     return 0
+
+
+def say_next(folder: Path, train: Path, flags: dict[str, list[str]]) -> None:
+    """The two command lines that follow a fit, without flags that say the usual."""
+    usual = (["normal"], [STACK], [])
+    typed = [word for flag, words in flags.items() if words not in usual for word in (f"--{flag}", *words)]
+    say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
+    say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
+    say(f"  {shlex.join(['unseen', 'evaluate', str(train), *typed])}")
 
 
 def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:
