@@ -203,8 +203,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def say_next(folder: Path, train: Path, flags: dict[str, list[str]]) -> None:
     """The two command lines that follow a fit, without flags that say the usual."""
-    usual = (["normal"], [STACK], [])
-    typed = [word for flag, words in flags.items() if words not in usual for word in (f"--{flag}", *words)]
+    usual = {"normal": ["normal"], "method": [STACK]}
+    told = {flag: words for flag, words in flags.items() if words and words != usual.get(flag)}
+    typed = [word for flag, words in told.items() for word in (f"--{flag}", *words)]
     say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
     say(f"  {shlex.join(['unseen', 'evaluate', str(train), *typed])}")
