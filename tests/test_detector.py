@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from contract import quick
 from unseen.data.labels import encode_labels
 from unseen.detector import Detector
-from unseen.errors import DataError, FewNormals, NotFitted, UnseenError
+from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
@@ -232,6 +232,31 @@ def test_missing_and_infinite_values_are_handled():
     scores = detector.anomaly_score(odd)
     assert np.isfinite(scores).all()
     assert scores[1] > detector.conformal_.threshold(0.01)
+
+
+@pytest.mark.parametrize("name", ["evidence-stack", "multi-directional"])
+def test_scores_do_not_depend_on_the_number_of_threads(name):
+    x, y = rows(60, 8)
+    detector = Detector(quick(METHODS[name]), random_state=0).fit(x, y)
+    many = np.random.default_rng(0).normal(size=(3000, 4))
+    before, scores = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            scores.append(detector.anomaly_score(many))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*scores)
+
+
+def test_a_device_that_is_not_there():
+    x, y = rows(60, 0)
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(Unsupported, match="cuda"):
+        Detector(FAST, device="cuda").fit(x, y)
+    assert Detector(FAST, device="auto").fit(x, y).pvalue(x).min() > 0
 
 
 def test_groups_share_the_calibration_rows():

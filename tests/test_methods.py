@@ -18,6 +18,7 @@ from unseen.methods.forests import Forest, IsolationForest, expected_path
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.parts.episodes import Direction
 from unseen.parts.surprise import Surprise, auroc
+from unseen.parts.trees import TOGETHER
 from unseen.types import Run, Samples
 
 
@@ -74,6 +75,18 @@ def test_forest_votes_as_scikit_learns():
     peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
     # Values that stand on a threshold are the risk of float32: score the training rows themselves.
     np.testing.assert_allclose(scored(scorer, data.x).numpy(), peer.predict_proba(data.x.numpy())[:, 1], atol=1e-6)
+
+
+def test_deep_trees_walk_to_the_same_leaves():
+    g = torch.Generator().manual_seed(0)
+    data = Samples.of(torch.randn(1500, 6, generator=g), torch.randint(2, (1500,), generator=g))  # noise: deep trees
+    scorer = trained(Forest(trees=10), data)
+    assert scorer.depth > 2 * TOGETHER
+    seed = Run(torch.Generator().manual_seed(3)).seed()
+    peer = RandomForestClassifier(10, class_weight="balanced_subsample", random_state=seed)
+    peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
+    new = torch.randn(700, 6, generator=g)
+    np.testing.assert_allclose(scored(scorer, new).numpy(), peer.predict_proba(new.numpy())[:, 1], atol=1e-6)
 
 
 def test_expected_path_is_published():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
+from unseen.parts.loops import one_thread
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
@@ -226,12 +228,21 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-@torch.no_grad()
 def score(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
-    """Scores of encoded rows, a chunk at a time: (n, d) -> (n,)."""
-    rows = torch.from_numpy(x)
-    parts = [scorer(part.to(device)).cpu() for part in rows.split(CHUNK)]
-    return np.asarray(torch.cat(parts).double().numpy()) if parts else np.zeros(0)
+    """Scores of encoded rows, a chunk at a time: (n, d) -> (n,).
+
+    Chunks go to as many workers as torch has threads, each with one: workers that never wait for one another lose
+    nothing when other programs keep the cores busy, and a score does not depend on the number of threads.
+    """
+    chunks = torch.from_numpy(x).split(CHUNK)
+    workers = min(torch.get_num_threads() if device.type == "cpu" else 1, len(chunks))
+
+    @torch.no_grad()
+    def one(chunk: torch.Tensor) -> torch.Tensor:
+        return scorer(chunk.to(device)).cpu()
+
+    with one_thread(), ThreadPoolExecutor(workers) as pool:
+        return np.asarray(torch.cat(list(pool.map(one, chunks))).double().numpy())
 
 
 def check_normals(codes: NDArray[np.int64]) -> None:

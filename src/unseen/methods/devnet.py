@@ -72,6 +72,10 @@ class DevNetScorer(nn.Module):
         super().__init__()
         self.whiten = Whitening(d)  # the identity until fitted
         self.net = mlp([d, *hidden, 1])
+        for layer in self.net:
+            if isinstance(layer, nn.Linear):  # as the published code starts; nearer to its figures than torch's default
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(self.whiten(x))[:, 0]

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from unseen.parts.nets import Resizing
 
+TOGETHER = 8  # levels that all walkers take together: an isolation forest ends there
+AGAIN = 4  # levels between two looks at who has reached a leaf
+
 
 class Trees(Resizing):
     """Mean over trees of the value of the leaf that a row falls into: (n, d) -> (n,).
@@ -47,12 +50,28 @@ class Trees(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         node = self.roots.expand(len(x), -1).contiguous()  # (n, trees)
-        for _ in range(int(self.depth)):
+        for _ in range(min(int(self.depth), TOGETHER)):
             flat = node.view(-1)
             tested = x.gather(1, self.feature.index_select(0, flat).view_as(node))  # (n, trees)
             above = tested > self.threshold.index_select(0, flat).view_as(node)
             node = self.left.index_select(0, flat).view_as(node) + above
-        return self.value.index_select(0, node.view(-1)).view_as(node).mean(dim=1)
+        leaf = node.view(-1)
+        if int(self.depth) > TOGETHER:
+            leaf = self.walk_on(x, leaf, int(self.depth) - TOGETHER)
+        return self.value.index_select(0, leaf).view_as(node).mean(dim=1)
+
+    def walk_on(self, x: Tensor, node: Tensor, levels: int) -> Tensor:
+        """Walk the few that have not reached a leaf by now, and look anew every few levels: (n * trees,) -> same."""
+        cells, trees = x.reshape(-1), len(self.roots)
+        walking = torch.arange(len(node), device=node.device)
+        for level in range(levels):
+            if level % AGAIN == 0:
+                walking = walking[self.left.index_select(0, node[walking]) != node[walking]]
+                start = walking.div(trees, rounding_mode="floor") * x.shape[1]  # where a walker's row begins
+            here = node[walking]
+            above = cells.index_select(0, start + self.feature.index_select(0, here)) > self.threshold[here]
+            node[walking] = self.left.index_select(0, here) + above
+        return node
 
 
 def flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
