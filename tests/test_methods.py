@@ -14,7 +14,7 @@ from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack, mean_auroc
-from unseen.methods.forests import Forest, IsolationForest, expected_path
+from unseen.methods.forests import Forest, IsolationForest, expected_path, laplace
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.parts.episodes import Direction
 from unseen.parts.surprise import Surprise, auroc
@@ -67,14 +67,32 @@ def test_isolation_forest_scores_as_scikit_learns():
     np.testing.assert_allclose(scored(scorer, data.x).numpy(), -peer.score_samples(data.x.numpy()), rtol=1e-5)
 
 
-def test_forest_votes_as_scikit_learns():
+def laplace_votes(forest, x):
+    """Mean over trees of (anomalies + 1) / (rows + 2) in the leaf that scikit-learn sends a row to."""
+    votes = []
+    for tree in forest.estimators_:
+        leaf = tree.apply(x)
+        rows, share = tree.tree_.weighted_n_node_samples[leaf], tree.tree_.value[leaf, 0, 1]
+        votes.append((rows * share + 1) / (rows + 2))
+    return np.mean(votes, axis=0)
+
+
+def test_forest_votes_from_scikit_learns_leaves():
     data = toy(20)
     scorer = trained(Forest(trees=30), data)
     seed = Run(torch.Generator().manual_seed(3)).seed()
     peer = RandomForestClassifier(30, class_weight="balanced_subsample", random_state=seed)
     peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
     # Values that stand on a threshold are the risk of float32: score the training rows themselves.
-    np.testing.assert_allclose(scored(scorer, data.x).numpy(), peer.predict_proba(data.x.numpy())[:, 1], atol=1e-6)
+    np.testing.assert_allclose(scored(scorer, data.x).numpy(), laplace_votes(peer, data.x.numpy()), atol=1e-6)
+
+
+def test_a_leaf_of_many_normals_is_surer_than_one_of_few():
+    class Leaves:
+        weighted_n_node_samples = np.array([98.0, 1.0, 2.0])
+        value = np.array([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+
+    np.testing.assert_allclose(laplace(Leaves()), [1 / 100, 1 / 3, 3 / 4])
 
 
 def test_deep_trees_walk_to_the_same_leaves():
@@ -86,7 +104,7 @@ def test_deep_trees_walk_to_the_same_leaves():
     peer = RandomForestClassifier(10, class_weight="balanced_subsample", random_state=seed)
     peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
     new = torch.randn(700, 6, generator=g)
-    np.testing.assert_allclose(scored(scorer, new).numpy(), peer.predict_proba(new.numpy())[:, 1], atol=1e-6)
+    np.testing.assert_allclose(scored(scorer, new).numpy(), laplace_votes(peer, new.numpy()), atol=1e-6)
 
 
 def test_expected_path_is_published():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,9 +53,10 @@ class IsolationScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Forest:
-    """Random forest of labelled anomalies against normals, both sides weighing the same; the score is its vote.
+    """Random forest of labelled anomalies against normals, both sides weighing the same (Breiman 2001).
 
-    A strong judge of the classes that it was shown, a poor one of others: a baseline, and a witness for the stack.
+    Leaves vote with Laplace's correction (Provost & Domingos 2003): a pure leaf of few normals is less sure of itself
+    than one of many, so rows where normals are rare rank above rows where they abound, also of classes never shown.
     """
 
     trees: int = 100
@@ -75,14 +76,21 @@ class Forest:
             n_estimators=self.trees, class_weight="balanced_subsample", n_jobs=-1, random_state=run.seed()
         ).fit(data.x.cpu().numpy(), y, sample_weight=data.weight.cpu().numpy())
         trees = [e.tree_ for e in forest.estimators_]
-        scorer.fill(trees, [t.value[:, 0, 1] / t.value[:, 0].sum(axis=1) for t in trees])
+        scorer.fill(trees, [laplace(t) for t in trees])
         scorer.to(data.x.device)
 
 
-def depths(tree: object) -> np.ndarray:
+def laplace(tree: Any) -> np.ndarray:
+    """Share of anomalies at every node, (weight of anomalies + 1) / (weight + 2): (nodes,) in (0, 1)."""
+    weight = tree.weighted_n_node_samples
+    share = tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1)
+    return np.asarray((share * weight + 1) / (weight + 2))
+
+
+def depths(tree: Any) -> np.ndarray:
     """Depth of every node of a scikit-learn tree: (nodes,)."""
-    depth = np.zeros(tree.node_count)  # type: ignore[attr-defined]
-    for parent, (left, right) in enumerate(zip(tree.children_left, tree.children_right, strict=True)):  # type: ignore[attr-defined]
+    depth = np.zeros(tree.node_count)
+    for parent, (left, right) in enumerate(zip(tree.children_left, tree.children_right, strict=True)):
         if left >= 0:  # a parent stands before its children
             depth[left] = depth[right] = depth[parent] + 1
     return depth

@@ -59,8 +59,8 @@ class MultiDirectional:
     def train(self, scorer: TwoLevelScorer, data: Samples, run: Run) -> None:
         if not len(data.normals) or not (len(data.anomalies) or self.cut):
             raise DataError(
-                f"MultiDirectional needs normal rows, and labelled anomalies or cut > 0; it was given {len(data.normals)}, "
-                f"{len(data.anomalies)} and cut={self.cut}: label some rows of each"
+                "MultiDirectional needs normal rows, and labelled anomalies or cut > 0; given were "
+                f"{len(data.normals)} and {len(data.anomalies)} with cut={self.cut}: label some rows of each"
             )
         if self.whiten:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
