@@ -7,12 +7,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test lint install clean
+.PHONY: help demo test lint readme install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
 	@echo "make test   linters, type checks and all tests"
 	@echo "make lint   linters and type checks alone"
+	@echo "make readme run the demo and quote its output in README.md"
 	@echo "make clean  remove demo/ and .venv/"
 
 demo: $(STAMP)
@@ -25,6 +26,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Quotes the demo's output in README.md anew, after a change that moves its numbers.
+readme: $(STAMP)
+	$(BIN)/python examples/demo.py > .venv/demo.log
+	$(BIN)/python tests/quote.py .venv/demo.log
 
 install: $(STAMP)
 

@@ -1,0 +1,35 @@
+"""Put what the demo printed into README.md: `make readme` runs the demo and then this."""
+
+import re
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+FULL = "evidence-stack"  # the one method whose classes are shown one by one
+
+
+def quotable(log):
+    """What the demo printed from its first command on, without the class tables of the other methods."""
+    lines = [line.rstrip() for line in log[log.index("$ unseen fit") :].splitlines()]
+    kept, left_out = [], False
+    for line in lines:
+        if line.startswith("Unseen classes one by one"):
+            if FULL not in line and not left_out:
+                kept += ["...", ""]
+            left_out = FULL not in line
+        elif line.startswith("written to demo/evaluation.json"):
+            left_out = False
+        if not left_out:
+            kept.append(line)
+        if line.startswith("In demo/"):
+            break
+    return "\n".join(kept)
+
+
+def quote(page, text):
+    """The page with its block of demo output replaced."""
+    return re.sub(r"(?<=```text\n)\$ unseen fit.*?(?=\n```)", lambda _: text, page, count=1, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    README.write_text(quote(README.read_text(), quotable(Path(sys.argv[1]).read_text())))
