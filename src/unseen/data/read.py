@@ -40,7 +40,7 @@ def table(path: str | Path) -> pa.Table:
         return pa.Table.from_batches(list(stream), schema)
 
 
-def batches(path: str | Path, rows: int = 65536) -> Iterator[pa.Table]:
+def batches(path: str | Path, rows: int = 16384) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, the last one shorter, in the order of the file; one empty table for no rows.
 
     >>> import tempfile
