@@ -205,6 +205,19 @@ def test_few_normals_warn_and_work():
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("normals", [2, 3, 4, 7])
+@pytest.mark.filterwarnings("ignore::unseen.errors.FewNormals")
+def test_very_few_normals_fit_or_are_refused_in_words(name, normals):
+    x, y = rows(normals, 2)
+    try:
+        detector = Detector(quick(METHODS[name]), random_state=0).fit(x, y)
+    except DataError as error:
+        assert normals < 4, error  # noqa: PT017
+        return
+    assert np.isfinite(detector.anomaly_score(x)).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_one_labelled_anomaly_is_enough_to_fit(name):
     x, y = rows(60, 2)
     detector = Detector(quick(METHODS[name]), random_state=0).fit(x[:61], y[:61])

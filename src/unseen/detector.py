@@ -29,6 +29,7 @@ from unseen.types import Method, Run, Samples
 
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
 FEW = 30  # normals below which the user is warned
+LEAST = 2  # normals below which nothing can be held out
 FOLDS = 5
 CHUNK = 1024  # rows scored at once: the distances to a bank of neighbours then stay in the cache
 
@@ -247,12 +248,12 @@ def score(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> ND
 
 
 def check_normals(codes: NDArray[np.int64]) -> None:
-    """Enough rows that may be taken for normal: refused without any, warned about below 30."""
+    """Enough rows that may be taken for normal: refused below 2, warned about below 30."""
     normals = int((codes <= 0).sum())
-    if normals < 2:
+    if normals < LEAST:
         raise DataError(
             f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
-            "normality needs at least 2, better 1,000: add normal rows, or check the name of the normal label"
+            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label"
         )
     if normals < FEW:
         warnings.warn(

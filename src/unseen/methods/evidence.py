@@ -12,6 +12,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from unseen.errors import DataError
 from unseen.parts.episodes import Direction, directions, together
 from unseen.parts.nets import seeded
 from unseen.parts.surprise import Surprise, auroc
@@ -41,6 +42,10 @@ class EvidenceStack:
 
     def train(self, scorer: StackScorer, data: Samples, run: Run) -> None:
         normals, anomalies = data.normals, data.anomalies
+        if len(normals) < self.folds:
+            raise DataError(
+                f"EvidenceStack cross-fits normals in {self.folds} folds, and was given {len(normals)}: add normal rows"
+            )
         fold = torch.randperm(len(normals), generator=run.generator).to(data.x.device) % self.folds
         ways = directions(anomalies, run.generator, folds=self.folds)
         everything = torch.arange(len(anomalies), device=data.x.device)

@@ -28,6 +28,8 @@ class IsolationForest:
 
     def train(self, scorer: IsolationScorer, data: Samples, run: Run) -> None:
         x = data.normals.x.cpu().numpy()
+        if len(x) < 2:
+            raise DataError(f"IsolationForest sets rows apart, and was given {len(x)} normal row(s): add more")
         size = min(self.rows, len(x))
         forest = ensemble.IsolationForest(n_estimators=self.trees, max_samples=size, random_state=run.seed()).fit(x)
         trees = [e.tree_ for e in forest.estimators_]

@@ -50,14 +50,15 @@ class Trees(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         node = self.roots.expand(len(x), -1).contiguous()  # (n, trees)
-        for _ in range(min(int(self.depth), TOGETHER)):
+        depth = min(int(self.depth), len(self.left))  # no path is longer, whatever a file says
+        for _ in range(min(depth, TOGETHER)):
             flat = node.view(-1)
             tested = x.gather(1, self.feature.index_select(0, flat).view_as(node))  # (n, trees)
             above = tested > self.threshold.index_select(0, flat).view_as(node)
             node = self.left.index_select(0, flat).view_as(node) + above
         leaf = node.view(-1)
-        if int(self.depth) > TOGETHER:
-            leaf = self.walk_on(x, leaf, int(self.depth) - TOGETHER)
+        if depth > TOGETHER:
+            leaf = self.walk_on(x, leaf, depth - TOGETHER)
         return self.value.index_select(0, leaf).view_as(node).mean(dim=1)
 
     def walk_on(self, x: Tensor, node: Tensor, levels: int) -> Tensor:
