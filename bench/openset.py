@@ -7,6 +7,7 @@ python -m bench.openset --seen 1 --shots 1 --sets shuttle      # one class, one 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from bench import data_file, show, verdict
+from unseen import methods
 from unseen.data import read
 from unseen.methods import METHODS
 from unseen.openset import Protocol, evaluate
@@ -63,6 +65,11 @@ SETS: dict[str, Source | Digits] = {
     "digits": Digits(),
 }
 DEFAULT = "evidence-stack"  # whose targets the sets carry
+# What the default is when there is no label at all; the protocol always gives some, which these members ignore.
+UNLABELLED = dataclasses.replace(
+    methods.DEFAULT, members=tuple(m for m in methods.DEFAULT.members if not m.uses_labels), sharpness=0.0
+)
+CHOICES = METHODS | {"evidence-stack-unlabelled": UNLABELLED}
 OTHERS = {  # (set, method) -> targets, unseen and seen
     ("nsl_kdd", "mahalanobis"): (0.94, None),
     ("nsl_kdd", "multi-directional"): (0.85, 0.95),
@@ -77,7 +84,7 @@ def main() -> None:
     """Evaluate methods under the open-set protocol; figures are mean ± sd over seeds."""
     options = argparse.ArgumentParser(prog="python -m bench.openset", description=main.__doc__)
     options.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    options.add_argument("--method", nargs="+", choices=METHODS, default=[DEFAULT])
+    options.add_argument("--method", nargs="+", choices=CHOICES, default=[DEFAULT])
     options.add_argument("--seeds", type=int, default=Protocol.seeds)
     options.add_argument("--seen", type=int, default=Protocol.seen, help="anomaly classes with labels")
     options.add_argument("--shots", type=int, default=Protocol.shots, help="labelled rows of each")
@@ -98,11 +105,11 @@ def main() -> None:
     show(title, COLUMNS, [line(report, targets_of(report) if standard else (None, None)) for report in reports])
 
 
-def one_set(name: str, methods: list[str], protocol: Protocol, progress: Callable[[], None]) -> list[dict[str, Any]]:
+def one_set(name: str, names: list[str], protocol: Protocol, progress: Callable[[], None]) -> list[dict[str, Any]]:
     """Reports of all methods on one data set."""
     source = SETS[name]
     train, test = source.tables()
-    chosen = {method: METHODS[method] for method in methods}
+    chosen = {name: CHOICES[name] for name in names}
     found = evaluate(train, label=source.label, test=test, protocol=protocol, methods=chosen, progress=progress)
     return [{"data": name, **report} for report in found]
 

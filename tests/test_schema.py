@@ -3,9 +3,7 @@
 import json
 import logging
 import math
-import os
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +20,6 @@ from unseen.data.schema import Schema
 from unseen.data.write import Writer
 from unseen.errors import BundleError, DataError
 
-DATA = Path(os.environ.get("UNSEEN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 E = math.e
 
 
@@ -404,9 +401,8 @@ def test_what_cannot_be_asked_is_refused(request_, message):
 # real files ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not (DATA / "nsl_kdd").exists(), reason="needs nsl_kdd in UNSEEN_DATA")
-def test_network_flows():
-    table = read.table(DATA / "nsl_kdd" / "train.parquet").slice(0, 5000)
+def test_network_flows(shared):
+    table = read.table(shared("nsl_kdd/train.parquet")).slice(0, 5000)
     normals = np.array(table["attack"].to_pylist()) == "normal"
     schema = Schema.infer(table, normals=normals, drop=["attack", "family"])
     assert {name for name, kind in kinds(schema).items() if kind == "category"} == {"protocol_type", "service", "flag"}
@@ -416,9 +412,8 @@ def test_network_flows():
     assert np.abs(z[normals].mean(axis=0)).max() < 0.2  # 0 but for clipping
 
 
-@pytest.mark.skipif(not (DATA / "thyroid0387").exists(), reason="needs thyroid0387 in UNSEEN_DATA")
-def test_thyroid_with_its_question_marks():
-    table = read.table(DATA / "thyroid0387" / "thyroid.csv").slice(0, 3000)
+def test_thyroid_with_its_question_marks(shared):
+    table = read.table(shared("thyroid0387/thyroid.csv")).slice(0, 3000)
     schema = Schema.infer(table, drop=["diagnosis"])
     found = kinds(schema)
     assert (found["TSH"], found["sick"], found["sex"], found["age"]) == ("number", "boolean", "category", "number")
