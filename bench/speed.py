@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from bench import show, verdict
-from unseen.detector import CHUNK, Detector, score
+from unseen.detector import Detector
 from unseen.methods import DEFAULT, METHODS
+from unseen.parts.scoring import CHUNK, scores
 
 ROWS, COLUMNS, LABELLED, CLASSES = 10_000, 120, 30, 3
 FIT_SECONDS, DEFAULT_RATE, LIGHT_RATE = 15.0, 50_000, 500_000
@@ -88,12 +89,12 @@ def line(name: str, seconds: list[float], rates: list[float]) -> list[str]:
 def scoring_parts(detector: Detector, fresh: NDArray[np.float32], repeat: int) -> list[list[str]]:
     """Encoding and each member of the stack, apart."""
     [fold] = detector.members_
-    encoded = fold.schema.encode(fresh)
+    encoded = torch.from_numpy(fold.schema.encode(fresh))
     device = torch.device("cpu")
     parts = {"encode": lambda: fold.schema.encode(fresh)}
     for number, (method, member) in enumerate(zip(DEFAULT.members, fold.scorer.members, strict=True)):
         weight = float(fold.scorer.weights[number])
-        parts[f"{method} (weight {weight:.2f})"] = lambda member=member: score(member, encoded, device)
+        parts[f"{method} (weight {weight:.2f})"] = lambda member=member: scores(member, encoded, device)
     costs = {name: 1e6 * float(np.median(timed(part, repeat))) / len(fresh) for name, part in parts.items()}
     return shares(costs, 2)
 

@@ -10,10 +10,10 @@ import pytest
 from unseen.data.labels import encode_labels
 from unseen.data.split import halves, identical
 from unseen.errors import DataError
-from unseen.measure import auroc, average_precision, tpr_at_fpr
+from unseen.measure import auroc, average_precision, over_classes, over_seeds, tpr_at_fpr
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis
-from unseen.openset import Protocol, draw_rows, evaluate, over_classes, over_seeds
+from unseen.openset import Protocol, draw_rows, evaluate
 
 COUNTS = {"normal": 400, "a": 60, "b": 60, "c": 60, "d": 60, "rare": 12}
 MAHALANOBIS = {"mahalanobis": Mahalanobis()}
@@ -33,7 +33,7 @@ def drawn(seed=0, protocol=None, given=None):
     given = given or table()
     codes, names = encode_labels(given["kind"], rows=len(given))
     alike = identical(given.drop_columns(["kind"]))
-    return codes, names, draw_rows(codes, protocol or Protocol(), np.random.default_rng(seed), alike, 0)
+    return codes, names, draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), alike)
 
 
 def test_training_rows_are_normals_and_few_shots_of_seen_classes():
@@ -63,6 +63,11 @@ def test_a_class_with_too_few_rows_is_never_seen():
 def test_one_class_always_stays_out(counts, seen):
     _, _, draw = drawn(given=table(**counts, rare=0))
     assert len(draw.seen) == seen
+
+
+def test_as_many_classes_as_asked_are_seen_when_a_rare_one_stays_out():
+    _, names, draw = drawn(given=table(d=0))
+    assert [names[c - 1] for c in draw.seen] == ["a", "b", "c"]  # "rare" has too few rows to be shown, and is unseen
 
 
 def test_normals_are_capped():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,15 +22,14 @@ from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
-from unseen.parts.loops import one_thread
 from unseen.parts.nets import seeded
+from unseen.parts.scoring import scores
 from unseen.types import Method, Run, Samples
 
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
 FEW = 30  # normals below which the user is warned
 LEAST = 2  # normals below which nothing can be held out
 FOLDS = 5
-CHUNK = 1024  # rows scored at once: the distances to a bank of neighbours then stay in the cache
 
 log = logging.getLogger("unseen")
 
@@ -112,8 +110,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         table = admit(X)
         if len(table) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
-        scores = [score(m.scorer, m.schema.encode(table), self.torch_device()) for m in self.members_]
-        return scores[0] if len(scores) == 1 else outranked([m.calibration for m in self.members_], scores)
+        each = [self.scores(m.scorer, m.schema.encode(table)) for m in self.members_]
+        return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high: (n,), conformal, no smaller than 1 / (m + 1)."""
@@ -200,12 +198,15 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
         method.train(scorer, data, run)
         scorer.eval()
-        calibration = score(scorer, schema.encode(take(table, held)), device)
+        calibration = self.scores(scorer, schema.encode(take(table, held)))
         if not np.isfinite(calibration).all():
             raise UnseenError(
                 f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method"
             )
         return Member(schema, scorer, np.sort(calibration))
+
+    def scores(self, scorer: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray(scores(scorer, torch.from_numpy(x), self.torch_device()).double().numpy())
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -228,23 +229,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def score(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
-    """Scores of encoded rows, a chunk at a time: (n, d) -> (n,).
-
-    Chunks go to as many workers as torch has threads, each with one: workers that never wait for one another lose
-    nothing when other programs keep the cores busy, and a score does not depend on the number of threads.
-    """
-    chunks = torch.from_numpy(x).split(CHUNK)
-    workers = min(torch.get_num_threads() if device.type == "cpu" else 1, len(chunks))
-
-    @torch.no_grad()
-    def one(chunk: torch.Tensor) -> torch.Tensor:
-        return scorer(chunk.to(device)).cpu()
-
-    with one_thread(), ThreadPoolExecutor(workers) as pool:
-        return np.asarray(torch.cat(list(pool.map(one, chunks))).double().numpy())
 
 
 def check_normals(codes: NDArray[np.int64]) -> None:

@@ -1,10 +1,15 @@
-"""Figures of merit of one anomaly class against the normal rows: numpy in, floats out."""
+"""Figures of merit: of one anomaly class against the normal rows, and averaged over classes and seeds."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+LEAST = 20  # test rows below which a class is listed, not averaged
+FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
 Scores = NDArray[np.float64]
 
@@ -40,6 +45,35 @@ def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> flo
     y, score = joined(normal, anomaly)
     weight = np.where(y == 1, prevalence / (1 - prevalence) * len(normal) / len(anomaly), 1.0)
     return float(average_precision_score(y, score, sample_weight=weight))
+
+
+def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
+    """All figures of one class: (m,), (k,)."""
+    return {
+        "rows": len(anomaly),
+        "auroc": auroc(normal, anomaly),
+        "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
+        "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
+        "ap_1": average_precision(normal, anomaly, 0.01),
+    }
+
+
+def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
+    """Means over the classes of one role with enough rows, and the worst AUROC among them; None without any."""
+    counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
+    if not counted:
+        return None
+    means = {key: float(np.mean([c[key] for c in counted])) for key in FIGURES[:-1]}
+    return {**means, "worst_auroc": min(c["auroc"] for c in counted)}
+
+
+def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation of each figure over the seeds that have it; None where none has."""
+    counted = [run for run in runs if run is not None]
+    if not counted:
+        return {key: {"mean": None, "sd": None} for key in FIGURES}
+    values = {key: np.array([run[key] for run in counted]) for key in FIGURES}
+    return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
 
 
 def joined(normal: Scores, anomaly: Scores) -> tuple[NDArray[np.int64], Scores]:

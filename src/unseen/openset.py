@@ -18,12 +18,9 @@ from unseen.data.split import Rows, halves, identical, take
 from unseen.data.tables import admit, require
 from unseen.detector import Detector
 from unseen.errors import DataError
-from unseen.measure import auroc, average_precision, tpr_at_fpr
+from unseen.measure import FIGURES, LEAST, figures, over_classes, over_seeds
 from unseen.methods import DEFAULT, to_json
 from unseen.types import Method
-
-LEAST = 20  # test rows below which a class is listed, not averaged
-FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
 log = logging.getLogger("unseen")
 
@@ -94,7 +91,7 @@ def evaluate(
     alike = identical(train) if test is None else None
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
-        draw = draw_rows(codes, choices, np.random.default_rng(seed), alike, len(answers))
+        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), alike)
         for name, method in chosen.items():
             detector = Detector(method, normal=normal, random_state=seed)
             with said_before() if any(runs.values()) else nullcontext():
@@ -139,25 +136,35 @@ def labelled(
 
 
 def draw_rows(
-    codes: NDArray[np.int64], choices: Protocol, rng: np.random.Generator, alike: NDArray[np.int64] | None, tested: int
+    codes: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    choices: Protocol,
+    rng: np.random.Generator,
+    alike: NDArray[np.int64] | None,
 ) -> Draw:
     """One seed's rows: all of both tables when there are two, else a split, less test rows that training shows too."""
     if alike is None:
-        train, test = np.arange(len(codes)), np.arange(tested)
+        train, test = np.arange(len(codes)), np.arange(len(answers))
     else:
         train, test = halves(codes, rng)
         test = test[~np.isin(alike[test], alike[train])]
-    return Draw(*draw_training(codes, train, choices, rng), test)
+    seen = draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
+    return Draw(*draw_training(codes, train, seen, choices, rng), seen, test)
+
+
+def draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator) -> tuple[int, ...]:
+    """Anomaly classes that get labels, of those with enough rows; one always stays out, also when they are few."""
+    counts = np.bincount(codes)
+    eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
+    enough = len(eligible) >= choices.seen and classes > choices.seen
+    count = choices.seen if enough else len(eligible) - 1
+    return tuple(sorted(rng.choice(eligible, count, replace=False).tolist())) if count > 0 else ()
 
 
 def draw_training(
-    codes: NDArray[np.int64], rows: Rows, choices: Protocol, rng: np.random.Generator
-) -> tuple[Rows, NDArray[np.int64], tuple[int, ...]]:
+    codes: NDArray[np.int64], rows: Rows, seen: tuple[int, ...], choices: Protocol, rng: np.random.Generator
+) -> tuple[Rows, NDArray[np.int64]]:
     """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes among the normals."""
-    counts = np.bincount(codes[rows])
-    eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
-    fewer = choices.seen if len(eligible) > choices.seen else len(eligible) - 1
-    seen = tuple(sorted(rng.choice(eligible, fewer, replace=False).tolist())) if fewer > 0 else ()
     shuffled = rng.permutation(rows)
     normals = shuffled[codes[shuffled] == 0][: choices.normals]
     of_class = [shuffled[codes[shuffled] == c] for c in seen]
@@ -170,7 +177,7 @@ def draw_training(
         )
     normals = np.concatenate([normals, rest[:wanted]])
     y = np.repeat([0, *seen], [len(normals), *map(len, shots)]).astype(np.int64)
-    return np.concatenate([normals, *shots]), y, seen
+    return np.concatenate([normals, *shots]), y
 
 
 def one_run(
@@ -195,16 +202,6 @@ def one_run(
     return {"classes": classes, "flagged": flagged, "seconds": fitted - start, "rate": len(codes) / (done - fitted)}
 
 
-def figures(normal: NDArray[np.float64], anomaly: NDArray[np.float64]) -> dict[str, Any]:
-    return {
-        "rows": len(anomaly),
-        "auroc": auroc(normal, anomaly),
-        "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
-        "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
-        "ap_1": average_precision(normal, anomaly, 0.01),
-    }
-
-
 def summary(name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol) -> dict[str, Any]:
     """One method's report: macro-averages over classes, then mean and spread over seeds."""
     return {
@@ -217,24 +214,6 @@ def summary(name: str, method: Method, runs: list[dict[str, Any]], choices: Prot
         "rows_per_second": float(np.mean([run["rate"] for run in runs])),
         "classes": by_class([entry for run in runs for entry in run["classes"]]),
     }
-
-
-def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
-    """Means over the classes of one role with enough rows, and the worst AUROC among them; None without any."""
-    counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
-    if not counted:
-        return None
-    means = {key: float(np.mean([c[key] for c in counted])) for key in FIGURES[:-1]}
-    return {**means, "worst_auroc": min(c["auroc"] for c in counted)}
-
-
-def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation of each figure over the seeds that have it; None where none has."""
-    counted = [run for run in runs if run is not None]
-    if not counted:
-        return {key: {"mean": None, "sd": None} for key in FIGURES}
-    values = {key: np.array([run[key] for run in counted]) for key in FIGURES}
-    return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
 
 
 def by_class(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

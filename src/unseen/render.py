@@ -11,9 +11,9 @@ from rich.text import Text
 
 from unseen.bundle import Bundle
 from unseen.detector import Detector
+from unseen.measure import LEAST
 from unseen.methods import DEFAULT, to_json
 from unseen.methods.evidence import EvidenceStack, StackScorer
-from unseen.openset import LEAST
 
 SHOWN = 12  # classes or names that a summary lists before it says how many more there are
 HEADS = {

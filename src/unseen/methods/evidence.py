@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts.episodes import Direction, directions, together
 from unseen.parts.nets import seeded
+from unseen.parts.scoring import scores
 from unseen.parts.surprise import Surprise, auroc
 from unseen.types import Method, Run, Samples
 
@@ -55,7 +56,7 @@ class EvidenceStack:
                 scorer.weights[e] = 0
                 continue
             held = self.cross_fit(member, normals, anomalies, fold, ways, run)
-            cast(Surprise, scorer.surprises[e]).fit(torch.cat([s for s, _ in held]))
+            cast(Surprise, scorer.surprises[e]).fit(torch.cat([s for s, _ in held]).to(run.device))
             scorer.auroc[e] = mean_auroc(held, ways)
             self.fit(member, scorer.members[e], data, run)
             scorer.weights[e] = torch.exp(self.sharpness * scorer.auroc[e].nan_to_num(0.0).mean())
@@ -75,7 +76,9 @@ class EvidenceStack:
                 inside = together(normals[~out], anomalies[way.inside])
                 fitted[turn % self.folds] = self.fit(member, fresh(member, inside, run), inside, run)
             judge = fitted[turn % self.folds]
-            held.append((scores(judge, normals.x[out]), scores(judge, anomalies.x[way.outside])))
+            held.append(
+                (scores(judge, normals.x[out], run.device), scores(judge, anomalies.x[way.outside], run.device))
+            )
         return held
 
     def fit(self, member: Method, scorer: nn.Module, data: Samples, run: Run) -> nn.Module:
@@ -108,12 +111,6 @@ class StackScorer(nn.Module):
 def fresh(member: Method, data: Samples, run: Run) -> nn.Module:
     """An untrained scorer of the member, with new initial weights."""
     return seeded(lambda: member.build(tuple(data.x.shape[1:])), run.seed()).to(run.device)
-
-
-@torch.no_grad()
-def scores(scorer: nn.Module, x: Tensor, rows: int = 4096) -> Tensor:
-    """Scores of many rows, some at a time: (n, d) -> (n,)."""
-    return torch.cat([scorer(part) for part in x.split(rows)]) if len(x) else x.new_zeros(0)
 
 
 def mean_auroc(held: list[tuple[Tensor, Tensor]], ways: list[Direction]) -> Tensor:
