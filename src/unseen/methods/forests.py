@@ -59,9 +59,11 @@ class Forest:
 
     Leaves vote with Laplace's correction (Provost & Domingos 2003): a pure leaf of few normals is less sure of itself
     than one of many, so rows where normals are rare rank above rows where they abound, also of classes never shown.
+    At most `rows` rows are drawn for each tree: with plenty of labels, time would grow and little else.
     """
 
     trees: int = 100
+    rows: int = 4096
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
@@ -75,7 +77,11 @@ class Forest:
                 f"{y.sum()} of the second: label at least one row of each, or use a method without labels"
             )
         forest = ensemble.RandomForestClassifier(
-            n_estimators=self.trees, class_weight="balanced_subsample", n_jobs=-1, random_state=run.seed()
+            n_estimators=self.trees,
+            max_samples=min(self.rows, len(y)),
+            class_weight="balanced_subsample",
+            n_jobs=-1,
+            random_state=run.seed(),
         ).fit(data.x.cpu().numpy(), y, sample_weight=data.weight.cpu().numpy())
         trees = [e.tree_ for e in forest.estimators_]
         scorer.fill(trees, [laplace(t) for t in trees])
