@@ -272,6 +272,12 @@ def test_a_device_that_is_not_there():
     assert Detector(FAST, device="auto").fit(x, y).pvalue(x).min() > 0
 
 
+@pytest.mark.parametrize(("share", "held"), [(0.2, 60), (0.5, 150), (0.7, 210), (0.001, 1)])
+def test_the_share_asked_for_calibrates(share, held):
+    x, y = rows(300, 0)
+    assert len(Detector(FAST, calibration=share, random_state=0).fit(x, y).conformal_.scores) == held
+
+
 def test_groups_share_the_calibration_rows():
     x, y = rows(300, 0)
     groups = np.repeat(["a", "b"], [270, 30])

@@ -13,11 +13,21 @@ Rows = NDArray[np.int64]
 
 def spread(groups: NDArray[np.int64], parts: int, rng: np.random.Generator) -> Rows:
     """Part number of each row, every group spread evenly over the parts: (n,) -> (n,) in 0 .. parts - 1."""
-    order = rng.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]
     part = np.empty(len(groups), dtype=np.int64)
-    part[order] = np.arange(len(groups)) % parts
+    part[shuffled(groups, rng)] = np.arange(len(groups)) % parts
     return part
+
+
+def hold_out(rows: Rows, groups: NDArray[np.int64], share: float, rng: np.random.Generator) -> Rows:
+    """A share of the rows, at least one, drawn evenly from their groups (n,)."""
+    steps = np.floor(np.arange(-1, len(rows)) * share + 1e-9)
+    return rows[np.sort(shuffled(groups[rows], rng)[np.diff(steps) > 0])]
+
+
+def shuffled(groups: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+    """Row numbers in random order, one group after the other."""
+    order = rng.permutation(len(groups))
+    return order[np.argsort(groups[order], kind="stable")]
 
 
 def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
@@ -27,12 +37,6 @@ def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
         rows = rng.permutation(np.flatnonzero(y == label))
         half[rows] = (np.arange(len(rows)) + rng.integers(2)) % 2
     return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
-
-
-def hold_out(rows: Rows, groups: NDArray[np.int64], share: float, rng: np.random.Generator) -> Rows:
-    """About `share` of the rows, at least one, drawn evenly from their groups (n,)."""
-    part = spread(groups[rows], max(2, round(1 / share)) if share <= 0.5 else 2, rng)
-    return rows[part == 0]
 
 
 def identical(table: Any) -> NDArray[np.int64]:
