@@ -29,7 +29,7 @@ lint: $(STAMP)
 
 # Quotes the demo's output in README.md anew, after a change that moves its numbers.
 readme: $(STAMP)
-	$(BIN)/python examples/demo.py > .venv/demo.log
+	$(BIN)/python examples/demo.py > .venv/demo.log 2>&1
 	$(BIN)/python tests/quote.py .venv/demo.log
 
 install: $(STAMP)
