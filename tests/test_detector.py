@@ -162,6 +162,9 @@ def test_levels_are_shares(alpha):
         (pd.Series(["normal", None, "b"], dtype="category"), [0, -1, 1], ("b",)),
         (pl.Series(["normal", "b"]), [0, 1], ("b",)),
         (np.array([[0], [1]]), [0, 1], ("1",)),
+        (["0.0", "1.0", "-1.0"], [0, 1, -1], ("1",)),
+        (["False", "true"], [0, 1], ("1",)),
+        (["normal", 0, "007"], [0, 0, 1], ("007",)),
     ],
 )
 def test_labels_as_users_give_them(y, codes, names):
@@ -178,10 +181,17 @@ def test_normal_by_another_name():
         Detector(FAST, random_state=0).fit(x, y)
 
 
-def test_only_minus_one_and_one_is_refused():
+def test_zero_is_a_class_where_another_name_is_normal():
+    codes, classes = encode_labels([1, 0, 2, -1], rows=4, normal="1")
+    assert codes.tolist() == [0, 1, 2, -1]
+    assert classes == ("0", "2")
+
+
+@pytest.mark.parametrize("labels", [[1, -1], ["1", "-1"], [1.0, -1.0]])
+def test_only_minus_one_and_one_is_refused(labels):
     x, _ = rows(10, 0)
     with pytest.raises(DataError, match=r"scikit-learn's convention.*pass 0"):
-        Detector(FAST).fit(x, [1, -1] * 5)
+        Detector(FAST).fit(x, labels * 5)
 
 
 def test_all_rows_anomalous():

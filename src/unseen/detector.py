@@ -78,7 +78,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
         """Learn from a data frame or array X (n, columns).
 
-        `y` (n,): 0 or the name of `normal` for normal rows, -1 or missing for unlabelled ones, anything else names an
+        `y` (n,): 0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an
         anomaly class; no y means all rows are taken for normal. `groups` (n,): which kind of normal a row belongs to.
         """
         table = admit(X)

@@ -92,6 +92,12 @@ def evaluate(
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
         draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), alike)
+        if not draw.seen and seed == 0:
+            log.warning(
+                "no anomaly class can be shown: it takes %d training rows, and another class to hide; so all classes are "
+                "unseen, and no label is used. Give anomalies the names of their kinds, or ask for fewer shots",
+                choices.shots,
+            )
         for name, method in chosen.items():
             detector = Detector(method, normal=normal, random_state=seed)
             with said_before() if any(runs.values()) else nullcontext():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from unseen.errors import DataError
 from unseen.types import NORMAL, UNLABELLED
 
+BOOLEANS = {"false": "0", "true": "1"}
+WHOLE = re.compile(r"-?\d+\.0+")  # a number that pandas writes with a point, as the column has gaps
+
 
 def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...
 
-    0, False or the name `normal` is normal; -1, None or NaN is unlabelled; every other value names an anomaly class.
+    The name `normal` is normal, and so is 0 or False unless another name is given; -1, None or NaN is unlabelled;
+    every other value names an anomaly class. Labels read as text mean what they mean as numbers.
     No y at all: every row is taken for normal.
 
     >>> encode_labels(["normal", "dos", None, "probe"], rows=4)
@@ -27,21 +31,21 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     """
     if y is None:
         return np.zeros(rows, dtype=np.int64), ()
-    values = [None if absent(v) else v for v in listed(y, rows)]
-    present = set(values) - {None}
-    if present and present <= {-1, 1} and -1 in present and 1 in present:
+    names = [None if absent(v) else spelled(v) for v in listed(y, rows)]
+    present = {name for name in names if name is not None}
+    if present == {"-1", "1"}:
         raise DataError(
             "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
             "pass 0 or 'normal' for normal rows, a class name or 1, 2, ... for anomalies, -1 only for unlabelled rows"
         )
-    names = {v: str(v) for v in present if not is_normal(v, normal) and v != UNLABELLED}
+    known: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED, normal: NORMAL}
+    if normal == "normal":  # another name leaves 0 to be a class
+        known["0"] = NORMAL
     classes = tuple(
-        sorted(set(names.values()), key=lambda name: (not name.isdigit(), name.zfill(20) if name.isdigit() else name))
+        sorted(present - known.keys(), key=lambda name: (0, name.rjust(20)) if name.isdigit() else (1, name))
     )
-    place = {name: code for code, name in enumerate(classes, start=1)}
-    codes = {v: NORMAL if is_normal(v, normal) else UNLABELLED if v == UNLABELLED else place[names[v]] for v in present}
-    codes[None] = UNLABELLED
-    return np.fromiter((codes[v] for v in values), dtype=np.int64, count=len(values)), classes
+    codes = known | {name: code for code, name in enumerate(classes, start=1)}
+    return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), classes
 
 
 def encode_groups(groups: Any, *, rows: int) -> NDArray[np.int64]:
@@ -55,7 +59,7 @@ def encode_groups(groups: Any, *, rows: int) -> NDArray[np.int64]:
 
 
 def listed(y: Any, rows: int) -> list[Any]:
-    """Plain Python values of a list, array, series or Arrow column: whole numbers as ints, text stripped."""
+    """The values of a list, array, series or Arrow column."""
     values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else np.asarray(y, dtype=object)
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == 1:
@@ -65,26 +69,22 @@ def listed(y: Any, rows: int) -> list[Any]:
         values = values.tolist()
     if len(values) != rows:
         raise DataError(f"y must have one label per row: X has {rows} rows, y has {len(values)}")
-    return [whole(v) for v in values]
+    return list(values)
 
 
-def whole(value: Any) -> Any:
+def spelled(value: Any) -> str:
+    """One name for one label, typed or read as text: "1" for 1, 1.0, True, "1.0" and "true"."""
     if isinstance(value, bool | np.bool_):
-        return int(value)
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, float | np.floating) and not math.isnan(value) and float(value).is_integer():
-        return int(value)
-    return value.item() if isinstance(value, np.generic) else value
+        return str(int(value))
+    text = str(value).strip()
+    if text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
+    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
 
 
 def absent(value: Any) -> bool:
     """None, NaN, an empty text, and pandas' NA and NaT, which alone differ from themselves or cannot tell."""
     try:
-        return value is None or value == "" or bool(value != value)
+        return value is None or str(value).strip() == "" or bool(value != value)
     except TypeError:  # pandas.NA has no truth
         return True
-
-
-def is_normal(value: Any, normal: str) -> bool:
-    return value == normal or (not isinstance(value, str) and value == NORMAL) or (value == "0" and normal == "normal")
