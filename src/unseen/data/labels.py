@@ -41,9 +41,7 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     known: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED, normal: NORMAL}
     if normal == "normal":  # another name leaves 0 to be a class
         known["0"] = NORMAL
-    classes = tuple(
-        sorted(present - known.keys(), key=lambda name: (0, name.rjust(20)) if name.isdigit() else (1, name))
-    )
+    classes = tuple(sorted(present - known.keys(), key=numbers_first))
     codes = known | {name: code for code, name in enumerate(classes, start=1)}
     return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), classes
 
@@ -80,6 +78,11 @@ def spelled(value: Any) -> str:
     if text.lower() in BOOLEANS:
         return BOOLEANS[text.lower()]
     return text.partition(".")[0] if WHOLE.fullmatch(text) else text
+
+
+def numbers_first(name: str) -> tuple[bool, str]:
+    """Sorts 9 before 10, and numbers before words."""
+    return not name.isdigit(), name.rjust(20) if name.isdigit() else name
 
 
 def absent(value: Any) -> bool:
