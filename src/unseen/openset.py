@@ -94,8 +94,8 @@ def evaluate(
         draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), alike)
         if not draw.seen and seed == 0:
             log.warning(
-                "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are unseen, "
-                "and no label is used: give anomalies the names of their kinds, or ask for fewer shots",
+                "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are "
+                "unseen, and no label is used: give anomalies the names of their kinds, or ask for fewer shots",
                 choices.shots,
             )
         for name, method in chosen.items():
