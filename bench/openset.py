@@ -11,59 +11,17 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
-from sklearn.datasets import load_digits
 
-from bench import data_file, show, verdict
+from bench import show, verdict
+from bench.sets import SETS
 from unseen import methods
-from unseen.data import read
 from unseen.methods import METHODS
 from unseen.openset import Protocol, evaluate
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where a data set lies and what its columns are; `targets` are the default's mean AUROC, unseen and seen."""
-
-    train: str
-    label: str
-    test: str | None = None
-    drop: tuple[str, ...] = ()
-    targets: tuple[float, float] | None = None
-
-    def tables(self) -> tuple[pa.Table, pa.Table | None]:
-        return self.table(self.train), self.table(self.test) if self.test else None
-
-    def table(self, name: str) -> pa.Table:
-        return read.table(data_file(name)).drop_columns(list(self.drop))
-
-
-@dataclass(frozen=True)
-class Digits:
-    """scikit-learn's handwritten digits: 0 to 3 are normal, every other digit is an anomaly class."""
-
-    label: str = "digit"
-    targets: tuple[float, float] | None = None
-
-    def tables(self) -> tuple[pa.Table, None]:
-        digits = load_digits()
-        columns: dict[str, Any] = {f"pixel{j}": digits.data[:, j] for j in range(digits.data.shape[1])}
-        return pa.table(columns | {self.label: ["normal" if y < 4 else str(y) for y in digits.target]}), None
-
-
-SETS: dict[str, Source | Digits] = {
-    "nsl_kdd": Source("nsl_kdd/train.parquet", "attack", "nsl_kdd/test.parquet", ("family",), (0.915, 0.975)),
-    "tep": Source("tep/train.parquet", "fault", "tep/test.parquet", ("run", "sample"), (0.91, 0.88)),
-    "unsw_nb15": Source("unsw_nb15/flows.parquet", "attack_cat", targets=(0.91, 0.94)),
-    "shuttle": Source("shuttle/shuttle.parquet", "Class", targets=(0.98, 0.99)),
-    "thyroid0387": Source("thyroid0387/thyroid.csv", "diagnosis"),
-    "digits": Digits(),
-}
 DEFAULT = "evidence-stack"  # whose targets the sets carry
 # What the default is when there is no label at all; the protocol always gives some, which these members ignore.
 UNLABELLED = dataclasses.replace(
