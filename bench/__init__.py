@@ -11,14 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 
-def data_file(name: str) -> Path:
-    """A file of the data folder that the environment variable UNSEEN_DATA names."""
+def data_folder() -> Path:
+    """The folder that the environment variable UNSEEN_DATA names."""
     folder = os.environ.get("UNSEEN_DATA")
     if not folder:
         raise SystemExit("set UNSEEN_DATA to the folder with the data sets, for example: export UNSEEN_DATA=~/data")
-    path = Path(folder).expanduser() / name
+    return Path(folder).expanduser()
+
+
+def data_file(name: str) -> Path:
+    """A file of the data folder."""
+    path = data_folder() / name
     if not path.is_file():
-        raise SystemExit(f"{path}: no such file; UNSEEN_DATA is {folder!r}, and this benchmark needs {name} in it")
+        raise SystemExit(
+            f"{path}: no such file; UNSEEN_DATA is {str(data_folder())!r}, and this benchmark needs {name} in it"
+        )
     return path
 
 
