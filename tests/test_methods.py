@@ -15,7 +15,8 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack, mean_auroc
 from unseen.methods.forests import Forest, IsolationForest, expected_path, laplace
-from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional import MultiDirectional, some
+from unseen.parts.description import Description, Neighbourhood
 from unseen.parts.episodes import Direction
 from unseen.parts.surprise import Surprise, auroc
 from unseen.parts.trees import TOGETHER
@@ -133,23 +134,27 @@ def test_devnet_separates_what_it_was_shown():
     assert auroc(scores[data.y == 0], scores[data.y > 0]) > 0.95
 
 
-def test_two_levels_own_their_parameters():
-    method = MultiDirectional(fine_tune=0.0)
-    scorer = method.build((6,))
-    inner, outer = method.optimisers(scorer)
+LITERAL = MultiDirectional(describe=False)
+
+
+def test_literal_levels_own_their_parameters():
+    scorer = LITERAL.build((6,))
+    inner, outer = LITERAL.optimisers(scorer)
     owned = [{id(p) for g in o.param_groups for p in g["params"]} for o in (inner, outer)]
     assert not owned[0] & owned[1]
     assert owned[0] | owned[1] == {id(p) for p in scorer.parameters()}
 
 
+def test_literal_recipe_keeps_the_contract():
+    check_method(quick(LITERAL))
+
+
 def test_literal_inner_level_does_not_collapse():
     # Normals only: a constant encoder is perfectly confident. Reconstruction must keep the rows apart.
-    g = torch.Generator().manual_seed(0)
-    data = Samples.of(torch.randn(300, 6, generator=g))
-    method = MultiDirectional(cut=0.1, fine_tune=0.0, whiten=False, episodes=10, outer_steps=1)
-    kept = errors(trained(method, data), data.x)
-    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), data), data.x)
-    assert kept < 0.25  # of a variance of 1
+    method = dataclasses.replace(LITERAL, episodes=10, outer_steps=1)
+    kept = errors(trained(method, toy()), toy().normals.x)
+    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), toy()), toy().normals.x)
+    assert kept < 0.35  # of a variance of 1
     assert lost > 2 * kept
 
 
@@ -158,13 +163,97 @@ def errors(scorer, x):
     return (scorer.decoder(scorer.encoder(x)) - x).square().mean().item()
 
 
-def test_input_step_raises_confidence_and_is_the_same_in_training_and_scoring():
-    scorer = trained(dataclasses.replace(quick(MultiDirectional()), perturb=1e-3), toy())
-    z = scorer.whiten(toy().x)
-    with torch.no_grad():
-        before, after = (-scorer.head(scorer.encoder(v)).diff(dim=1)[:, 0] for v in (z, scorer.towards_normal(z)))
-        assert (after >= before - 1e-4).float().mean() > 0.95
-        assert torch.equal(scorer(toy().x), -(scorer.logits(toy().x)[:, 0] - scorer.logits(toy().x)[:, 1]))
+def test_inner_level_learns_from_normals_alone_and_outer_level_moves_the_head_alone():
+    data, method = toy(24), MultiDirectional()
+    scorer, tighter = trained(method, data), trained(dataclasses.replace(method, ridge=3.0), data)
+    far = Samples.of(torch.where(data.y[:, None] > 0, 50.0, data.x), data.y)
+    elsewhere = trained(method, far)
+    learned = scorer.description.state_dict()
+    assert len(learned) == 6  # mean and covariance; twice the neighbours and their spacing
+    for other in (tighter, elsewhere):
+        for name, tensor in other.description.state_dict().items():
+            assert torch.equal(tensor, learned[name])
+    assert [name for name, _ in scorer.named_parameters()] == ["head.weight", "head.bias"]
+    assert tighter.head.weight.norm() < scorer.head.weight.norm() / 2
+
+
+def test_outer_level_ends_at_its_one_minimum():
+    data, method = toy(24), MultiDirectional()
+    scorer = trained(method, data)
+    run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
+    normals, anomalies = some(data.normals, method.rows, run), some(data.anomalies, method.bank, run)
+    scorer.description.fit(data.normals.x, most=method.bank, generator=run.generator)
+    rows = method.directions(scorer, normals, anomalies, run)
+    head, encoded = scorer.head, scorer.standard(rows.x)
+    each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
+    loss = (rows.weight * each).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
+    slope = torch.autograd.grad(loss, head.weight)[0].norm()
+    assert slope < 0.01 * 2 * method.ridge * head.weight.norm()  # loss and ridge pull equally hard, and apart
+
+
+def test_directions_weigh_as_much_as_the_fields_say():
+    data, method = toy(24), MultiDirectional(known=0.6, cut=0.25)
+    scorer = method.build((6,))
+    rows = method.directions(scorer, data.normals, data.anomalies, Run(torch.Generator().manual_seed(0)))
+    assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
+    assert rows.weight.sum().item() == pytest.approx(2.25)  # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
+    shown, hidden = rows[240:264], rows[504:516]
+    assert shown.y.bincount().tolist() == [0, 12, 12]
+    assert shown.weight.sum().item() == pytest.approx(0.6)
+    assert len(hidden.y.unique()) == 1
+    assert hidden.weight.sum().item() == pytest.approx(0.2)
+
+
+def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
+    data, method = toy(24), MultiDirectional()
+    scorer = trained(method, data)
+    rows = method.directions(scorer, data.normals, data.anomalies, Run(torch.Generator().manual_seed(0)))
+    hidden, other = rows[504:516], rows.y[504]
+    x = hidden.x[:, -12:-6]  # position
+    nearest = torch.cdist(x, data.x[(data.y > 0) & (data.y != other)]).amin(dim=1)
+    normal = torch.cdist(x, data.normals.x).amin(dim=1)
+    torch.testing.assert_close(hidden.x[:, -14], torch.log1p((normal + 1e-3) / (nearest + 1e-3)), atol=1e-4, rtol=0)
+
+
+def test_neighbourhood_by_hand():
+    near = Neighbourhood(2)
+    near.fill(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]))  # to the other two: 7.5, 5 and 7.5 on the mean
+    # From (3, 0): 3 to the origin, 4 to (3, 4), root of 9 + 64 to (6, 8); the difference to the origin is (3, 0).
+    mean = (3 + 4 + 73**0.5) / 3
+    logs = np.log(np.array([3, mean, mean, 20 / 3, 3]) + 1e-3)
+    expected = [*logs[:3], logs[2] - logs[3], logs[4], 3 / (3 + 1e-3), 3, 0]
+    np.testing.assert_allclose(near(torch.tensor([[3.0, 0.0]]))[0], expected, atol=1e-5)
+
+
+def test_nobody_is_close_to_himself():
+    description = Description(1)
+    description.fit(torch.tensor([[0.0], [10.0]]), most=9, generator=torch.Generator())
+    shown = torch.tensor([[2.0], [4.0]])
+    words = description(shown)
+    of_others, of_all, of_none = (
+        description.closeness(shown, words, rows, skip=skip)[:, 0].tolist()
+        for rows, skip in ((shown, 1), (shown, 0), (shown[:1], 1))
+    )
+    normal = np.array([2.0, 4.0]) + 1e-3
+    assert of_others == pytest.approx(np.log(1 + normal / (2 + 1e-3)), abs=1e-4)
+    assert of_all == pytest.approx(np.log(1 + normal / 1e-3), abs=1e-4)
+    assert of_none == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("method", [MultiDirectional(), LITERAL])
+def test_multi_directional_says_what_it_needs(method):
+    with pytest.raises(DataError, match="3 normal rows.*120 and 0: label"):
+        trained(method, toy().normals)
+    with pytest.raises(DataError, match="2 and 2"):
+        trained(method, toy()[118:122])
+
+
+@pytest.mark.parametrize("rows", [slice(117, 121), slice(0, 121), slice(0, 124)])
+def test_multi_directional_learns_from_few_rows(rows):
+    data = toy()[rows]  # 3 normals and 1 anomaly; all and 1; all and 4
+    score = scored(trained(MultiDirectional(), data), data.x)
+    assert torch.isfinite(score).all()
+    assert score[data.y > 0].median() > score[data.y == 0].median()
 
 
 def test_auroc_by_hand():

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.bank import Whitening
-from unseen.parts.episodes import batches, class_held_out
-from unseen.parts.loops import Average, minimise
-from unseen.parts.nets import residual_mlp
-from unseen.parts.pseudo import with_cut
+from unseen.parts.description import DescribedScorer, cross_described
+from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, together
+from unseen.parts.loops import Average, minimise, settle
+from unseen.parts.nets import TwoLevel
+from unseen.parts.pseudo import feature_cut
 from unseen.types import Run, Samples
 
 
 @dataclass(frozen=True)
 class MultiDirectional:
-    """Two levels: an encoder learns the normals, a decision surface on it learns from rotating anomaly classes.
+    """Two levels: normality is learned from normals alone, a decision surface on it from rotating anomaly classes.
 
-    Inner level: the encoder (with the head, held fixed) makes normals confident, and a decoder reconstructs them.
-    Outer level: head and temperature separate normals from the anomalies of an episode, whose directions rotate over
-    the classes; `anchor` and `margin` as in the paper. First order, alternating, nothing is unrolled; the weights are
-    averaged over the second half of the episodes, since single episodes swing.
+    Inner level: a description of how a row deviates from the normals, each of them described by others. Outer level: a
+    linear surface on that description, on the closeness to shown anomalies, and, less trusted, on the row itself
+    (`position`). It is learned from all directions at once: in each, one class is hidden, and its rows are described as
+    rows of a class that nobody has shown; in one more, all classes are shown, and each anomaly is hidden from itself
+    alone. That one has the share `known` of the loss. `cut` is the weight of pseudo-anomalies beside that of the
+    labelled ones.
 
-    Beside the paper: `whiten` decorrelates the input, `cut` adds pseudo-anomalies to the outer level, `fine_tune` lets
-    that level move the encoder at this share of its rate; whiten=False, cut=0, fine_tune=0 is the literal recipe.
-    `inner_anomalies` shows the inner level the other classes, as the authors' notebook does and the paper does not;
-    `perturb` is the paper's optional input step, 2e-3 there.
+    `describe=False` is the paper's literal recipe, to compare with; only then do the fields below it count. A network
+    is the encoder; the levels alternate, first order; and weights are averaged over the second half of the episodes.
     """
 
+    bank: int = 2048
+    rows: int = 8192
+    folds: int = 10
+    known: float = 0.67
+    cut: float = 0.1
+    position: float = 0.7
+    ridge: float = 0.3
+    describe: bool = True
     width: int = 128
     latent: int = 64
     blocks: int = 2
@@ -46,26 +53,66 @@ class MultiDirectional:
     margin: float = 0.1
     pairs: float = 0.75
     anchor: float = 0.1
-    inner_anomalies: bool = False
-    whiten: bool = True
-    cut: float = 0.5
-    fine_tune: float = 0.1
-    perturb: float = 0.0
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return TwoLevelScorer(*shape, width=self.width, latent=self.latent, blocks=self.blocks, perturb=self.perturb)
+        if self.describe:
+            return DescribedScorer(*shape)
+        return TwoLevel(*shape, width=self.width, latent=self.latent, blocks=self.blocks)
 
-    def train(self, scorer: TwoLevelScorer, data: Samples, run: Run) -> None:
-        if not len(data.normals) or not (len(data.anomalies) or self.cut):
+    def train(self, scorer: DescribedScorer | TwoLevel, data: Samples, run: Run) -> None:
+        if len(data.normals) < 3 or not len(data.anomalies):
             raise DataError(
-                "MultiDirectional needs normal rows, and labelled anomalies or cut > 0; given were "
-                f"{len(data.normals)} and {len(data.anomalies)} with cut={self.cut}: label some rows of each"
+                f"MultiDirectional needs 3 normal rows and a labelled anomaly; it was given {len(data.normals)} and "
+                f"{len(data.anomalies)}: label at least one anomaly, or use a method without labels"
             )
-        if self.whiten:
-            scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
+        if isinstance(scorer, DescribedScorer):
+            self.decide(scorer, data, run)
+        else:
+            self.alternate(scorer, data, run)
+
+    def decide(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
+        """Inner level in closed form, then the one minimum of the outer loss over all directions."""
+        normals, anomalies = some(data.normals, self.rows, run), some(data.anomalies, self.bank, run)
+        scorer.description.fit(data.normals.x, most=self.bank, generator=run.generator)
+        scorer.shown.fill(anomalies.x)
+        rows = self.directions(scorer, normals, anomalies, run)
+        scorer.standardise(rows.x[rows.y <= 0], self.position)
+        encoded, head = scorer.standard(rows.x), scorer.head
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+
+        def loss() -> Tensor:
+            each = losses.confidence(logits=head(encoded), y=rows.y)
+            return (rows.weight * each).sum() / rows.weight.sum() + self.ridge * head.weight.square().sum()
+
+        settle(loss, head.parameters())
+
+    def directions(self, scorer: DescribedScorer, normals: Samples, anomalies: Samples, run: Run) -> Samples:
+        """Columns of all rows as each direction shows them, with their share of the outer loss as weight."""
+        g = run.generator
+        made = replace(normals, x=feature_cut(normals.x, normals.x, g), y=torch.ones_like(normals.y))
+        folds = min(self.folds, len(normals))
+        described = cross_described(normals.x, made.x, folds=folds, most=self.bank, generator=g)
+        own = scorer.description(anomalies.x)
+        parts = []
+        for way, share in hiding_and_showing(anomalies, g, known=self.known):
+            shown, out = anomalies.x[way.inside], way.outside
+            for rows, words, skip, part in (
+                (normals, described[0], 0, 1.0),
+                (made, described[1], 0, self.cut),
+                (anomalies[out], own[out], int(way.known), 1.0),
+            ):
+                x = scorer.columns(rows.x, words, shown, skip=skip)
+                weight = share * part * rows.weight / rows.weight.sum().clamp_min(1e-12)
+                parts.append(Samples(x, rows.y, rows.group, weight))
+        return together(*parts)
+
+    def alternate(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
+        """The literal recipe: both levels take turns, and the outer one sees one class of anomalies an episode."""
         inner, outer = self.optimisers(scorer)
-        learn, decide = self.streams(data, run)
+        learn = batches(data.normals, self.batch, run.generator)
+        decide = (episode.query for episode in class_held_out(data, self.batch, run.generator))
         average = Average()
         for episode in range(self.episodes):
             minimise(lambda b: self.inner_loss(scorer, b), inner, learn, run, steps=self.inner_steps)
@@ -74,72 +121,30 @@ class MultiDirectional:
                 average.add(scorer)
         average.load(scorer)
 
-    def optimisers(self, scorer: TwoLevelScorer) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """The inner level owns encoder and decoder; the outer one head and temperature, and may nudge the encoder."""
+    def optimisers(self, scorer: TwoLevel) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """The inner level owns encoder and decoder; the outer one owns head and temperature."""
         inside = [*scorer.encoder.parameters(), *scorer.decoder.parameters()]
-        groups: list[dict[str, Any]] = [{"params": [*scorer.head.parameters(), scorer.log_temperature]}]
-        if self.fine_tune:
-            groups.append({"params": list(scorer.encoder.parameters()), "lr": self.rate * self.fine_tune})
+        outside = [*scorer.head.parameters(), scorer.log_temperature]
         adam = torch.optim.AdamW
-        return adam(inside, lr=self.rate, weight_decay=1e-4), adam(groups, lr=self.rate, weight_decay=1e-4)
+        return adam(inside, lr=self.rate, weight_decay=1e-4), adam(outside, lr=self.rate, weight_decay=1e-4)
 
-    def streams(self, data: Samples, run: Run) -> tuple[Iterator[Samples], Iterator[Samples]]:
-        """Batches of the inner level: normals; of the outer: one held-out class in turn, and pseudo-anomalies."""
-        learn = decide = batches(data.normals, self.batch, run.generator)
-        if len(data.anomalies):
-            decide = (episode.query for episode in class_held_out(data, self.batch, run.generator))
-            if self.inner_anomalies:
-                learn = (episode.support for episode in class_held_out(data, self.batch, run.generator))
-        if self.cut:
-            decide = (with_cut(batch, data.normals.x, self.cut, run.generator) for batch in decide)
-        return learn, decide
+    def inner_loss(self, scorer: TwoLevel, batch: Samples) -> Tensor:
+        """Confidence at temperature 1, plus reconstruction, of normals: (n,)."""
+        latent = scorer.encoder(batch.x)
+        error = losses.squared_error(reconstruction=scorer.decoder(latent), x=batch.x)
+        return losses.confidence(logits=scorer.head(latent), y=batch.y) + self.reconstruction * error
 
-    def inner_loss(self, scorer: TwoLevelScorer, batch: Samples) -> Tensor:
-        """Confidence at temperature 1, plus reconstruction of the normals: (n,)."""
-        x = scorer.whiten(batch.x)
-        latent = scorer.encoder(x)
-        error = losses.squared_error(reconstruction=scorer.decoder(latent), x=x)
-        confidence = losses.confidence(logits=scorer.head(latent), y=batch.y)
-        return confidence + self.reconstruction * torch.where(batch.y > 0, 0.0, error)
-
-    def loss(self, scorer: TwoLevelScorer, batch: Samples, run: Run) -> Tensor:
-        """Outer loss: confidence, margin over all pairs (each row's share of it), and anchor: (n,)."""
+    def loss(self, scorer: DescribedScorer | TwoLevel, batch: Samples, run: Run) -> Tensor:
+        """Outer loss: confidence, and in the literal recipe the margin over pairs and the anchor: (n,)."""
         logits = scorer.logits(batch.x)
-        normal = batch.y <= 0
-        score = 1 - losses.normal_logit(logits).sigmoid()
-        pairs = losses.margin_pairs(normal=logits[normal, 0], anomaly=logits[~normal, 0], margin=self.margin)
-        share = torch.zeros_like(score)
-        if pairs.numel():
-            share[normal], share[~normal] = pairs.mean(dim=1), pairs.mean(dim=0)
-        anchor = torch.where(normal, score.square(), (1 - score).square())
-        return losses.confidence(logits=logits, y=batch.y) + self.pairs * share / 2 + self.anchor * anchor
+        confidence = losses.confidence(logits=logits, y=batch.y)
+        if self.describe:
+            return confidence
+        share = losses.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
+        anchor = losses.anchor(score=1 - losses.normal_logit(logits).sigmoid(), y=batch.y)
+        return confidence + self.pairs * share + self.anchor * anchor
 
 
-class TwoLevelScorer(nn.Module):
-    """Encoder, head and temperature; the score is -log S_0/(1 - S_0), which ranks as 1 - S_0: (n, d) -> (n,)."""
-
-    def __init__(self, d: int, *, width: int, latent: int, blocks: int, perturb: float) -> None:
-        super().__init__()
-        self.perturb = perturb
-        self.whiten = Whitening(d)  # the identity until fitted
-        self.encoder = residual_mlp(d, width, latent, blocks)
-        self.decoder = residual_mlp(latent, width, d, 1)
-        self.head = nn.Sequential(nn.LayerNorm(latent), nn.GELU(), nn.Linear(latent, 2))
-        self.log_temperature = nn.Parameter(torch.zeros(()))
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits l / T of the classes, normal first: (n, d) -> (n, K)."""
-        z = self.whiten(x)
-        if self.perturb:
-            z = self.towards_normal(z)
-        return self.head(self.encoder(z)) / self.log_temperature.exp()
-
-    def towards_normal(self, z: Tensor) -> Tensor:
-        """z + perturb * sign(d log S_0 / d z), Liang et al. 2018: a step that helps normals more; (n, d) -> (n, d)."""
-        with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            normal = losses.normal_logit(self.head(self.encoder(z)))  # rises and falls with log S_0
-            return (z + self.perturb * torch.autograd.grad(normal.sum(), z)[0].sign()).detach()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return -losses.normal_logit(self.logits(x))
+def some(rows: Samples, most: int, run: Run) -> Samples:
+    """At most so many rows, drawn at random."""
+    return rows[torch.randperm(len(rows), generator=run.generator)[:most].to(rows.x.device)]

@@ -66,6 +66,20 @@ def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, mo
     return [Direction((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known) for kind, c, known in ways]
 
 
+def hiding_and_showing(
+    anomalies: Samples, generator: torch.Generator, *, known: float
+) -> list[tuple[Direction, float]]:
+    """Directions and their shares of the outer loss: one shows all classes, the others hide one class each.
+
+    The first has the share `known`; there, each anomaly is to be hidden from itself, so a single one shows nothing.
+    """
+    every = torch.arange(len(anomalies), device=anomalies.x.device)
+    hiding = [way for way in directions(anomalies, generator, folds=1) if not way.known]
+    showing = Direction(every if len(every) > 1 else every[:0], every, known=True)
+    left = (1 - known) / max(len(hiding), 1)
+    return [(showing, known if hiding else 1.0), *((way, left) for way in hiding)]
+
+
 def halves(x: Tensor, least: int = 3) -> Tensor:
     """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
     half = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -66,3 +66,17 @@ class Average:
     def load(self, module: nn.Module) -> None:
         """Set the module to the mean."""
         module.load_state_dict(self.mean)
+
+
+def settle(loss: Callable[[], Tensor], parameters: Iterable[nn.Parameter], *, steps: int = 50) -> None:
+    """Descend a smooth convex loss () of all rows at once by L-BFGS: one minimum, whatever the seed."""
+    optimiser = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def evaluated() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        return float(value.detach())
+
+    with one_thread():
+        optimiser.step(evaluated)

@@ -61,3 +61,27 @@ def squared_error(*, reconstruction: Tensor, x: Tensor) -> Tensor:
     if reconstruction.shape != x.shape:
         raise DataError(f"reconstruction has shape {tuple(reconstruction.shape)}, the rows {tuple(x.shape)}")
     return (reconstruction - x).square().mean(dim=1)
+
+
+def margin_share(*, logit: Tensor, y: Tensor, margin: float) -> Tensor:
+    """Half the mean of `margin_pairs` over the pairs that a row is in, with `logit` the normal one: (n,), (n,) -> (n,).
+
+    >>> margin_share(logit=torch.tensor([1.0, 0.0, 0.5]), y=torch.tensor([0, 0, 1]), margin=0.1)
+    tensor([0.0000, 0.3000, 0.1500])
+    """
+    check_rows(logit=logit, y=y)
+    normal, share = y <= 0, torch.zeros_like(logit)
+    pairs = margin_pairs(normal=logit[normal], anomaly=logit[~normal], margin=margin)
+    if pairs.numel():
+        share[normal], share[~normal] = pairs.mean(dim=1) / 2, pairs.mean(dim=0) / 2
+    return share
+
+
+def anchor(*, score: Tensor, y: Tensor) -> Tensor:
+    """Squared distance of a probability of being an anomaly to 0 for normal rows, to 1 for anomalies: (n,) -> (n,).
+
+    >>> anchor(score=torch.tensor([0.5, 1.0]), y=torch.tensor([0, 2]))
+    tensor([0.2500, 0.0000])
+    """
+    check_rows(score=score, y=y)
+    return torch.where(y > 0, 1 - score, score).square()

@@ -59,3 +59,24 @@ class Resizing(nn.Module):
             if buffer is not None and saved is not None and saved.shape != buffer.shape:
                 setattr(self, name, buffer.new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class TwoLevel(nn.Module):
+    """Encoder, decoder, and a head of two logits with a temperature (arXiv 2601.19833); normal logit first.
+
+    The score is -log S_0/(1 - S_0), which ranks as 1 - S_0 and does not saturate: (n, d) -> (n,).
+    """
+
+    def __init__(self, d: int, *, width: int, latent: int, blocks: int) -> None:
+        super().__init__()
+        self.encoder = residual_mlp(d, width, latent, blocks)
+        self.decoder = residual_mlp(latent, width, d, 1)
+        self.head = nn.Sequential(nn.LayerNorm(latent), nn.GELU(), nn.Linear(latent, 2))
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits l / T: (n, d) -> (n, 2)."""
+        return self.head(self.encoder(x)) / self.log_temperature.exp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x).diff(dim=1)[:, 0]
