@@ -5,16 +5,21 @@ PYTHON ?= python3
 export OMP_NUM_THREADS ?= 1
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH := .venv-bench/bin/python
+BENCH_STAMP := .venv-bench/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test lint readme install clean
+.PHONY: help demo test lint bench bench-quick readme install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
 	@echo "make test   linters, type checks and all tests"
 	@echo "make lint   linters and type checks alone"
+	@echo "make bench-quick"
+	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
+	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/, needs UNSEEN_DATA"
 	@echo "make readme run the demo and quote its output in README.md"
-	@echo "make clean  remove demo/ and .venv/"
+	@echo "make clean  remove demo/, bench-quick/, .venv/ and .venv-bench/"
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -26,6 +31,22 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The handwritten digits, then, with UNSEEN_DATA, as much of the other sets as five minutes hold.
+bench-quick: $(BENCH_STAMP)
+	$(BENCH) -m bench.side_by_side --sets digits --seeds 2 --limit 120 --minutes 4 --jobs 2 --out bench-quick/side_by_side.parquet
+ifdef UNSEEN_DATA
+	$(BENCH) -m bench.side_by_side --seeds 1 --limit 60 --minutes 4 --jobs 2 --out bench-quick/side_by_side.parquet
+endif
+	$(BENCH) -m bench.report --results bench-quick/side_by_side.parquet --adbench bench-quick/adbench.parquet --out bench-quick
+
+# What docs/benchmarks holds. A run that is done is not done again: stop and start at will.
+bench: $(BENCH_STAMP)
+	$(BENCH) -m bench.side_by_side --seeds 5 --limit 1200
+	$(BENCH) -m bench.side_by_side --seeds 3 --limit 1200 --methods ours label-free --cells 1x1x0 1x10x0 3x10x0.05
+	$(BENCH) -m bench.side_by_side --seeds 1 --limit 1200 --cells all
+	$(BENCH) -m bench.adbench --limit 600
+	$(BENCH) -m bench.report
 
 # Quotes the demo's output in README.md anew, after a change that moves its numbers.
 readme: $(STAMP)
@@ -42,5 +63,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Peers have an environment of their own, as they bring what the package does not need.
+$(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/without-dependencies.txt
+	test -x $(BENCH) || $(PYTHON) -m venv .venv-bench
+	$(BENCH) -m pip install --quiet $(TORCH)
+	$(BENCH) -m pip install --quiet -c constraints.txt -e . -r bench/requirements.txt
+	$(BENCH) -m pip install --quiet --no-deps -r bench/without-dependencies.txt
+	@touch $@
+
 clean:
-	rm -rf demo .venv
+	rm -rf demo bench-quick .venv .venv-bench

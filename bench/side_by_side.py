@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -105,6 +106,7 @@ def cells(text: str) -> list[tuple[int, int, float]]:
 def limits(options: argparse.ArgumentParser, results: Path) -> None:
     """Options of every resumable benchmark."""
     options.add_argument("--limit", type=float, default=300.0, help="seconds after which a run is killed")
+    options.add_argument("--minutes", type=float, default=math.inf, help="after which no further run is started")
     options.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="runs at a time")
     options.add_argument("--out", type=Path, default=results, help="Parquet file that results are appended to")
 
@@ -132,7 +134,8 @@ def finish(store: Store, jobs: list[Any], work: Any, chosen: argparse.Namespace)
         words = record["error"] or f"fit {record['fit_seconds']:.1f} s, {record['rows_per_second']:,.0f} rows/s"
         print(f"{left:5} left  {' '.join(str(value) for value in vars(job).values())}: {words}", flush=True)
 
-    run_all(work, due, workers=chosen.jobs, limit=chosen.limit, done=done)
+    stop = time.monotonic() + 60 * chosen.minutes
+    run_all(work, due, workers=chosen.jobs, limit=chosen.limit, done=done, stop=stop)
 
 
 def one_run(job: Job) -> Record:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import multiprocessing
 import os
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,10 +21,19 @@ Work = Callable[[Any], Record]
 START_SECONDS = 120  # imports, on a busy machine
 
 
-def run_all(work: Work, jobs: list[Any], *, workers: int, limit: float, done: Callable[[Any, Record], None]) -> None:
+def run_all(
+    work: Work,
+    jobs: list[Any],
+    *,
+    workers: int,
+    limit: float,
+    done: Callable[[Any, Record], None],
+    stop: float = math.inf,
+) -> None:
     """`work(job)` for each job in order, in `workers` processes; `done(job, record)` as each ends, in this process.
 
-    The record of a run that failed, crashed or took more than `limit` seconds holds nothing but the `error`.
+    The record of a run that failed, crashed or took more than `limit` seconds holds nothing but the `error`. No run
+    starts once `time.monotonic()` is at `stop`.
     """
     queue: SimpleQueue[Any] = SimpleQueue()
     for job in jobs:
@@ -30,7 +41,7 @@ def run_all(work: Work, jobs: list[Any], *, workers: int, limit: float, done: Ca
 
     def lane() -> None:
         with Worker(work) as worker, contextlib.suppress(Empty):
-            while True:
+            while time.monotonic() < stop:
                 job = queue.get_nowait()
                 done(job, worker.run(job, limit))
 
@@ -89,9 +100,6 @@ class Worker:
 
 def serve(work: Work, pipe: Connection) -> None:
     """Answer each job with its record; peers print and warn, which is not what a benchmark's reader looks for."""
-    import torch
-
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     pipe.send("ready")
     while True:

@@ -1,0 +1,98 @@
+"""Which runs count in the benchmark's tables, and the tables' figures, by hand; and that runs follow the protocol."""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import pytest
+from bench.results import CELL, blocks, failures, hindsight, load, of_cell, over_seeds, over_sets, safety
+from bench.sets import SETS
+from bench.side_by_side import CELLS, Job, cells, one_run
+from bench.tables import markdown
+
+from unseen.methods import Mahalanobis
+from unseen.openset import Protocol, evaluate
+
+HEAD = (3, 10, 0.0)
+
+
+def runs(*rows, cell=HEAD):
+    """(set, seed, method, AUROC) each."""
+    table = pd.DataFrame(rows, columns=["set", "seed", "method", "auroc"])
+    table[CELL] = cell
+    return table.assign(version="1", date="2026-01-01", error=None)
+
+
+def test_only_the_newest_version_of_a_method_counts(tmp_path):
+    old, new = runs(("a", 0, "x", 0.1), ("b", 0, "x", 0.2)), runs(("a", 0, "x", 0.9)).assign(version="2")
+    other = runs(("a", 0, "x", 0.3), cell=(1, 1, 0.0)), runs(("a", 0, "y", 0.4))
+    pd.concat([new.assign(date="2026-02-01"), old, *other]).to_parquet(tmp_path / "runs.parquet")
+    found = load(tmp_path / "runs.parquet", CELL)
+    assert sorted(found["auroc"]) == [0.3, 0.4, 0.9]
+
+
+def test_means_are_of_draws_that_the_default_has_too():
+    given = runs(("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.5), ("a", 1, "x", 0.9), ("b", 7, "x", 0.6))
+    assert over_seeds(of_cell(given, HEAD), "auroc").loc["x"].to_dict() == {"a": 0.5, "b": 0.6}
+
+
+def test_failed_runs_are_in_no_mean_and_are_listed(tmp_path):
+    given = runs(("a", 0, "x", 0.5), ("a", 1, "x", np.nan), ("b", 1, "x", np.nan))
+    given.loc[1:, "error"] = "ValueError: one class"
+    assert over_seeds(of_cell(given, HEAD), "auroc").loc["x", "a"] == 0.5
+    given.to_parquet(tmp_path / "runs.parquet")
+    [row] = failures(tmp_path / "runs.parquet", ["set", "seed"]).to_dict("records")
+    assert row == {"method": "x", "error": "ValueError: one class", "runs": 2, "where": "a 1, b 1"}
+
+
+def test_a_mean_over_sets_needs_all_of_them():
+    means = over_seeds(runs(("a", 0, "x", 0.5), ("b", 0, "x", 0.7), ("a", 0, "y", 0.9)), "auroc")
+    assert over_sets(means)["x"] == pytest.approx(0.6)
+    assert np.isnan(over_sets(means)["y"])
+
+
+def test_hindsight_takes_the_best_single_method_of_each_set():
+    rows = ("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.7), ("a", 0, "y", 0.9)
+    more = ("b", 0, "evidence-stack", 0.8), ("b", 0, "x", 0.7), ("b", 0, "y", 0.6)
+    unlabelled = [(name, 0, "evidence-stack-unlabelled", 0.99) for name in "ab"]  # a stack is no single method
+    found = hindsight(over_seeds(runs(*rows, *more, *unlabelled), "auroc"))
+    assert found["method"].tolist() == ["y", "x"]
+    assert found["gap"].tolist() == pytest.approx([-0.1, 0.1])
+
+
+def test_safety_compares_on_the_draws_of_both():
+    default = [("a", seed, "evidence-stack", value) for seed, value in enumerate([0.8, 0.9, 0.1])]
+    free = [("a", 0, "x", 0.7), ("a", 1, "x", 0.95), ("a", 0, "y", 0.6), ("a", 1, "y", 0.6), ("a", 2, "y", 0.0)]
+    found = safety(runs(*default, *free, ("a", 0, "labelled", 1.0)), "auroc", ["x", "y", "absent"])
+    assert found.loc["a", ["method", "seeds"]].tolist() == ["x", 2]
+    assert found.loc["a", "gap"] == pytest.approx((0.1 - 0.05) / 2)
+    assert found.loc["a", ["free", "default"]].tolist() == pytest.approx([0.825, 0.85])
+
+
+def test_blocks_hold_methods_that_have_them_all():
+    table = blocks(
+        runs(("a", 0, "x", 0.5), ("a", 1, "x", 0.7), ("b", 0, "x", 0.9), ("a", 0, "y", 0.9)), "auroc", ["set"]
+    )
+    assert table.to_dict() == {"x": {"a": 0.6, "b": 0.9}}
+
+
+def test_markdown_quotes_methods():
+    table = pd.DataFrame({"a": ["0.5"], "b": ["-"]}, index=["catboost"])
+    assert markdown(table, "method").splitlines() == ["| method | a | b |", "|---|---|---|", "| `catboost` | 0.5 | - |"]
+
+
+def test_cells_are_read_from_the_command_line():
+    assert cells("1x5x0.05") == [(1, 5, 0.05)]
+    assert cells("all") == CELLS
+    assert len(set(CELLS)) == 18
+    with pytest.raises(argparse.ArgumentTypeError, match="3x10x0"):
+        cells("3x10")
+
+
+def test_a_run_has_the_figures_of_the_protocol():
+    run = one_run(Job("digits", 0, *HEAD, "mahalanobis"))
+    table, _ = SETS["digits"].tables()
+    [report] = evaluate(table, label="digit", protocol=Protocol(seeds=1), methods={"mahalanobis": Mahalanobis()})
+    for role in ("unseen", "seen"):
+        assert {key: run[f"{role}_{key}"] for key in report[role]} == {k: v["mean"] for k, v in report[role].items()}
+    assert (run["labelled_rows"], {c["role"] for c in run["classes"]}) == (30, {"seen", "unseen"})
