@@ -243,7 +243,8 @@ def curve(runs: pd.DataFrame, seen: int, figure: str) -> pd.DataFrame:
     shots = sorted({cell[1] for cell in side_by_side.CELLS})
     columns = {count: over_sets(over_seeds(of_cell(runs, (seen, count, 0.0)), figure)) for count in shots}
     table = pd.DataFrame(columns)
-    return table.reindex([name for name in CURVES if name in table.index]).dropna(axis=1, how="all")
+    chosen = table.reindex([name for name in CURVES if name in table.index])
+    return chosen.dropna(axis=0, how="all").dropna(axis=1, how="all")
 
 
 if __name__ == "__main__":
