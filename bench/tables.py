@@ -97,8 +97,8 @@ def provenance(runs: pd.DataFrame) -> str:
     return " ".join(lines)
 
 
-def code(*lines: str) -> str:
-    return "\n".join(["```sh", *lines, "```"])
+def code(command: str) -> str:
+    return f"```sh\n{command}\n```"
 
 
 def spelled(value: float) -> str:
