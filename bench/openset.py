@@ -7,7 +7,6 @@ python -m bench.openset --seen 1 --shots 1 --sets shuttle      # one class, one 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -18,15 +17,14 @@ import torch
 
 from bench import show, verdict
 from bench.sets import SETS
-from unseen import methods
 from unseen.methods import METHODS
+from unseen.methods.evidence import EvidenceStack
 from unseen.openset import Protocol, evaluate
+from unseen.parts.deviation import FREE
 
 DEFAULT = "evidence-stack"  # whose targets the sets carry
 # What the default is when there is no label at all; the protocol always gives some, which these members ignore.
-UNLABELLED = dataclasses.replace(
-    methods.DEFAULT, members=tuple(m for m in methods.DEFAULT.members if not m.uses_labels), sharpness=0.0
-)
+UNLABELLED = EvidenceStack(measures=FREE, sharpness=(0.0, 0.0))
 CHOICES = METHODS | {"evidence-stack-unlabelled": UNLABELLED}
 OTHERS = {  # (set, method) -> targets, unseen and seen
     ("nsl_kdd", "mahalanobis"): (0.94, None),

@@ -22,8 +22,8 @@ def quick(method: Any) -> Any:
     """The method with fewer steps and smaller forests, members likewise: the contract is not about accuracy."""
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
-    if "members" in fields:
-        changes["members"] = tuple(quick(m) for m in fields["members"])
+    for several in {"judges", "members"} & set(fields):
+        changes[several] = tuple(quick(m) for m in fields[several])
     return dataclasses.replace(method, **changes)
 
 

@@ -5,21 +5,23 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.ensemble import IsolationForest as SklearnIsolationForest
-from sklearn.ensemble import RandomForestClassifier
 
 from contract import check_method, parametrised, quick, scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
-from unseen.methods.evidence import EvidenceStack, mean_auroc
+from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest, expected_path, laplace
+from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional, some
 from unseen.parts.description import Description, Neighbourhood
-from unseen.parts.episodes import Direction
+from unseen.parts.episodes import Direction, together
 from unseen.parts.surprise import Surprise, auroc
 from unseen.parts.trees import TOGETHER
+from unseen.parts.verdicts import mean_auroc, weights
 from unseen.types import Run, Samples
 
 
@@ -78,14 +80,24 @@ def laplace_votes(forest, x):
     return np.mean(votes, axis=0)
 
 
+def votes(data, trees, x):
+    """What scikit-learn's two kinds of forest vote, half and half, after the draws that Forest makes at seed 3."""
+    run = Run(torch.Generator().manual_seed(3))
+    order = torch.randperm(len(data.normals), generator=run.generator)
+    drawn = together(data.normals[order], data.anomalies)
+    forests = []
+    for kind in (RandomForestClassifier, ExtraTreesClassifier):
+        forest = kind(trees // 2, bootstrap=True, class_weight="balanced_subsample", random_state=run.seed())
+        forest.fit(drawn.x.numpy(), (drawn.y > 0).numpy(), sample_weight=np.ones(len(drawn)))
+        forests.append(laplace_votes(forest, x))
+    return np.mean(forests, axis=0)
+
+
 def test_forest_votes_from_scikit_learns_leaves():
     data = toy(20)
     scorer = trained(Forest(trees=30), data)
-    seed = Run(torch.Generator().manual_seed(3)).seed()
-    peer = RandomForestClassifier(30, class_weight="balanced_subsample", random_state=seed)
-    peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
     # Values that stand on a threshold are the risk of float32: score the training rows themselves.
-    np.testing.assert_allclose(scored(scorer, data.x).numpy(), laplace_votes(peer, data.x.numpy()), atol=1e-6)
+    np.testing.assert_allclose(scored(scorer, data.x).numpy(), votes(data, 30, data.x.numpy()), atol=1e-6)
 
 
 def test_a_leaf_of_many_normals_is_surer_than_one_of_few():
@@ -101,11 +113,8 @@ def test_deep_trees_walk_to_the_same_leaves():
     data = Samples.of(torch.randn(1500, 6, generator=g), torch.randint(2, (1500,), generator=g))  # noise: deep trees
     scorer = trained(Forest(trees=10), data)
     assert scorer.depth > 2 * TOGETHER
-    seed = Run(torch.Generator().manual_seed(3)).seed()
-    peer = RandomForestClassifier(10, class_weight="balanced_subsample", random_state=seed)
-    peer.fit(data.x.numpy(), (data.y > 0).numpy(), sample_weight=np.ones(len(data)))
     new = torch.randn(700, 6, generator=g)
-    np.testing.assert_allclose(scored(scorer, new).numpy(), laplace_votes(peer, new.numpy()), atol=1e-6)
+    np.testing.assert_allclose(scored(scorer, new).numpy(), votes(data, 10, new.numpy()), atol=1e-6)
 
 
 def test_expected_path_is_published():
@@ -113,7 +122,7 @@ def test_expected_path_is_published():
     np.testing.assert_allclose(expected_path(np.array([1, 2, 256])), [0, 1, 10.244771], atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [DevNet(), Forest()])
+@pytest.mark.parametrize("method", [DevNet(), Forest(), Logistic()])
 def test_methods_that_need_anomalies_say_so(method):
     with pytest.raises(DataError, match=r"0.*label at least one row"):
         trained(quick(method), toy().normals)
@@ -283,9 +292,9 @@ def test_surprise_never_falls():
     assert (surprise(torch.linspace(-5, 9, 500)).diff() >= -1e-6).all()
 
 
-def test_stack_trusts_the_member_that_finds_held_out_classes():
+def test_stack_trusts_the_evidence_that_finds_held_out_classes():
     # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
-    stack = EvidenceStack(members=(Mahalanobis(), Forest(trees=20)))
+    stack = EvidenceStack(measures=("mahalanobis",), members=(Forest(trees=20),))
     scorer = trained(stack, toy(24))
     unseen, known = scorer.auroc.T
     assert unseen[0] > unseen[1] + 0.1
@@ -294,17 +303,43 @@ def test_stack_trusts_the_member_that_finds_held_out_classes():
     assert known[1] > unseen[1]
 
 
-def test_stack_without_labels_weighs_label_free_members_equally():
+def test_verdicts_are_weighed_as_written():
+    # Unknown: exp(10 * (0.8, 0.8, 1.0)) = 1 : 1 : e^2; the two that learned say 8.389 / 9.389 > 0.4 of it, so 0.4.
+    # Known: exp(40 * (0.9, 0.9, 0.95)) = 1 : 1 : e^2.
+    auroc = torch.tensor([[0.8, 0.9], [0.8, 0.9], [1.0, 0.95]])
+    e2 = np.exp(2.0)
+    unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
+    known = np.array([1, 1, e2]) / (2 + e2)
+    found = weights(auroc, torch.tensor([False, True, True]), sharpness=(10, 40), known=0.3, most=0.4)
+    np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
+
+
+def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():
+    data = toy(20)
+    scorer = trained(Logistic(penalty=0.3), data)
+    w = scorer.weight.double().requires_grad_()
+    b = scorer.bias.double().requires_grad_()
+    y = (data.y > 0).double()
+    x = (data.x - data.normals.x.mean(dim=0)) / (data.normals.x.std(dim=0, correction=0) + 1e-6)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(x.double() @ w + b, y, reduction="none")
+    mean = (loss[y > 0].mean() + loss[y == 0].mean()) / 2 + 0.3 / 2 * w.square().sum()
+    gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(mean, (w, b))])
+    assert gradient.abs().max() < 1e-4
+    assert w.detach().abs().max() > 0.1
+
+
+def test_stack_without_labels_weighs_label_free_evidence_equally():
     scorer = trained(quick(DEFAULT), toy().normals)
-    free = torch.tensor([not m.uses_labels for m in DEFAULT.members])
-    torch.testing.assert_close(scorer.weights, free / free.sum())
+    torch.testing.assert_close(scorer.weights, torch.tensor([0.2] * 5 + [0.0] * 4))
 
 
-def test_stack_with_one_labelled_anomaly_weighs_all_members_equally_and_learns_from_it():
+def test_stack_with_one_labelled_anomaly_weighs_evidence_equally_and_learns_from_it():
     one = toy()[:121]
     assert len(one.anomalies) == 1
     scorer = trained(quick(DEFAULT), one)
-    torch.testing.assert_close(scorer.weights, torch.ones(7) / 7)
+    # what learned says 4/9 of, and may say 0.4 of, on unknown classes
+    free, learned = 0.7 * 0.6 / 5 + 0.3 / 9, 0.7 * 0.4 / 4 + 0.3 / 9
+    torch.testing.assert_close(scorer.weights, torch.tensor([free] * 5 + [learned] * 4))
     without = scored(trained(quick(DEFAULT), one.normals), one.x)
     rank = (scored(scorer, one.x) >= scored(scorer, one.x)[-1]).sum()
     assert rank <= (without >= without[-1]).sum()
@@ -316,6 +351,22 @@ def test_stack_with_one_class_holds_out_its_halves():
     scorer = trained(quick(DEFAULT), one)
     assert not scorer.auroc.isnan().any()
     assert (scorer.weights > 0).all()
+
+
+def test_stack_judges_normals_by_evidence_that_did_not_see_them():
+    # Every normal stands in the bank of the final scorer, at distance 0 of itself; the surprise must not know that.
+    data = toy()
+    scorer = trained(EvidenceStack(measures=("nearest",)), data.normals)
+    with torch.no_grad():
+        inside = scorer.deviation(data.normals.x)[:, 1]
+    assert scorer.surprises[0].normals.median() > inside.median() + 0.1
+
+
+def test_stack_refuses_unknown_measures_and_too_few_normals():
+    with pytest.raises(DataError, match="no measure 'nearly'; there are mahalanobis, nearest"):
+        EvidenceStack(measures=("nearly",))
+    with pytest.raises(DataError, match="was given 2, and needs at least 3"):
+        trained(DEFAULT, toy().normals[:2])
 
 
 def test_unknown_method_and_field_are_named():

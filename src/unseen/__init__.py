@@ -13,6 +13,7 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.openset import Protocol, evaluate
 from unseen.types import Episode, Method, Run, Samples, Trainable
@@ -30,6 +31,7 @@ __all__ = [
     "FewNormals",
     "Forest",
     "IsolationForest",
+    "Logistic",
     "Mahalanobis",
     "Method",
     "MultiDirectional",

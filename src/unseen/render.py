@@ -94,16 +94,16 @@ def thresholds(detector: Detector) -> list[tuple[str, str]]:
 
 
 def evidence(detector: Detector) -> list[RenderableType]:
-    """How far a stack trusts each member, and why; nothing for other methods. With folds: those of the first."""
+    """How far a stack trusts its evidence, and why; nothing for other methods. With folds: those of the first."""
     scorer, method = detector.members_[0].scorer, detector.method
     if not (isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer)):
         return []
-    table = lined("member", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
-    for member, weight, (unknown, known) in zip(
-        method.members, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True
-    ):
-        table.add_row(named(to_json(member)), f"{weight:.3f}", figure(unknown), figure(known))
-    return ["", Text("Evidence: members by weight, which grows with how well they found anomalies held out"), table]
+    table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
+    names = [*method.measures, *(named(to_json(m)) + " of deviations" for m in method.judges)]
+    names += [named(to_json(m)) for m in method.members]
+    for name, weight, (unknown, known) in zip(names, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True):
+        table.add_row(name, f"{weight:.3f}", figure(unknown), figure(known))
+    return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
 
 
 def named(method: dict[str, Any]) -> str:

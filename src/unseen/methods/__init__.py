@@ -10,20 +10,11 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.types import Method
 
-DEFAULT = EvidenceStack(
-    members=(
-        Mahalanobis(),
-        Nearest(bank=2048),
-        Nearest(bank=2048, whiten=True),
-        IsolationForest(),
-        NearestRatio(bank=2048),
-        Forest(),
-        DevNet(steps=500, cut=0.5, whiten=True),
-    )
-)
+DEFAULT = EvidenceStack(judges=(Logistic(),), members=(Forest(),))
 
 METHODS: dict[str, Method] = {
     "evidence-stack": DEFAULT,
@@ -34,6 +25,7 @@ METHODS: dict[str, Method] = {
     "nearest-ratio": NearestRatio(),
     "isolation-forest": IsolationForest(),
     "forest": Forest(),
+    "logistic": Logistic(),
 }
 
 

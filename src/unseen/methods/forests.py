@@ -11,6 +11,7 @@ from sklearn import ensemble
 from torch import Tensor, nn
 
 from unseen.errors import DataError
+from unseen.parts.episodes import together
 from unseen.parts.trees import Trees
 from unseen.types import Run, Samples
 
@@ -55,11 +56,13 @@ class IsolationScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Forest:
-    """Random forest of labelled anomalies against normals, both sides weighing the same (Breiman 2001).
+    """Trees of labelled anomalies against normals, both sides weighing the same.
 
-    Leaves vote with Laplace's correction (Provost & Domingos 2003): a pure leaf of few normals is less sure of itself
-    than one of many, so rows where normals are rare rank above rows where they abound, also of classes never shown.
-    At most `rows` rows are drawn for each tree: with plenty of labels, time would grow and little else.
+    Half of them cut where it tells most (random forest, Breiman 2001), half at random (extremely randomised trees,
+    Geurts et al. 2006), which generalise more smoothly from few labels. Leaves vote with Laplace's correction (Provost
+    & Domingos 2003): a pure leaf of few normals is less sure of itself than one of many, so rows where normals are rare
+    rank above rows where they abound, also of classes never shown. At most `rows` rows are drawn for each tree, out of
+    all anomalies and at most twice as many normals: with plenty of rows time would grow, and few labels be drowned.
     """
 
     trees: int = 100
@@ -70,20 +73,28 @@ class Forest:
         return Trees()
 
     def train(self, scorer: Trees, data: Samples, run: Run) -> None:
-        y = (data.y > 0).cpu().numpy()
-        if y.all() or not y.any():
+        normals, anomalies = data.normals, data.anomalies
+        if not len(normals) or not len(anomalies):
             raise DataError(
-                f"Forest learns normals against labelled anomalies; it was given {(~y).sum()} rows of the first and "
-                f"{y.sum()} of the second: label at least one row of each, or use a method without labels"
+                f"Forest learns normals against labelled anomalies; it was given {len(normals)} rows of the first and "
+                f"{len(anomalies)} of the second: label at least one row of each, or use a method without labels"
             )
-        forest = ensemble.RandomForestClassifier(
-            n_estimators=self.trees,
-            max_samples=min(self.rows, len(y)),
-            class_weight="balanced_subsample",
-            n_jobs=-1,
-            random_state=run.seed(),
-        ).fit(data.x.cpu().numpy(), y, sample_weight=data.weight.cpu().numpy())
-        trees = [e.tree_ for e in forest.estimators_]
+        some = torch.randperm(len(normals), generator=run.generator)[: 2 * self.rows]
+        drawn = together(normals[some.to(data.x.device)], anomalies)
+        x, y, weight = drawn.x.cpu().numpy(), (drawn.y > 0).cpu().numpy(), drawn.weight.cpu().numpy()
+        trees: list[Any] = []
+        halves = (self.trees - self.trees // 2, self.trees // 2)
+        for kind, count in zip((ensemble.RandomForestClassifier, ensemble.ExtraTreesClassifier), halves, strict=True):
+            if count:
+                forest = kind(
+                    n_estimators=count,
+                    bootstrap=True,
+                    max_samples=min(self.rows, len(y)),
+                    class_weight="balanced_subsample",
+                    n_jobs=-1,
+                    random_state=run.seed(),
+                ).fit(x, y, sample_weight=weight)
+                trees += [e.tree_ for e in forest.estimators_]
         scorer.fill(trees, [laplace(t) for t in trees])
         scorer.to(data.x.device)
 

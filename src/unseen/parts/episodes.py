@@ -80,6 +80,12 @@ def hiding_and_showing(
     return [(showing, known if hiding else 1.0), *((way, left) for way in hiding)]
 
 
+def no_directions(anomalies: Samples, turns: int) -> list[Direction]:
+    """What to do where no anomaly can be held out: learn from all of them, in so many turns."""
+    everything = torch.arange(len(anomalies), device=anomalies.x.device)
+    return [Direction(everything, everything[:0], known=False)] * turns
+
+
 def halves(x: Tensor, least: int = 3) -> Tensor:
     """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
     half = torch.zeros(len(x), dtype=torch.int64, device=x.device)

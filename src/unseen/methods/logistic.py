@@ -1,0 +1,68 @@
+"""Logistic regression of labelled anomalies against normals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from unseen.errors import DataError
+from unseen.types import Run, Samples
+
+FAR = 10.0  # standard deviations of the normals beyond which a value counts no more
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Logistic regression with a ridge, both sides weighing the same, on columns standardised by the normals.
+
+    Minimises mean loss + penalty / 2 |w|^2, the same penalty however many rows there are.
+    """
+
+    penalty: float = 0.1
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return LogisticScorer(*shape)
+
+    def train(self, scorer: LogisticScorer, data: Samples, run: Run) -> None:
+        y = (data.y > 0).cpu().numpy()
+        if y.all() or not y.any():
+            raise DataError(
+                f"Logistic learns normals against labelled anomalies; it was given {(~y).sum()} rows of the first and "
+                f"{y.sum()} of the second: label at least one row of each, or use a method without labels"
+            )
+        normals = data.normals.x
+        scorer.centre, scorer.scale = normals.mean(dim=0), normals.std(dim=0, correction=0) + 1e-6
+        x = scorer.standard(data.x).cpu().numpy().astype(np.float64)
+        # scikit-learn minimises the sum over rows: the penalty is a share of it. "balanced" weights sum to the rows.
+        model = LogisticRegression(C=1 / (self.penalty * len(y)), class_weight="balanced", max_iter=1000)
+        model.fit(x, y, sample_weight=data.weight.cpu().numpy())
+        scorer.weight = torch.from_numpy(model.coef_[0]).to(data.x)
+        scorer.bias = torch.from_numpy(model.intercept_)[0].to(data.x)
+
+
+class LogisticScorer(nn.Module):
+    """Log odds: (n, d) -> (n,)."""
+
+    centre: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        for name, start in (("centre", 0.0), ("scale", 1.0), ("weight", 0.0)):
+            self.register_buffer(name, torch.full((d,), start))
+        self.register_buffer("bias", torch.zeros(()))
+
+    def standard(self, x: Tensor) -> Tensor:
+        """Deviations from the normals in their standard deviations, clipped: (n, d) -> (n, d)."""
+        return ((x - self.centre) / self.scale).clamp(-FAR, FAR)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.standard(x) @ self.weight + self.bias

@@ -1,0 +1,140 @@
+"""How a row deviates from the normals, not where it lies: a description that anomalies of any kind share.
+
+The residual idea of ResAD (Yao et al., NeurIPS 2024), for vectors: what is learned from a few kinds of anomaly about
+*deviating* holds for other kinds; what is learned about where those few lie does not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts.bank import NEAR, Bank, Whitening
+from unseen.parts.nets import Resizing
+
+FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "local-whitened")  # evidence in itself, without labels
+ROWS = 2048  # reference normals: the cost of a description grows with them
+NEIGHBOURS = 5
+BANDS = 5  # of principal components, from the largest variance to the smallest
+CHUNK = 1024
+
+
+class Neighbours(Resizing):
+    """What the k nearest of the reference rows tell about a row: (n, d) -> (n, 6).
+
+    log mean distance, the same relative to the neighbours' own (Breunig et al. 2000: normals may lie densely here and
+    sparsely there); the two again for the nearest alone; and of the residual to the nearest, log of the largest entry
+    and the number of entries it is spread over (ratio of the l1 to the l2 norm).
+
+    >>> near = Neighbours(2)
+    >>> near.fill(torch.tensor([[0., 0.], [0., 1.], [1., 0.], [1., 1.]]))
+    >>> near(torch.tensor([[0., -3.]])).exp()[0, [2, 3, 4]].round(decimals=2)  # 3 away, and they 1 from each other
+    tensor([3., 3., 3.])
+    """
+
+    own: Tensor  # (m, 2) log distance of each reference row to its own nearest: k on the mean, and one
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.bank = Bank(d)
+        self.register_buffer("own", torch.zeros(0, 2))
+
+    def fill(self, rows: Tensor) -> None:
+        """Remember reference rows (m, d), and how far they lie from each other."""
+        self.bank.fill(rows)
+        k = min(NEIGHBOURS + 1, len(rows))
+        each = [self.bank.distances(chunk, k=k)[:, k > 1 :] for chunk in rows.split(CHUNK)]  # the nearest is itself
+        self.own = torch.cat([logs(d.mean(dim=1), d[:, 0]) for d in each])
+
+    def forward(self, x: Tensor) -> Tensor:
+        near = self.bank.nearest(x, k=NEIGHBOURS)  # (n, k)
+        residual = x[:, None, :] - self.bank.rows[near]  # (n, k, d)
+        distance = residual.norm(dim=2)
+        own = self.own[near]  # (n, k, 2)
+        all_k, one = logs(distance.mean(dim=1), distance[:, 0]).unbind(dim=1)
+        entries = residual[:, 0].abs()
+        spread = entries.sum(dim=1) / (distance[:, 0] + NEAR)
+        largest = (entries.amax(dim=1) + NEAR).log()
+        return torch.stack([all_k, all_k - own[:, :, 0].mean(dim=1), one, one - own[:, 0, 1], largest, spread], dim=1)
+
+
+class Deviation(nn.Module):
+    """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n, `width`).
+
+    First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean distance to the
+    nearest normals, raw and whitened; the same relative to the neighbours' own, raw and whitened. Then details that
+    only a judge can weigh: the nearest alone, the residual to it, and the energy in bands of principal components.
+    """
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.whiten = Whitening(d)
+        self.raw, self.whitened = Neighbours(d), Neighbours(d)
+        self.bands = min(BANDS, d)
+        self.width = 13 + self.bands
+
+    def fit(self, normals: Tensor, generator: torch.Generator) -> None:
+        """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them."""
+        self.whiten.fit(normals, shrinkage=1e-3)
+        rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
+        self.raw.fill(rows)
+        self.whitened.fill(self.whiten(rows))
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.whiten(x)
+        raw, whitened = self.raw(x), self.whitened(z)
+        bands = [(band.square().mean(dim=1) + NEAR).log() for band in z.flip(1).tensor_split(self.bands, dim=1)]
+        free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], whitened[:, 1]]
+        return torch.cat([torch.stack(free + bands, dim=1), raw[:, 2:], whitened[:, 2:]], dim=1)
+
+
+class Ratio(nn.Module):
+    """log(distance to the nearest normal / distance to the nearest labelled anomaly), raw and whitened: (n, 2).
+
+    The distances to normals come out of a description, so that nothing is searched twice. Without labelled anomalies
+    the second distance is taken to be 1, as in methods/distances.py.
+    """
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.raw, self.whitened = Bank(d), Bank(d)
+
+    def fill(self, anomalies: Tensor, deviation: Deviation, generator: torch.Generator) -> None:
+        """Remember labelled anomalies (a, d), at most a random `ROWS` of them."""
+        self.raw.fill(anomalies, most=ROWS, generator=generator)
+        self.whitened.fill(deviation.whiten(self.raw.rows))
+
+    def forward(self, x: Tensor, deviation: Deviation, description: Tensor) -> Tensor:
+        normal = description[:, [-8, -4]]  # the logs of the distances to the one nearest normal
+        if not len(self.raw.rows):
+            return normal
+        near = [self.raw.distances(x, k=1)[:, 0], self.whitened.distances(deviation.whiten(x), k=1)[:, 0]]
+        return normal - logs(*near)
+
+
+def logs(*distances: Tensor) -> Tensor:
+    """Logarithms of distances, side by side: (n,) each -> (n, number)."""
+    return (torch.stack(distances, dim=1) + NEAR).log()
+
+
+@torch.no_grad()
+def described(deviation: Deviation, x: Tensor) -> Tensor:
+    """Descriptions of many rows: (n, d) -> (n, width)."""
+    return torch.cat([deviation(chunk) for chunk in x.split(CHUNK)]) if len(x) else x.new_zeros(0, deviation.width)
+
+
+@torch.no_grad()
+def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator) -> Tensor:
+    """Descriptions of normals (n, d), each by the normals of the other folds (n,): (n, width).
+
+    A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
+    """
+    found: Tensor | None = None
+    for k in range(int(fold.max()) + 1):
+        deviation = Deviation(x.shape[1]).to(x.device)
+        deviation.fit(x[fold != k], generator)
+        each = described(deviation, x[fold == k])
+        found = each.new_zeros(len(x), deviation.width) if found is None else found
+        found[fold == k] = each
+    assert found is not None
+    return found

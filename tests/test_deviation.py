@@ -1,0 +1,104 @@
+"""What a description of deviations says, on rows worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from unseen.parts.bank import NEAR, Whitening
+from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_described, described
+
+
+def test_neighbours_by_hand():
+    # Five points at 0, 1, 2, 3, 4 on a line and one at 100; a row at 5 has neighbours 4, 3, 2, 1, 0.
+    near = Neighbours(1)
+    near.fill(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0], [100.0]]))
+    # Their own mean distance to the other five, and to the nearest.
+    own = [(1 + 2 + 3 + 4 + 100) / 5, (1 + 1 + 2 + 3 + 99) / 5, (2 + 1 + 1 + 2 + 98) / 5]
+    own += [(3 + 2 + 1 + 1 + 97) / 5, (4 + 3 + 2 + 1 + 96) / 5]
+    expected = [np.log(3), np.log(3) - np.mean(np.log(own)), 0.0, 0.0, 0.0, 1.0]
+    np.testing.assert_allclose(near(torch.tensor([[5.0]]))[0], expected, atol=5e-3)
+
+
+def test_a_residual_in_one_entry_is_less_spread_than_one_in_all():
+    near = Neighbours(4)
+    near.fill(torch.zeros(3, 4))
+    one, four = near(torch.tensor([[2.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]))
+    assert one[0].item() == pytest.approx(four[0].item(), abs=1e-6)  # as far
+    assert one[5].item() == pytest.approx(1.0, abs=2e-3)
+    assert four[5].item() == pytest.approx(2.0, abs=2e-3)  # 4 / sqrt(4)
+    assert one[4].item() == pytest.approx(np.log(2.0), abs=2e-3)
+
+
+def fitted(rows=200, d=7):
+    g = torch.Generator().manual_seed(0)
+    normals = torch.randn(rows, d, generator=g) * torch.arange(1.0, d + 1)
+    deviation = Deviation(d)
+    deviation.fit(normals, g)
+    return deviation, normals, g
+
+
+def test_columns_stand_where_they_are_said_to():
+    deviation, normals, g = fitted()
+    x = 3 * torch.randn(5, 7, generator=g)
+    columns = deviation(x)
+    assert columns.shape == (5, deviation.width)
+    whiten = Whitening(7)
+    whiten.fit(normals, shrinkage=1e-3)
+    z, reference = whiten(x), whiten(normals)
+    by_hand = {
+        "mahalanobis": z.norm(dim=1),
+        "nearest": torch.cdist(x, normals).sort().values[:, :5].mean(dim=1),
+        "nearest-whitened": torch.cdist(z, reference).sort().values[:, :5].mean(dim=1),
+    }
+    for name, distance in by_hand.items():
+        torch.testing.assert_close(columns[:, FREE.index(name)], (distance + NEAR).log(), atol=1e-4, rtol=1e-4)
+
+
+def test_energy_in_bands_adds_up_to_the_mahalanobis_distance():
+    deviation, _, g = fitted(d=10)  # five bands of two components
+    columns = deviation(torch.randn(6, 10, generator=g))
+    bands = columns[:, 5 : 5 + deviation.bands].exp() - NEAR
+    square = (columns[:, 0].exp() - NEAR).square()
+    torch.testing.assert_close(2 * bands.sum(dim=1), square, atol=1e-3, rtol=1e-4)
+
+
+def test_what_a_new_component_carries_shows_in_the_band_of_its_variance():
+    deviation, _, _ = fitted(d=7)
+    largest, smallest = torch.zeros(2, 7)
+    largest[6], smallest[0] = 7 * 5.0, 5.0  # five standard deviations along the widest and the narrowest axis
+    bands = deviation(torch.stack([largest, smallest]))[:, 5 : 5 + deviation.bands]
+    assert bands.argmax(dim=1).tolist() == [0, deviation.bands - 1]
+
+
+def test_one_column_is_enough():
+    deviation, normals, _ = fitted(d=1)
+    assert torch.isfinite(described(deviation, normals)).all()
+
+
+def test_ratio_by_hand():
+    deviation, normals, g = fitted()
+    anomalies = normals[:3] + 20
+    ratio = Ratio(7)
+    x = torch.randn(4, 7, generator=g)
+    torch.testing.assert_close(  # nothing to compare with
+        ratio(x, deviation, deviation(x))[:, 0],
+        (torch.cdist(x, normals).amin(dim=1) + NEAR).log(),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+    ratio.fill(anomalies, deviation, g)
+    found = ratio(x, deviation, deviation(x))
+    for column, change in enumerate((lambda rows: rows, deviation.whiten)):
+        near = torch.cdist(change(x), change(normals)).amin(dim=1) + NEAR
+        far = torch.cdist(change(x), change(anomalies)).amin(dim=1) + NEAR
+        torch.testing.assert_close(found[:, column], (near / far).log(), atol=1e-4, rtol=1e-4)
+
+
+def test_no_row_is_described_by_itself():
+    _, normals, g = fitted()
+    fold = torch.arange(len(normals)) % 4
+    crossed = cross_described(normals, fold, g)
+    for k in range(4):
+        reference = normals[fold != k]
+        nearest = torch.cdist(normals[fold == k], reference).sort().values[:, :5].mean(dim=1)
+        torch.testing.assert_close(crossed[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
