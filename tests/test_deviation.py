@@ -57,7 +57,7 @@ def test_columns_stand_where_they_are_said_to():
 def test_energy_in_bands_adds_up_to_the_mahalanobis_distance():
     deviation, _, g = fitted(d=10)  # five bands of two components
     columns = deviation(torch.randn(6, 10, generator=g))
-    bands = columns[:, 5 : 5 + deviation.bands].exp() - NEAR
+    bands = columns[:, len(FREE) :][:, : deviation.bands].exp() - NEAR
     square = (columns[:, 0].exp() - NEAR).square()
     torch.testing.assert_close(2 * bands.sum(dim=1), square, atol=1e-3, rtol=1e-4)
 
@@ -66,7 +66,7 @@ def test_what_a_new_component_carries_shows_in_the_band_of_its_variance():
     deviation, _, _ = fitted(d=7)
     largest, smallest = torch.zeros(2, 7)
     largest[6], smallest[0] = 7 * 5.0, 5.0  # five standard deviations along the widest and the narrowest axis
-    bands = deviation(torch.stack([largest, smallest]))[:, 5 : 5 + deviation.bands]
+    bands = deviation(torch.stack([largest, smallest]))[:, len(FREE) :][:, : deviation.bands]
     assert bands.argmax(dim=1).tolist() == [0, deviation.bands - 1]
 
 
@@ -102,3 +102,33 @@ def test_no_row_is_described_by_itself():
         reference = normals[fold != k]
         nearest = torch.cdist(normals[fold == k], reference).sort().values[:, :5].mean(dim=1)
         torch.testing.assert_close(crossed[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
+
+
+def test_numbers_are_measured_without_flags():
+    _, normals, g = fitted()
+    normals[:, 2] = (normals[:, 2] > 4) * 5.0  # a flag
+    deviation = Deviation(7)
+    deviation.fit(normals, g)
+    assert deviation.numbers.columns.tolist() == [0, 1, 3, 4, 5, 6]
+    x = torch.randn(5, 7, generator=g)
+    columns = deviation(x)
+    flipped = x.clone()
+    flipped[:, 2] += 5
+    torch.testing.assert_close(deviation(flipped)[:, 5:7], columns[:, 5:7])
+    assert (deviation(flipped)[:, 1] != columns[:, 1]).all()
+    kept = deviation.numbers.columns
+    nearest = torch.cdist(x[:, kept], normals[:, kept]).sort().values[:, :5].mean(dim=1)
+    torch.testing.assert_close(columns[:, FREE.index("nearest-numbers")], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
+    whiten = Whitening(6)
+    whiten.fit(normals[:, kept], shrinkage=1e-3)
+    distance = (whiten(x[:, kept]).norm(dim=1) + NEAR).log()
+    torch.testing.assert_close(columns[:, FREE.index("mahalanobis-numbers")], distance)
+
+
+def test_numbers_alone_are_no_evidence_where_there_are_no_flags_or_nothing_else():
+    _, normals, g = fitted()
+    for rows in (normals, (normals > 0).float()):
+        deviation = Deviation(7)
+        deviation.fit(rows, g)
+        assert [deviation.tells(name) for name in FREE] == [True] * 5 + [False] * 2
+        assert (deviation(rows)[:, 5:7] == 0).all()

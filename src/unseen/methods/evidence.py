@@ -104,7 +104,8 @@ class EvidenceStack:
 
     def weigh(self, scorer: StackScorer, held: list[list[Tensor]], ways: list[Direction], *, labels: bool) -> None:
         """Surprise and weight of each piece of evidence, from its scores of what was held out."""
-        usable = torch.ones_like(scorer.learned) if labels else ~scorer.learned
+        usable = ~scorer.learned | labels
+        usable[: len(self.measures)] &= torch.tensor([scorer.deviation.tells(name) for name in self.measures])
         for e in usable.nonzero()[:, 0].tolist():
             each = [(normals[e], strange[e]) for normals, strange in held]
             cast(Surprise, scorer.surprises[e]).fit(torch.cat([normals for normals, _ in each]))
@@ -146,5 +147,4 @@ class StackScorer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         found = zip(self.weights, self.surprises, self.evidence(x, self.deviation(x)), strict=True)
-        said = [weight * surprise(scores) for weight, surprise, scores in found if weight > 0]
-        return torch.stack(said).sum(dim=0)
+        return torch.stack([weight * surprise(s) for weight, surprise, s in found if weight > 0]).sum(dim=0)

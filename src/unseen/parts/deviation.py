@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from unseen.parts.bank import NEAR, Bank, Whitening
 from unseen.parts.nets import Resizing
 
-FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "local-whitened")  # evidence in itself, without labels
+WHOLE = ("mahalanobis", "nearest", "nearest-whitened", "local", "local-whitened")
+NUMBERS = ("mahalanobis-numbers", "nearest-numbers")
+FREE = WHOLE + NUMBERS  # evidence in itself, without labels
 ROWS = 2048  # reference normals: the cost of a description grows with them
 NEIGHBOURS = 5
 BANDS = 5  # of principal components, from the largest variance to the smallest
@@ -62,30 +64,80 @@ class Deviation(nn.Module):
     """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n, `width`).
 
     First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean distance to the
-    nearest normals, raw and whitened; the same relative to the neighbours' own, raw and whitened. Then details that
-    only a judge can weigh: the nearest alone, the residual to it, and the energy in bands of principal components.
+    nearest normals, raw and whitened; the same relative to the neighbours' own, raw and whitened; and the first two
+    once more without flags. A flag that few normals raise counts for many standard deviations in any distance, and may
+    drown what numbers tell, or tell it all: so there is evidence with and without. Then details that only a judge can
+    weigh: the energy in bands of principal components, the nearest alone, and the residual to it.
     """
 
     def __init__(self, d: int) -> None:
         super().__init__()
         self.whiten = Whitening(d)
         self.raw, self.whitened = Neighbours(d), Neighbours(d)
+        self.numbers = Numbers(d)
         self.bands = min(BANDS, d)
-        self.width = 13 + self.bands
+        self.width = 15 + self.bands
 
-    def fit(self, normals: Tensor, generator: torch.Generator) -> None:
-        """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them."""
+    def fit(self, normals: Tensor, generator: torch.Generator, *, columns: Tensor | None = None) -> None:
+        """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them.
+
+        `columns`: those that are no flags, where other rows have told; by default these rows tell.
+        """
         self.whiten.fit(normals, shrinkage=1e-3)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
         self.raw.fill(rows)
         self.whitened.fill(self.whiten(rows))
+        self.numbers.fit(normals, rows, no_flags(normals) if columns is None else columns)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.whiten(x)
         raw, whitened = self.raw(x), self.whitened(z)
         bands = [(band.square().mean(dim=1) + NEAR).log() for band in z.flip(1).tensor_split(self.bands, dim=1)]
         free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], whitened[:, 1]]
-        return torch.cat([torch.stack(free + bands, dim=1), raw[:, 2:], whitened[:, 2:]], dim=1)
+        return torch.cat(
+            [torch.stack(free, dim=1), self.numbers(x), torch.stack(bands, dim=1), raw[:, 2:], whitened[:, 2:]], dim=1
+        )
+
+    def tells(self, name: str) -> bool:
+        """Whether this measure says anything of its own: numbers alone do where there are flags beside them."""
+        return name not in NUMBERS or len(self.numbers.columns) > 0
+
+
+class Numbers(Resizing):
+    """Log Mahalanobis distance and log mean distance to the nearest in the columns that are no flags: (n, d) -> (n, 2).
+
+    Zeros where there are flags only, or none: then this tells nothing of its own.
+    """
+
+    columns: Tensor
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.register_buffer("columns", torch.zeros(0, dtype=torch.int64))
+        self.whiten, self.bank = Whitening(d), Bank(d)
+
+    def fit(self, normals: Tensor, rows: Tensor, columns: Tensor) -> None:
+        """Learn the covariance of normals (n, d) and remember reference rows (m, d), each in `columns` alone."""
+        self.columns = columns if len(columns) < normals.shape[1] else columns[:0]
+        if len(self.columns):
+            self.whiten.fit(normals[:, columns], shrinkage=1e-3)
+            self.bank.fill(rows[:, columns])
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not len(self.columns):
+            return x.new_zeros(len(x), 2)
+        chosen = x[:, self.columns]
+        return logs(self.whiten(chosen).norm(dim=1), self.bank.distances(chosen, k=NEIGHBOURS).mean(dim=1))
+
+
+def no_flags(normals: Tensor) -> Tensor:
+    """Columns in which normal rows take more than two values: (n, d) -> (c,).
+
+    >>> no_flags(torch.tensor([[0., 0., 5.], [1., 1., 5.], [1., 2., 5.]]))
+    tensor([1])
+    """
+    between = (normals > normals.amin(dim=0)) & (normals < normals.amax(dim=0))
+    return between.any(dim=0).nonzero()[:, 0]
 
 
 class Ratio(nn.Module):
@@ -130,9 +182,10 @@ def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator) -> Tens
     A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
     """
     found: Tensor | None = None
+    columns = no_flags(x)
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)
-        deviation.fit(x[fold != k], generator)
+        deviation.fit(x[fold != k], generator, columns=columns)
         each = described(deviation, x[fold == k])
         found = each.new_zeros(len(x), deviation.width) if found is None else found
         found[fold == k] = each
