@@ -64,7 +64,9 @@ def deepod_devnet_repaired(x: Rows, y: NDArray[np.int64], seed: int) -> Score:
     """DeepOD's DevNet with a loss that sees the labels.
 
     As shipped, predictions are (n, 1) and labels (n,): their product is (n, n), and each row gets the mean label of its
-    batch, one half, whatever it is. Predictions of shape (n,) are all that it lacks.
+    batch, one half, whatever it is; what it learns comes from half of its batches being labelled rows. Predictions of
+    shape (n,) are all that it lacks. The loss then fits the few labelled rows, for the 100 epochs that are shipped, and
+    overfits them: it may rank worse than the broken one, whose loss holds it back.
     """
     from deepod.models.tabular import DevNet
 
