@@ -13,10 +13,14 @@ Cell = tuple[int, int, float]
 
 
 def load(path: Path, cell: list[str]) -> pd.DataFrame:
-    """All runs of each method's newest version in each cell; a version is as new as its last run there."""
+    """All runs of one version of each method in each cell: of those with most runs there, the newest.
+
+    So a version that is being measured shows once it has as many runs as the one before; failed ones count.
+    """
     runs = pd.read_parquet(path)
-    newest = runs.sort_values("date", kind="stable").drop_duplicates([*cell, "method"], keep="last")
-    return runs.merge(newest[[*cell, "method", "version"]], on=[*cell, "method", "version"])
+    versions = runs.groupby([*cell, "method", "version"])["date"].agg(["size", "max"]).reset_index()
+    chosen = versions.sort_values(["size", "max"]).drop_duplicates([*cell, "method"], keep="last")
+    return runs.merge(chosen[[*cell, "method", "version"]], on=[*cell, "method", "version"])
 
 
 def of_cell(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:

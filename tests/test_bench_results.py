@@ -23,12 +23,12 @@ def runs(*rows, cell=HEAD):
     return table.assign(version="1", date="2026-01-01", error=None)
 
 
-def test_only_the_newest_version_of_a_method_counts(tmp_path):
-    old, new = runs(("a", 0, "x", 0.1), ("b", 0, "x", 0.2)), runs(("a", 0, "x", 0.9)).assign(version="2")
-    other = runs(("a", 0, "x", 0.3), cell=(1, 1, 0.0)), runs(("a", 0, "y", 0.4))
-    pd.concat([new.assign(date="2026-02-01"), old, *other]).to_parquet(tmp_path / "runs.parquet")
-    found = load(tmp_path / "runs.parquet", CELL)
-    assert sorted(found["auroc"]) == [0.3, 0.4, 0.9]
+def test_the_newest_version_counts_once_it_has_as_many_runs(tmp_path):
+    old, other = runs(("a", 0, "x", 0.1), ("b", 0, "x", 0.2)), runs(("a", 0, "x", 0.3), cell=(1, 1, 0.0))
+    new = runs(("a", 0, "x", 0.8), ("b", 0, "x", 0.9)).assign(version="2", date="2026-02-01")
+    for given, expected in [(new[:1], [0.1, 0.2, 0.3]), (new, [0.3, 0.8, 0.9])]:
+        pd.concat([given, old, other]).to_parquet(tmp_path / "runs.parquet")
+        assert sorted(load(tmp_path / "runs.parquet", CELL)["auroc"]) == expected
 
 
 def test_means_are_of_draws_that_the_default_has_too():
