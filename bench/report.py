@@ -96,7 +96,8 @@ def labels(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
         if DEFAULT not in set(there["method"]):
             continue
         for role in ROLES:
-            parts += [f"## {words}: AUROC, {role} classes", safety_table(safety(there, f"{role}_auroc", FREE))]
+            found = safety(there, f"{role}_auroc", FREE)
+            parts += [] if found.empty else [f"## {words}: AUROC, {role} classes", safety_table(found)]
     return "\n\n".join([*parts, *curve_parts(runs, chosen.out)])
 
 

@@ -54,8 +54,10 @@ def safety(runs: pd.DataFrame, figure: str, free: list[str]) -> pd.DataFrame:
     paired = runs.pivot_table(index=["set", "seed"], columns="method", values=figure, sort=False)
     rows = {}
     for name, part in paired.groupby(level="set", sort=False):
-        others = [method for method in free if method in part and part[method].notna().any()]
-        gaps = part[others].rsub(part[DEFAULT], axis=0).mean()
+        others = [method for method in free if method in part]
+        gaps = part[others].rsub(part[DEFAULT], axis=0).mean().dropna()
+        if gaps.empty:
+            continue
         method = gaps.idxmin()
         both = part[[DEFAULT, method]].dropna()
         rows[name] = {
@@ -65,7 +67,7 @@ def safety(runs: pd.DataFrame, figure: str, free: list[str]) -> pd.DataFrame:
             "gap": gaps[method],
             "seeds": len(both),
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["method", "free", "default", "gap", "seeds"])
 
 
 def blocks(runs: pd.DataFrame, figure: str, by: list[str]) -> pd.DataFrame:

@@ -67,6 +67,7 @@ def test_safety_compares_on_the_draws_of_both():
     assert found.loc["a", ["method", "seeds"]].tolist() == ["x", 2]
     assert found.loc["a", "gap"] == pytest.approx((0.1 - 0.05) / 2)
     assert found.loc["a", ["free", "default"]].tolist() == pytest.approx([0.825, 0.85])
+    assert safety(runs(*default), "auroc", ["x"]).empty
 
 
 def test_blocks_hold_methods_that_have_them_all():
