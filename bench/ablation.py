@@ -1,0 +1,172 @@
+"""What each piece of evidence and each idea of the outer level adds to the default, under the open-set protocol.
+
+python -m bench.ablation                                     # six sets, 5 seeds: says, decides nothing
+python -m bench.ablation --sets development --seeds 2        # the sets on which the default was chosen
+python -m bench.ablation --seen 1                            # labels of one class
+
+One training run serves all variants of a draw: they differ in what has a say, not in what was learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import show, spread
+from bench.development import DEVELOPMENT
+from bench.sets import SETS
+from unseen.data.schema import Schema
+from unseen.data.split import identical, take
+from unseen.measure import figures, over_classes
+from unseen.methods import DEFAULT
+from unseen.methods.evidence import EvidenceStack, StackScorer
+from unseen.openset import Draw, Protocol, draw_rows, labelled
+from unseen.parts.nets import seeded
+from unseen.parts.scoring import CHUNK
+from unseen.parts.verdicts import weights
+from unseen.types import Run, Samples
+
+NAMES = [*DEFAULT.measures, "logistic of deviations", "forest"]
+WHOLE = "whole"
+GROUPS = {"development": DEVELOPMENT, "six": SETS}
+COLUMNS = ("unseen", "seen", "TPR at 5% FPR, unseen")
+Weigh = Callable[[StackScorer], Tensor]
+
+
+def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
+    """Weights (e,) of the stack with these fields changed, and of the evidence that is `usable` alone."""
+    stack: EvidenceStack = dataclasses.replace(DEFAULT, **changes)
+
+    def weigh(scorer: StackScorer) -> Tensor:
+        kept = (scorer.weights > 0) & torch.tensor([usable(name) for name in NAMES])
+        found = torch.zeros_like(scorer.weights)
+        if kept.any():
+            auroc = scorer.auroc[kept].nan_to_num(0.0)
+            found[kept] = weights(
+                auroc, scorer.learned[kept], sharpness=stack.sharpness, known=stack.known, most=stack.learned
+            )
+        return found
+
+    return weigh
+
+
+def equally(scorer: StackScorer) -> Tensor:
+    """The same weight for all evidence: (e,)."""
+    usable = (scorer.weights > 0).float()
+    return usable / usable.sum()
+
+
+def free(name: str) -> bool:
+    return NAMES.index(name) < NAMES.index("ratio")
+
+
+VARIANTS: dict[str, Weigh] = {
+    WHOLE: chosen_by(lambda name: True),
+    **{f"without {left}": chosen_by(lambda name, left=left: name != left) for left in NAMES},
+    "without local and local-whitened": chosen_by(lambda name: "local" not in name),
+    "without evidence of numbers": chosen_by(lambda name: "numbers" not in name),
+    "without both ratios": chosen_by(lambda name: "ratio" not in name),
+    "evidence without labels, by AUROC": chosen_by(free),
+    "evidence without labels, equally": chosen_by(free, sharpness=(0.0, 0.0)),
+    "evidence with labels": chosen_by(lambda name: not free(name)),
+    "all equally": equally,
+    "no limit to what learned": chosen_by(lambda name: True, learned=1.0),
+    "verdict on unknown classes alone": chosen_by(lambda name: True, known=0.0),
+    "verdict on known classes alone": chosen_by(lambda name: True, known=1.0),
+    "both verdicts equally sharp (10)": chosen_by(lambda name: True, sharpness=(10.0, 10.0)),
+    **{f"{alone} alone": chosen_by(lambda name, alone=alone: name == alone) for alone in NAMES},
+}
+
+
+def main() -> None:
+    """Train the default once for each draw, and score with each variant's weights."""
+    options = argparse.ArgumentParser(prog="python -m bench.ablation", description=main.__doc__)
+    options.add_argument("--sets", nargs="+", choices=[*GROUPS, *SETS, *DEVELOPMENT], default=["six"])
+    options.add_argument("--seeds", type=int, default=Protocol.seeds)
+    options.add_argument("--seen", type=int, default=Protocol.seen, help="anomaly classes with labels")
+    options.add_argument("--shots", type=int, default=Protocol.shots, help="labelled rows of each")
+    options.add_argument("--threads", type=int, default=1)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    logging.getLogger("unseen").setLevel(logging.ERROR)  # each fit would list its constant columns
+    protocol = Protocol(seen=chosen.seen, shots=chosen.shots, seeds=chosen.seeds)
+    names = list(dict.fromkeys(name for word in chosen.sets for name in GROUPS.get(word, [word])))
+    found = np.array([one_set(name, protocol) for name in names])  # (sets, seeds, variants, columns)
+    print()
+    title = f"{protocol.seen} seen classes x {protocol.shots} rows, {len(names)} sets, {protocol.seeds} seeds"
+    gains = [f"{column}: beside whole" for column in COLUMNS[:2]]
+    rows = [line(variant, found[:, :, v], found[:, :, 0]) for v, variant in enumerate(VARIANTS)]
+    show(f"{title}: mean of sets ± sd over seeds, ± standard error over draws", ["variant", *COLUMNS, *gains], rows)
+
+
+def one_set(name: str, protocol: Protocol) -> NDArray[np.float64]:
+    """Figures of all variants on each draw: (seeds, variants, columns)."""
+    source = (DEVELOPMENT | SETS)[name]
+    train, test = source.tables()
+    table, codes, names = labelled(train, source.label, "normal")
+    tested, answers, names = (table, codes, names) if test is None else labelled(test, source.label, "normal", names)
+    alike = identical(table) if test is None else None
+    found = []
+    for seed in range(protocol.seeds):
+        draw = draw_rows(codes, answers, protocol, np.random.default_rng(seed), alike)
+        scorer, x = trained(take(table, draw.train), draw, take(tested, draw.test), seed)
+        surprises = surprising(scorer, x)
+        scores = [(weigh(scorer) @ surprises).numpy() for weigh in VARIANTS.values()]
+        found.append([judged(each, answers[draw.test], draw) for each in scores])
+        print(".", end="", flush=True)
+    return np.array(found)
+
+
+def trained(inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer, Tensor]:
+    """The default, trained on all rows of a draw, none held back for p-values; and the encoded test rows (n, d)."""
+    schema = Schema.infer(inside, normals=draw.y <= 0)
+    data = Samples.of(torch.from_numpy(schema.encode(inside)), torch.from_numpy(draw.y))
+    run = Run(torch.Generator().manual_seed(seed))
+    scorer = cast(StackScorer, seeded(lambda: DEFAULT.build(tuple(data.x.shape[1:])), run.seed()))
+    DEFAULT.train(scorer, data, run)
+    return scorer.eval(), torch.from_numpy(schema.encode(test))
+
+
+@torch.no_grad()
+def surprising(scorer: StackScorer, x: Tensor) -> Tensor:
+    """Surprise of each piece of evidence about each row: (n, d) -> (e, n)."""
+    chunks = []
+    for rows in x.split(CHUNK):
+        evidence = scorer.evidence(rows, scorer.deviation(rows))
+        pairs = zip(scorer.surprises, evidence, scorer.weights > 0, strict=True)
+        chunks.append(torch.stack([s(e) if used else torch.zeros_like(e) for s, e, used in pairs]))
+    return torch.cat(chunks, dim=1)
+
+
+def judged(scores: NDArray[np.float32], answers: NDArray[np.int64], draw: Draw) -> list[float]:
+    """Macro-averages over classes: (columns,)."""
+    normal = scores[answers == 0]
+    classes = [
+        {"role": "seen" if c in draw.seen else "unseen", **figures(normal, scores[answers == c])}
+        for c in np.unique(answers[answers > 0]).tolist()
+    ]
+    unseen, seen = (over_classes(classes, role) or {} for role in ("unseen", "seen"))
+    return [unseen.get("auroc", np.nan), seen.get("auroc", np.nan), unseen.get("tpr_at_5_fpr", np.nan)]
+
+
+def line(variant: str, found: NDArray[np.float64], whole: NDArray[np.float64]) -> list[str]:
+    """A variant's figures (sets, seeds, columns), and what the whole stack gains over it draw by draw."""
+    row = [variant, *(spread(np.nanmean(found[:, :, c], axis=0).tolist()) for c in range(len(COLUMNS)))]
+    for c in (0, 1):
+        gain = (found - whole)[:, :, c].ravel()
+        gain = gain[~np.isnan(gain)]
+        error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else 0.0
+        row.append("" if variant == WHOLE else f"{gain.mean():+.4f} ± {error:.4f}")
+    return row
+
+
+if __name__ == "__main__":
+    main()
