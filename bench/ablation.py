@@ -1,7 +1,7 @@
 """What each piece of evidence and each idea of the outer level adds to the default, under the open-set protocol.
 
 python -m bench.ablation                                     # six sets, 5 seeds: says, decides nothing
-python -m bench.ablation --sets development --seeds 2        # the sets on which the default was chosen
+python -m bench.ablation --sets development --seeds 2        # other sets, to judge a change by
 python -m bench.ablation --seen 1                            # labels of one class
 
 One training run serves all variants of a draw: they differ in what has a say, not in what was learned.
