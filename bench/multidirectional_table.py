@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def one_set(name: str, variants: list[str], seeds: int) -> dict[str, dict[str, list[float]]]:
-    """AUROC of all variants on one data set: each seed's rows are the same for all, and those of `bench.openset`."""
+    """AUROC of all variants on one data set: each seed's rows are the same for all."""
     source = SETS[name]
     train, test = source.tables()
     table, codes, names = labelled(train, source.label, "normal")

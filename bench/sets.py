@@ -14,13 +14,12 @@ from unseen.data import read
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set lies and what its columns are; `targets` are the default's mean AUROC, unseen and seen."""
+    """Where a data set lies and what its columns are."""
 
     train: str
     label: str
     test: str | None = None
     drop: tuple[str, ...] = ()
-    targets: tuple[float, float] | None = None
 
     def tables(self) -> tuple[pa.Table, pa.Table | None]:
         return self.table(self.train), self.table(self.test) if self.test else None
@@ -34,7 +33,6 @@ class Digits:
     """scikit-learn's handwritten digits: 0 to 3 are normal, every other digit is an anomaly class."""
 
     label: str = "digit"
-    targets: tuple[float, float] | None = None
 
     def tables(self) -> tuple[pa.Table, None]:
         digits = load_digits()
@@ -43,10 +41,10 @@ class Digits:
 
 
 SETS: dict[str, Source | Digits] = {
-    "nsl_kdd": Source("nsl_kdd/train.parquet", "attack", "nsl_kdd/test.parquet", ("family",), (0.915, 0.975)),
-    "tep": Source("tep/train.parquet", "fault", "tep/test.parquet", ("run", "sample"), (0.91, 0.88)),
-    "unsw_nb15": Source("unsw_nb15/flows.parquet", "attack_cat", targets=(0.91, 0.94)),
-    "shuttle": Source("shuttle/shuttle.parquet", "Class", targets=(0.98, 0.99)),
+    "nsl_kdd": Source("nsl_kdd/train.parquet", "attack", "nsl_kdd/test.parquet", ("family",)),
+    "tep": Source("tep/train.parquet", "fault", "tep/test.parquet", ("run", "sample")),
+    "unsw_nb15": Source("unsw_nb15/flows.parquet", "attack_cat"),
+    "shuttle": Source("shuttle/shuttle.parquet", "Class"),
     "thyroid0387": Source("thyroid0387/thyroid.csv", "diagnosis"),
     "digits": Digits(),
 }
