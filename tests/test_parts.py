@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from unseen.errors import DataError
-from unseen.parts import losses
-from unseen.parts.bank import Bank, Whitening
+from unseen.parts import bank, losses
+from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.episodes import balanced, class_held_out, directions, halves, stratified_folds, together
 from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import Resizing, mlp, seeded
@@ -188,6 +188,33 @@ def test_bank_finds_small_distances_far_from_the_origin():
     bank.fill(torch.tensor([[5.0, 5.0], [5.0, 5.001], [9.0, 9.0]]))
     expected = [0.0, 0.001]
     np.testing.assert_allclose(bank.distances(torch.tensor([[5.0, 5.0]]), k=2)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5, LANES, LANES + 1])
+@pytest.mark.parametrize("m", [3, LONG - 1, LONG, 2 * LONG, 2 * LONG + 1])
+def test_the_smallest_are_those_of_a_sort(m, k):
+    g = torch.Generator().manual_seed(m + k)
+    values = torch.randn(50, m, generator=g)
+    assert torch.equal(smallest(values, k=k), values.argsort(dim=1)[:, :k])
+
+
+def test_ties_take_nothing_from_the_smallest():
+    g = torch.Generator().manual_seed(0)
+    values = torch.randint(4, (200, LONG), generator=g).float()  # hundreds of rows are as near as the nearest
+    values[0] = torch.inf
+    values[1, 7 + LANES * torch.arange(6)] = -1.0  # all in one lane
+    places = smallest(values, k=5)
+    assert torch.equal(values.gather(1, places), values.sort(dim=1).values[:, :5])
+    assert all(len(set(row)) == 5 for row in places.tolist())
+
+
+def test_covariance_does_not_depend_on_blocks(monkeypatch):
+    x = 100 + torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 3.0])
+    whole, parts = Whitening(3), Whitening(3)
+    whole.fit(x, shrinkage=1e-3)
+    monkeypatch.setattr(bank, "BLOCK", 7)
+    parts.fit(x, shrinkage=1e-3)
+    torch.testing.assert_close(parts(x).norm(dim=1), whole(x).norm(dim=1))
 
 
 def test_buffers_resize_on_load():

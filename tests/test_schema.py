@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from unseen.data import read
+from unseen.data.columns import HEAD
 from unseen.data.schema import Schema
 from unseen.data.write import Writer
 from unseen.errors import BundleError, DataError
@@ -65,6 +66,12 @@ def test_missing_number_is_the_median_of_the_normals_and_indicated():
 def test_missing_number_that_training_never_missed_is_the_median():
     schema = Schema.infer(np.array([[0.0], [0.0], [E**3 - 1]]))
     assert schema.encode([[np.nan]]).tolist() == schema.encode([[0.0]]).tolist()
+
+
+@pytest.mark.parametrize(("usual", "other"), [(1.5, 2.5), ("http", "ftp")])
+def test_a_column_is_constant_only_if_its_last_rows_agree_too(usual, other):
+    table = pa.table({"same": [usual] * (HEAD + 1), "late": [usual] * HEAD + [other]})
+    assert Schema.infer(table).dropped == {"same": "constant"}
 
 
 @pytest.mark.parametrize(("constant", "deviating"), [(0.0, 1e-9), (5.0, 5.01), (1e9, 1.1e9), (1e308, -1e308)])

@@ -22,6 +22,7 @@ from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
+from unseen.parts.loops import one_thread
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import scores
 from unseen.types import Method, Run, Samples
@@ -196,7 +197,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             torch.Generator().manual_seed(seed), device, lambda step, values: log.debug("step %d %s", step, values)
         )
         scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
-        method.train(scorer, data, run)
+        with one_thread():
+            method.train(scorer, data, run)
         scorer.eval()
         calibration = self.scores(scorer, schema.encode(take(table, held)))
         if not np.isfinite(calibration).all():

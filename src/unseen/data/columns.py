@@ -18,6 +18,7 @@ LEVELS = 50  # most levels of a category that get a feature of their own
 SEEN = 2  # rows in which a level must occur for that
 OTHER, ABSENT = "<other>", "<missing>"
 PAIRS = ({"t", "f"}, {"true", "false"}, {"yes", "no"}, {"y", "n"})
+HEAD = 1000  # first rows of a column
 ROW_NUMBERS = 20  # fewer equally spaced whole numbers may be chance
 
 Kind = Literal["number", "boolean", "category", "text"]
@@ -141,6 +142,8 @@ def emptiness(array: pa.ChunkedArray) -> str:
     """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
     if not is_usable(array.type):
         return "nested"
+    if len(array) > HEAD and not emptiness(array.slice(0, HEAD)):
+        return ""  # two values are enough, and most columns show them at once
     values = pc.unique(written(array) if is_text(array.type) else array)
     if pa.types.is_floating(values.type):
         values = pc.unique(pc.if_else(pc.is_nan(values), None, values))

@@ -8,6 +8,10 @@ from torch import Tensor
 from unseen.parts.nets import Resizing
 
 NEAR = 1e-3  # two rows nearer than this count as the same: keeps logarithms of distances finite
+TOGETHER = 256  # rows searched at once: their distances to a bank then stay in the cache
+LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
+LONG = 1024  # distances from which on lanes pay
+BLOCK = 16_384  # rows whose covariance is summed at once
 
 
 class Whitening(Resizing):
@@ -33,10 +37,12 @@ class Whitening(Resizing):
 
     def fit(self, x: Tensor, *, shrinkage: float) -> None:
         """Learn mean and covariance from normal rows (n, d), in double precision."""
-        rows = x.double()
-        mean = rows.mean(dim=0)
-        centred = rows - mean
-        covariance = centred.T @ centred / max(len(rows) - 1, 1)  # (d, d)
+        mean = x.mean(dim=0, dtype=torch.float64)
+        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        for block in x.split(BLOCK):
+            centred = block.double() - mean
+            covariance.addmm_(centred.T, centred)  # (d, d)
+        covariance /= max(len(x) - 1, 1)
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
@@ -72,8 +78,9 @@ class Bank(Resizing):
 
     def nearest(self, x: Tensor, *, k: int) -> Tensor:
         """Numbers of the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
-        d2 = torch.addmm(self.rows.square().sum(dim=1), x, self.rows.T, alpha=-2)  # (n, m), less |x|^2: ranks the same
-        return d2.topk(min(k, len(self.rows)), dim=1, largest=False).indices
+        size = self.rows.square().sum(dim=1)  # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
+        each = [smallest(torch.addmm(size, some, self.rows.T, alpha=-2), k=k) for some in x.split(TOGETHER)]
+        return torch.cat(each)
 
     def distances(self, x: Tensor, *, k: int) -> Tensor:
         """Euclidean distances to the k nearest rows, nearest first: (n, d) -> (n, min(k, m)).
@@ -81,3 +88,22 @@ class Bank(Resizing):
         Taken from the differences: the expanded square would lose small distances to rounding.
         """
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
+
+
+def smallest(values: Tensor, *, k: int) -> Tensor:
+    """Where the k smallest of each row are, smallest first: (n, m) -> (n, min(k, m)).
+
+    Of many values, at first only the minimum of each lane, every `LANES`-th value, is compared: what is left to sort
+    is the k best lanes. Any other lane has k values before it.
+
+    >>> smallest(torch.tensor([[3., 1., 2.]]), k=2)
+    tensor([[1, 2]])
+    """
+    n, m = values.shape
+    if m < LONG or m % LANES or k > LANES:
+        return values.topk(min(k, m), dim=1, largest=False).indices
+    laid = values.view(n, -1, LANES)  # (n, m / LANES, lanes)
+    lanes = laid.amin(dim=1).topk(k, dim=1, largest=False).indices  # (n, k)
+    left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)  # (n, m / LANES * k)
+    found = left.topk(k, dim=1, largest=False).indices
+    return found.div(k, rounding_mode="floor") * LANES + lanes.gather(1, found % k)

@@ -49,30 +49,30 @@ class Trees(Resizing):
         self.depth = torch.tensor(max(int(tree.max_depth) for tree in trees))
 
     def forward(self, x: Tensor) -> Tensor:
-        node = self.roots.expand(len(x), -1).contiguous()  # (n, trees)
-        depth = min(int(self.depth), len(self.left))  # no path is longer, whatever a file says
-        for _ in range(min(depth, TOGETHER)):
-            flat = node.view(-1)
-            tested = x.gather(1, self.feature.index_select(0, flat).view_as(node))  # (n, trees)
-            above = tested > self.threshold.index_select(0, flat).view_as(node)
-            node = self.left.index_select(0, flat).view_as(node) + above
-        leaf = node.view(-1)
-        if depth > TOGETHER:
-            leaf = self.walk_on(x, leaf, depth - TOGETHER)
-        return self.value.index_select(0, leaf).view_as(node).mean(dim=1)
+        walkers = len(x) * len(self.roots)
+        fits = max(x.numel(), walkers, len(self.left)) < 2**31
+        whole = torch.int32 if fits else torch.int64  # the smaller, the more of a table stays in the cache
+        feature, left, roots = (table.to(whole) for table in (self.feature, self.left, self.roots))
+        start = torch.arange(len(x), dtype=whole, device=x.device) * x.shape[1]  # where a row's cells begin
+        node, start = roots.repeat(len(x)), start.repeat_interleave(len(roots))  # (n * trees,)
+        cells = x.reshape(-1)
 
-    def walk_on(self, x: Tensor, node: Tensor, levels: int) -> Tensor:
-        """Walk the few that have not reached a leaf by now, and look anew every few levels: (n * trees,) -> same."""
-        cells, trees = x.reshape(-1), len(self.roots)
-        walking = torch.arange(len(node), device=node.device)
-        for level in range(levels):
-            if level % AGAIN == 0:
-                walking = walking[self.left.index_select(0, node[walking]) != node[walking]]
-                start = walking.div(trees, rounding_mode="floor") * x.shape[1]  # where a walker's row begins
-            here = node[walking]
-            above = cells.index_select(0, start + self.feature.index_select(0, here)) > self.threshold[here]
-            node[walking] = self.left.index_select(0, here) + above
-        return node
+        def below(node: Tensor, start: Tensor) -> Tensor:
+            tested = cells.index_select(0, feature.index_select(0, node).add_(start))
+            return left.index_select(0, node).add_(tested > self.threshold.index_select(0, node))
+
+        depth = min(int(self.depth), len(left))  # no path is longer, whatever a file says
+        for _ in range(min(depth, TOGETHER)):
+            node = below(node, start)
+        walking, here = torch.arange(walkers, device=x.device), node
+        for level in range(depth - TOGETHER):
+            if level % AGAIN == 0:  # walk the few that have not reached a leaf by now, and look anew every few levels
+                node = node.index_copy(0, walking, here)
+                on = (left.index_select(0, here) != here).nonzero()[:, 0]
+                walking, here, start = (table.index_select(0, on) for table in (walking, here, start))
+            here = below(here, start)
+        node = node.index_copy(0, walking, here)
+        return self.value.index_select(0, node).view(len(x), len(roots)).mean(dim=1)
 
 
 def flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
