@@ -41,15 +41,20 @@ def contents(bundle: Bundle) -> RenderableType:
 
 def made(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.method or DEFAULT)
-    name, members = fields.pop("name"), [named(member) for member in fields.pop("members", [])]
-    chosen = ", ".join(f"{key} {value}" for key, value in fields.items())
+    name = fields.pop("name")
+    lists = {key: fields.pop(key) for key in ("measures", "judges", "members") if key in fields}
+    chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
-    if members:
-        lines.append(("members", ", ".join(members)))
+    lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
     if "created" in bundle.facts:
         versions = " with unseen {unseen}, torch {torch}".format(**bundle.facts)
         lines.append(("trained", bundle.facts["created"] + versions))
     return lines
+
+
+def spelled(value: Any) -> str:
+    """A field's value in words: a list without its brackets."""
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def data(bundle: Bundle) -> list[tuple[str, str]]:
