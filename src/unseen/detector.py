@@ -86,7 +86,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
         group = encode_groups(groups, rows=len(table))
         check_normals(codes)
-        whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
+        with one_thread():
+            whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         folds = self.held_out(codes, group, np.random.default_rng(seed))
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
@@ -188,8 +189,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
         rows = np.setdiff1d(np.arange(len(table)), held)
         inside = take(table, rows)
-        schema = whole.relearn(inside, normals=codes[rows] <= 0)
-        x, y, g = torch.from_numpy(schema.encode(inside)), torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
+        with one_thread():
+            schema = whole.relearn(inside, normals=codes[rows] <= 0)
+            x = torch.from_numpy(schema.encode(inside))
+        y, g = torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
         device = self.torch_device()
         data = Samples.of(x, y, g).to(device)
         method: Method = methods.DEFAULT if self.method is None else self.method
