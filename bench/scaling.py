@@ -144,7 +144,8 @@ def page(by_rows: list[Figures], by_columns: list[Figures], told: str, chosen: a
         f"From {by_rows[-3].rows:,} to {largest.rows:,} rows, time to fit grows with rows to the power of "
         f"{slope([f.rows for f in by_rows[-3:]], [f.fit for f in by_rows[-3:]]):.2f} (all sizes: "
         f"{slope([f.rows for f in by_rows], [f.fit for f in by_rows]):.2f}). Scoring a row costs the same whatever "
-        "was trained on: neighbours are searched among at most 2,048 reference rows.",
+        "was trained on: neighbours are searched among at most 2,048 reference rows. With fewer than 1,000 normals "
+        "`Detector` trains five folds instead of one split: five detectors are fitted, and all score.",
         f"* No step grows faster than n log n: {verdict(worst[1] <= NOISE * worst[2])}. The steepest, to "
         f"{worst[0]:,} rows, took {worst[1]:.2f} times as long; n log n would take {worst[2]:.2f} times.\n"
         f"* {largest.rows:,} x {largest.columns} within {FIT_SECONDS / 60:.0f} minutes and {MEMORY / 1000:.0f} GB: "
