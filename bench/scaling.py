@@ -135,7 +135,8 @@ def page(by_rows: list[Figures], by_columns: list[Figures], told: str, chosen: a
         "# Growth with rows and columns",
         f"Time to fit the default with {LABELLED} labels of three classes, rows it then scores a second, and the most "
         "memory that the process held, its data and libraries with it. Every size is measured in a process of its "
-        f"own, with {chosen.threads} threads; best of {chosen.repeat}, as other programs on the machine only ever make it longer.",
+        f"own, with {chosen.threads} threads; best of {chosen.repeat}, as other programs on the machine only ever make "
+        "it longer.",
         f"```sh\npython -m bench.scaling --repeat {chosen.repeat} --threads {chosen.threads}\n```",
         f"Machine: {machine()}. {now()[:10]}. Versions: {versions()}.",
         "![Growth](scaling.png)",
