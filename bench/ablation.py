@@ -27,14 +27,16 @@ from unseen.data.schema import Schema
 from unseen.data.split import identical, take
 from unseen.measure import figures, over_classes
 from unseen.methods import DEFAULT
-from unseen.methods.evidence import EvidenceStack, StackScorer
+from unseen.methods.evidence import EvidenceStack
 from unseen.openset import Draw, Protocol, draw_rows, labelled
+from unseen.parts.deviation import FREE
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import CHUNK
+from unseen.parts.stack import StackScorer
 from unseen.parts.verdicts import weights
 from unseen.types import Run, Samples
 
-NAMES = [*DEFAULT.measures, "logistic of deviations", "forest"]
+NAMES = [*DEFAULT.measures, *(f"{type(method).__name__.lower()} of {view}" for method, view in DEFAULT.learners)]
 WHOLE = "whole"
 GROUPS = {"development": DEVELOPMENT, "six": SETS}
 COLUMNS = ("unseen", "seen", "TPR at 5% FPR, unseen")
@@ -49,9 +51,12 @@ def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
         kept = (scorer.weights > 0) & torch.tensor([usable(name) for name in NAMES])
         found = torch.zeros_like(scorer.weights)
         if kept.any():
-            auroc = scorer.auroc[kept].nan_to_num(0.0)
             found[kept] = weights(
-                auroc, scorer.learned[kept], sharpness=stack.sharpness, known=stack.known, most=stack.learned
+                scorer.auroc[kept],
+                scorer.learned[kept],
+                sharpness=stack.sharpness,
+                known=stack.known,
+                most=stack.learned,
             )
         return found
 
@@ -65,15 +70,15 @@ def equally(scorer: StackScorer) -> Tensor:
 
 
 def free(name: str) -> bool:
-    return NAMES.index(name) < NAMES.index("ratio")
+    return name in FREE
 
 
 VARIANTS: dict[str, Weigh] = {
     WHOLE: chosen_by(lambda name: True),
     **{f"without {left}": chosen_by(lambda name, left=left: name != left) for left in NAMES},
-    "without local and local-whitened": chosen_by(lambda name: "local" not in name),
-    "without evidence of numbers": chosen_by(lambda name: "numbers" not in name),
-    "without both ratios": chosen_by(lambda name: "ratio" not in name),
+    "without numbers and plain": chosen_by(lambda name: name not in ("nearest-numbers", "nearest-plain")),
+    "without both forests": chosen_by(lambda name: "forest" not in name),
+    "without both logistics": chosen_by(lambda name: "logistic" not in name),
     "evidence without labels, by AUROC": chosen_by(free),
     "evidence without labels, equally": chosen_by(free, sharpness=(0.0, 0.0)),
     "evidence with labels": chosen_by(lambda name: not free(name)),
@@ -129,7 +134,7 @@ def trained(inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer,
     """The default, trained on all rows of a draw, none held back for p-values; and the encoded test rows (n, d)."""
     schema = Schema.infer(inside, normals=draw.y <= 0)
     data = Samples.of(torch.from_numpy(schema.encode(inside)), torch.from_numpy(draw.y))
-    run = Run(torch.Generator().manual_seed(seed))
+    run = Run(torch.Generator().manual_seed(seed), logarithms=torch.from_numpy(schema.logarithms))
     scorer = cast(StackScorer, seeded(lambda: DEFAULT.build(tuple(data.x.shape[1:])), run.seed()))
     DEFAULT.train(scorer, data, run)
     return scorer.eval(), torch.from_numpy(schema.encode(test))

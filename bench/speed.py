@@ -23,7 +23,9 @@ from bench.machine import machine, now, versions
 from bench.peers import PEERS
 from unseen.detector import Detector
 from unseen.methods import DEFAULT, METHODS
+from unseen.methods.evidence import LEARNERS, EvidenceStack
 from unseen.parts.scoring import CHUNK, scores
+from unseen.parts.stack import seen_as
 
 ROWS, COLUMNS, LABELLED, CLASSES = 5000, 120, 30, 3
 FIT_SECONDS, DEFAULT_RATE, LIGHT_RATE = 10.0, 50_000, 500_000
@@ -130,9 +132,12 @@ def scoring_parts(detector: Detector, fresh: NDArray[np.float32], repeat: int) -
         "neighbours": (deviation.raw, encoded),
         "neighbours, whitened": (deviation.whitened, encoded),
         "without flags": (deviation.numbers, encoded),
-        "ratios": (lambda b: stack.ratio(b[:, :d], deviation, b[:, d:]), both),
-        **{str(method): (judge, described) for method, judge in zip(DEFAULT.judges, stack.judges, strict=True)},
-        **{str(method): (member, encoded) for method, member in zip(DEFAULT.members, stack.members, strict=True)},
+        "without logarithms": (deviation.plain, encoded),
+        "ratio": (lambda b: stack.ratio(b[:, :d], deviation, b[:, d:]), both),
+        **{
+            f"{method} of {view}": (learner, seen_as(encoded, described)[view])
+            for (method, view), learner in zip(DEFAULT.learners, stack.learners, strict=True)
+        },
         "surprises": (lambda s: torch.stack([f(e) for f, e in zip(stack.surprises, s.T, strict=True)]).T, said),
     }
     costs = {"encoding": min(timed(lambda: fold.schema.encode(fresh), repeat))}
@@ -142,18 +147,18 @@ def scoring_parts(detector: Detector, fresh: NDArray[np.float32], repeat: int) -
 
 
 def fitting_parts(x: NDArray[np.float32], y: NDArray[np.int64], repeat: int) -> list[list[str]]:
-    """What the schema takes, what measures add, and what each judge and member adds to a stack of measures alone."""
+    """What the schema takes, what measures add, and what each learner adds to a stack of measures alone."""
 
     def fitting(method: object) -> float:
         return min(timed(lambda: Detector(method, random_state=0).fit(x, y), repeat))
 
-    bare = dataclasses.replace(DEFAULT, judges=(), members=())
+    bare = EvidenceStack()
     schema, measures = fitting(METHODS["mahalanobis"]), fitting(bare)
     costs = {"schema (inferred, relearned, encoded)": schema, "measures": max(measures - schema, 0.0)}
-    for judge in DEFAULT.judges:
-        costs[str(judge)] = max(fitting(dataclasses.replace(bare, judges=(judge,))) - measures, 0.0)
-    for member in DEFAULT.members:
-        costs[str(member)] = max(fitting(dataclasses.replace(bare, members=(member,))) - measures, 0.0)
+    for field, view in LEARNERS.items():
+        for learner in getattr(DEFAULT, field):
+            more = fitting(dataclasses.replace(bare, **{field: (learner,)}))  # type: ignore[arg-type]
+            costs[f"{learner} of {view}"] = max(more - measures, 0.0)
     return shares(costs, 2)
 
 

@@ -26,6 +26,7 @@ from bench import show, verdict
 from unseen.calibrate import Conformal
 from unseen.detector import Detector
 from unseen.methods import METHODS
+from unseen.methods.evidence import LEARNERS
 from unseen.types import Method
 
 Array = NDArray[np.float64]
@@ -107,10 +108,11 @@ def refits(method: Method, calibration: float | int, count: int, n: int) -> Arra
 
 
 def cheap(method: Method) -> Method:
-    """The same method with fewer steps and trees, for refits: of a stack, its members too. Validity needs no skill."""
+    """The same method with fewer steps and trees, of a stack its learners too, for refits: validity needs no skill."""
     less = {k: v for k, v in CHEAP.items() if v < getattr(method, k, 0)}
-    if members := getattr(method, "members", ()):
-        less["members"] = tuple(cheap(member) for member in members)
+    for field in LEARNERS:
+        if learners := getattr(method, field, ()):
+            less[field] = tuple(cheap(learner) for learner in learners)
     return dataclasses.replace(method, **less)  # type: ignore[type-var]
 
 

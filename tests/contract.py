@@ -12,6 +12,7 @@ import torch
 
 from unseen.errors import DataError
 from unseen.methods import from_json, to_json
+from unseen.methods.evidence import LEARNERS
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
@@ -22,7 +23,7 @@ def quick(method: Any) -> Any:
     """The method with fewer steps and smaller forests, members likewise: the contract is not about accuracy."""
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
-    for several in {"judges", "members"} & set(fields):
+    for several in LEARNERS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
     return dataclasses.replace(method, **changes)
 

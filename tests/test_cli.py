@@ -166,7 +166,7 @@ def test_info(model, capsys):
 
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
-    small = dataclasses.replace(unseen.METHODS["evidence-stack"], measures=("nearest",), judges=(), members=())
+    small = unseen.EvidenceStack(measures=("nearest",))
     monkeypatch.setitem(cli.METHODS, "evidence-stack", small)
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
@@ -329,7 +329,7 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
             "no field 'marjin' (did you mean 'margin'?); its fields are hidden=[20], margin=",
         ),
         ("--method devnet --set margin=wide", "field 'margin': expected a value like 5.0, found 'wide'"),
-        ("--set members=1", "its fields are measures="),
+        ("--set learners=1", "its fields are measures="),
     ],
 )
 def test_wrong_flags_of_fit(here, capsys, flags, message):

@@ -1,9 +1,11 @@
 """What a description of deviations says, on rows worked out by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from unseen.data.schema import Schema
 from unseen.parts.bank import NEAR, Whitening
 from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_described, described
 
@@ -81,17 +83,15 @@ def test_ratio_by_hand():
     ratio = Ratio(7)
     x = torch.randn(4, 7, generator=g)
     torch.testing.assert_close(  # nothing to compare with
-        ratio(x, deviation, deviation(x))[:, 0],
-        (torch.cdist(x, normals).amin(dim=1) + NEAR).log(),
+        ratio(x, deviation, deviation(x)),
+        (torch.cdist(deviation.whiten(x), deviation.whiten(normals)).amin(dim=1) + NEAR).log(),
         atol=1e-4,
         rtol=1e-4,
     )
     ratio.fill(anomalies, deviation, g)
-    found = ratio(x, deviation, deviation(x))
-    for column, change in enumerate((lambda rows: rows, deviation.whiten)):
-        near = torch.cdist(change(x), change(normals)).amin(dim=1) + NEAR
-        far = torch.cdist(change(x), change(anomalies)).amin(dim=1) + NEAR
-        torch.testing.assert_close(found[:, column], (near / far).log(), atol=1e-4, rtol=1e-4)
+    z, reference, shown = (deviation.whiten(rows) for rows in (x, normals, anomalies))
+    near, far = torch.cdist(z, reference).amin(dim=1) + NEAR, torch.cdist(z, shown).amin(dim=1) + NEAR
+    torch.testing.assert_close(ratio(x, deviation, deviation(x)), (near / far).log(), atol=1e-4, rtol=1e-4)
 
 
 def test_no_row_is_described_by_itself():
@@ -114,15 +114,12 @@ def test_numbers_are_measured_without_flags():
     columns = deviation(x)
     flipped = x.clone()
     flipped[:, 2] += 5
-    torch.testing.assert_close(deviation(flipped)[:, 5:7], columns[:, 5:7])
+    place = FREE.index("nearest-numbers")
+    torch.testing.assert_close(deviation(flipped)[:, place], columns[:, place])
     assert (deviation(flipped)[:, 1] != columns[:, 1]).all()
     kept = deviation.numbers.columns
     nearest = torch.cdist(x[:, kept], normals[:, kept]).sort().values[:, :5].mean(dim=1)
-    torch.testing.assert_close(columns[:, FREE.index("nearest-numbers")], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
-    whiten = Whitening(6)
-    whiten.fit(normals[:, kept], shrinkage=1e-3)
-    distance = (whiten(x[:, kept]).norm(dim=1) + NEAR).log()
-    torch.testing.assert_close(columns[:, FREE.index("mahalanobis-numbers")], distance)
+    torch.testing.assert_close(columns[:, place], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
 
 
 def test_numbers_alone_are_no_evidence_where_there_are_no_flags_or_nothing_else():
@@ -130,5 +127,22 @@ def test_numbers_alone_are_no_evidence_where_there_are_no_flags_or_nothing_else(
     for rows in (normals, (normals > 0).float()):
         deviation = Deviation(7)
         deviation.fit(rows, g)
-        assert [deviation.tells(name) for name in FREE] == [True] * 5 + [False] * 2
-        assert (deviation(rows)[:, 5:7] == 0).all()
+        assert [deviation.tells(name) for name in FREE] == [True] * 4 + [False] * 2
+        assert (deviation(rows)[:, 4:6] == 0).all()
+
+
+def test_nearest_on_the_plain_scale_is_measured_without_flags_and_without_logarithms():
+    rng = np.random.default_rng(0)
+    raw = np.column_stack([rng.lognormal(2.0, 1.5, 300), rng.normal(50.0, 9.0, 300), rng.random(300) < 0.1])
+    table = pa.table({"size": raw[:, 0], "heat": raw[:, 1], "flag": raw[:, 2] > 0})
+    schema = Schema.infer(table)
+    x = torch.from_numpy(schema.encode(table))
+    deviation = Deviation(3)
+    deviation.fit(x[:200], torch.Generator().manual_seed(0), logarithms=torch.from_numpy(schema.logarithms))
+    numbers = torch.from_numpy(raw[:, :2])
+    plain = (numbers - numbers[:200].mean(dim=0)) / numbers[:200].std(dim=0, correction=0)
+    plain = plain.clamp(-10, 10)
+    nearest = torch.cdist(plain[200:], plain[:200]).sort().values[:, :5].mean(dim=1)
+    found = deviation(x[200:])[:, FREE.index("nearest-plain")]
+    torch.testing.assert_close(found, (nearest + NEAR).log().float(), atol=1e-3, rtol=1e-3)
+    assert deviation.tells("nearest-plain")

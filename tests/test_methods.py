@@ -294,7 +294,7 @@ def test_surprise_never_falls():
 
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():
     # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
-    stack = EvidenceStack(measures=("mahalanobis",), members=(Forest(trees=20),))
+    stack = EvidenceStack(measures=("mahalanobis",), by_place=(Forest(trees=20),))
     scorer = trained(stack, toy(24))
     unseen, known = scorer.auroc.T
     assert unseen[0] > unseen[1] + 0.1
@@ -305,11 +305,11 @@ def test_stack_trusts_the_evidence_that_finds_held_out_classes():
 
 def test_verdicts_are_weighed_as_written():
     # Unknown: exp(10 * (0.8, 0.8, 1.0)) = 1 : 1 : e^2; the two that learned say 8.389 / 9.389 > 0.4 of it, so 0.4.
-    # Known: exp(40 * (0.9, 0.9, 0.95)) = 1 : 1 : e^2.
+    # Known, where only those two are asked: exp(40 * (0.9, 0.95)) = 1 : e^2.
     auroc = torch.tensor([[0.8, 0.9], [0.8, 0.9], [1.0, 0.95]])
     e2 = np.exp(2.0)
     unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
-    known = np.array([1, 1, e2]) / (2 + e2)
+    known = np.array([0, 1, e2]) / (1 + e2)
     found = weights(auroc, torch.tensor([False, True, True]), sharpness=(10, 40), known=0.3, most=0.4)
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
@@ -330,16 +330,15 @@ def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():
 
 def test_stack_without_labels_weighs_label_free_evidence_equally():
     scorer = trained(quick(DEFAULT), toy().normals)
-    torch.testing.assert_close(scorer.weights, torch.tensor([0.2] * 5 + [0.0] * 6))
+    torch.testing.assert_close(scorer.weights, torch.tensor([0.25] * 4 + [0.0] * 7))
 
 
 def test_stack_with_one_labelled_anomaly_weighs_evidence_equally_and_learns_from_it():
     one = toy()[:121]
     assert len(one.anomalies) == 1
     scorer = trained(quick(DEFAULT), one)
-    # What learned says 4/9 of, and may say 0.4 of, on unknown classes; there are no flags to leave out.
-    free, learned = 0.7 * 0.6 / 5 + 0.3 / 9, 0.7 * 0.4 / 4 + 0.3 / 9
-    torch.testing.assert_close(scorer.weights, torch.tensor([free] * 5 + [0.0] * 2 + [learned] * 4))
+    # 5 of 9 pieces learned, and may say half; there are no flags to leave out, and no logarithms to undo.
+    torch.testing.assert_close(scorer.weights, torch.tensor([0.5 / 4] * 4 + [0.0] * 2 + [0.5 / 5] * 5))
     without = scored(trained(quick(DEFAULT), one.normals), one.x)
     rank = (scored(scorer, one.x) >= scored(scorer, one.x)[-1]).sum()
     assert rank <= (without >= without[-1]).sum()

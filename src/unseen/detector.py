@@ -197,7 +197,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         data = Samples.of(x, y, g).to(device)
         method: Method = methods.DEFAULT if self.method is None else self.method
         run = Run(
-            torch.Generator().manual_seed(seed), device, lambda step, values: log.debug("step %d %s", step, values)
+            torch.Generator().manual_seed(seed),
+            device,
+            lambda step, values: log.debug("step %d %s", step, values),
+            torch.from_numpy(schema.logarithms).to(device),
         )
         scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
         with one_thread():

@@ -13,7 +13,8 @@ from unseen.bundle import Bundle
 from unseen.detector import Detector
 from unseen.measure import LEAST
 from unseen.methods import DEFAULT, to_json
-from unseen.methods.evidence import EvidenceStack, StackScorer
+from unseen.methods.evidence import LEARNERS, EvidenceStack
+from unseen.parts.stack import StackScorer
 
 SHOWN = 12  # classes or names that a summary lists before it says how many more there are
 HEADS = {
@@ -42,7 +43,7 @@ def contents(bundle: Bundle) -> RenderableType:
 def made(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.method or DEFAULT)
     name = fields.pop("name")
-    lists = {key: fields.pop(key) for key in ("measures", "judges", "members") if key in fields}
+    lists = {key.replace("_", " "): fields.pop(key) for key in ("measures", *LEARNERS) if key in fields}
     chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
     lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
@@ -104,8 +105,7 @@ def evidence(detector: Detector) -> list[RenderableType]:
     if not (isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer)):
         return []
     table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
-    names = [*method.measures, *(named(to_json(m)) + " of deviations" for m in method.judges)]
-    names += [named(to_json(m)) for m in method.members]
+    names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
     for name, weight, (unknown, known) in zip(names, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True):
         table.add_row(name, f"{weight:.3f}", figure(unknown), figure(known))
     return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]

@@ -90,11 +90,16 @@ def silent(step: int, values: dict[str, float]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run may use beside the data: its one source of randomness, its device and its log."""
+    """What a training run may use beside the data: its one source of randomness, its device and its log.
+
+    `logarithms` (d, 2): of columns that are encoded as signed logarithms, their centre and spread before they were
+    standardised; NaN for other columns. None: no column is one.
+    """
 
     generator: torch.Generator
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     log: Callable[[int, dict[str, float]], None] = silent
+    logarithms: Tensor | None = None
 
     def seed(self) -> int:
         """A fresh integer seed, for libraries that take no generator."""

@@ -103,6 +103,17 @@ class Schema:
         """Number of encoded columns d."""
         return len(self.origin)
 
+    @property
+    def logarithms(self) -> NDArray[np.float32]:
+        """Centre and spread of encoded columns that are signed logarithms, NaN for others: (d, 2).
+
+        >>> Schema.infer(pa.table({"bytes": [0.0, np.e**2 - 1], "flag": [True, False]})).logarithms.tolist()
+        [[1.0, 1.0], [nan, nan]]
+        """
+        scales = [scale for column in self.columns for scale in column.scales]
+        rows = [(np.nan, np.nan) if scale.plain else (scale.centre, scale.spread) for scale in scales]
+        return np.array(rows, dtype=np.float32)
+
     def encode(self, table: object) -> NDArray[np.float32]:
         """Any table with the trained columns, in any order, as finite deviations in [-10, 10]: (n, d).
 

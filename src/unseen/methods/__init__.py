@@ -14,7 +14,9 @@ from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.types import Method
 
-DEFAULT = EvidenceStack(judges=(Logistic(),), members=(Forest(),))
+DEFAULT = EvidenceStack(
+    by_deviation=(Logistic(),), by_place=(Logistic(), Forest(trees=50)), by_both=(Forest(trees=50),)
+)
 
 METHODS: dict[str, Method] = {
     "evidence-stack": DEFAULT,

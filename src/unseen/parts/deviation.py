@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from unseen.parts.bank import NEAR, Bank, Whitening
 from unseen.parts.nets import Resizing
+from unseen.parts.plain import Plain
 
-WHOLE = ("mahalanobis", "nearest", "nearest-whitened", "local", "local-whitened")
-NUMBERS = ("mahalanobis-numbers", "nearest-numbers")
-FREE = WHOLE + NUMBERS  # evidence in itself, without labels
+FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers", "nearest-plain")  # without labels
 ROWS = 2048  # reference normals: the cost of a description grows with them
 NEIGHBOURS = 5
 BANDS = 5  # of principal components, from the largest variance to the smallest
@@ -64,47 +63,58 @@ class Deviation(nn.Module):
     """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n, `width`).
 
     First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean distance to the
-    nearest normals, raw and whitened; the same relative to the neighbours' own, raw and whitened; and the first two
-    once more without flags. A flag that few normals raise counts for many standard deviations in any distance, and may
-    drown what numbers tell, or tell it all: so there is evidence with and without. Then details that only a judge can
-    weigh: the energy in bands of principal components, the nearest alone, and the residual to it.
+    nearest normals, raw and whitened; the first relative to the neighbours' own; and the first twice more: without
+    flags, and without flags and logarithms. A flag that few normals raise counts for many standard deviations in any
+    distance, and may drown what numbers tell, or tell it all; and what stands out on a logarithmic scale need not on a
+    plain one, nor the other way round: so there is evidence of each. Then details that only a judge can weigh: the
+    energy in bands of principal components, the nearest alone, and the residual to it.
     """
 
     def __init__(self, d: int) -> None:
         super().__init__()
         self.whiten = Whitening(d)
         self.raw, self.whitened = Neighbours(d), Neighbours(d)
-        self.numbers = Numbers(d)
+        self.numbers, self.plain = Numbers(d), PlainNeighbours(d)
         self.bands = min(BANDS, d)
-        self.width = 15 + self.bands
+        self.width = len(FREE) + self.bands + 14
 
-    def fit(self, normals: Tensor, generator: torch.Generator, *, columns: Tensor | None = None) -> None:
+    def fit(
+        self,
+        normals: Tensor,
+        generator: torch.Generator,
+        *,
+        logarithms: Tensor | None = None,
+        columns: Tensor | None = None,
+    ) -> None:
         """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them.
 
-        `columns`: those that are no flags, where other rows have told; by default these rows tell.
+        `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is. `columns`: those that are no
+        flags, where other rows have told; by default these rows tell.
         """
+        numbers = no_flags(normals) if columns is None else columns
         self.whiten.fit(normals, shrinkage=1e-3)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
         self.raw.fill(rows)
         self.whitened.fill(self.whiten(rows))
-        self.numbers.fit(normals, rows, no_flags(normals) if columns is None else columns)
+        self.numbers.fill(rows, numbers)
+        self.plain.fit(normals, rows, numbers, logarithms)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.whiten(x)
-        raw, whitened = self.raw(x), self.whitened(z)
+        raw, whitened, plain = self.raw(x), self.whitened(z), self.plain(x)
         bands = [(band.square().mean(dim=1) + NEAR).log() for band in z.flip(1).tensor_split(self.bands, dim=1)]
-        free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], whitened[:, 1]]
-        return torch.cat(
-            [torch.stack(free, dim=1), self.numbers(x), torch.stack(bands, dim=1), raw[:, 2:], whitened[:, 2:]], dim=1
-        )
+        free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], self.numbers(x), plain[:, 0]]
+        details = [torch.stack(bands, dim=1), raw[:, 2:], plain[:, 1:], whitened[:, 1:]]
+        return torch.cat([torch.stack(free, dim=1), *details], dim=1)
 
     def tells(self, name: str) -> bool:
         """Whether this measure says anything of its own: numbers alone do where there are flags beside them."""
-        return name not in NUMBERS or len(self.numbers.columns) > 0
+        silent = {"nearest-numbers": self.numbers.columns, "nearest-plain": self.plain.view.columns}
+        return name not in silent or len(silent[name]) > 0
 
 
 class Numbers(Resizing):
-    """Log Mahalanobis distance and log mean distance to the nearest in the columns that are no flags: (n, d) -> (n, 2).
+    """Log mean distance to the nearest in the columns that are no flags: (n, d) -> (n,).
 
     Zeros where there are flags only, or none: then this tells nothing of its own.
     """
@@ -114,20 +124,35 @@ class Numbers(Resizing):
     def __init__(self, d: int) -> None:
         super().__init__()
         self.register_buffer("columns", torch.zeros(0, dtype=torch.int64))
-        self.whiten, self.bank = Whitening(d), Bank(d)
+        self.bank = Bank(d)
 
-    def fit(self, normals: Tensor, rows: Tensor, columns: Tensor) -> None:
-        """Learn the covariance of normals (n, d) and remember reference rows (m, d), each in `columns` alone."""
-        self.columns = columns if len(columns) < normals.shape[1] else columns[:0]
+    def fill(self, rows: Tensor, columns: Tensor) -> None:
+        """Remember reference rows (m, d) in `columns` alone."""
+        self.columns = columns if len(columns) < rows.shape[1] else columns[:0]
         if len(self.columns):
-            self.whiten.fit(normals[:, columns], shrinkage=1e-3)
             self.bank.fill(rows[:, columns])
 
     def forward(self, x: Tensor) -> Tensor:
         if not len(self.columns):
-            return x.new_zeros(len(x), 2)
-        chosen = x[:, self.columns]
-        return logs(self.whiten(chosen).norm(dim=1), self.bank.distances(chosen, k=NEIGHBOURS).mean(dim=1))
+            return x.new_zeros(len(x))
+        return logs(self.bank.distances(x[:, self.columns], k=NEIGHBOURS).mean(dim=1))[:, 0]
+
+
+class PlainNeighbours(nn.Module):
+    """Neighbours in the columns that are no flags, logarithms undone: (n, d) -> (n, 6); zeros where none is one."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.view, self.neighbours = Plain(), Neighbours(d)
+
+    def fit(self, normals: Tensor, rows: Tensor, columns: Tensor, logarithms: Tensor | None) -> None:
+        """Learn the plain scale of normals (n, d), and remember reference rows (m, d)."""
+        self.view.fit(normals, columns, logarithms)
+        if len(self.view.columns):
+            self.neighbours.fill(self.view(rows))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neighbours(self.view(x)) if len(self.view.columns) else x.new_zeros(len(x), 6)
 
 
 def no_flags(normals: Tensor) -> Tensor:
@@ -141,27 +166,25 @@ def no_flags(normals: Tensor) -> Tensor:
 
 
 class Ratio(nn.Module):
-    """log(distance to the nearest normal / distance to the nearest labelled anomaly), raw and whitened: (n, 2).
+    """log(distance to the nearest normal / distance to the nearest labelled anomaly), both whitened: (n,).
 
-    The distances to normals come out of a description, so that nothing is searched twice. Without labelled anomalies
+    The distance to normals comes out of a description, so that nothing is searched twice. Without labelled anomalies
     the second distance is taken to be 1, as in methods/distances.py.
     """
 
     def __init__(self, d: int) -> None:
         super().__init__()
-        self.raw, self.whitened = Bank(d), Bank(d)
+        self.anomalies = Bank(d)
 
     def fill(self, anomalies: Tensor, deviation: Deviation, generator: torch.Generator) -> None:
         """Remember labelled anomalies (a, d), at most a random `ROWS` of them."""
-        self.raw.fill(anomalies, most=ROWS, generator=generator)
-        self.whitened.fill(deviation.whiten(self.raw.rows))
+        self.anomalies.fill(deviation.whiten(anomalies), most=ROWS, generator=generator)
 
     def forward(self, x: Tensor, deviation: Deviation, description: Tensor) -> Tensor:
-        normal = description[:, [-8, -4]]  # the logs of the distances to the one nearest normal
-        if not len(self.raw.rows):
+        normal = description[:, -4]  # the log of the whitened distance to the one nearest normal
+        if not len(self.anomalies.rows):
             return normal
-        near = [self.raw.distances(x, k=1)[:, 0], self.whitened.distances(deviation.whiten(x), k=1)[:, 0]]
-        return normal - logs(*near)
+        return normal - logs(self.anomalies.distances(deviation.whiten(x), k=1)[:, 0])[:, 0]
 
 
 def logs(*distances: Tensor) -> Tensor:
@@ -176,7 +199,7 @@ def described(deviation: Deviation, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator) -> Tensor:
+def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator, *, logarithms: Tensor | None = None) -> Tensor:
     """Descriptions of normals (n, d), each by the normals of the other folds (n,): (n, width).
 
     A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
@@ -185,7 +208,7 @@ def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator) -> Tens
     columns = no_flags(x)
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)
-        deviation.fit(x[fold != k], generator, columns=columns)
+        deviation.fit(x[fold != k], generator, logarithms=logarithms, columns=columns)
         each = described(deviation, x[fold == k])
         found = each.new_zeros(len(x), deviation.width) if found is None else found
         found[fold == k] = each

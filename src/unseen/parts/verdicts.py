@@ -25,16 +25,22 @@ def mean_auroc(held: list[tuple[Tensor, Tensor]], ways: list[Direction]) -> Tens
 def weights(auroc: Tensor, learned: Tensor, *, sharpness: tuple[float, float], known: float, most: float) -> Tensor:
     """Weights of evidence, which sum to 1, from its AUROC on unknown and on known classes: (e, 2), (e,) -> (e,).
 
-    (1 - known) u + known k, where u and k are proportional to exp(sharpness * AUROC), and evidence that `learned` from
-    labels has at most `most` of u.
+    (1 - known) u + known k, where u and k are proportional to exp(sharpness * AUROC). All evidence speaks on unknown
+    classes, but what `learned` from labels has at most `most` of u; on known ones it speaks alone. Where nothing could
+    be held out (NaN), evidence weighs alike, and there is no k.
 
     >>> learned = torch.tensor([False, True, True])
-    >>> weights(torch.zeros(3, 2), learned, sharpness=(10, 40), known=0.0, most=0.4)
+    >>> weights(torch.zeros(3, 2), learned, sharpness=(10, 40), known=0.3, most=0.4)
+    tensor([0.4200, 0.2900, 0.2900])
+    >>> weights(torch.full((3, 2), torch.nan), learned, sharpness=(10, 40), known=0.3, most=0.4)
     tensor([0.6000, 0.2000, 0.2000])
     """
-    each = torch.exp(torch.tensor(sharpness, device=auroc.device) * (auroc - auroc.amax(dim=0)))
-    u, k = (each / each.sum(dim=0)).unbind(dim=1)
+    share = known if learned.any() and not auroc.isnan().any() else 0.0
+    unknown, shown = (torch.tensor(sharpness, device=auroc.device) * auroc.nan_to_num(0.0)).unbind(dim=1)
+    u = unknown.softmax(dim=0)
     said = u[learned].sum()
     if most < said < 1:
         u = torch.where(learned, u * most / said, u * (1 - most) / (1 - said))
-    return (1 - known) * u + known * k
+    if share == 0:
+        return u
+    return (1 - share) * u + share * shown.masked_fill(~learned, -torch.inf).softmax(dim=0)
