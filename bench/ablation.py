@@ -143,12 +143,7 @@ def trained(inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer,
 @torch.no_grad()
 def surprising(scorer: StackScorer, x: Tensor) -> Tensor:
     """Surprise of each piece of evidence about each row: (n, d) -> (e, n)."""
-    chunks = []
-    for rows in x.split(CHUNK):
-        evidence = scorer.evidence(rows, scorer.deviation(rows))
-        pairs = zip(scorer.surprises, evidence, scorer.weights > 0, strict=True)
-        chunks.append(torch.stack([s(e) if used else torch.zeros_like(e) for s, e, used in pairs]))
-    return torch.cat(chunks, dim=1)
+    return torch.cat([scorer.surprise(scorer.evidence(rows, scorer.deviation(rows))) for rows in x.split(CHUNK)], dim=1)
 
 
 def judged(scores: NDArray[np.float32], answers: NDArray[np.int64], draw: Draw) -> list[float]:

@@ -138,7 +138,7 @@ def scoring_parts(detector: Detector, fresh: NDArray[np.float32], repeat: int) -
             f"{method} of {view}": (learner, seen_as(encoded, described)[view])
             for (method, view), learner in zip(DEFAULT.learners, stack.learners, strict=True)
         },
-        "surprises": (lambda s: torch.stack([f(e) for f, e in zip(stack.surprises, s.T, strict=True)]).T, said),
+        "surprises": (lambda s: stack.surprise(s.T).T, said),
     }
     costs = {"encoding": min(timed(lambda: fold.schema.encode(fresh), repeat))}
     for name, (part, rows) in measured.items():

@@ -277,19 +277,20 @@ def test_stack_averages_directions_apart():
 
 
 def test_surprise_by_hand():
-    surprise = Surprise()
-    surprise.fit(torch.arange(100.0))
+    surprise = Surprise(2)
+    surprise.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))  # on another scale: the same
     # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over 90 is 4.5.
     tail = -np.log(1 - 0.905)
     expected = [-np.log(0.5), tail, tail + 2.0, 20.0]
-    np.testing.assert_allclose(surprise(torch.tensor([49.5, 90.0, 99.0, 1e9])), expected, rtol=1e-5)
+    scores = torch.tensor([49.5, 90.0, 99.0, 1e9])
+    np.testing.assert_allclose(surprise(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5)
 
 
 def test_surprise_never_falls():
-    surprise = Surprise()
+    surprise = Surprise(1)
     g = torch.Generator().manual_seed(0)
-    surprise.fit(torch.randn(57, generator=g).round(decimals=1))  # with ties
-    assert (surprise(torch.linspace(-5, 9, 500)).diff() >= -1e-6).all()
+    surprise.fit(torch.randn(1, 57, generator=g).round(decimals=1))  # with ties
+    assert (surprise(torch.linspace(-5, 9, 500)[None]).diff() >= -1e-6).all()
 
 
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():
@@ -358,7 +359,7 @@ def test_stack_judges_normals_by_evidence_that_did_not_see_them():
     scorer = trained(EvidenceStack(measures=("nearest",)), data.normals)
     with torch.no_grad():
         inside = scorer.deviation(data.normals.x)[:, 1]
-    assert scorer.surprises[0].normals.median() > inside.median() + 0.1
+    assert scorer.surprise.normals[0].median() > inside.median() + 0.1
 
 
 def test_stack_refuses_unknown_measures_and_too_few_normals():

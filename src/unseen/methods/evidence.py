@@ -18,7 +18,6 @@ from unseen.parts.deviation import FREE, cross_described, described
 from unseen.parts.episodes import Direction, directions, no_directions, together
 from unseen.parts.nets import seeded
 from unseen.parts.stack import RATIO, StackScorer, seen_as
-from unseen.parts.surprise import Surprise
 from unseen.parts.verdicts import mean_auroc, weights
 from unseen.types import Method, Run, Samples
 
@@ -116,10 +115,9 @@ class EvidenceStack:
         """Surprise and weight of each piece of evidence, from its scores of what was held out."""
         usable = ~scorer.learned | labels
         usable[: len(self.measures)] &= torch.tensor([scorer.deviation.tells(name) for name in self.measures])
+        scorer.surprise.fit(torch.cat([normals for normals, _ in held], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
-            each = [(normals[e], strange[e]) for normals, strange in held]
-            cast(Surprise, scorer.surprises[e]).fit(torch.cat([normals for normals, _ in each]))
-            scorer.auroc[e] = mean_auroc(each, ways)
+            scorer.auroc[e] = mean_auroc([(normals[e], strange[e]) for normals, strange in held], ways)
         learned, auroc = scorer.learned[usable], scorer.auroc[usable]
         says = weights(auroc, learned, sharpness=self.sharpness, known=self.known, most=self.learned)
         scorer.weights = torch.zeros_like(scorer.weights).masked_scatter(usable, says)

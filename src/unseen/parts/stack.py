@@ -30,7 +30,7 @@ class StackScorer(nn.Module):
         self.views = views
         self.deviation, self.ratio = Deviation(d), Ratio(d)
         self.learners = nn.ModuleList()
-        self.surprises = nn.ModuleList(Surprise() for _ in range(e))
+        self.surprise = Surprise(e)
         self.register_buffer("learned", learned)
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
@@ -47,5 +47,4 @@ class StackScorer(nn.Module):
         return torch.stack(rows)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = zip(self.weights, self.surprises, self.evidence(x, self.deviation(x)), strict=True)
-        return torch.stack([weight * surprise(s) for weight, surprise, s in found if weight > 0]).sum(dim=0)
+        return (self.weights[:, None] * self.surprise(self.evidence(x, self.deviation(x)))).sum(dim=0)
