@@ -24,7 +24,7 @@ from unseen.detector import Detector
 from unseen.measure import over_classes
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.openset import Protocol, draw_rows, labelled, one_run
-from unseen.parts.description import DescribedScorer
+from unseen.parts.described import DescribedScorer
 from unseen.types import Method, Run, Samples
 
 
@@ -37,7 +37,7 @@ class Silenced(DescribedScorer):
 
     def standardise(self, normals: Tensor, position: float) -> None:
         super().standardise(normals, position)
-        q = self.description.width
+        q = self.deviation.width
         self.trust[{"description": slice(0, q), "closeness": slice(q, q + 2)}[self.part]] = 0
 
 

@@ -97,11 +97,13 @@ def test_ratio_by_hand():
 def test_no_row_is_described_by_itself():
     _, normals, g = fitted()
     fold = torch.arange(len(normals)) % 4
-    crossed = cross_described(normals, fold, g)
+    crossed, shifted = cross_described(normals, fold, g, normals + 1)
     for k in range(4):
         reference = normals[fold != k]
         nearest = torch.cdist(normals[fold == k], reference).sort().values[:, :5].mean(dim=1)
         torch.testing.assert_close(crossed[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
+        nearest = torch.cdist(normals[fold == k] + 1, reference).sort().values[:, :5].mean(dim=1)
+        torch.testing.assert_close(shifted[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
 
 
 def test_numbers_are_measured_without_flags():

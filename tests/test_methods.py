@@ -17,7 +17,8 @@ from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest, expected_path, laplace
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional, some
-from unseen.parts.description import Description, Neighbourhood
+from unseen.parts.described import DescribedScorer
+from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import Direction, together
 from unseen.parts.surprise import Surprise, auroc
 from unseen.parts.trees import TOGETHER
@@ -177,10 +178,10 @@ def test_inner_level_learns_from_normals_alone_and_outer_level_moves_the_head_al
     scorer, tighter = trained(method, data), trained(dataclasses.replace(method, ridge=3.0), data)
     far = Samples.of(torch.where(data.y[:, None] > 0, 50.0, data.x), data.y)
     elsewhere = trained(method, far)
-    learned = scorer.description.state_dict()
-    assert len(learned) == 6  # mean and covariance; twice the neighbours and their spacing
+    learned = scorer.deviation.state_dict()
+    assert {"whiten.mean", "raw.bank.rows", "whitened.own"} <= learned.keys()
     for other in (tighter, elsewhere):
-        for name, tensor in other.description.state_dict().items():
+        for name, tensor in other.deviation.state_dict().items():
             assert torch.equal(tensor, learned[name])
     assert [name for name, _ in scorer.named_parameters()] == ["head.weight", "head.bias"]
     assert tighter.head.weight.norm() < scorer.head.weight.norm() / 2
@@ -190,8 +191,8 @@ def test_outer_level_ends_at_its_one_minimum():
     data, method = toy(24), MultiDirectional()
     scorer = trained(method, data)
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
-    normals, anomalies = some(data.normals, method.rows, run), some(data.anomalies, method.bank, run)
-    scorer.description.fit(data.normals.x, most=method.bank, generator=run.generator)
+    normals, anomalies = some(data.normals, method.rows, run), some(data.anomalies, ROWS, run)
+    scorer.deviation.fit(data.normals.x, run.generator)
     rows = method.directions(scorer, normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)
     each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
@@ -203,6 +204,7 @@ def test_outer_level_ends_at_its_one_minimum():
 def test_directions_weigh_as_much_as_the_fields_say():
     data, method = toy(24), MultiDirectional(known=0.6, cut=0.25)
     scorer = method.build((6,))
+    scorer.deviation.fit(data.normals.x, torch.Generator())
     rows = method.directions(scorer, data.normals, data.anomalies, Run(torch.Generator().manual_seed(0)))
     assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
     assert rows.weight.sum().item() == pytest.approx(2.25)  # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
@@ -224,23 +226,13 @@ def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
     torch.testing.assert_close(hidden.x[:, -14], torch.log1p((normal + 1e-3) / (nearest + 1e-3)), atol=1e-4, rtol=0)
 
 
-def test_neighbourhood_by_hand():
-    near = Neighbourhood(2)
-    near.fill(torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]))  # to the other two: 7.5, 5 and 7.5 on the mean
-    # From (3, 0): 3 to the origin, 4 to (3, 4), root of 9 + 64 to (6, 8); the difference to the origin is (3, 0).
-    mean = (3 + 4 + 73**0.5) / 3
-    logs = np.log(np.array([3, mean, mean, 20 / 3, 3]) + 1e-3)
-    expected = [*logs[:3], logs[2] - logs[3], logs[4], 3 / (3 + 1e-3), 3, 0]
-    np.testing.assert_allclose(near(torch.tensor([[3.0, 0.0]]))[0], expected, atol=1e-5)
-
-
 def test_nobody_is_close_to_himself():
-    description = Description(1)
-    description.fit(torch.tensor([[0.0], [10.0]]), most=9, generator=torch.Generator())
+    scorer = DescribedScorer(1)
+    scorer.deviation.fit(torch.tensor([[0.0], [10.0]]), torch.Generator())
     shown = torch.tensor([[2.0], [4.0]])
-    words = description(shown)
+    words = scorer.deviation(shown)
     of_others, of_all, of_none = (
-        description.closeness(shown, words, rows, skip=skip)[:, 0].tolist()
+        scorer.closeness(shown, words, rows, skip=skip)[:, 0].tolist()
         for rows, skip in ((shown, 1), (shown, 0), (shown[:1], 1))
     )
     normal = np.array([2.0, 4.0]) + 1e-3

@@ -84,7 +84,7 @@ class EvidenceStack:
         folds = min(self.folds, len(some))
         fold = torch.arange(len(some), device=data.x.device) % folds  # of rows in random order
         rows = together(some, anomalies)
-        crossed = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
+        [crossed] = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
         description = torch.cat([crossed, described(scorer.deviation, anomalies.x)])
 
         ways = directions(anomalies, run.generator, folds=PARTS) or no_directions(anomalies, folds)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.description import DescribedScorer, cross_described
+from unseen.parts.described import DescribedScorer
+from unseen.parts.deviation import ROWS, cross_described, described
 from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, together
 from unseen.parts.loops import Average, minimise, settle
 from unseen.parts.nets import TwoLevel
@@ -33,7 +34,6 @@ class MultiDirectional:
     is the encoder; the levels alternate, first order; and weights are averaged over the second half of the episodes.
     """
 
-    bank: int = 2048
     rows: int = 8192
     folds: int = 10
     known: float = 0.67
@@ -73,8 +73,8 @@ class MultiDirectional:
 
     def decide(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
         """Inner level in closed form, then the one minimum of the outer loss over all directions."""
-        normals, anomalies = some(data.normals, self.rows, run), some(data.anomalies, self.bank, run)
-        scorer.description.fit(data.normals.x, most=self.bank, generator=run.generator)
+        normals, anomalies = some(data.normals, self.rows, run), some(data.anomalies, ROWS, run)
+        scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms)
         scorer.shown.fill(anomalies.x)
         rows = self.directions(scorer, normals, anomalies, run)
         scorer.standardise(rows.x[rows.y <= 0], self.position)
@@ -92,15 +92,15 @@ class MultiDirectional:
         """Columns of all rows as each direction shows them, with their share of the outer loss as weight."""
         g = run.generator
         made = replace(normals, x=feature_cut(normals.x, normals.x, g), y=torch.ones_like(normals.y))
-        folds = min(self.folds, len(normals))
-        described = cross_described(normals.x, made.x, folds=folds, most=self.bank, generator=g)
-        own = scorer.description(anomalies.x)
+        fold = torch.randperm(len(normals), generator=g).to(normals.x.device) % self.folds
+        crossed = cross_described(normals.x, fold, g, made.x, logarithms=run.logarithms)
+        own = described(scorer.deviation, anomalies.x)
         parts = []
         for way, share in hiding_and_showing(anomalies, g, known=self.known):
             shown, out = anomalies.x[way.inside], way.outside
             for rows, words, skip, part in (
-                (normals, described[0], 0, 1.0),
-                (made, described[1], 0, self.cut),
+                (normals, crossed[0], 0, 1.0),
+                (made, crossed[1], 0, self.cut),
                 (anomalies[out], own[out], int(way.known), 1.0),
             ):
                 x = scorer.columns(rows.x, words, shown, skip=skip)

@@ -38,7 +38,8 @@ class Neighbours(Resizing):
     def __init__(self, d: int) -> None:
         super().__init__()
         self.bank = Bank(d)
-        self.register_buffer("own", torch.zeros(0, 2))
+        self.bank.fill(torch.zeros(1, d))
+        self.register_buffer("own", torch.zeros(1, 2))
 
     def fill(self, rows: Tensor) -> None:
         """Remember reference rows (m, d), and how far they lie from each other."""
@@ -106,6 +107,10 @@ class Deviation(nn.Module):
         free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], self.numbers(x), plain[:, 0]]
         details = [torch.stack(bands, dim=1), raw[:, 2:], plain[:, 1:], whitened[:, 1:]]
         return torch.cat([torch.stack(free, dim=1), *details], dim=1)
+
+    def nearest_one(self, description: Tensor) -> Tensor:
+        """Out of a description, the log distance to the one nearest normal, raw and whitened: (n, width) -> (n, 2)."""
+        return description[:, [len(FREE) + self.bands, -4]]
 
     def tells(self, name: str) -> bool:
         """Whether this measure says anything of its own: numbers alone do where there are flags beside them."""
@@ -181,7 +186,7 @@ class Ratio(nn.Module):
         self.anomalies.fill(deviation.whiten(anomalies), most=ROWS, generator=generator)
 
     def forward(self, x: Tensor, deviation: Deviation, description: Tensor) -> Tensor:
-        normal = description[:, -4]  # the log of the whitened distance to the one nearest normal
+        normal = deviation.nearest_one(description)[:, 1]
         if not len(self.anomalies.rows):
             return normal
         return normal - logs(self.anomalies.distances(deviation.whiten(x), k=1)[:, 0])[:, 0]
@@ -199,18 +204,18 @@ def described(deviation: Deviation, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cross_described(x: Tensor, fold: Tensor, generator: torch.Generator, *, logarithms: Tensor | None = None) -> Tensor:
-    """Descriptions of normals (n, d), each by the normals of the other folds (n,): (n, width).
+def cross_described(
+    x: Tensor, fold: Tensor, generator: torch.Generator, *made: Tensor, logarithms: Tensor | None = None
+) -> list[Tensor]:
+    """Descriptions of normals (n, d) by those of the other folds (n,), and of rows made from them: (n, width) each.
 
     A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
     """
-    found: Tensor | None = None
     columns = no_flags(x)
+    found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *made)]
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)
         deviation.fit(x[fold != k], generator, logarithms=logarithms, columns=columns)
-        each = described(deviation, x[fold == k])
-        found = each.new_zeros(len(x), deviation.width) if found is None else found
-        found[fold == k] = each
-    assert found is not None
+        for description, rows in zip(found, (x, *made), strict=True):
+            description[fold == k] = described(deviation, rows[fold == k])
     return found
