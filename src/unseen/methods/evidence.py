@@ -47,8 +47,8 @@ class EvidenceStack:
     by_deviation: tuple[Method, ...] = ()
     by_place: tuple[Method, ...] = ()
     by_both: tuple[Method, ...] = ()
-    sharpness: tuple[float, float] = (10.0, 40.0)
-    known: float = 0.3
+    sharpness: tuple[float, float] = (20.0, 40.0)
+    known: float = 0.4
     learned: float = 0.5
     folds: int = 5
     rows: int = 20_000
