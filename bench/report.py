@@ -109,7 +109,8 @@ def binary(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
         "# One anomaly class, few labels: ADBench's classical sets",
         doc[0],
         doc[1],
-        "Means are over the sets that all methods have. A set needs as many training anomalies as labels.",
+        "Means are over the sets that all methods have. A set needs as many training anomalies as labels. The default "
+        "was chosen partly on some of these sets: see [how](../methods.md#how-its-parts-and-numbers-were-chosen).",
         code(chosen.command),
         provenance(good),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -41,9 +42,10 @@ def over_sets(means: pd.DataFrame) -> pd.Series:
     return means.mean(axis=1, skipna=False)
 
 
-def hindsight(means: pd.DataFrame) -> pd.DataFrame:
-    """For each set: the best single method, its figure, the default's, and how far that is above."""
-    single = means.drop(index=[name for name in STACKS if name in means.index])
+def hindsight(means: pd.DataFrame, without: Iterable[str] = ()) -> pd.DataFrame:
+    """For each set: the best single method but those `without`, its figure, the default's, how far that is above."""
+    left_out = {*STACKS, *without}
+    single = means.drop(index=[name for name in means.index if name in left_out])
     best = pd.DataFrame({"method": single.idxmax(), "best": single.max()})
     best["default"] = means.loc[DEFAULT] if DEFAULT in means.index else float("nan")
     return best.assign(gap=best["default"] - best["best"])

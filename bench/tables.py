@@ -19,15 +19,22 @@ def spread_table(means: pd.DataFrame, spread: pd.DataFrame, order: pd.Index) -> 
 
 
 def hindsight_lines(means: pd.DataFrame) -> list[str]:
-    """The best single method of each set with hindsight, and the default's distance from it."""
-    best = hindsight(means)
-    rows = best.assign(method=best["method"].map("`{}`".format))
-    rows.loc["mean"] = ["", *best[["best", "default", "gap"]].mean(skipna=False)]
-    words = "Best single method of each set, with hindsight, and how far the default is above it:"
-    named = rows.rename(columns={"method": "best single method", "best": "its figure", "gap": "default above it"})
-    numbers = [name for name in named if name != "best single method"]
-    named[numbers] = named[numbers].map(spelled)
-    return [words, markdown(named, "set", quote=False)]
+    """The best method of each set with hindsight, and the default's distance from it: of single ones, and of peers."""
+    parts = []
+    for words, without in {"single method, ours included": (), "peer": OURS}.items():
+        best = hindsight(means, without)
+        if best.empty:
+            continue
+        rows = best.assign(method=best["method"].map("`{}`".format))
+        rows.loc["mean"] = ["", *best[["best", "default", "gap"]].mean(skipna=False)]
+        named = rows.rename(columns={"method": f"best {words}", "best": "its figure", "gap": "default above it"})
+        numbers = list(named)[1:]
+        named[numbers] = named[numbers].map(spelled)
+        parts += [
+            f"Best {words}, of each set with hindsight, and how far the default is above it:",
+            markdown(named, "set", quote=False),
+        ]
+    return parts
 
 
 def safety_table(found: pd.DataFrame) -> str:

@@ -58,6 +58,7 @@ def test_hindsight_takes_the_best_single_method_of_each_set():
     found = hindsight(over_seeds(runs(*rows, *more, *unlabelled), "auroc"))
     assert found["method"].tolist() == ["y", "x"]
     assert found["gap"].tolist() == pytest.approx([-0.1, 0.1])
+    assert hindsight(over_seeds(runs(*rows, *more), "auroc"), without=["y"])["method"].tolist() == ["x", "x"]
 
 
 def test_safety_compares_on_the_draws_of_both():
