@@ -1,6 +1,7 @@
 """Every entry of METHODS keeps the contract; each method does what its paper says, on numbers worked out by hand."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -305,6 +306,22 @@ def test_verdicts_are_weighed_as_written():
     known = np.array([0, 1, e2]) / (1 + e2)
     found = weights(auroc, torch.tensor([False, True, True]), sharpness=(10, 40), known=0.3, most=0.4)
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
+
+
+def test_forest_leaves_the_filters_of_warnings_as_they_were(monkeypatch):
+    # scikit-learn's threads each set the filters aside and put them back, in any order: now and then all are gone.
+    published = RandomForestClassifier.fit
+
+    def racing(self, *args, **kwargs):
+        found = published(self, *args, **kwargs)
+        warnings.resetwarnings()
+        return found
+
+    monkeypatch.setattr(RandomForestClassifier, "fit", racing)
+    before = list(warnings.filters)
+    trained(Forest(trees=4), toy())
+    assert warnings.filters == before
+    assert before
 
 
 def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():

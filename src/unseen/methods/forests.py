@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -93,7 +94,9 @@ class Forest:
                     class_weight="balanced_subsample",
                     n_jobs=-1,
                     random_state=run.seed(),
-                ).fit(x, y, sample_weight=weight)
+                )
+                with warnings.catch_warnings():  # its threads race for the process's filters, and may lose them all
+                    forest.fit(x, y, sample_weight=weight)
                 trees += [e.tree_ for e in forest.estimators_]
         scorer.fill(trees, [laplace(t) for t in trees])
         scorer.to(data.x.device)
