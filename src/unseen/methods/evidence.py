@@ -40,7 +40,8 @@ class EvidenceStack:
     labels is asked; this counts `known`. Weights grow as exp(sharpness * AUROC), sharper on known classes, where an
     AUROC from few rows says more.
     Normals are cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In the end
-    all learns from all rows, or from at most `rows` normals. With a single labelled anomaly, all weigh the same.
+    all learns from all rows, or from at most `rows` normals. With a single labelled anomaly nothing can be
+    held out: all weigh the same, within that limit, and there is no second verdict.
     """
 
     measures: tuple[str, ...] = (*FREE, RATIO)
