@@ -13,6 +13,7 @@ import torch
 from unseen.errors import DataError
 from unseen.methods import from_json, to_json
 from unseen.methods.evidence import LEARNERS
+from unseen.parts.loops import minimise
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
@@ -64,6 +65,10 @@ def check_method(method: Method) -> None:
     check_without_anomalies(method)
     if hasattr(method, "loss"):
         check_loss(method, data)
+    if hasattr(method, "stream"):
+        check_parts(method, scorer, data)
+    if hasattr(method, "adapt"):
+        check_adapt(method, scorer, data)
 
 
 def check_untouched(data: Samples, before: list[torch.Tensor], states: tuple[Any, Any, Any]) -> None:
@@ -127,6 +132,30 @@ def check_loss(method: Any, data: Samples) -> None:
     assert not torch.allclose(method.loss(scorer, flipped, run), loss), "the labels do nothing"
     one_row = torch.autograd.grad(loss[0], [p for p in scorer.parameters() if p.requires_grad], allow_unused=True)
     assert any(g is not None and g.abs().sum() > 0 for g in one_row), "no gradient reaches any parameter"
+
+
+def check_parts(method: Any, scorer: torch.nn.Module, data: Samples) -> None:
+    """A Trainable's parts make up its `train`, and the optimiser moves all that the loss depends on."""
+    again, run = seeded(lambda: method.build((6,)), 3), Run(torch.Generator().manual_seed(3))
+    method.prepare(again, data, run)
+    optimiser, stream = method.optimiser(again), method.stream(data, run)
+    minimise(lambda batch: method.loss(again, batch, run), optimiser, stream, run, steps=method.steps)
+    assert torch.equal(scored(again.eval(), data.x), scored(scorer, data.x)), "train is more than its parts"
+    fresh = seeded(lambda: method.build((6,)), 3)
+    method.prepare(fresh, data, Run(torch.Generator().manual_seed(3)))
+    owned = [p for group in method.optimiser(fresh).param_groups for p in group["params"]]
+    batch = next(method.stream(data, Run(torch.Generator().manual_seed(3))))
+    for gradient in torch.autograd.grad(method.loss(fresh, batch, run).sum(), owned, allow_unused=True):
+        assert gradient is not None, "a parameter that the optimiser owns gets no gradient"
+
+
+def check_adapt(method: Any, scorer: torch.nn.Module, data: Samples) -> None:
+    """A new scorer for another kind of normal; the old one stays as it is."""
+    before, far = scored(scorer, data.x), torch.full((6,), 3.0)
+    support = Samples.of(data.normals.x[:40] + far)
+    moved = method.adapt(scorer, support, Run(torch.Generator().manual_seed(3))).eval()
+    assert torch.equal(scored(scorer, data.x), before), "adapt changed the scorer that it was given"
+    assert scored(moved, data.normals.x[40:80] + far).median() < scored(moved, data.normals.x[40:80] - far).median()
 
 
 def parametrised(methods: dict[str, Method]) -> Any:

@@ -9,10 +9,12 @@ import torch
 from unseen.errors import DataError
 from unseen.parts import bank, losses
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
+from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import balanced, class_held_out, directions, halves, stratified_folds, together
-from unseen.parts.loops import Average, minimise
+from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut
+from unseen.parts.standard import Standard
 from unseen.types import Run, Samples
 
 
@@ -247,3 +249,64 @@ def test_samples_part_normals_from_anomalies():
     assert data.normals.y.tolist() == [0, -1]
     assert data.anomalies.y.tolist() == [2, 1]
     assert data.classes == [1, 2]
+
+
+# meta-learning steps
+
+
+class Point(torch.nn.Module):
+    """One parameter; its loss on a row is half the squared distance to it."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = torch.nn.Parameter(torch.tensor([at]))
+
+    def forward(self, x):
+        return (self.at - x).square()[:, 0] / 2
+
+
+def rows(value, n=4):
+    while True:
+        yield Samples.of(torch.full((n, 1), value))
+
+
+def test_adapted_is_plain_sgd_on_a_copy():
+    scorer = Point(0.0)
+    fast = adapted(scorer, lambda m, b: m(b.x), rows(0.5), Run(generator()), rate=0.1, steps=2)
+    # 0 -> 0 + 0.1 * 0.5 = 0.05 -> 0.05 + 0.1 * 0.45 = 0.095
+    assert fast.at.item() == pytest.approx(0.095)
+    assert scorer.at.item() == 0.0
+
+
+def test_reptile_moves_towards_the_mean_of_the_copies():
+    scorer = Point(1.0)
+    move_towards(scorer, [Point(2.0), Point(4.0)], share=0.5)
+    assert scorer.at.item() == pytest.approx(1 + 0.5 * (3 - 1))
+
+
+def test_first_order_maml_takes_the_gradient_at_the_copy():
+    scorer, fast = Point(0.0), Point(0.25)
+    optimiser = torch.optim.SGD(scorer.parameters(), lr=0.1)
+    step_by(scorer, [(fast, fast(torch.tensor([[1.0]])).mean())], optimiser)
+    assert scorer.at.item() == pytest.approx(0.1 * 0.75)  # -(0.25 - 1) at the copy; at the scorer it would be 1
+    assert fast.at.item() == 0.25
+
+
+# clusters and scales
+
+
+def test_centres_of_two_clumps_by_hand():
+    x = torch.tensor([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0], [10.0, 4.0]])
+    found = centres(x, 2, generator())
+    assert sorted(found.tolist()) == [[0.0, 1.0], [10.0, 2.0]]
+    assert nearest_centre(x, torch.tensor([[0.0, 1.0], [10.0, 2.0]])).tolist() == [0, 0, 1, 1]
+
+
+def test_no_more_centres_than_rows():
+    assert len(centres(torch.zeros(2, 3), 5, generator())) == 2
+
+
+def test_standard_scores_by_hand():
+    standard = Standard(2)
+    standard.fit(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
+    assert standard(torch.tensor([[4.0], [6.0]])).tolist() == [[2.0], [1.0]]  # sd 1; no spread: the scale stays

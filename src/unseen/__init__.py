@@ -9,6 +9,7 @@ from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
+from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
@@ -16,10 +17,12 @@ from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.openset import Protocol, evaluate
-from unseen.types import Episode, Method, Run, Samples, Trainable
+from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
 __all__ = [
     "METHODS",
+    "Adaptable",
+    "AutoEncoder",
     "Bundle",
     "BundleError",
     "Conformal",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -119,7 +119,30 @@ class Method(Protocol):
 
 
 class Trainable(Method, Protocol):
-    """A method trained by gradient descent, which a training strategy can wrap."""
+    """A method trained by gradient descent, in parts that a training strategy (CoMet, MAML, AHL) can put together anew.
+
+    Its own `train` is `loops.descend`: prepare once, then `steps` steps of the optimiser over the stream.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser."""
+
+    def prepare(self, scorer: Any, data: Samples, run: Run) -> None:
+        """What is settled before the first step, such as a whitening or a centre; refuses data it cannot learn from."""
+
+    def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
+        """Mini-batches without end; a row keeps the weight that it has in `data`, and what is made from it too."""
+
+    def optimiser(self, scorer: Any) -> torch.optim.Optimizer:
+        """A fresh optimiser of the parameters that training owns."""
 
     def loss(self, scorer: Any, batch: Samples, run: Run) -> Tensor:
         """Loss of each row: (n,), never reduced, so that rows can be weighted."""
+
+
+class Adaptable(Method, Protocol):
+    """A method that moves to a kind of normal that it has never seen, from a few rows of it."""
+
+    def adapt(self, scorer: Any, support: Samples, run: Run) -> nn.Module:
+        """A new scorer for the kind of normal that `support` shows; `scorer` stays as it is."""

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from unseen.errors import DataError
+from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
@@ -22,6 +23,7 @@ METHODS: dict[str, Method] = {
     "evidence-stack": DEFAULT,
     "multi-directional": MultiDirectional(),
     "devnet": DevNet(),
+    "autoencoder": AutoEncoder(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),

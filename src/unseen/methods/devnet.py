@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.bank import Whitening
 from unseen.parts.episodes import balanced
-from unseen.parts.loops import minimise
+from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.parts.pseudo import with_cut
 from unseen.types import Run, Samples
@@ -45,6 +46,9 @@ class DevNet:
         return losses.deviation(score=scorer(batch.x), y=batch.y, margin=self.margin)
 
     def train(self, scorer: DevNetScorer, data: Samples, run: Run) -> None:
+        descend(self, scorer, data, run)
+
+    def prepare(self, scorer: DevNetScorer, data: Samples, run: Run) -> None:
         if not len(data.anomalies) or not len(data.normals):
             raise DataError(
                 f"DevNet needs normal rows and labelled anomalies; it was given {len(data.normals)} and "
@@ -52,11 +56,14 @@ class DevNet:
             )
         if self.whiten:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
-        optimiser = torch.optim.RMSprop(self.parameter_groups(scorer), lr=self.rate, alpha=0.9, eps=1e-7)
-        stream = balanced(data, self.batch, run.generator)
-        if self.cut:
-            stream = (with_cut(batch, data.normals.x, self.cut, run.generator) for batch in stream)
-        minimise(lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+
+    def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
+        """Half normals, half anomalies; behind them, with `cut`, pseudo-anomalies of some of these normals."""
+        for batch in balanced(data, self.batch, run.generator):
+            yield with_cut(batch, data.normals.x, self.cut, run.generator) if self.cut else batch
+
+    def optimiser(self, scorer: DevNetScorer) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(self.parameter_groups(scorer), lr=self.rate, alpha=0.9, eps=1e-7)
 
     def parameter_groups(self, scorer: DevNetScorer) -> list[dict[str, object]]:
         """L2 penalty on the hidden kernels only: not on biases, not on the output layer."""

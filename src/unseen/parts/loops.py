@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from unseen.types import Run, Samples
+from unseen.types import Run, Samples, Trainable
+
+
+def descend(method: Trainable, scorer: nn.Module, data: Samples, run: Run) -> None:
+    """Train as a Trainable describes itself: prepare, then its loss over its stream by its optimiser."""
+    method.prepare(scorer, data, run)
+    optimiser, stream = method.optimiser(scorer), method.stream(data, run)
+    minimise(lambda batch: method.loss(scorer, batch, run), optimiser, stream, run, steps=method.steps)
 
 
 def minimise(
@@ -80,3 +88,54 @@ def settle(loss: Callable[[], Tensor], parameters: Iterable[nn.Parameter], *, st
 
     with one_thread():
         optimiser.step(evaluated)
+
+
+def adapted(
+    scorer: nn.Module,
+    loss: Callable[[nn.Module, Samples], Tensor],
+    support: Iterator[Samples],
+    run: Run,
+    *,
+    rate: float,
+    steps: int,
+) -> nn.Module:
+    """A copy of the scorer after a few steps of plain SGD on the support: the inner loop of MAML and Reptile."""
+    fast = copy.deepcopy(scorer)
+    optimiser = torch.optim.SGD([p for p in fast.parameters() if p.requires_grad], lr=rate)
+    minimise(lambda batch: loss(fast, batch), optimiser, support, run, steps=steps)
+    return fast
+
+
+@torch.no_grad()
+def move_towards(scorer: nn.Module, adapted: Sequence[nn.Module], *, share: float) -> None:
+    """Reptile: theta + share * mean(theta' - theta) over adapted copies (Nichol et al. 2018, eq. 3 and batch form)."""
+    for own, *others in zip(scorer.parameters(), *(m.parameters() for m in adapted), strict=True):
+        own += share * (torch.stack(others).mean(dim=0) - own)
+
+
+def step_by(
+    scorer: nn.Module,
+    losses: Sequence[tuple[nn.Module, Tensor]],
+    optimiser: torch.optim.Optimizer,
+    *,
+    clip: float = 1.0,
+) -> None:
+    """First-order MAML (Finn et al. 2017): the gradients of query losses at adapted copies step the scorer itself.
+
+    `losses`: each adapted copy with its reduced query loss (), already weighted by task; their gradients are summed.
+    """
+    own = list(scorer.parameters())
+    total = [torch.zeros_like(p) for p in own]
+    for fast, loss in losses:
+        parameters = list(fast.parameters())
+        wanted = [p for p in parameters if p.requires_grad]
+        found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted, allow_unused=True), strict=True))
+        for sum_, parameter in zip(total, parameters, strict=True):
+            gradient = found.get(id(parameter))
+            if gradient is not None:
+                sum_ += gradient
+    optimiser.zero_grad(set_to_none=True)
+    for parameter, gradient in zip(own, total, strict=True):
+        parameter.grad = gradient if parameter.requires_grad else None
+    nn.utils.clip_grad_norm_(own, clip)
+    optimiser.step()
