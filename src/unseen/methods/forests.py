@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn import ensemble
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from torch import Tensor, nn
 
 from unseen.errors import DataError
@@ -82,24 +85,33 @@ class Forest:
             )
         some = torch.randperm(len(normals), generator=run.generator)[: 2 * self.rows]
         drawn = together(normals[some.to(data.x.device)], anomalies)
-        x, y, weight = drawn.x.cpu().numpy(), (drawn.y > 0).cpu().numpy(), drawn.weight.cpu().numpy()
-        trees: list[Any] = []
-        halves = (self.trees - self.trees // 2, self.trees // 2)
-        for kind, count in zip((ensemble.RandomForestClassifier, ensemble.ExtraTreesClassifier), halves, strict=True):
-            if count:
-                forest = kind(
-                    n_estimators=count,
-                    bootstrap=True,
-                    max_samples=min(self.rows, len(y)),
-                    class_weight="balanced_subsample",
-                    n_jobs=-1,
-                    random_state=run.seed(),
-                )
-                with warnings.catch_warnings():  # its threads race for the process's filters, and may lose them all
-                    forest.fit(x, y, sample_weight=weight)
-                trees += [e.tree_ for e in forest.estimators_]
+        x, y, weight = drawn.x.cpu().contiguous().numpy(), (drawn.y > 0).cpu().numpy(), drawn.weight.cpu().numpy()
+        seeds = torch.randint(2**31 - 1, (self.trees,), generator=run.generator).tolist()
+        kinds = [DecisionTreeClassifier if i % 2 == 0 else ExtraTreeClassifier for i in range(self.trees)]
+        grow = partial(grown, x=x, y=y, weight=weight, rows=self.rows)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # scikit-learn grows trees without holding Python's lock
+            trees = list(pool.map(grow, kinds, seeds))
         scorer.fill(trees, [laplace(t) for t in trees])
         scorer.to(data.x.device)
+
+
+def grown(kind: Any, seed: int, *, x: np.ndarray, y: np.ndarray, weight: np.ndarray, rows: int) -> Any:
+    """A tree grown on a bootstrap sample of both sides, (n, d), (n,) bool, (n,), which then weigh the same.
+
+    What scikit-learn's forests do with `class_weight="balanced_subsample"`, without what they do beside it: on a few
+    hundred rows that takes two thirds of their time. And each side is drawn by itself, or a tree might miss a single
+    anomaly.
+    """
+    rng = np.random.default_rng(seed)
+    size = min(rows, len(y))
+    share = max(1, round(size * y.mean()))
+    drawn = np.zeros(len(y))
+    for side, count in ((y, share), (~y, max(1, size - share))):
+        one = np.flatnonzero(side)
+        drawn[one] = np.bincount(rng.integers(len(one), size=count), minlength=len(one)) * weight[one]
+        drawn[one] *= size / 2 / max(drawn[one].sum(), 1e-12)
+    tree = kind(max_features="sqrt", random_state=int(rng.integers(2**31 - 1)))
+    return tree.fit(x, y, sample_weight=drawn, check_input=False).tree_
 
 
 def laplace(tree: Any) -> np.ndarray:
