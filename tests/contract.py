@@ -26,6 +26,7 @@ def quick(method: Any) -> Any:
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
     for several in LEARNERS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
+    changes |= {name: quick(inside) for name, inside in fields.items() if dataclasses.is_dataclass(inside)}
     return dataclasses.replace(method, **changes)
 
 

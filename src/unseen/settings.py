@@ -42,12 +42,12 @@ def configured(name: str, settings: Iterable[str]) -> Method:
 def settable(method: Any) -> dict[str, Any]:
     """Fields that a few words can set, and their values: all but methods inside the method."""
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    nested = {name for name, value in values.items() if isinstance(value, tuple) and any(map(composed, value))}
-    return {name: value for name, value in values.items() if name not in nested}
+    return {name: value for name, value in values.items() if not composed(value)}
 
 
 def composed(value: object) -> bool:
-    return dataclasses.is_dataclass(value)
+    """Whether this is a method, or holds one."""
+    return any(map(composed, value)) if isinstance(value, tuple) else dataclasses.is_dataclass(value)
 
 
 def parsed(field: str, text: str, hint: Any, default: object) -> Any:
