@@ -106,7 +106,7 @@ def parted(rows: Tensor, generator: torch.Generator, *, share: float = 0.7) -> t
 
 
 def task(data: Samples, size: int, generator: torch.Generator) -> tuple[Samples, Samples]:
-    """Some normals, drawn by weight without replacement, and all anomalies; each side parted: to learn from, the rest."""
+    """Some normals, drawn by weight without replacement, and all anomalies; each side `parted`."""
     normal = data.y <= 0
     chance = (data.weight.clamp_min(1e-12) * normal).double().cpu()
     drawn = torch.multinomial(chance, min(size, int(normal.sum())), generator=generator)
