@@ -116,9 +116,7 @@ def one_run(job: Job) -> Record:
     test, answers = torch.from_numpy(schema.encode(take(data.tested, draw.test))), data.answers[draw.test]
     scorers = variants(METHODS[job.method], rows, job.seed, torch.from_numpy(schema.logarithms))
     seconds = time.perf_counter() - start
-    figures = {
-        name: over_classes(scores(scorer, test, CPU).double().numpy(), answers) for name, scorer in scorers.items()
-    }
+    judged = {name: scores(scorer, test, CPU).double().numpy() for name, scorer in scorers.items()}
     audit = {f"audit: {name}": share_found(scorers[name], rows, hidden) for name in AUDITED} if hidden.any() else {}
     return {
         "version": own_version(),  # of this process, which may have started before a change
