@@ -24,6 +24,8 @@ def quick(method: Any) -> Any:
     """The method with fewer steps and smaller forests, members likewise: the contract is not about accuracy."""
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
+    if "base" in fields:
+        changes["base"] = quick(fields["base"])
     for several in LEARNERS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
     changes |= {name: quick(inside) for name, inside in fields.items() if dataclasses.is_dataclass(inside)}

@@ -10,6 +10,7 @@ from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
@@ -25,6 +26,7 @@ __all__ = [
     "AutoEncoder",
     "Bundle",
     "BundleError",
+    "CoMet",
     "Conformal",
     "DataError",
     "Detector",

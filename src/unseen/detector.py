@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from unseen import methods
+from unseen.audit import audited
 from unseen.calibrate import Conformal, benjamini_hochberg, check_level, outranked
 from unseen.data.labels import encode_groups, encode_labels
 from unseen.data.schema import Schema
@@ -37,11 +38,16 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Member:
-    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,)."""
+    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
+
+    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
+    release did not keep them.
+    """
 
     schema: Schema
     scorer: nn.Module
     calibration: NDArray[np.float64]
+    held: Rows | None = None
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -94,6 +100,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         members = tuple(self.train(whole, table, codes, group, held, seed) for held in folds)
         self.schema_ = whole
         self.classes_ = names
+        self.training_ = (table, y)
         return self.assemble(members)
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
@@ -154,6 +161,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return level if alpha is not None else benjamini_hochberg(pvalues, level, counts)
 
+    @property
+    def audit_(self) -> Any:
+        """`audit` of the rows that `fit` was given, which stay with the detector until it is pickled or saved."""
+        self.check_fitted()
+        if not hasattr(self, "training_"):
+            raise Unsupported("the training rows are not kept with a saved detector: call audit(X, y) with them")
+        return self.audit(*self.training_)
+
+    def audit(self, X: Any, y: Any = None) -> Any:
+        """Which training rows that were taken for normal look least like it: a table, lowest weight first.
+
+        X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
+        """
+        self.check_fitted()
+        table = admit(X)
+        codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
+
+        def score(member: Member, rows: Rows) -> NDArray[np.float64]:
+            return self.scores(member.scorer, member.schema.encode(take(table, rows)))
+
+        return audited(self.members_, codes, self.normal, score)
+
+    def __getstate__(self) -> Any:
+        """All but the training rows."""
+        return {key: value for key, value in super().__getstate__().items() if key != "training_"}
+
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """scikit-learn's direction: the lower, the more abnormal (n,)."""
@@ -211,7 +244,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise UnseenError(
                 f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method"
             )
-        return Member(schema, scorer, np.sort(calibration))
+        order = np.argsort(calibration, kind="stable")
+        return Member(schema, scorer, calibration[order], held[order])
 
     def scores(self, scorer: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(scores(scorer, torch.from_numpy(x), self.torch_device()).double().numpy())

@@ -54,7 +54,9 @@ def made(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def spelled(value: Any) -> str:
-    """A field's value in words: a list without its brackets."""
+    """A field's value in words: a list without its brackets, a method inside by its name."""
+    if isinstance(value, dict):
+        return named(value)
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +120,7 @@ class Method(Protocol):
         """Train in place what `build` returned."""
 
 
+@runtime_checkable
 class Trainable(Method, Protocol):
     """A method trained by gradient descent, in parts that a training strategy (CoMet, MAML, AHL) can put together anew.
 

@@ -48,13 +48,17 @@ def minimise(
     with one_thread():
         for _ in range(steps):
             batch = next(stream)
-            each = loss(batch)  # (n,)
-            mean = (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
+            mean = weighted(loss(batch), batch)
             optimiser.zero_grad(set_to_none=True)
             mean.backward()
             nn.utils.clip_grad_norm_(parameters, clip)
             optimiser.step()
     run.log(steps, {"loss": float(mean.detach())})
+
+
+def weighted(each: Tensor, batch: Samples) -> Tensor:
+    """Mean of one value for each row by the rows' weights: (n,) -> ()."""
+    return (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
 
 
 @contextmanager
