@@ -10,6 +10,7 @@ from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
@@ -27,6 +28,8 @@ __all__ = [
     "BundleError",
     "Conformal",
     "DataError",
+    "DeepSAD",
+    "DeepSVDD",
     "Detector",
     "DevNet",
     "Episode",

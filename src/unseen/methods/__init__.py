@@ -7,6 +7,7 @@ from typing import Any
 
 from unseen.errors import DataError
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
@@ -24,6 +25,8 @@ METHODS: dict[str, Method] = {
     "multi-directional": MultiDirectional(),
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
+    "deep-svdd": DeepSVDD(),
+    "deep-sad": DeepSAD(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),

@@ -28,6 +28,18 @@ def deviation(*, score: Tensor, y: Tensor, margin: float) -> Tensor:
     return torch.where(y > 0, F.relu(margin - score), score.abs())
 
 
+def sphere(*, distance: Tensor, y: Tensor, eta: float) -> Tensor:
+    """Deep SAD loss of squared distances to a centre, Ruff et al. 2020, eq. 7: (n,), (n,) -> (n,).
+
+    Normal rows (y <= 0): the distance (Deep SVDD, Ruff et al. 2018, eq. 4); anomalies: eta / (distance + 1e-6).
+
+    >>> sphere(distance=torch.tensor([4.0, 4.0]), y=torch.tensor([0, 1]), eta=2.0)
+    tensor([4.0000, 0.5000])
+    """
+    check_rows(distance=distance, y=y)
+    return torch.where(y > 0, eta / (distance + 1e-6), distance)
+
+
 def confidence(*, logits: Tensor, y: Tensor) -> Tensor:
     """Binary cross-entropy of being normal, with the first of the K logits as the normal class: (n, K), (n,) -> (n,).
 
