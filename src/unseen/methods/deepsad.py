@@ -1,4 +1,4 @@
-"""Deep SVDD and Deep SAD: normal rows inside a small sphere, labelled anomalies far outside (Ruff et al. 2018, 2020)."""
+"""Deep SVDD and Deep SAD: normal rows in a small sphere, labelled anomalies outside (Ruff et al. 2018, 2020)."""
 
 from __future__ import annotations
 
