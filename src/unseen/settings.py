@@ -42,11 +42,13 @@ def configured(name: str, settings: Iterable[str]) -> Method:
 def settable(method: Any) -> dict[str, Any]:
     """Fields that a few words can set, and their values: all but methods inside the method."""
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    nested = {name for name, value in values.items() if isinstance(value, tuple) and any(map(composed, value))}
-    return {name: value for name, value in values.items() if name not in nested}
+    return {name: value for name, value in values.items() if not composed(value)}
 
 
 def composed(value: object) -> bool:
+    """Whether this is a method, or several."""
+    if isinstance(value, tuple):
+        return any(map(composed, value))
     return dataclasses.is_dataclass(value)
 
 
