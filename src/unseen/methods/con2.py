@@ -25,8 +25,8 @@ class Con2:
     """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al., TMLR 2025).
 
     The context is a fixed invertible change of the row under which what is normal stays normal: `flip` mirrors every
-    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: the rows of the same
-    context) and to align the two views of a row (positives: each other); then each context gets a Gaussian.
+    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of one context)
+    and to align the two views of a row (positive: its double, among all doubles); then each context gets a Gaussian.
 
     Equation:
         loss = context contrast + alpha * content contrast,  alpha from 0 to 1
@@ -69,10 +69,9 @@ class Con2:
         z = torch.cat([scorer.net(x), scorer.net(scorer.moved(x))])  # (2n, latent)
         context = torch.arange(2 * len(x), device=x.device) // len(x)
         row = torch.arange(2 * len(x), device=x.device) % len(x)
-        told, aligned = (
-            losses.contrast(z=z, positive=kind[:, None] == kind, temperature=self.temperature)
-            for kind in (context, row)
-        )
+        alike, double = context[:, None] == context, row[:, None] == row
+        told = losses.contrast(z=z, positive=alike, among=torch.ones_like(alike), temperature=self.temperature)
+        aligned = losses.contrast(z=z, positive=double, among=~alike, temperature=self.temperature)
         return (told + alpha * aligned).view(2, -1).mean(dim=0)
 
 

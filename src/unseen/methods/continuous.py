@@ -16,6 +16,8 @@ from unseen.parts.nets import mlp
 from unseen.parts.pseudo import anomalous, feature_cut, scattered
 from unseen.types import Run, Samples
 
+GOLDEN = (5**0.5 - 1) / 2
+
 
 @dataclass(frozen=True)
 class ContinuousLabels:
@@ -84,5 +86,6 @@ def drawn(x: Tensor) -> Tensor:
 
     The digits far behind the point of a fixed projection: even over rows, and nothing that a network could follow.
     """
-    direction = torch.arange(1, x.shape[1] + 1, dtype=torch.float64, device=x.device).sqrt().frac() + 1
+    column = torch.arange(1, x.shape[1] + 1, dtype=torch.float64, device=x.device)
+    direction = 1 + (column * GOLDEN).frac()  # no two alike
     return ((x.double() * direction).sum(dim=1) * 1e5).remainder(1.0).to(x.dtype)

@@ -57,7 +57,7 @@ class KKA:
             minimise(lambda b: self.base.loss(scorer, b, run), optimiser, batch, run, steps=steps)
 
     def apart(self, data: Samples) -> tuple[Samples, Samples | None]:
-        """What the base learns from, and the pool if one is given; without other anomalies the base has the pool, too."""
+        """What the base learns from, and the pool if one is given; the base has it too if nothing else is labelled."""
         if self.pool == 0:
             return data, None
         pool, known = data[data.y == self.pool], data[data.y != self.pool]

@@ -87,20 +87,21 @@ def averaged(value: Tensor, weight: Tensor) -> Tensor:
     return (value * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1e-12)
 
 
-def contrast(*, z: Tensor, positive: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss, Khosla et al. 2020, eq. 2; with one positive a row, InfoNCE: (m, k), (m, m) -> (m,).
+def contrast(*, z: Tensor, positive: Tensor, among: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss, Khosla et al. 2020, eq. 2; with one positive a row, InfoNCE: (m, k) -> (m,).
 
-    Mean over a row's positives of -log softmax of the cosine similarity / temperature over all rows but itself.
+    Mean over a row's positives of -log softmax of the cosine similarity / temperature over the rows that it is to
+    choose among; `positive` and `among` (m, m), a row itself counts in neither.
 
-    >>> pair = torch.eye(2, dtype=torch.bool).flip(0)  # each other's only choice
-    >>> contrast(z=torch.eye(2), positive=pair, temperature=0.5)
+    >>> other = torch.eye(2, dtype=torch.bool).flip(0)  # the only choice is right
+    >>> contrast(z=torch.eye(2), positive=other, among=other, temperature=0.5)
     tensor([0., 0.])
     """
     z = F.normalize(z, dim=1)
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    similarity = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
-    choice = -similarity.log_softmax(dim=1).masked_fill(itself, 0.0)  # (m, m)
-    return averaged(choice, (positive & ~itself).to(choice))
+    outside = ~among | torch.eye(len(z), dtype=torch.bool, device=z.device)
+    similarity = (z @ z.T / temperature).masked_fill(outside, -1e9)  # not -inf: a row may have nobody to choose among
+    choice = -similarity.log_softmax(dim=1)  # (m, m)
+    return averaged(choice, (positive & ~outside).to(choice))
 
 
 def confidence(*, logits: Tensor, y: Tensor) -> Tensor:
