@@ -130,7 +130,7 @@ def test_methods_that_need_anomalies_say_so(method):
 def test_devnet_regularises_hidden_kernels_only():
     method = DevNet(hidden=(20, 10))
     scorer = method.build((6,))
-    decayed, others = method.parameter_groups(scorer)
+    decayed, others = method.optimiser(scorer).param_groups
     assert [tuple(p.shape) for p in decayed["params"]] == [(20, 6), (10, 20)]
     assert decayed["weight_decay"] == pytest.approx(0.02)  # d/dw 0.01 w^2
     assert sorted(tuple(p.shape) for p in others["params"]) == [(1,), (1, 10), (10,), (20,)]

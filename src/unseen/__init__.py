@@ -11,24 +11,39 @@ from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenE
 from unseen.methods import METHODS
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
+from unseen.methods.con2 import Con2
+from unseen.methods.continuous import ContinuousLabels
+from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.flos import FLOS
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.kka import KKA
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.prenet import PReNet
+from unseen.methods.prn import PRN
+from unseen.methods.saliencycut import SaliencyCut
 from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
 __all__ = [
+    "FLOS",
+    "KKA",
     "METHODS",
+    "PRN",
     "Adaptable",
     "AutoEncoder",
     "Bundle",
     "BundleError",
     "CoMet",
+    "Con2",
     "Conformal",
+    "ContinuousLabels",
     "DataError",
+    "DeepSAD",
+    "DeepSVDD",
     "Detector",
     "DevNet",
     "Episode",
@@ -43,8 +58,10 @@ __all__ = [
     "Nearest",
     "NearestRatio",
     "NotFitted",
+    "PReNet",
     "Protocol",
     "Run",
+    "SaliencyCut",
     "Samples",
     "Schema",
     "Trainable",

@@ -8,12 +8,20 @@ from typing import Any
 from unseen.errors import DataError
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
+from unseen.methods.con2 import Con2
+from unseen.methods.continuous import ContinuousLabels
+from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.flos import FLOS
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.kka import KKA
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.prenet import PReNet
+from unseen.methods.prn import PRN
+from unseen.methods.saliencycut import SaliencyCut
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -26,6 +34,15 @@ METHODS: dict[str, Method] = {
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
     "comet": CoMet(AutoEncoder()),
+    "deep-svdd": DeepSVDD(),
+    "deep-sad": DeepSAD(),
+    "prenet": PReNet(),
+    "flos": FLOS(),
+    "continuous-labels": ContinuousLabels(),
+    "prn": PRN(),
+    "saliency-cut": SaliencyCut(),
+    "kka": KKA(DevNet()),
+    "con2": Con2(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),

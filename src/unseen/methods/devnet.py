@@ -9,12 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unseen.errors import DataError
-from unseen.parts import losses
-from unseen.parts.bank import Whitening
+from unseen.parts import heads, losses
 from unseen.parts.episodes import balanced
+from unseen.parts.heads import Head, check_both
 from unseen.parts.loops import descend
-from unseen.parts.nets import mlp
 from unseen.parts.pseudo import with_cut
 from unseen.types import Run, Samples
 
@@ -39,21 +37,17 @@ class DevNet:
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return DevNetScorer(*shape, hidden=self.hidden)
+        return Head(*shape, hidden=self.hidden)
 
-    def loss(self, scorer: DevNetScorer, batch: Samples, run: Run) -> Tensor:
+    def loss(self, scorer: Head, batch: Samples, run: Run) -> Tensor:
         """Deviation loss of each row: (n,)."""
         return losses.deviation(score=scorer(batch.x), y=batch.y, margin=self.margin)
 
-    def train(self, scorer: DevNetScorer, data: Samples, run: Run) -> None:
+    def train(self, scorer: Head, data: Samples, run: Run) -> None:
         descend(self, scorer, data, run)
 
-    def prepare(self, scorer: DevNetScorer, data: Samples, run: Run) -> None:
-        if not len(data.anomalies) or not len(data.normals):
-            raise DataError(
-                f"DevNet needs normal rows and labelled anomalies; it was given {len(data.normals)} and "
-                f"{len(data.anomalies)}: label at least one row of each, or use a method without labels"
-            )
+    def prepare(self, scorer: Head, data: Samples, run: Run) -> None:
+        check_both(self, data)
         if self.whiten:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
 
@@ -62,27 +56,5 @@ class DevNet:
         for batch in balanced(data, self.batch, run.generator):
             yield with_cut(batch, data.normals.x, self.cut, run.generator) if self.cut else batch
 
-    def optimiser(self, scorer: DevNetScorer) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(self.parameter_groups(scorer), lr=self.rate, alpha=0.9, eps=1e-7)
-
-    def parameter_groups(self, scorer: DevNetScorer) -> list[dict[str, object]]:
-        """L2 penalty on the hidden kernels only: not on biases, not on the output layer."""
-        kernels = [m.weight for m in scorer.net if isinstance(m, nn.Linear)][:-1]
-        others = [p for p in scorer.parameters() if all(p is not k for k in kernels)]
-        return [{"params": kernels, "weight_decay": 2 * self.penalty}, {"params": others}]
-
-
-class DevNetScorer(nn.Module):
-    """Optional whitening, then a network with one linear output: (n, d) -> (n,)."""
-
-    def __init__(self, d: int, *, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.whiten = Whitening(d)  # the identity until fitted
-        self.net = mlp([d, *hidden, 1])
-        for layer in self.net:
-            if isinstance(layer, nn.Linear):  # as the published code starts; nearer to its figures than torch's default
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(self.whiten(x))[:, 0]
+    def optimiser(self, scorer: Head) -> torch.optim.Optimizer:
+        return heads.optimiser(scorer.net, rate=self.rate, penalty=self.penalty)

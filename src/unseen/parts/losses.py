@@ -28,6 +28,82 @@ def deviation(*, score: Tensor, y: Tensor, margin: float) -> Tensor:
     return torch.where(y > 0, F.relu(margin - score), score.abs())
 
 
+def sphere(*, distance: Tensor, y: Tensor, eta: float) -> Tensor:
+    """Deep SAD loss of squared distances to a centre, Ruff et al. 2020, eq. 7: (n,), (n,) -> (n,).
+
+    Normal rows (y <= 0): the distance (Deep SVDD, Ruff et al. 2018, eq. 4); anomalies: eta / (distance + 1e-6).
+
+    >>> sphere(distance=torch.tensor([4.0, 4.0]), y=torch.tensor([0, 1]), eta=2.0)
+    tensor([4.0000, 0.5000])
+    """
+    check_rows(distance=distance, y=y)
+    return torch.where(y > 0, eta / (distance + 1e-6), distance)
+
+
+def focal(*, logit: Tensor, y: Tensor, gamma: float = 2.0) -> Tensor:
+    """Focal loss, (1 - p)^gamma (-log p) with p the probability of the true side, Lin et al. 2017, eq. 4: (n,) -> (n,).
+
+    `logit` is that of being an anomaly.
+
+    >>> focal(logit=torch.tensor([0.0, 0.0]), y=torch.tensor([0, 1])).tolist()  # log 2 / 4
+    [0.173..., 0.173...]
+    """
+    check_rows(logit=logit, y=y)
+    wrong = torch.where(y > 0, -logit, logit)
+    return torch.sigmoid(wrong) ** gamma * F.softplus(wrong)
+
+
+def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, weight: Tensor) -> Tensor:
+    """Pair loss of PReNet, Pang et al. 2023, eq. 2, over all pairs among the rows, shared by the two: (n,) x 5 -> (n,).
+
+    |first_i + second_j - t|, t = 0 for two normals of one group, 4 for an anomaly and then a normal, 8 for two
+    anomalies. As published the three kinds have the shares 1/2, 1/4 and 1/4 of the loss, where half of the rows are
+    anomalies. A row's share is its mean over partners, which count by their weight.
+
+    >>> one = torch.ones(2)
+    >>> y = torch.tensor([0, 1])  # 2 - 0 with itself, (4 - 3) / 4 with the other; (5 - 8) / 2 and 1 / 4
+    >>> ordinal_pairs(first=one * 1.5, second=one * 1.5, y=y, group=0 * y, weight=one)
+    tensor([3.2500, 2.7500])
+    """
+    check_rows(first=first, second=second, y=y, group=group, weight=weight)
+    normal, anomaly = y <= 0, y > 0
+
+    def shares(left: Tensor, right: Tensor, target: float) -> tuple[Tensor, Tensor]:
+        error = (first[left][:, None] + second[right][None, :] - target).abs()  # (l, r)
+        alike = torch.ones_like(error) if target else (group[left][:, None] == group[right]).to(error)
+        as_first, as_second = alike * weight[right], alike.T * weight[left]
+        return averaged(error, as_first), averaged(error.T, as_second)
+
+    loss = torch.zeros_like(first)
+    two_normals, two_anomalies = shares(normal, normal, 0.0), shares(anomaly, anomaly, 8.0)
+    of_anomaly, of_normal = shares(anomaly, normal, 4.0)
+    loss[normal] = (two_normals[0] + two_normals[1]) / 2 + of_normal / 4
+    loss[anomaly] = (two_anomalies[0] + two_anomalies[1]) / 4 + of_anomaly / 4
+    return loss
+
+
+def averaged(value: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of each row, 0 where nothing weighs: (a, b), (a, b) -> (a,)."""
+    return (value * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1e-12)
+
+
+def contrast(*, z: Tensor, positive: Tensor, among: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss, Khosla et al. 2020, eq. 2; with one positive a row, InfoNCE: (m, k) -> (m,).
+
+    Mean over a row's positives of -log softmax of the cosine similarity / temperature over the rows that it is to
+    choose among; `positive` and `among` (m, m), a row itself counts in neither.
+
+    >>> other = torch.eye(2, dtype=torch.bool).flip(0)  # the only choice is right
+    >>> contrast(z=torch.eye(2), positive=other, among=other, temperature=0.5)
+    tensor([0., 0.])
+    """
+    z = F.normalize(z, dim=1)
+    outside = ~among | torch.eye(len(z), dtype=torch.bool, device=z.device)
+    similarity = (z @ z.T / temperature).masked_fill(outside, -1e9)  # not -inf: a row may have nobody to choose among
+    choice = -similarity.log_softmax(dim=1)  # (m, m)
+    return averaged(choice, (positive & ~outside).to(choice))
+
+
 def confidence(*, logits: Tensor, y: Tensor) -> Tensor:
     """Binary cross-entropy of being normal, with the first of the K logits as the normal class: (n, K), (n,) -> (n,).
 

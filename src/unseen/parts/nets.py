@@ -26,12 +26,12 @@ def seeded(make: Callable[[], Built], seed: int) -> Built:
         return make()
 
 
-def mlp(widths: Sequence[int]) -> nn.Sequential:
+def mlp(widths: Sequence[int], *, bias: bool = True) -> nn.Sequential:
     """Linear layers of these widths with ReLU between them: (n, widths[0]) -> (n, widths[-1])."""
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(pairwise(widths)):
-        layers += [nn.Linear(a, b)] if i == len(widths) - 2 else [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*layers)
+    for a, b in pairwise(widths):
+        layers += [nn.Linear(a, b, bias=bias), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class Residual(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,9 +27,51 @@ def feature_cut(
     return torch.where(cut.to(x.device), donors[rows.to(x.device)], x)
 
 
+def scattered(
+    x: Tensor, generator: torch.Generator, *, least: float = 0.5, most: float = 4.0, share: float = 0.5
+) -> Tensor:
+    """Rows of x with normal noise in a random `share` of their features: (n, d) -> (n, d).
+
+    The noise of a row has one standard deviation, drawn between `least` and `most`: columns are about standardised, so
+    some rows leave the range of the normals by little, others by far.
+    """
+    n, d = x.shape
+    size = least + (most - least) * torch.rand(n, 1, generator=generator)
+    draw = torch.rand(n, d, generator=generator)
+    hit = draw <= draw.amin(dim=1, keepdim=True).clamp_min(share)  # (n, d), at least one
+    return x + (size * hit * torch.randn(n, d, generator=generator)).to(x.device)
+
+
+def saliency(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """How much the score hangs on each feature, |d score / dx|: (n, d) -> (n, d).
+
+    >>> saliency(lambda x: x @ torch.tensor([2.0, -3.0]), torch.zeros(1, 2))
+    tensor([[2., 3.]])
+    """
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(score(x).sum(), x)[0].abs()
+
+
+def saliency_cut(x: Tensor, donors: Tensor, saliency: Tensor, *, most: float) -> Tensor:
+    """Each row of x with the features cut in that matter little in its donor: (n, d) x 3 -> (n, d).
+
+    As in SaliencyCut (arXiv 2306.08366): a donor's saliency is scaled to [0, 1], and what is at most `most` is cut.
+
+    >>> zeros, salient = torch.zeros(1, 3), torch.tensor([[5.0, 1.0, 3.0]])
+    >>> saliency_cut(zeros, zeros + 9, salient, most=0.5)
+    tensor([[0., 9., 9.]])
+    """
+    low, high = saliency.aminmax(dim=1, keepdim=True)
+    return torch.where(saliency - low <= most * (high - low), donors, x)
+
+
+def anomalous(hosts: Samples, x: Tensor) -> Samples:
+    """What was made of these rows, labelled as anomalies: (n, d) with the hosts' groups and weights."""
+    return Samples(x, torch.ones_like(hosts.y), hosts.group, hosts.weight)
+
+
 def with_cut(batch: Samples, donors: Tensor, share: float, generator: torch.Generator) -> Samples:
     """The batch and, behind it, pseudo-anomalies made from `share` of its normals, labelled as anomalies."""
     normals = batch.normals
     made = normals[: int(share * len(normals))]
-    x = feature_cut(made.x, donors, generator)
-    return together(batch, Samples(x, torch.ones_like(made.y), made.group, made.weight))
+    return together(batch, anomalous(made, feature_cut(made.x, donors, generator)))

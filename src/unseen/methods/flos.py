@@ -1,0 +1,59 @@
+"""FLOS: DevNet's network and batches with the focal loss, the ablation of DevNet's own loss (Pang et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts import heads, losses
+from unseen.parts.episodes import balanced
+from unseen.parts.heads import Head, check_both
+from unseen.parts.loops import descend
+from unseen.types import Run, Samples
+
+
+@dataclass(frozen=True)
+class FLOS:
+    """A small network that learns labelled anomalies against normal rows by focal loss (Pang et al., 2021).
+
+    `gamma` is how fast rows that are already right lose their say.
+
+    Equation:
+        loss = (1 - p)^gamma (-log p),  p = sigmoid(score) of labelled anomalies,  1 - sigmoid(score) of normal rows
+
+    When: the classes to find are the labelled ones, and some of their rows are hard; not for classes that nobody shows.
+    Differs: on rows, with the network, batches and optimiser of DevNet for tables.
+
+    >>> FLOS(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
+    torch.Size([3])
+    """
+
+    hidden: tuple[int, ...] = (20,)
+    gamma: float = 2.0
+    penalty: float = 0.01
+    steps: int = 1000
+    batch: int = 512
+    rate: float = 1e-3
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return Head(*shape, hidden=self.hidden)
+
+    def train(self, scorer: Head, data: Samples, run: Run) -> None:
+        descend(self, scorer, data, run)
+
+    def prepare(self, scorer: Head, data: Samples, run: Run) -> None:
+        check_both(self, data)
+
+    def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
+        return balanced(data, self.batch, run.generator)
+
+    def optimiser(self, scorer: Head) -> torch.optim.Optimizer:
+        return heads.optimiser(scorer.net, rate=self.rate, penalty=self.penalty)
+
+    def loss(self, scorer: Head, batch: Samples, run: Run) -> Tensor:
+        return losses.focal(logit=scorer(batch.x), y=batch.y, gamma=self.gamma)
