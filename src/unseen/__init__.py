@@ -9,22 +9,34 @@ from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.clflow import CLFlow
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
 __all__ = [
+    "AAVAE",
+    "DMAD",
+    "LISAE",
     "METHODS",
+    "SSAE",
     "Adaptable",
     "AutoEncoder",
     "Bundle",
     "BundleError",
+    "CLFlow",
     "Conformal",
     "DataError",
     "Detector",
@@ -32,6 +44,8 @@ __all__ = [
     "Episode",
     "EvidenceStack",
     "FewNormals",
+    "FlowDensity",
+    "FlowRatio",
     "Forest",
     "IsolationForest",
     "Logistic",

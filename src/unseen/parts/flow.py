@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from unseen.parts.bank import Whitening
 from unseen.parts.nets import mlp
+from unseen.types import Samples
 
 
 class Flow(nn.Module):
@@ -53,7 +57,12 @@ class Flow(nn.Module):
     def log_density(self, x: Tensor) -> Tensor:
         """log p(x): (n, d) -> (n,)."""
         z, log_det = self(x)
-        return log_det - (z.square() + math.log(2 * math.pi)).sum(dim=1) / 2
+        return standard_normal(z) + log_det
+
+
+def standard_normal(z: Tensor) -> Tensor:
+    """log N(z; 0, I): (n, d) -> (n,)."""
+    return -(z.square() + math.log(2 * math.pi)).sum(dim=1) / 2
 
 
 class Coupling(nn.Module):
@@ -88,3 +97,28 @@ class Coupling(nn.Module):
         telling, changed = z[:, : self.told], z[:, self.told :]
         log_scale, shift = self.steps(telling)
         return torch.cat([telling, (changed - shift) * (-log_scale).exp()], dim=1)[:, self.order.argsort()]
+
+
+class Whitened(nn.Module):
+    """A flow of whitened rows: it starts as the Gaussian density of the normals, and learns what that misses.
+
+    Per column, and without the constant that whitening adds, so that it compares between tables: (n, d) -> (n,).
+    """
+
+    def __init__(self, d: int, *, flows: int = 1, couplings: int, width: int) -> None:
+        super().__init__()
+        self.whiten = Whitening(d)
+        self.flows = nn.ModuleList(Flow(d, couplings=couplings, width=width) for _ in range(flows))
+
+    def log_densities(self, x: Tensor) -> Tensor:
+        """log p(x) / d under each of the f flows: (n, d) -> (n, f)."""
+        white = self.whiten(x)
+        each = [standard_normal(z) + log_det for z, log_det in (flow(white) for flow in self.flows)]
+        return torch.stack(each, dim=1) / x.shape[1]
+
+
+def dequantised(stream: Iterator[Samples], noise: float, generator: torch.Generator) -> Iterator[Samples]:
+    """Batches with normal noise on every value: a flow would give columns of few values an infinite density."""
+    for batch in stream:
+        draw = torch.randn(batch.x.shape, generator=generator).to(batch.x.device)
+        yield dataclasses.replace(batch, x=batch.x + noise * draw)
