@@ -40,14 +40,14 @@ class CLFlow:
     torch.Size([3])
     """
 
-    couplings: int = 6
+    couplings: int = 4
     width: int = 64
     noise: float = 0.03
     margin: float = 0.5
     quantile: float = 0.95
     contrast: float = 0.1
     steps: int = 1000
-    batch: int = 256
+    batch: int = 128
     rate: float = 1e-3
     uses_labels: ClassVar[bool] = True
 

@@ -21,8 +21,8 @@ class FlowDensity:
     """Negative log-density of a normalising flow that was trained on normal rows (Dinh et al., ICLR 2017).
 
     No label is used: labelled anomalies are left out. The flow has `couplings` coupling layers, each with a network of
-    two layers of `width` units. Training rows get normal noise of standard deviation `noise`, in units of a column's
-    own: without it a column of few values has an infinite density.
+    one hidden layer of `width` units. Training rows get normal noise of standard deviation `noise`, where a column has
+    1: without it a column of few values has an infinite density.
 
     Equation:
         score(x) = -log p(x) / d,  log p(x) = log N(f(x); 0, I) + log |det df/dx|,  f minimising the mean score
@@ -34,7 +34,7 @@ class FlowDensity:
     torch.Size([3])
     """
 
-    couplings: int = 6
+    couplings: int = 4
     width: int = 64
     noise: float = 0.03
     steps: int = 1000

@@ -38,13 +38,12 @@ class LISAE:
 
     hidden: tuple[int, ...] = (64,)
     latent: int = 8
-    alpha: float = 0.5
+    alpha: float = 1.0
     margin: float = 2.0
     steps: int = 1500
     tuning_steps: int = 500
     batch: int = 256
     rate: float = 1e-3
-    tuning_rate: float = 3e-4
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
@@ -71,5 +70,5 @@ class LISAE:
             pushed = losses.pushed(quantity=scorer(batch.x), y=batch.y, bound=bound)
             return torch.where(batch.y > 0, self.alpha, 1.0) * pushed
 
-        optimiser = torch.optim.Adam(scorer.encoder[-1].parameters(), lr=self.tuning_rate)
+        optimiser = torch.optim.Adam(scorer.encoder[-1].parameters(), lr=self.rate)
         minimise(loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps)

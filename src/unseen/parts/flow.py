@@ -29,7 +29,7 @@ class Flow(nn.Module):
     tensor([-1.8379], grad_fn=...)
     """
 
-    def __init__(self, d: int, *, couplings: int = 6, width: int = 64) -> None:
+    def __init__(self, d: int, *, couplings: int = 4, width: int = 64) -> None:
         super().__init__()
         orders: list[Tensor] = []
         for i in range(couplings if d > 1 else 0):
@@ -78,7 +78,7 @@ class Coupling(nn.Module):
         self.register_buffer("order", order)
         self.told = len(order) // 2  # the columns that tell; the others are changed
         self.most = most
-        self.net = mlp([self.told, width, width, 2 * (len(order) - self.told)])
+        self.net = mlp([self.told, width, 2 * (len(order) - self.told)])
         for p in self.net[-1].parameters():
             nn.init.zeros_(p)
 

@@ -58,9 +58,13 @@ class Variational(nn.Module):
         divergence = losses.divergence(mean=mean, log_variance=log_variance)
         return error, 2 * self.likeness / x.shape[1] * divergence
 
-    def forward(self, x: Tensor) -> Tensor:
-        error, divergence = self.terms(x)
+    def bound(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Negative evidence lower bound, of a draw or of the mean, up to a constant and a factor: (n, d) -> (n,)."""
+        error, divergence = self.terms(x, generator)
         return error + divergence
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bound(x)
 
 
 @torch.no_grad()
