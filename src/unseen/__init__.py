@@ -9,13 +9,16 @@ from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
 from unseen.methods.continuous import ContinuousLabels
 from unseen.methods.deepsad import DeepSAD, DeepSVDD
+from unseen.methods.clflow import CLFlow
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flos import FLOS
 from unseen.methods.forests import Forest, IsolationForest
@@ -25,6 +28,13 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
+from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.lisae import LISAE
+from unseen.methods.logistic import Logistic
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
@@ -33,12 +43,18 @@ __all__ = [
     "KKA",
     "METHODS",
     "PRN",
+    "AAVAE",
+    "DMAD",
+    "LISAE",
+    "METHODS",
+    "SSAE",
     "Adaptable",
     "AutoEncoder",
     "Bundle",
     "BundleError",
     "CoMet",
     "Con2",
+    "CLFlow",
     "Conformal",
     "ContinuousLabels",
     "DataError",
@@ -49,6 +65,8 @@ __all__ = [
     "Episode",
     "EvidenceStack",
     "FewNormals",
+    "FlowDensity",
+    "FlowRatio",
     "Forest",
     "IsolationForest",
     "Logistic",

@@ -6,13 +6,16 @@ import dataclasses
 from typing import Any
 
 from unseen.errors import DataError
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
 from unseen.methods.continuous import ContinuousLabels
 from unseen.methods.deepsad import DeepSAD, DeepSVDD
+from unseen.methods.clflow import CLFlow
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flos import FLOS
 from unseen.methods.forests import Forest, IsolationForest
@@ -22,6 +25,13 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
+from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.lisae import LISAE
+from unseen.methods.logistic import Logistic
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.ssae import SSAE
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -43,6 +53,13 @@ METHODS: dict[str, Method] = {
     "saliency-cut": SaliencyCut(),
     "kka": KKA(DevNet()),
     "con2": Con2(),
+    "aa-vae": AAVAE(),
+    "lis-ae": LISAE(),
+    "ssae": SSAE(),
+    "dmad": DMAD(),
+    "flow": FlowDensity(),
+    "flow-ratio": FlowRatio(),
+    "cl-flow": CLFlow(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),
