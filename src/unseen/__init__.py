@@ -10,9 +10,11 @@ from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.fecam import FeCAM
 from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
@@ -20,6 +22,7 @@ from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
 __all__ = [
+    "DCC",
     "METHODS",
     "Adaptable",
     "AutoEncoder",
@@ -31,6 +34,7 @@ __all__ = [
     "DevNet",
     "Episode",
     "EvidenceStack",
+    "FeCAM",
     "FewNormals",
     "Forest",
     "IsolationForest",

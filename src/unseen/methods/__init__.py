@@ -7,9 +7,11 @@ from typing import Any
 
 from unseen.errors import DataError
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.fecam import FeCAM
 from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
@@ -25,6 +27,8 @@ METHODS: dict[str, Method] = {
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
     "mahalanobis": Mahalanobis(),
+    "fecam": FeCAM(),
+    "dcc": DCC(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),
     "isolation-forest": IsolationForest(),
