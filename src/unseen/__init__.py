@@ -13,6 +13,7 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
 from unseen.methods.forests import Forest, IsolationForest
@@ -23,6 +24,7 @@ from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
 __all__ = [
     "DCC",
+    "DUQ",
     "METHODS",
     "Adaptable",
     "AutoEncoder",

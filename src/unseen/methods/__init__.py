@@ -10,6 +10,7 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
 from unseen.methods.forests import Forest, IsolationForest
@@ -26,6 +27,7 @@ METHODS: dict[str, Method] = {
     "multi-directional": MultiDirectional(),
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
+    "duq": DUQ(),
     "mahalanobis": Mahalanobis(),
     "fecam": FeCAM(),
     "dcc": DCC(),

@@ -20,10 +20,10 @@ from unseen.types import Run, Samples
 class FeCAM:
     """Distance to the nearest kind of normal, each with a covariance of its own (Goswami et al., NeurIPS 2023).
 
-    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Nothing is trained: columns
-    are raised to `power`, which makes skewed ones more alike a normal distribution; the covariance of each kind is
-    shrunk by `variance` and `correlation` and normalised to correlations, so that kinds can be compared. No label is
-    used. `adapt` takes a new kind from a few rows: its mean is theirs, its covariance that within all known kinds.
+    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Nothing is trained: each
+    column is raised to `power`, which takes skewness out; the covariance of each kind is shrunk by `variance` and
+    `correlation` and normalised to correlations, so that kinds can be compared. No label is used. `adapt` takes a new
+    kind from a few rows: its mean is theirs, its covariance that within all known kinds.
 
     Equation:
         score(x) = min_c sqrt((f - m_c)' N(S_c)^-1 (f - m_c)),  f = (x - low)^power
