@@ -20,7 +20,7 @@ from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.openset import Protocol, evaluate
-from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
+from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
 
 __all__ = [
     "DCC",
@@ -54,6 +54,7 @@ __all__ = [
     "Trainable",
     "UnseenError",
     "Unsupported",
+    "Updatable",
     "__version__",
     "evaluate",
     "read_table",
