@@ -9,6 +9,7 @@ from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
@@ -16,20 +17,34 @@ from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
+from unseen.methods.clflow import CLFlow
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
+from unseen.methods.evidence import EvidenceStack
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
 
 __all__ = [
     "DCC",
     "DUQ",
+    "AAVAE",
+    "DMAD",
+    "LISAE",
     "METHODS",
+    "SSAE",
     "Adaptable",
     "AutoEncoder",
     "Bundle",
     "BundleError",
+    "CLFlow",
     "Conformal",
     "DataError",
     "Detector",
@@ -38,6 +53,8 @@ __all__ = [
     "EvidenceStack",
     "FeCAM",
     "FewNormals",
+    "FlowDensity",
+    "FlowRatio",
     "Forest",
     "IsolationForest",
     "Logistic",

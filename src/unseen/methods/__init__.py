@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from unseen.errors import DataError
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
@@ -13,9 +14,18 @@ from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
+from unseen.methods.clflow import CLFlow
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
+from unseen.methods.evidence import EvidenceStack
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.ssae import SSAE
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -28,6 +38,13 @@ METHODS: dict[str, Method] = {
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
     "duq": DUQ(),
+    "aa-vae": AAVAE(),
+    "lis-ae": LISAE(),
+    "ssae": SSAE(),
+    "dmad": DMAD(),
+    "flow": FlowDensity(),
+    "flow-ratio": FlowRatio(),
+    "cl-flow": CLFlow(),
     "mahalanobis": Mahalanobis(),
     "fecam": FeCAM(),
     "dcc": DCC(),

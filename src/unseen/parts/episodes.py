@@ -40,6 +40,11 @@ def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[S
         yield together(next(normals), next(anomalies))
 
 
+def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
+    """Balanced batches where there are labelled anomalies, and batches of normal rows where there are none."""
+    return balanced(data, size, generator) if len(data.anomalies) else batches(data.normals, size, generator)
+
+
 class Direction(NamedTuple):
     """One way to hold labelled anomalies out: row numbers to learn from, and row numbers to be judged on."""
 
