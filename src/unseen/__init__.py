@@ -11,17 +11,15 @@ from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenE
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.clflow import CLFlow
+from unseen.methods.csad import CSAD
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
 from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
-from unseen.methods.clflow import CLFlow
-from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
-from unseen.methods.dmad import DMAD
-from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forests import Forest, IsolationForest
@@ -33,10 +31,11 @@ from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
 
 __all__ = [
-    "DCC",
-    "DUQ",
     "AAVAE",
+    "CSAD",
+    "DCC",
     "DMAD",
+    "DUQ",
     "LISAE",
     "METHODS",
     "SSAE",

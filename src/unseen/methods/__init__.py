@@ -8,17 +8,15 @@ from typing import Any
 from unseen.errors import DataError
 from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.clflow import CLFlow
+from unseen.methods.csad import CSAD
 from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dmad import DMAD
 from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
-from unseen.methods.clflow import CLFlow
-from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
-from unseen.methods.dmad import DMAD
-from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forests import Forest, IsolationForest
@@ -38,6 +36,7 @@ METHODS: dict[str, Method] = {
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
     "duq": DUQ(),
+    "csad": CSAD(),
     "aa-vae": AAVAE(),
     "lis-ae": LISAE(),
     "ssae": SSAE(),
