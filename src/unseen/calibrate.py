@@ -63,7 +63,7 @@ class Tail:
         excess = np.maximum((deviation(score, self.ranked) if self.ranked else score) - self.start, 0)
         p = np.maximum(self.beyond * (1 + self.shape * excess / self.scale) ** (-1 / self.shape), LEAST)
         unit = 10.0 ** (np.floor(np.log10(p)) - (DIGITS - 1))
-        return np.asarray(np.ceil(p / unit - 1e-9) * unit, dtype=np.float64)
+        return np.asarray(np.maximum(np.ceil(p / unit - 1e-9) * unit, LEAST), dtype=np.float64)
 
     def threshold(self, alpha: float) -> float:
         """Score whose p-value is alpha; infinite below the smallest p-value that is ever given."""

