@@ -144,12 +144,14 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
         kinds=None if detector.kinds is None else dict(detector.kinds),
         calibration=detector.calibration,
         random_state=None if isinstance(seed, np.random.RandomState) else seed,
+        tail=detector.tail,
     )
     return Manifest.model_construct(
         facts=made | bundle.facts,
         method=methods.to_json(methods.DEFAULT if detector.method is None else detector.method),
         detector=settings,
         classes=list(detector.classes_),
+        groups=list(detector.groups_),
         columns=detector.schema_.to_json(),
         members=[member.schema.to_json() for member in detector.members_],
         tensors=tensors,
@@ -175,6 +177,7 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
     detector = Detector(method, **manifest.detector.model_dump())
     detector.schema_ = Schema.from_json(manifest.columns)
     detector.classes_ = tuple(manifest.classes)
+    detector.groups_ = tuple(manifest.groups)
     schemas = [Schema.from_json(plain) for plain in manifest.members]
     return detector.assemble(tuple(trained(method, schema, tensors, f"{k}.") for k, schema in enumerate(schemas)))
 

@@ -60,6 +60,10 @@ Set = Annotated[
     Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
 ]
 
+Tail = Annotated[
+    bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
+]
+
 
 @app.command(
     sort_key=0,
@@ -85,6 +89,7 @@ def fit(
     settings: Set = (),
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
     device: Annotated[Literal["cpu", "cuda", "auto"], Parameter(help="what to train on")] = "cpu",
+    tail: Tail = False,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows and a few labelled anomalies, and save it."""
@@ -95,7 +100,7 @@ def fit(
     facts = {"source": train.name, "label": label, "drop": list(drop), "group": group}
     facts |= label_counts(train, table[label], label, normal)
     kinds = pairs(kind, what="COL=KIND")
-    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed)
+    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed, tail=tail)
     start = time.perf_counter()
     with progressing(f"training on {len(table):,} rows"):
         detector.fit(without(table, aside), table[label], groups=table[group].to_pylist() if group else None)
@@ -125,12 +130,15 @@ def score(
         float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
     ] = None,
     fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None,
+    tail: Tail = False,
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file."""
     if alpha is not None and fdr is not None:
         raise DataError("expected --alpha or --fdr, found both: leave one out")
     alpha = ALPHA if alpha is None and fdr is None else alpha
     bundle = Bundle.load(folder)
+    if tail and not bundle.detector.tail:
+        bundle.detector.set_params(tail=True).assemble(bundle.detector.members_)
     with progressing("scoring rows", total=read.rows(data)) as bar:
         tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
     told = "that share of normal rows has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"

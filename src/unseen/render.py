@@ -92,7 +92,9 @@ def calibration(detector: Detector) -> list[tuple[str, str]]:
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
-    return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    if detector.conformal_.tail is None:
+        return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    return [("calibration", f"{m:,} normal rows {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
 
 
 def thresholds(detector: Detector) -> list[tuple[str, str]]:

@@ -85,7 +85,8 @@ def located(source: Path, done: int, rows: int) -> str:
 
 
 def copied(judged: Iterator[pa.Table], hidden: Path) -> Counter[float]:
-    """Write judged rows to a file; how often each p-value occurs. There are no more of them than calibration rows."""
+    """Write judged rows to a file; how often each p-value occurs. There are
+    no more of them than calibration rows, and some thousands of a tail."""
     seen: Counter[float] = Counter()
     with Writer(hidden) as out:
         for batch in judged:

@@ -149,3 +149,10 @@ class Adaptable(Method, Protocol):
 
     def adapt(self, scorer: Any, support: Samples, run: Run) -> nn.Module:
         """A new scorer for the kind of normal that `support` shows; `scorer` stays as it is."""
+
+
+class Updatable(Method, Protocol):
+    """A method that learns on from further rows, of kinds that it knows and of new ones, and keeps what it learned."""
+
+    def update(self, scorer: Any, data: Samples, run: Run) -> None:
+        """Learn from new rows in place; codes of classes mean what they meant, and there may be new ones."""

@@ -122,6 +122,29 @@ def normal_logit(logits: Tensor) -> Tensor:
     return logits[:, 0] - logits[:, 1:].logsumexp(dim=1)
 
 
+def kernel_cross_entropy(*, distance: Tensor, kind: Tensor) -> Tensor:
+    """Binary cross-entropy of kernels K = exp(-distance), van Amersfoort et al. 2020, eq. 2: (n, k), (n,) -> (n,).
+
+    -log K_c for the row's own kind c, -log(1 - K_c) for the others; all kernels are others where kind is -1. Taken
+    from the distances, as K itself is 0 far away and leaves no gradient. A distance below 1e-6 counts as that.
+
+    >>> kernel_cross_entropy(distance=torch.tensor([[0.5, 0.6931472]]), kind=torch.tensor([0]))  # .5 and -log(1 - .5)
+    tensor([1.1931])
+    """
+    check_rows(distance=distance[:, 0], kind=kind)
+    own = torch.arange(distance.shape[1], device=kind.device) == kind[:, None]  # (n, k)
+    return torch.where(own, distance, -(-torch.expm1(-distance.clamp_min(1e-6))).log()).sum(dim=1)
+
+
+def gradient_penalty(*, gradient: Tensor) -> Tensor:
+    """Two-sided penalty (|g| - 1)^2 on the gradient g of an output with respect to its row: (n, d) -> (n,).
+
+    >>> gradient_penalty(gradient=torch.tensor([[3.0, 4.0], [0.0, 0.5]]))
+    tensor([16.0000,  0.2500])
+    """
+    return (gradient.norm(dim=1) - 1).square()
+
+
 def margin_pairs(*, normal: Tensor, anomaly: Tensor, margin: float) -> Tensor:
     """[margin - (normal - anomaly)]_+ over all pairs, arXiv 2601.19833: (a,), (b,) -> (a, b).
 
