@@ -39,6 +39,7 @@ class EvidenceStack:
     alarm without it. Does it find a class that it knows? Parts of each class are held out, and only what learned from
     labels is asked; this counts `known`. Weights grow as exp(`sharpness` * AUROC), sharper on known classes, where an
     AUROC from few rows says more.
+
     Normals are cross-fitted in `folds`: each is scored by evidence that did not see it, and none is lost to a split. In
     the end all learns from all rows, or from at most `rows` normals. With a single labelled anomaly nothing can be held
     out: all weigh the same, within that limit, and there is no second verdict.

@@ -20,8 +20,8 @@ FAR = 10.0  # standard deviations of the normals beyond which a value counts no 
 class Logistic:
     """Logistic regression of labelled anomalies against normal rows, with a ridge (le Cessie & van Houwelingen 1992).
 
-    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard deviations. The
-    `penalty` is the same however many rows there are.
+    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard deviations. The ridge
+    has the weight `penalty`, the same however many rows there are.
 
     Equation:
         score(x) = w' z + b,  z the standardised row;  w and b minimise  mean loss + penalty / 2 |w|^2

@@ -30,8 +30,8 @@ class MultiDirectional:
     Equation:
         score(x) = -log(S_0 / (1 - S_0)),  S_0 = softmax probability of the normal class, its weights w minimising
         mean over directions of (-log S_0 for normals, -log(1 - S_0) for anomalies) + ridge |w|^2
-    When: few labels, known and new kinds matter. Not where normals drift after training. It refuses to go unlabelled.
-    Differs: a closed form inside, one minimum outside, no margin, anchor or temperature: .948 unseen, literally .783.
+    When: few labels, known and new kinds matter. Not where normals drift after training. It refuses to train without.
+    Differs: closed form inside, one minimum outside, no margin, anchor or temperature (.948 unseen; literally .783).
 
     >>> scorer = MultiDirectional(known=0.5).build((6,))
     """
