@@ -33,7 +33,7 @@ def of_cell(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 
 def over_seeds(runs: pd.DataFrame, figure: str | list[str], statistic: str = "mean") -> pd.DataFrame:
-    """Mean or sd of a figure over seeds: a row for each method, a column for each set (of several figures, for both)."""
+    """Mean or sd of a figure over seeds: a row for each method, a column for each set, or figure and set."""
     return runs.pivot_table(index="method", columns="set", values=figure, aggfunc=statistic, sort=False)
 
 
