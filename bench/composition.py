@@ -16,6 +16,8 @@ ROLES = {  # module of parts -> what a part of it does for a method; any other m
     "episodes": "rows",
     "pseudo": "rows",
     "clusters": "rows",
+    "kinds": "rows",
+    "confidence": "rows",
     "losses": "loss",
     "loops": "loop",
 }

@@ -37,6 +37,10 @@ GENERAL = {  # fields that mean the same in every method; what a docstring says 
     "reconstruction": "Weight of the reconstruction error in the loss.",
     "pairs": "Weight of the margin over pairs in the loss.",
     "anchor": "Weight of the anchor in the loss.",
+    "temperature": "Temperature of the loss.",
+    "tuning_steps": "Steps of the second phase.",
+    "tuning_rate": "Learning rate of the second phase.",
+    "embedding": "Width of the embedding.",
     "shrinkage": "Share of the mean variance that is added to the variance in every direction.",
 }
 

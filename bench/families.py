@@ -28,7 +28,6 @@ FAMILIES = {
             "flow",
             "deep-svdd",
             "con2",
-            "continuous-labels",
         ),
     ),
     "few-shot": Family(
@@ -40,6 +39,7 @@ FAMILIES = {
             "forest",
             "devnet",
             "flos",
+            "continuous-labels",
             "prenet",
             "deep-sad",
             "prn",
