@@ -117,7 +117,7 @@ def name_of(method: Any) -> str:
 def calls(name: str, doc: docstrings.Doc) -> str:
     """Lines of Python: the method in a Detector, and the example of the docstring."""
     kind = type(METHODS[name])
-    plain = METHODS[name] == kind()
+    plain = short(METHODS[name]) == f"{kind.__name__}()"
     made = f"{kind.__name__}()" if plain else f'METHODS["{name}"]'
     needed = doc.needs | {"Detector": Detector} | ({kind.__name__: kind} if plain else {"METHODS": METHODS})
     lines = [*docstrings.imports(needed), f"detector = Detector({made}, random_state=0)"]
