@@ -65,7 +65,7 @@ def page(name: str, stands: Standing | None) -> str:
     """One method: what it is and when to use it, its equation, how to call it, fields, figures, parts, differences."""
     method, kind = METHODS[name], type(METHODS[name])
     doc, of, file = docstrings.read(kind), family(name), source(kind)
-    labels = "used" if kind.uses_labels else "not used"
+    labels = "used" if method.uses_labels else "not used"
     parts = [
         NOTE.format(f"the docstring of {kind.__name__}"),
         f"# {name}",
@@ -194,7 +194,7 @@ def overview(names: list[str], stands: dict[str, Standing | None]) -> str:
     for name in names:
         kind, stand = type(METHODS[name]), stands[name]
         figures = [stand.mean(figure) if stand else "-" for figure in ("unseen_auroc", "seen_auroc", "fit_seconds")]
-        labels = "yes" if kind.uses_labels else "no"
+        labels = "yes" if METHODS[name].uses_labels else "no"
         rows.append([link(name), f"`{kind.__name__}`", labels, *figures, docstrings.read(kind).headline])
     return table(["method", "class", "labels", "unseen", "seen", "fit, s", "what it is"], rows)
 
