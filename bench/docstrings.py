@@ -57,15 +57,18 @@ class Doc:
     example: str
     needs: dict[str, Any]
 
-    def meaning(self, field: str) -> str:
-        """The first sentence that names the field, else what it means in every method, else where it stands."""
+    def meaning(self, field: str, default: object) -> str:
+        """The first sentence that names the field; else, of a number, what it always means, or where it stands.
+
+        A word is one of several choices, which the docstring alone can tell.
+        """
         for words in (self.text, self.when, self.differs):
             for sentence in sentences(words):
                 if f"`{field}`" in sentence:
                     return sentence
-        if field in GENERAL:
-            return GENERAL[field]
-        return "In the equation." if re.search(rf"\b{field}\b", self.equation) else ""
+        if isinstance(default, str):
+            return ""
+        return GENERAL.get(field, "In the equation." if re.search(rf"\b{field}\b", self.equation) else "")
 
 
 def read(kind: type) -> Doc:

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import docstrings
-from bench.composition import SCORER, Name, fitters, inside, made_of, nested
+from bench.composition import made_of
 from bench.entrants import ROOT
 from bench.families import FAMILIES, MORE
+from bench.part_tables import SOURCE, composition, made, members, name_of, said, table, users
 from bench.side_by_side import RESULTS
 from bench.standing import Standing, headline_runs, link, standing
 from unseen.detector import Detector
 from unseen.methods import METHODS
 
 FOLDER = Path("docs/methods")
-SOURCE = "../../src"
 NOTE = "<!-- Written by `python -m bench.pages`: edit {}, and run it again. -->"
 NO_RUN = """No runs in the benchmark yet. With `UNSEEN_DATA` set ([which files](../../CONTRIBUTING.md#set-up)), this
 makes them, and writes this page anew:
@@ -31,12 +31,6 @@ makes them, and writes this page anew:
 python -m bench.side_by_side --methods {} --seeds 5
 python -m bench.pages
 ```"""
-USED = {
-    SCORER: "what scores are made of",
-    "rows": "which rows it learns from, and rows made from them",
-    "loss": "what it minimises",
-    "loop": "how it minimises that",
-}
 
 
 def main() -> None:
@@ -65,15 +59,14 @@ def page(name: str, stands: Standing | None) -> str:
     """One method: what it is and when to use it, its equation, how to call it, fields, figures, parts, differences."""
     method, kind = METHODS[name], type(METHODS[name])
     doc, of, file = docstrings.read(kind), family(name), source(kind)
-    labels = "used" if method.uses_labels else "not used"
     parts = [
         NOTE.format(f"the docstring of {kind.__name__}"),
         f"# {name}",
         doc.headline,
         f"**When to use it.** {doc.when}",
         doc.text,
-        f"Family: [{of}](README.md#{of}). Labelled anomalies: {labels}. Source: [{Path(file).name}]({SOURCE}/{file})."
-        + MORE.get(name, ""),
+        f"Family: [{of}](README.md#{of}). Labelled anomalies: {labels(name)}. "
+        f"Source: [{Path(file).name}]({SOURCE}/{file}).{MORE.get(name, '')}",
         "## Equation",
         f"```text\n{doc.equation}\n```",
         "`x` is an encoded row ([what becomes of columns](../data.md)); a higher score is more anomalous.",
@@ -101,17 +94,24 @@ def family(name: str) -> str:
     return found[0]
 
 
+def base(name: str) -> Any:
+    """The method that a method wraps; None where it wraps none."""
+    values = [getattr(METHODS[name], field.name) for field in dataclasses.fields(METHODS[name])]
+    return next((value for value in values if dataclasses.is_dataclass(value)), None)
+
+
 def baseline(name: str) -> tuple[str, str]:
     """What the method has to beat, and what that is: the method that it wraps, or the simplest one of its family."""
-    values = [getattr(METHODS[name], field.name) for field in dataclasses.fields(METHODS[name])]
-    for value in values:
-        if dataclasses.is_dataclass(value):
-            return name_of(value), "the method that it wraps"
+    if base(name):
+        return name_of(base(name)), "the method that it wraps"
     return FAMILIES[family(name)].baseline, "the simplest baseline of its family"
 
 
-def name_of(method: Any) -> str:
-    return next(name for name, known in METHODS.items() if type(known) is type(method))
+def labels(name: str) -> str:
+    """Whether labelled anomalies change what is learned; where a method wraps another, that one says."""
+    if base(name):
+        return "as its base does"
+    return "used" if METHODS[name].uses_labels else "not used"
 
 
 def calls(name: str, doc: docstrings.Doc) -> str:
@@ -129,10 +129,10 @@ def fields(method: Any, doc: docstrings.Doc) -> str:
     rows: list[list[str]] = []
     told: dict[str, str] = {}
     for name in (field.name for field in dataclasses.fields(method)):
-        meaning = doc.meaning(name)
-        first = told.setdefault(meaning, name)
-        words = meaning if first == name or not meaning else f"See `{first}`."
-        rows.append([f"`{name}`", f"`{short(getattr(method, name))}`", words])
+        value = getattr(method, name)
+        meaning = doc.meaning(name, value)
+        first = told.setdefault(meaning, name) if f"`{name}`" in meaning else name
+        rows.append([f"`{name}`", f"`{short(value)}`", meaning if first == name else f"See `{first}`."])
     words = "Set with `--set FIELD=VALUE` on the command line, as keywords in Python"
     words += "; methods inside it in Python alone." if members(method) else "."
     return f"{words}\n\n{table(['field', 'default', 'meaning'], rows)}" if rows else "It has none."
@@ -154,29 +154,6 @@ def short(value: Any) -> str:
     return f"{type(value).__name__}({', '.join(f'{name}={short(other)}' for name, other in changed.items())})"
 
 
-def said(parts: list[Name]) -> str:
-    """The roles that occur among parts, explained."""
-    words = [f"*{role}*: {what}" for role, what in USED.items() if role in {part.role for part in parts}]
-    return f"{'; '.join(words)}." if words else ""
-
-
-def composition(method: Any) -> str:
-    """A row for each part, method inside the method, and fitter."""
-    kind = type(method)
-    rows = [
-        [code(part), part.role, part.sentence, ", ".join(f"`{inner.name}`" for inner in inside(part))]
-        for part in sorted(made_of(kind), key=lambda part: list(USED).index(part.role))
-    ]
-    rows += [[link(name), "method", docstrings.read(type(METHODS[name])).headline, ""] for name in members(method)]
-    rows += [[f"`{fitter.name}`", "fit", "Of scikit-learn.", ""] for fitter in fitters(kind)]
-    return table(["part", "for", "what it is", "itself made of"], rows)
-
-
-def members(method: Any) -> list[str]:
-    """Names of the methods inside a method."""
-    return list(dict.fromkeys(name_of(one) for one in nested(method)))
-
-
 def index(stands: dict[str, Standing | None]) -> str:
     """All methods by family, what each is made of, and who uses each part."""
     note = NOTE.format("bench/methods.md, bench/families.py or docstrings of methods")
@@ -194,46 +171,12 @@ def overview(names: list[str], stands: dict[str, Standing | None]) -> str:
     for name in names:
         kind, stand = type(METHODS[name]), stands[name]
         figures = [stand.mean(figure) if stand else "-" for figure in ("unseen_auroc", "seen_auroc", "fit_seconds")]
-        labels = "yes" if METHODS[name].uses_labels else "no"
-        rows.append([link(name), f"`{kind.__name__}`", labels, *figures, docstrings.read(kind).headline])
+        rows.append([link(name), f"`{kind.__name__}`", labels(name), *figures, docstrings.read(kind).headline])
     return table(["method", "class", "labels", "unseen", "seen", "fit, s", "what it is"], rows)
-
-
-def made() -> list[str]:
-    """A row for each method: its parts by what they are for."""
-    rows = []
-    for name, method in METHODS.items():
-        parts = made_of(type(method))
-        named = [", ".join(f"`{part.name}`" for part in parts if part.role == role) for role in USED]
-        others = [*map(link, members(method)), *(f"`{fitter.name}`" for fitter in fitters(type(method)))]
-        rows.append([link(name), *named, ", ".join(others)])
-    parts = [part for method in METHODS.values() for part in made_of(type(method))]
-    words = f"Read from the code: what each method takes from src/unseen/parts. {said(parts)}"
-    return [words, table(["method", *USED, "methods inside, scikit-learn"], rows)]
-
-
-def users() -> str:
-    """A row for each part: the methods that call it themselves."""
-    by: dict[Name, list[str]] = {}
-    for name, method in METHODS.items():
-        for part in made_of(type(method)):
-            by.setdefault(part, []).append(name)
-    rows = [[code(part), part.role, ", ".join(map(link, by[part]))] for part in sorted(by)]
-    return table(["part", "for", "methods"], rows)
 
 
 def source(kind: type) -> str:
     return Path(inspect.getfile(kind)).relative_to(ROOT / "src").as_posix()
-
-
-def code(part: Name) -> str:
-    return f"[`{part.name}`]({SOURCE}/{part.module.replace('.', '/')}.py)"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown; a bar in a cell is no border."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 import pytest
-from bench import composition, docstrings, families, pages, standing
+from bench import composition, docstrings, families, pages, part_tables, standing
 from bench.entrants import ROOT
 from bench.results import CELL
 from bench.side_by_side import HEADLINE
@@ -73,18 +73,12 @@ def test_examples(module):
 def test_parts_are_those_that_the_code_calls():
     made = {kind: {part.name: part.role for part in composition.made_of(kind)} for kind in (Nearest, DevNet, Forest)}
     assert made[Nearest] == {"Whitening": "scorer", "Bank": "scorer"}  # of its own class, not of others in the file
-    assert made[DevNet] == {
-        "deviation": "loss",  # called as losses.deviation
-        "descend": "loop",
-        "balanced": "rows",
-        "with_cut": "rows",
-        "Whitening": "scorer",
-        "mlp": "scorer",
-    }
+    called = {"deviation": "loss", "descend": "loop", "balanced": "rows"}  # the first as losses.deviation
+    assert called.items() <= made[DevNet].items()
     assert [fitter.name for fitter in composition.fitters(Forest)] == ["RandomForestClassifier", "ExtraTreesClassifier"]
     stack = EvidenceStack(by_place=(Logistic(), Forest()))
     assert composition.nested(stack) == [Logistic(), Forest()]
-    assert pages.members(stack) == ["logistic", "forest"]
+    assert part_tables.members(stack) == ["logistic", "forest"]
     [surface] = [part for part in composition.made_of(MultiDirectional) if part.name == "DescribedScorer"]
     assert {"Deviation", "Plain"} <= {inner.name for inner in composition.inside(surface)}  # Plain is two steps away
 
@@ -98,6 +92,7 @@ def test_a_method_that_wraps_another_has_to_beat_it(monkeypatch):
     monkeypatch.setitem(METHODS, "comet", Wrapper())
     assert pages.baseline("comet") == ("devnet", "the method that it wraps")
     assert pages.baseline("devnet") == ("nearest-ratio", "the simplest baseline of its family")
+    assert pages.labels("comet") == "as its base does"
     assert pages.short(Wrapper(base=DevNet(cut=0.5))) == "Wrapper(base=DevNet(cut=0.5))"
 
 
@@ -119,10 +114,11 @@ def test_a_docstring_in_another_form_is_refused():
 
 def test_a_field_means_what_the_docstring_says_first():
     doc = docstrings.read(AutoEncoder)
-    assert doc.meaning("latent").startswith("The bottleneck is `latent` wide")
-    assert doc.meaning("steps") == docstrings.GENERAL["steps"]
-    assert docstrings.read(MultiDirectional).meaning("ridge") == "In the equation."
-    assert doc.meaning("unheard") == ""
+    assert doc.meaning("latent", 8).startswith("The bottleneck is `latent` wide")
+    assert doc.meaning("steps", 9) == docstrings.GENERAL["steps"]
+    assert doc.meaning("steps", "many") == ""
+    assert docstrings.read(MultiDirectional).meaning("ridge", 0.3) == "In the equation."
+    assert doc.meaning("unheard", 1) == ""
 
 
 def runs(*rows):
@@ -159,4 +155,4 @@ def test_a_mean_over_some_sets_does_not_stand_for_all():
 
 
 def test_a_bar_in_a_cell_is_no_border():
-    assert pages.table(["a"], [["|x|"]]).splitlines()[-1] == "| \\|x\\| |"
+    assert part_tables.table(["a"], [["|x|"]]).splitlines()[-1] == "| \\|x\\| |"
