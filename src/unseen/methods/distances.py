@@ -13,7 +13,15 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class Mahalanobis:
-    """Distance to the mean of the normals in units of their covariance; no label is used.
+    """Distance to the mean of the normal rows, in units of their covariance (Mahalanobis 1936).
+
+    No label is used. `shrinkage` times the mean variance is added to the variance in every direction.
+
+    Equation:
+        score(x) = sqrt((x - mu)' C^-1 (x - mu)),  mu and C mean and covariance of the normal rows
+    When: columns depend on one another smoothly, or rows come by the million: a score is one matrix product. Not where
+    normal rows come in several clusters: the middle between them is called most normal.
+    Differs: as in textbooks, with all normal rows in the covariance; the shrinkage is ours.
 
     >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
@@ -46,9 +54,21 @@ class MahalanobisScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Nearest:
-    """Mean distance to the k nearest normals (Ramaswamy et al. 2000; Angiulli & Pizzuti 2002), raw or whitened.
+    """Mean distance to the nearest normal rows (Ramaswamy et al., SIGMOD 2000; Angiulli & Pizzuti, PKDD 2002).
 
-    At most `bank` normals are kept, drawn at random: the cost of a score grows with them.
+    No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of unit variance, with
+    `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at random: scoring time grows with them.
+
+    Equation:
+        score(x) = mean distance from x to its k nearest normal rows
+    When: normal rows come in many shapes or clusters. Not with many columns of noise, which drown the distances.
+    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a bank.
+
+    >>> import torch
+    >>> scorer = Nearest(k=2).build((1,))
+    >>> Nearest(k=2).train(scorer, Samples.of(torch.tensor([[0.0], [1.0], [3.0]])), Run(torch.Generator()))
+    >>> scorer(torch.tensor([[4.0]]))  # 1 from one neighbour, 3 from the other
+    tensor([2.])
     """
 
     k: int = 5
@@ -82,10 +102,21 @@ class NearestScorer(nn.Module):
 
 @dataclass(frozen=True)
 class NearestRatio:
-    """log(distance to the nearest normal / distance to the nearest labelled anomaly), whitened.
+    """Distance to the nearest normal row over distance to the nearest labelled anomaly (after Cover & Hart 1967).
 
-    Few labels go far here: a row near a labelled anomaly scores high, and so does one far from every normal. Without
-    labelled anomalies the second distance is taken to be 1, and the score ranks as the distance to the normals does.
+    Both are between whitened rows, with `shrinkage` as in Mahalanobis; at most `bank` rows of each side are kept.
+    Without labelled anomalies the second distance counts as 1, and the score ranks as the distance to the normals does.
+
+    Equation:
+        score(x) = log(d(x, nearest normal row) + 0.001) - log(d(x, nearest labelled anomaly) + 0.001)
+    When: few labels, little time, and new kinds matter as known ones do. Not where anomalies lie among the normals.
+    Differs: a nearest-neighbour rule decides by the sign; the ratio as a score, and whitening, are ours.
+
+    >>> import torch
+    >>> scorer, x = NearestRatio().build((1,)), torch.tensor([[-1.0], [1.0], [5.0]])
+    >>> NearestRatio().train(scorer, Samples.of(x, torch.tensor([0, 0, 1])), Run(torch.Generator()))
+    >>> scorer(torch.tensor([[4.0]])).round(decimals=1)  # log 3: three times as far from the normals
+    tensor([1.1000])
     """
 
     bank: int = 4096

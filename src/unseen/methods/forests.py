@@ -22,7 +22,18 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class IsolationForest:
-    """How few random cuts isolate a row (Liu et al. 2008, eq. 2: score 2^(-E h / c)); no label is used."""
+    """How few random cuts set a row apart from the others (Liu, Ting & Zhou, ICDM 2008).
+
+    No label is used. Each of `trees` is grown on `rows` normal rows, drawn at random.
+
+    Equation:
+        score(x) = 2^(-(mean number of cuts that isolate x) / c),  c the mean for a typical row of `rows`
+    When: anomalies are extreme in some column. Each cut sees one: where only a combination is odd, mahalanobis leads.
+    Differs: the paper also grows trees on normals and anomalies mixed; here rows taken for normal are all it sees.
+
+    >>> IsolationForest().build((6,))(torch.zeros(3, 6)).shape
+    torch.Size([3])
+    """
 
     trees: int = 100
     rows: int = 256
@@ -60,13 +71,22 @@ class IsolationScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Forest:
-    """Trees of labelled anomalies against normals, both sides weighing the same.
+    """Trees of labelled anomalies against normals (Breiman 2001; Geurts et al. 2006; Provost & Domingos 2003).
 
-    Half of them cut where it tells most (random forest, Breiman 2001), half at random (extremely randomised trees,
-    Geurts et al. 2006), which generalise more smoothly from few labels. Leaves vote with Laplace's correction (Provost
-    & Domingos 2003): a pure leaf of few normals is less sure of itself than one of many, so rows where normals are rare
-    rank above rows where they abound, also of classes never shown. At most `rows` rows are drawn for each tree, out of
-    all anomalies and at most twice as many normals: with plenty of rows time would grow, and few labels be drowned.
+    Half of the `trees` cut where it tells most (random forest), half at random (extremely randomised trees), smoother
+    with few labels. Both sides weigh the same. At most `rows` rows are drawn for each tree, so that time does not grow,
+    out of all anomalies and at most twice as many normals, so that few labels are not drowned.
+
+    Equation:
+        score(x) = mean over trees of (weight of anomalies + 1) / (weight of all rows + 2) in the leaf of x
+    When: the kinds to find are the labelled ones. Where new kinds lie no tree has cut, so they share leaves with normal
+    rows, and the nearest-ratio is ahead. It refuses to train without labels.
+    Differs: two kinds of trees; in leaves Laplace's correction, so that rows where normals are rare rank higher, too.
+
+    >>> data, scorer = Samples.of(torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])), Forest().build((1,))
+    >>> Forest().train(scorer, data, Run(torch.Generator()))
+    >>> bool(scorer(torch.tensor([[5.0]])) > scorer(torch.tensor([[0.0]])))
+    True
     """
 
     trees: int = 100
@@ -131,10 +151,9 @@ def depths(tree: Any) -> np.ndarray:
 
 
 def expected_path(rows: np.ndarray) -> np.ndarray:
-    """Mean depth at which one of m rows is isolated by random cuts, c(m) = 2 H(m - 1) - 2 (m - 1) / m: (k,) -> (k,).
+    """Mean number of cuts that isolate one of m rows, c(m) = 2 H(m - 1) - 2 (m - 1) / m: (k,) -> (k,).
 
-    Liu et al. 2008, eq. 1, with their approximation of the harmonic number, H(i) = log(i) + 0.5772.
-
+    Liu et al. 2008, eq. 1, with H(i) = log(i) + 0.5772.
     >>> expected_path(np.array([1, 2, 256])).round(4)
     array([ 0.    ,  1.    , 10.2448])
     """
