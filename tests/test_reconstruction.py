@@ -127,7 +127,7 @@ def test_masked_error_by_hand():
 
 def test_contrast_by_hand():
     z, other = torch.tensor([[3.0, 4.0]] * 4), torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
-    loss = losses.contrast(z=z, other=other, y=torch.tensor([0, 1, 0, 1]))
+    loss = losses.closeness(z=z, other=other, y=torch.tensor([0, 1, 0, 1]))
     torch.testing.assert_close(loss, torch.tensor([0.4, 0.6, 1.6, 0.0]))
 
 

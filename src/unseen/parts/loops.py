@@ -56,7 +56,7 @@ def minimise(
     run.log(steps, {"loss": float(mean.detach())})
 
 
-def weighted(each: Tensor, batch: Samples) -> Tensor:
+def weighted(each: Tensor, batch: Weighted) -> Tensor:
     """Mean of one value for each row by the rows' weights: (n,) -> ()."""
     return (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
 

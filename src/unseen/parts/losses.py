@@ -223,11 +223,11 @@ def masked_error(*, reconstruction: Tensor, x: Tensor, mask: Tensor, share: floa
     return share * inside + (1 - share) * outside
 
 
-def contrast(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
+def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
     """Cosine similarity of each row to another: to be 1 for normal rows, at most 0 for anomalies: (n, k) -> (n,).
 
     >>> z, other = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    >>> contrast(z=z, other=other, y=torch.tensor([0, 1]))
+    >>> closeness(z=z, other=other, y=torch.tensor([0, 1]))
     tensor([0., 1.])
     """
     similarity = F.cosine_similarity(z, other, dim=1)
