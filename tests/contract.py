@@ -17,8 +17,7 @@ from unseen.parts.loops import minimise
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
-FEWER = {"steps": 80, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "trees": 20, "batch": 64}
-FEWER = {"steps": 40, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "tuning_steps": 20, "trees": 20, "batch": 64}
+FEWER = {"steps": 80, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "tuning_steps": 20, "trees": 20, "batch": 64}
 
 
 def quick(method: Any) -> Any:

@@ -12,11 +12,13 @@ from contract import check_method, parametrised, quick, scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
-from unseen.methods.forests import Forest, IsolationForest, expected_path, grown, laplace
+from unseen.methods.forest import Forest, grown, laplace
+from unseen.methods.isolation import IsolationForest, expected_path
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional, some
+from unseen.methods.ratio import NearestRatio
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import Direction, together

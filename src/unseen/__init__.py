@@ -19,7 +19,7 @@ from unseen.methods.csad import CSAD
 from unseen.methods.dcc import DCC
 from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dmad import DMAD
 from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
@@ -27,13 +27,15 @@ from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
-from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.forest import Forest
+from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
 from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
+from unseen.methods.ratio import NearestRatio
 from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
