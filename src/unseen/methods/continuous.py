@@ -35,7 +35,7 @@ class ContinuousLabels:
     with 0.5.
 
     >>> drawn(torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.1]]))
-    tensor([0.7125, 0.7125, 0.8346])
+    tensor([0.9944, 0.9944, 0.6624])
     """
 
     hidden: tuple[int, ...] = (64, 64)
