@@ -1,5 +1,7 @@
 """Spheres, heads and pairs: losses and generators against numbers worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from unseen.parts import losses
 from unseen.parts.heads import Head
 from unseen.parts.nets import seeded
 from unseen.parts.pseudo import saliency, saliency_cut, scattered
+from unseen.settings import configured
 from unseen.types import Run, Samples
 
 
@@ -314,6 +317,13 @@ def test_hard_rows_come_later():
     assert all(len(b) == 30 and b[:10].classes == [1] and b[10:].classes == [2] for b in batches)
     hard = [(b[10:].x[:, 0] < 5).sum().item() for b in batches]
     assert hard == [0, 0, 8, 8, 16, 16]
+
+
+def test_a_pool_is_chosen_in_words():
+    method = configured("kka", ["pool=2", "rounds=3"])
+    assert method == dataclasses.replace(METHODS["kka"], pool=2, rounds=3)
+    with pytest.raises(DataError, match=r"no field 'base'; its fields are pool=0, rounds=5"):
+        configured("kka", ["base=1"])
 
 
 # contexts

@@ -26,7 +26,7 @@ class FLOS:
         loss = (1 - p)^gamma (-log p),  p = sigmoid(score) of labelled anomalies,  1 - sigmoid(score) of normal rows
 
     When: the classes to find are the labelled ones, and some of their rows are hard; not for classes that nobody shows.
-    Differs: on rows, with the network, batches and optimiser of DevNet for tables.
+    Differs: rows in place of images, with the network, batches and optimiser of DevNet for tables.
 
     >>> FLOS(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
