@@ -6,12 +6,17 @@ import dataclasses
 from typing import Any
 
 from unseen.errors import DataError
+from unseen.methods.ahl import AHL
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dplan import DPLAN
+from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
+from unseen.methods.maml import MAML
+from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.types import Method
 
@@ -30,6 +35,11 @@ METHODS: dict[str, Method] = {
     "isolation-forest": IsolationForest(),
     "forest": Forest(),
     "logistic": Logistic(),
+    "maml": MAML(DevNet()),
+    "ahl": AHL(DevNet()),
+    "meta-occ": MetaOCC(),
+    "dplan": DPLAN(),
+    "ensemble": Ensemble(DevNet()),
 }
 
 
