@@ -17,11 +17,11 @@ from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forest import Forest, grown, laplace
 from unseen.methods.isolation import IsolationForest, expected_path
 from unseen.methods.logistic import Logistic
-from unseen.methods.multidirectional import MultiDirectional, some
+from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.ratio import NearestRatio
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
-from unseen.parts.episodes import Direction, together
+from unseen.parts.episodes import Direction, some, together
 from unseen.parts.surprise import Surprise, auroc
 from unseen.parts.trees import TOGETHER
 from unseen.parts.verdicts import mean_auroc, weights
@@ -191,7 +191,7 @@ def test_outer_level_ends_at_its_one_minimum():
     data, method = toy(24), MultiDirectional()
     scorer = trained(method, data)
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
-    normals, anomalies = some(data.normals, method.rows, run), some(data.anomalies, ROWS, run)
+    normals, anomalies = some(data.normals, method.rows, run.generator), some(data.anomalies, ROWS, run.generator)
     scorer.deviation.fit(data.normals.x, run.generator)
     rows = method.directions(scorer, normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)

@@ -10,6 +10,7 @@ from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
+from unseen.methods.ahl import AHL
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.clflow import CLFlow
 from unseen.methods.comet import CoMet
@@ -22,6 +23,9 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dmad import DMAD
 from unseen.methods.duq import DUQ
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dplan import DPLAN
+from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
@@ -32,6 +36,8 @@ from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
 from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
+from unseen.methods.maml import MAML
+from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
@@ -50,6 +56,9 @@ __all__ = [
     "FLOS",
     "KKA",
     "LISAE",
+    "AHL",
+    "DPLAN",
+    "MAML",
     "METHODS",
     "PRN",
     "SSAE",
@@ -67,6 +76,7 @@ __all__ = [
     "DeepSVDD",
     "Detector",
     "DevNet",
+    "Ensemble",
     "Episode",
     "EvidenceStack",
     "FeCAM",
@@ -77,6 +87,7 @@ __all__ = [
     "IsolationForest",
     "Logistic",
     "Mahalanobis",
+    "MetaOCC",
     "Method",
     "MultiDirectional",
     "Nearest",

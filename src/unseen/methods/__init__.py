@@ -7,6 +7,7 @@ from typing import Any
 
 from unseen.errors import DataError
 from unseen.methods.aavae import AAVAE
+from unseen.methods.ahl import AHL
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.clflow import CLFlow
 from unseen.methods.comet import CoMet
@@ -19,6 +20,9 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dmad import DMAD
 from unseen.methods.duq import DUQ
+from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.dplan import DPLAN
+from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
@@ -29,6 +33,8 @@ from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
 from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
+from unseen.methods.maml import MAML
+from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
@@ -73,6 +79,11 @@ METHODS: dict[str, Method] = {
     "isolation-forest": IsolationForest(),
     "forest": Forest(),
     "logistic": Logistic(),
+    "maml": MAML(DevNet()),
+    "ahl": AHL(DevNet()),
+    "meta-occ": MetaOCC(),
+    "dplan": DPLAN(),
+    "ensemble": Ensemble(DevNet()),
 }
 
 

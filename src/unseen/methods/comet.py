@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts.confidence import KAPPA, RHO, Confident, excess, size, uncertainty
 from unseen.parts.episodes import task
-from unseen.parts.loops import minimise, move_towards, step_by, weighted
+from unseen.parts.loops import minimise, move_towards, step_by, weighted_mean
 from unseen.parts.scoring import scores
 from unseen.types import Run, Samples, Trainable, silent
 
@@ -133,9 +133,9 @@ class CoMet:
             shown, hidden = task(data, ROWS, run.generator)
             fast, learn = copy.deepcopy(inner), self.base.stream(shown, run)
             first, query = next(learn), next(self.base.stream(hidden, run))
-            before.append(weighted(self.base.loss(fast, first, run), first).detach())
+            before.append(weighted_mean(self.base.loss(fast, first, run), first.weight).detach())
             minimise(self.objective(scorer, fast, run), self.base.optimiser(fast), learn, quiet, steps=INNER)
-            after.append(weighted(self.base.loss(fast, query, run), query))
+            after.append(weighted_mean(self.base.loss(fast, query, run), query.weight))
             copies.append(fast)
         if self.meta == "reptile":
             move_towards(inner, copies, share=SHARE)

@@ -12,7 +12,7 @@ from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS, cross_described, described
-from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, together
+from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, some, together
 from unseen.parts.loops import Average, minimise, settle
 from unseen.parts.nets import TwoLevel
 from unseen.parts.pseudo import feature_cut
@@ -75,7 +75,7 @@ class MultiDirectional:
 
     def decide(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
         """Inner level in closed form, then the one minimum of the outer loss over all directions."""
-        normals, anomalies = some(data.normals, self.rows, run), some(data.anomalies, ROWS, run)
+        normals, anomalies = some(data.normals, self.rows, run.generator), some(data.anomalies, ROWS, run.generator)
         scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms)
         scorer.shown.fill(anomalies.x)
         rows = self.directions(scorer, normals, anomalies, run)
@@ -144,7 +144,3 @@ class MultiDirectional:
         share = losses.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
         anchor = losses.anchor(score=1 - losses.normal_logit(logits).sigmoid(), y=batch.y)
         return confidence + self.pairs * share + self.anchor * anchor
-
-
-def some(rows: Samples, most: int, run: Run) -> Samples:
-    return rows[torch.randperm(len(rows), generator=run.generator)[:most].to(rows.x.device)]

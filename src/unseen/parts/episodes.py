@@ -16,6 +16,11 @@ def draw(rows: int, size: int, generator: torch.Generator) -> Tensor:
     return torch.randint(rows, (size,), generator=generator)
 
 
+def some(data: Samples, most: int, generator: torch.Generator) -> Samples:
+    """At most so many rows, drawn at random, none twice."""
+    return data[torch.randperm(len(data), generator=generator)[:most].to(data.x.device)]
+
+
 def together(*parts: Samples) -> Samples:
     """The rows of several sample sets, one after the other."""
     return Samples(
@@ -151,3 +156,42 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
                 next(batches(anomalies[outside], size - size // 2, generator)),
             ]
             yield Episode(together(*support), together(*query))
+
+
+def tasks(data: Samples, size: int, generator: torch.Generator) -> Iterator[Episode]:
+    """Episodes of distinct rows whose query holds no row of the support, and an anomaly class that it lacks; no end.
+
+    Support and query each have `size` normals, of one group where there are several, and at most as many anomalies. Of
+    a single class one half is hidden, or if that is small, some rows; a single row is in both.
+    """
+    normals, anomalies = data.normals, data.anomalies
+    kinds = [normals[normals.group == g] for g in normals.group.unique()]
+    halves_of = [in_two(kind, size, generator) for kind in kinds]
+    while True:
+        for way in hiding(anomalies, generator):
+            inside, outside = next(halves_of[int(draw(len(kinds), 1, generator))])
+            shown, hidden = (some(anomalies[rows], size, generator) for rows in (way.inside, way.outside))
+            yield Episode(together(inside, shown), together(outside, hidden))
+
+
+def hiding(anomalies: Samples, generator: torch.Generator) -> list[Direction]:
+    """Ways to hide a class, or where there is none to hide some rows, or where there are none to show and ask all."""
+    ways = directions(anomalies, generator, folds=2)
+    every = torch.arange(len(anomalies), device=anomalies.x.device)
+    return [way for way in ways if not way.known] or ways or [Direction(every, every, known=True)]
+
+
+def in_two(data: Samples, size: int, generator: torch.Generator) -> Iterator[tuple[Samples, Samples]]:
+    """Two draws of `size` rows that share none: all rows in random order, before any comes again; one row is in both.
+
+    >>> data = Samples.of(torch.arange(5.0)[:, None])
+    >>> [len(part) for part in next(in_two(data, 10, torch.Generator()))]
+    [2, 2]
+    """
+    half = max(1, min(size, len(data) // 2))
+    while True:
+        order = torch.randperm(len(data), generator=generator).to(data.x.device)
+        if len(data) == 1:
+            order = order.repeat(2)
+        for rows in order[: len(order) // (2 * half) * 2 * half].split(2 * half):
+            yield data[rows[:half]], data[rows[half:]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from unseen.types import Run, Samples, Trainable
+from unseen.types import Run, Samples, Trainable, silent
 
 
 class Weighted(Protocol):
@@ -48,7 +49,7 @@ def minimise(
     with one_thread():
         for _ in range(steps):
             batch = next(stream)
-            mean = weighted(loss(batch), batch)
+            mean = weighted_mean(loss(batch), batch.weight)
             optimiser.zero_grad(set_to_none=True)
             mean.backward()
             nn.utils.clip_grad_norm_(parameters, clip)
@@ -56,9 +57,9 @@ def minimise(
     run.log(steps, {"loss": float(mean.detach())})
 
 
-def weighted(each: Tensor, batch: Weighted) -> Tensor:
-    """Mean of one value for each row by the rows' weights: (n,) -> ()."""
-    return (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
+def weighted_mean(each: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weight x value over the sum of weights: (n,), (n,) -> ()."""
+    return (weight * each).sum() / weight.sum().clamp_min(1e-12)
 
 
 @contextmanager
@@ -120,6 +121,18 @@ def adapted(
     optimiser = torch.optim.SGD([p for p in fast.parameters() if p.requires_grad], lr=rate)
     minimise(lambda batch: loss(fast, batch), optimiser, support, run, steps=steps)
     return fast
+
+
+def learned(method: Trainable, scorer: nn.Module, support: Samples, run: Run, *, rate: float, steps: int) -> nn.Module:
+    """`adapted` to what a Trainable makes of the support: a copy after a few steps on its loss over its own stream."""
+    quiet = replace(run, log=silent)
+    stream = method.stream(support, quiet)
+    return adapted(scorer, lambda m, batch: method.loss(m, batch, quiet), stream, quiet, rate=rate, steps=steps)
+
+
+def judged(method: Trainable, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
+    """Weighted mean of a Trainable's loss on one batch, with its graph: ()."""
+    return weighted_mean(method.loss(scorer, batch, run), batch.weight)
 
 
 @torch.no_grad()

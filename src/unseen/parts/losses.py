@@ -233,3 +233,30 @@ def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
     similarity = F.cosine_similarity(z, other, dim=1)
     check_rows(similarity=similarity, y=y)
     return torch.where(y > 0, F.relu(similarity), 1 - similarity)
+def auc_share(*, score: Tensor, y: Tensor) -> Tensor:
+    """Half the mean of sigmoid(normal - anomaly) over the pairs that a row is in: (n,), (n,) -> (n,).
+
+    A smooth 1 - AUROC (Yan et al., ICML 2003). A side that is missing leaves zeros.
+
+    >>> auc_share(score=torch.tensor([0.0, 2.0, 2.0]), y=torch.tensor([0, 0, 1]))
+    tensor([0.0596, 0.2500, 0.1548])
+    """
+    check_rows(score=score, y=y)
+    normal, share = y <= 0, torch.zeros_like(score)
+    pairs = (score[normal][:, None] - score[~normal][None, :]).sigmoid()  # (normals, anomalies)
+    if pairs.numel():
+        share[normal], share[~normal] = pairs.mean(dim=1) / 2, pairs.mean(dim=0) / 2
+    return share
+
+
+def temporal_difference(*, value: Tensor, reward: Tensor, after: Tensor, discount: float) -> Tensor:
+    """(reward + discount max_a Q'(s', a) - Q(s, a))^2, Mnih et al. 2015: (n,), (n,), (n, actions) -> (n,).
+
+    `value`: Q of the action taken; `after`: what the target network says of the next state.
+
+    >>> one = torch.tensor([1.0])
+    >>> temporal_difference(value=one, reward=2 * one, after=torch.tensor([[3.0, 4.0]]), discount=0.5)  # (2 + 2 - 1)^2
+    tensor([9.])
+    """
+    check_rows(value=value, reward=reward, after=after[:, 0])
+    return (reward + discount * after.amax(dim=1) - value).square()

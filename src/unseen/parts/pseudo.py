@@ -19,12 +19,31 @@ def feature_cut(
     Each value stays plausible on its own; what breaks is the dependence between features. The share of features
     cut is drawn per row between `least` and `most`, and at least one is cut. Tabular CutMix (Yun et al. 2019).
     """
-    n, d = x.shape
-    share = least + (most - least) * torch.rand(n, 1, generator=generator)
-    draw = torch.rand(n, d, generator=generator)
-    cut = draw <= torch.maximum(share, draw.amin(dim=1, keepdim=True))  # (n, d), at least one
-    rows = torch.randint(len(donors), (n,), generator=generator)
-    return torch.where(cut.to(x.device), donors[rows.to(x.device)], x)
+    cut = chosen(x, generator, least=least, most=most)
+    rows = torch.randint(len(donors), (len(x),), generator=generator)
+    return torch.where(cut, donors[rows.to(x.device)], x)
+
+
+def feature_swap(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of x with some features overwritten by others of the same row: (n, d) -> (n, d).
+
+    For columns on one scale. CutPaste (Li et al. 2021) moves a piece of an image within it; this moves values of a row.
+    """
+    moved = x.gather(1, torch.rand(x.shape, generator=generator).argsort(dim=1).to(x.device))
+    return torch.where(chosen(x, generator), moved, x)
+
+
+def feature_noise(x: Tensor, generator: torch.Generator, *, scale: float = 2.0) -> Tensor:
+    """Rows of x with Gaussian noise of `scale` on some features: (n, d) -> (n, d)."""
+    noise = scale * torch.randn(x.shape, generator=generator).to(x)
+    return torch.where(chosen(x, generator), x + noise, x)
+
+
+def chosen(x: Tensor, generator: torch.Generator, *, least: float = 0.1, most: float = 0.5) -> Tensor:
+    """Which features of each row to change, a share between `least` and `most`, and at least one: (n, d) bool."""
+    share = least + (most - least) * torch.rand(len(x), 1, generator=generator)
+    draw = torch.rand(x.shape, generator=generator)
+    return (draw <= torch.maximum(share, draw.amin(dim=1, keepdim=True))).to(x.device)
 
 
 def scattered(

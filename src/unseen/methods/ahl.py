@@ -1,0 +1,129 @@
+"""AHL: anomaly heterogeneity learning (Zhu, Ding, Tian & Pang, CVPR 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts.clusters import centres, nearest_centre
+from unseen.parts.episodes import draw, hiding, in_two, some, together
+from unseen.parts.loops import judged, learned, one_thread, step_by
+from unseen.parts.pseudo import feature_cut, feature_noise, feature_swap
+from unseen.types import Episode, Run, Samples, Trainable
+
+ROWS = 20_000  # normals that are clustered
+KINDS: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
+    lambda x, g: feature_cut(x, x, g),
+    feature_swap,
+    feature_noise,
+)
+
+
+@dataclass(frozen=True)
+class AHL:
+    """Any base method trained on many different simulated distributions of anomalies (Zhu et al., CVPR 2024).
+
+    `distributions` tasks are made once: a cluster of normals (k-means, `clusters` of them), the labelled anomalies
+    without one class, and one kind of pseudo-anomaly are the support; other rows of the cluster, that class and another
+    kind of pseudo-anomaly are the query. Pseudo-anomalies have features cut from other normals, moved within the row,
+    or noise on them. Each step draws `tasks` of the tasks; copies take `inner_steps` steps of the base's loss on a
+    support, and their losses on the queries move the scorer, first order. A task whose copies do well on other tasks'
+    queries weighs more: e_i is a running mean of those losses, which remembers `memory` of its past.
+
+    Equation:
+        theta <- theta - b sum_i w_i grad L(theta_i; query_i),  theta_i = theta - a grad L(theta; support_i)
+        w_i = 0.5 + 0.5 softmax_i(-e_i)
+
+    When: a few labelled anomalies of two classes or more, and a base that finds these but little else.
+    Differs: the running mean stands in for the paper's LSTM, which predicts it; first order; pseudo-anomalies are the
+    paper's kinds carried over to rows of a table, noise in place of its third, and count as much as labelled anomalies.
+
+    >>> from unseen import DevNet
+    >>> AHL(DevNet()).build((6,))(torch.zeros(3, 6)).shape
+    torch.Size([3])
+    """
+
+    base: Trainable
+    steps: int = 300
+    distributions: int = 6
+    tasks: int = 3
+    clusters: int = 3
+    size: int = 256
+    inner_steps: int = 3
+    inner_rate: float = 0.01
+    memory: float = 0.9
+
+    @property
+    def uses_labels(self) -> bool:
+        return self.base.uses_labels
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return self.base.build(shape)
+
+    def train(self, scorer: nn.Module, data: Samples, run: Run) -> None:
+        self.base.prepare(scorer, data, run)
+        made, optimiser = self.made(data, run.generator), self.base.optimiser(scorer)
+        errors = torch.full((len(made),), torch.nan)
+        with one_thread():
+            for _ in range(self.steps):
+                drawn = torch.randperm(len(made), generator=run.generator)[: self.tasks]
+                copies, table = self.copies(scorer, [made[i] for i in drawn.tolist()], run)
+                errors[drawn] = remembered(errors[drawn], of_others(table), self.memory)
+                shares = (weights(errors[drawn]) / len(drawn)).tolist()
+                step_by(scorer, [(fast, w * own) for (fast, own), w in zip(copies, shares, strict=True)], optimiser)
+        run.log(self.steps, {"query": float(table.diagonal().mean())})
+
+    def made(self, data: Samples, generator: torch.Generator) -> list[Episode]:
+        """The distributions, each a support and a query that share no row, no labelled class, no kind of pseudo."""
+        normals, anomalies = some(data.normals, ROWS, generator), data.anomalies
+        owner = nearest_centre(normals.x, centres(normals.x, self.clusters, generator))
+        several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [normals]
+        ways, pseudo = hiding(anomalies, generator), len(data.classes) and max(data.classes) + 1
+        found = []
+        for i in range(self.distributions):
+            cluster = several[int(draw(len(several), 1, generator))]
+            kinds = torch.randperm(len(KINDS), generator=generator).tolist()
+            way, parts = ways[i % len(ways)], []
+            rows = next(in_two(cluster, self.size, generator))
+            for part, of, kind in zip(rows, (way.inside, way.outside), kinds, strict=False):
+                few = anomalies[of[draw(len(of), len(part), generator).to(of.device)]] if len(of) else anomalies
+                strange = replace(part, x=KINDS[kind](part.x, generator), y=torch.full_like(part.y, pseudo + kind))
+                parts.append(together(part, few, strange))
+            found.append(Episode(*parts))
+        return found
+
+    def copies(
+        self, scorer: nn.Module, drawn: list[Episode], run: Run
+    ) -> tuple[list[tuple[nn.Module, Tensor]], Tensor]:
+        """Each task's copy with its loss on its own query; and of each copy (rows) on each query (columns), (t, t)."""
+        queries = [next(self.base.stream(task.query, run)) for task in drawn]
+        found, table = [], torch.zeros(len(drawn), len(drawn))
+        for i, task in enumerate(drawn):
+            fast = learned(self.base, scorer, task.support, run, rate=self.inner_rate, steps=self.inner_steps)
+            with torch.no_grad():
+                table[i] = torch.stack([judged(self.base, fast, query, run) for query in queries])
+            found.append((fast, judged(self.base, fast, queries[i], run)))
+        return found, table
+
+
+def of_others(losses: Tensor) -> Tensor:
+    """Mean of each row but for its diagonal entry: (t, t) -> (t,); a single task has only itself."""
+    others = len(losses) - 1
+    return (losses.sum(dim=1) - losses.diagonal()) / others if others else losses.diagonal()
+
+
+def remembered(past: Tensor, now: Tensor, memory: float) -> Tensor:
+    """Running mean that starts at the first value, where `past` is NaN: (t,), (t,) -> (t,)."""
+    return torch.where(past.isnan(), now.to(past), memory * past + (1 - memory) * now.to(past))
+
+
+def weights(errors: Tensor) -> Tensor:
+    """0.5 + 0.5 softmax(-error): (t,) -> (t,).
+
+    >>> weights(torch.tensor([0.0, torch.log(torch.tensor(3.0))]))
+    tensor([0.8750, 0.6250])
+    """
+    return 0.5 + 0.5 * torch.softmax(-errors, dim=0)
