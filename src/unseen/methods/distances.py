@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,9 @@ from unseen.types import Run, Samples
 @dataclass(frozen=True)
 class Mahalanobis:
     """Distance to the mean of the normals in units of their covariance; no label is used.
+
+    Several kinds of normal (`groups`) have a mean each and share the covariance of rows around their own; the nearest
+    mean counts. `adapt` moves the mean, and keeps the covariance.
 
     >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
@@ -30,7 +34,12 @@ class Mahalanobis:
         return MahalanobisScorer(*shape)
 
     def train(self, scorer: MahalanobisScorer, data: Samples, run: Run) -> None:
-        scorer.whiten.fit(data.normals.x, shrinkage=self.shrinkage)
+        scorer.whiten.fit(data.normals.x, shrinkage=self.shrinkage, group=data.normals.group)
+
+    def adapt(self, scorer: MahalanobisScorer, support: Samples, run: Run) -> MahalanobisScorer:
+        moved = copy.deepcopy(scorer)
+        moved.whiten.move(support.normals.x)
+        return moved
 
 
 class MahalanobisScorer(nn.Module):
@@ -48,7 +57,9 @@ class MahalanobisScorer(nn.Module):
 class Nearest:
     """Mean distance to the k nearest normals (Ramaswamy et al. 2000; Angiulli & Pizzuti 2002), raw or whitened.
 
-    At most `bank` normals are kept, drawn at random: the cost of a score grows with them.
+    At most `bank` normals are kept, drawn at random: the cost of a score grows with them. Several kinds of normal
+    (`groups`) are whitened by the covariance of rows around their own mean. `adapt` swaps the normals for others, and
+    keeps that covariance.
     """
 
     k: int = 5
@@ -63,8 +74,13 @@ class Nearest:
     def train(self, scorer: NearestScorer, data: Samples, run: Run) -> None:
         normals = data.normals.x
         if self.whiten:
-            scorer.whiten.fit(normals, shrinkage=self.shrinkage)
-        scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
+            scorer.whiten.fit(normals, shrinkage=self.shrinkage, group=data.normals.group)
+        scorer.normals.fill(scorer.whiten.common(normals), most=self.bank, generator=run.generator)
+
+    def adapt(self, scorer: NearestScorer, support: Samples, run: Run) -> NearestScorer:
+        moved = copy.deepcopy(scorer)
+        moved.normals.fill(scorer.whiten.common(support.normals.x), most=self.bank, generator=run.generator)
+        return moved
 
 
 class NearestScorer(nn.Module):
@@ -77,7 +93,7 @@ class NearestScorer(nn.Module):
         self.normals = Bank(d)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.normals.distances(self.whiten(x), k=self.k).mean(dim=1)
+        return self.normals.distances(self.whiten.common(x), k=self.k).mean(dim=1)
 
 
 @dataclass(frozen=True)

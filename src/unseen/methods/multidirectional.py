@@ -8,14 +8,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.parts import losses
 from unseen.parts.described import DescribedScorer
-from unseen.parts.deviation import ROWS, cross_described, described
-from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, together
-from unseen.parts.loops import Average, minimise, settle
+from unseen.parts.deviation import ROWS
+from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, some, together
+from unseen.parts.kinds import Kinds
+from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import TwoLevel
 from unseen.parts.pseudo import feature_cut
+from unseen.parts.surface import decide
 from unseen.types import Run, Samples
 
 
@@ -73,28 +75,24 @@ class MultiDirectional:
 
     def decide(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
         """Inner level in closed form, then the one minimum of the outer loss over all directions."""
-        normals, anomalies = some(data.normals, self.rows, run), some(data.anomalies, ROWS, run)
-        scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms)
-        scorer.shown.fill(anomalies.x)
-        rows = self.directions(scorer, normals, anomalies, run)
+        normals, anomalies = some(data.normals, self.rows, run.generator), some(data.anomalies, ROWS, run.generator)
+        kinds = Kinds(data.normals)
+        scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms, group=data.normals.group)
+        scorer.origins = kinds.origins
+        scorer.shown.fill(kinds.relative(anomalies).x)
+        rows = self.directions(scorer, kinds, normals, anomalies, run)
         scorer.standardise(rows.x[rows.y <= 0], self.position)
-        encoded, head = scorer.standard(rows.x), scorer.head
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
+        decide(scorer.head, replace(rows, x=scorer.standard(rows.x)), ridge=self.ridge * len(kinds))
 
-        def loss() -> Tensor:
-            each = losses.confidence(logits=head(encoded), y=rows.y)
-            return (rows.weight * each).sum() / rows.weight.sum() + self.ridge * head.weight.square().sum()
-
-        settle(loss, head.parameters())
-
-    def directions(self, scorer: DescribedScorer, normals: Samples, anomalies: Samples, run: Run) -> Samples:
+    def directions(
+        self, scorer: DescribedScorer, kinds: Kinds, normals: Samples, anomalies: Samples, run: Run
+    ) -> Samples:
         """Columns of all rows as each direction shows them, with their share of the outer loss as weight."""
-        g = run.generator
+        g, own = run.generator, kinds.described(scorer.deviation, anomalies)
+        placed, normals, anomalies = normals, kinds.relative(normals), kinds.relative(anomalies)
         made = replace(normals, x=feature_cut(normals.x, normals.x, g), y=torch.ones_like(normals.y))
-        fold = torch.randperm(len(normals), generator=g).to(normals.x.device) % self.folds
-        crossed = cross_described(normals.x, fold, g, made.x, logarithms=run.logarithms)
-        own = described(scorer.deviation, anomalies.x)
+        there = made.x + (placed.x - normals.x)
+        crossed = kinds.cross_described(scorer.deviation, placed, there, self.folds, g, run.logarithms)
         parts = []
         for way, share in hiding_and_showing(anomalies, g, known=self.known):
             shown, out = anomalies.x[way.inside], way.outside
@@ -107,6 +105,12 @@ class MultiDirectional:
                 weight = share * part * rows.weight / rows.weight.sum().clamp_min(1e-12)
                 parts.append(Samples(x, rows.y, rows.group, weight))
         return together(*parts)
+
+    def adapt(self, scorer: DescribedScorer, support: Samples, run: Run) -> DescribedScorer:
+        """Describe rows relative to the support's normals; the surface stays."""
+        if not self.describe:
+            raise Unsupported("MultiDirectional(describe=False) cannot adapt: it learns where rows lie; use describe=True")
+        return scorer.moved(some(support.normals, ROWS, run.generator).x)
 
     def alternate(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
         """The literal recipe: both levels take turns, and the outer one sees one class of anomalies an episode."""
@@ -143,8 +147,3 @@ class MultiDirectional:
         share = losses.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
         anchor = losses.anchor(score=1 - losses.normal_logit(logits).sigmoid(), y=batch.y)
         return confidence + self.pairs * share + self.anchor * anchor
-
-
-def some(rows: Samples, most: int, run: Run) -> Samples:
-    """At most so many rows, drawn at random."""
-    return rows[torch.randperm(len(rows), generator=run.generator)[:most].to(rows.x.device)]

@@ -16,6 +16,11 @@ def draw(rows: int, size: int, generator: torch.Generator) -> Tensor:
     return torch.randint(rows, (size,), generator=generator)
 
 
+def some(rows: Samples, most: int, generator: torch.Generator) -> Samples:
+    """At most so many rows, drawn at random."""
+    return rows[torch.randperm(len(rows), generator=generator)[:most].to(rows.x.device)]
+
+
 def together(*parts: Samples) -> Samples:
     """The rows of several sample sets, one after the other."""
     return Samples(
