@@ -16,6 +16,7 @@ from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.openset import Protocol, evaluate
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
 
@@ -42,6 +43,8 @@ __all__ = [
     "NearestRatio",
     "NotFitted",
     "Protocol",
+    "ResAD",
+    "ResADPlusPlus",
     "Run",
     "Samples",
     "Schema",

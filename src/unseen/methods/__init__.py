@@ -13,6 +13,7 @@ from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forests import Forest, IsolationForest
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -24,6 +25,8 @@ METHODS: dict[str, Method] = {
     "multi-directional": MultiDirectional(),
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
+    "resad": ResAD(),
+    "resad-pp": ResADPlusPlus(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),

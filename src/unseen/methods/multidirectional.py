@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -15,9 +16,9 @@ from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, some, together
 from unseen.parts.kinds import Kinds
 from unseen.parts.loops import Average, minimise
-from unseen.parts.nets import TwoLevel
-from unseen.parts.pseudo import feature_cut
+from unseen.parts.nets import seeded
 from unseen.parts.surface import decide
+from unseen.parts.twolevel import TwoLevel
 from unseen.types import Run, Samples
 
 
@@ -31,6 +32,9 @@ class MultiDirectional:
     rows of a class that nobody has shown; in one more, all classes are shown, and each anomaly is hidden from itself
     alone. That one has the share `known` of the loss. `cut` is the weight of pseudo-anomalies beside that of the
     labelled ones.
+
+    Kinds of normal (`groups`) share the surface: a row is described by normals of its own kind, and placed relative to
+    their mean. A kind is one witness: k of them have k times the `ridge`. `adapt` describes rows by other normals.
 
     `describe=False` is the paper's literal recipe, to compare with; only then do the fields below it count. A network
     is the encoder; the levels alternate, first order; and weights are averaged over the second half of the episodes.
@@ -89,18 +93,13 @@ class MultiDirectional:
     ) -> Samples:
         """Columns of all rows as each direction shows them, with their share of the outer loss as weight."""
         g, own = run.generator, kinds.described(scorer.deviation, anomalies)
-        placed, normals, anomalies = normals, kinds.relative(normals), kinds.relative(anomalies)
-        made = replace(normals, x=feature_cut(normals.x, normals.x, g), y=torch.ones_like(normals.y))
-        there = made.x + (placed.x - normals.x)
-        crossed = kinds.cross_described(scorer.deviation, placed, there, self.folds, g, run.logarithms)
+        normal, made = kinds.crossed(scorer.deviation, normals, folds=self.folds, run=run)
+        anomalies = kinds.relative(anomalies)
         parts = []
         for way, share in hiding_and_showing(anomalies, g, known=self.known):
             shown, out = anomalies.x[way.inside], way.outside
-            for rows, words, skip, part in (
-                (normals, crossed[0], 0, 1.0),
-                (made, crossed[1], 0, self.cut),
-                (anomalies[out], own[out], int(way.known), 1.0),
-            ):
+            hidden = anomalies[out], own[out]
+            for (rows, words), skip, part in ((normal, 0, 1.0), (made, 0, self.cut), (hidden, int(way.known), 1.0)):
                 x = scorer.columns(rows.x, words, shown, skip=skip)
                 weight = share * part * rows.weight / rows.weight.sum().clamp_min(1e-12)
                 parts.append(Samples(x, rows.y, rows.group, weight))
@@ -109,34 +108,31 @@ class MultiDirectional:
     def adapt(self, scorer: DescribedScorer, support: Samples, run: Run) -> DescribedScorer:
         """Describe rows relative to the support's normals; the surface stays."""
         if not self.describe:
-            raise Unsupported("MultiDirectional(describe=False) cannot adapt: it learns where rows lie; use describe=True")
+            raise Unsupported("MultiDirectional cannot adapt with describe=False: it learns where rows lie")
         return scorer.moved(some(support.normals, ROWS, run.generator).x)
 
     def alternate(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
         """The literal recipe: both levels take turns, and the outer one sees one class of anomalies an episode."""
+        kinds = Kinds(data.normals)
+        if len(kinds) > 1:
+            seeded(lambda: scorer.widen(len(kinds)), run.seed())
+        data = replace(data, group=kinds.of(data))
         inner, outer = self.optimisers(scorer)
         learn = batches(data.normals, self.batch, run.generator)
-        decide = (episode.query for episode in class_held_out(data, self.batch, run.generator))
-        average = Average()
+        judged = (episode.query for episode in class_held_out(data, self.batch, run.generator))
+        inside, average = partial(scorer.normality, reconstruction=self.reconstruction), Average()
         for episode in range(self.episodes):
-            minimise(lambda b: self.inner_loss(scorer, b), inner, learn, run, steps=self.inner_steps)
-            minimise(lambda b: self.loss(scorer, b, run), outer, decide, run, steps=self.outer_steps)
+            minimise(inside, inner, learn, run, steps=self.inner_steps)
+            minimise(lambda b: self.loss(scorer, b, run), outer, judged, run, steps=self.outer_steps)
             if 2 * episode >= self.episodes:
                 average.add(scorer)
         average.load(scorer)
 
     def optimisers(self, scorer: TwoLevel) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """The inner level owns encoder and decoder; the outer one owns head and temperature."""
-        inside = [*scorer.encoder.parameters(), *scorer.decoder.parameters()]
-        outside = [*scorer.head.parameters(), scorer.log_temperature]
+        inside, outside = scorer.levels()
         adam = torch.optim.AdamW
         return adam(inside, lr=self.rate, weight_decay=1e-4), adam(outside, lr=self.rate, weight_decay=1e-4)
-
-    def inner_loss(self, scorer: TwoLevel, batch: Samples) -> Tensor:
-        """Confidence at temperature 1, plus reconstruction, of normals: (n,)."""
-        latent = scorer.encoder(batch.x)
-        error = losses.squared_error(reconstruction=scorer.decoder(latent), x=batch.x)
-        return losses.confidence(logits=scorer.head(latent), y=batch.y) + self.reconstruction * error
 
     def loss(self, scorer: DescribedScorer | TwoLevel, batch: Samples, run: Run) -> Tensor:
         """Outer loss: confidence, and in the literal recipe the margin over pairs and the anchor: (n,)."""

@@ -12,6 +12,7 @@ TOGETHER = 256  # rows searched at once: their distances to a bank then stay in 
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
+SHARP = 4.0  # of the weights of near rows
 
 
 class Whitening(Resizing):
@@ -111,6 +112,18 @@ class Bank(Resizing):
         """
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
 
+    def residual(self, x: Tensor, *, k: int) -> Tensor:
+        """x minus the mean of its k nearest rows: (n, d) -> (n, d). With k > 1 nearer rows weigh more.
+
+        The weights are a softmax of -4 distance / mean of the k distances: twice as far away counts little.
+        """
+        near = self.rows[self.nearest(x, k=k)]  # (n, k, d)
+        if near.shape[1] == 1:
+            return x - near[:, 0]
+        distance = (x[:, None, :] - near).norm(dim=2)
+        weight = (-SHARP * distance / (distance.mean(dim=1, keepdim=True) + NEAR)).softmax(dim=1)
+        return x - (weight[:, :, None] * near).sum(dim=1)
+
 
 def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean of each group in double precision, and each row's group as a row of these: (n, d), (n,) -> (g, d), (n,).
@@ -120,7 +133,7 @@ def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """
     own = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     names = own[:1] if group is None else group.unique()
-    if len(names) < 2:
+    if group is None or len(names) < 2:
         return x.mean(dim=0, dtype=torch.float64)[None], own
     own = torch.searchsorted(names, group)
     return torch.stack([x[own == k].mean(dim=0, dtype=torch.float64) for k in range(len(names))]), own

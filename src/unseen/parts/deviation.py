@@ -104,7 +104,7 @@ class Deviation(nn.Module):
         self.plain.fit(normals, rows, numbers, logarithms)
 
     def moved(self, rows: Tensor) -> Deviation:
-        """The same for another kind of normal, shown by rows (m, d): covariance and scales stay, mean and banks move."""
+        """The same for another kind of normal, shown by rows (m, d): its covariance and scales stay."""
         new = copy.deepcopy(self, {id(self.whiten.matrix): self.whiten.matrix})  # shared: it is large, and stays
         new.whiten.move(rows)
         new.raw.fill(rows)

@@ -10,7 +10,8 @@ from torch import Tensor
 from unseen.parts.bank import means_of
 from unseen.parts.deviation import ROWS, Deviation, cross_described, described
 from unseen.parts.episodes import stratified_folds
-from unseen.types import Samples
+from unseen.parts.pseudo import feature_cut
+from unseen.types import Run, Samples
 
 
 class Kinds:
@@ -46,31 +47,31 @@ class Kinds:
             return described(deviation, rows.x)
         found, of = rows.x.new_zeros(len(rows), deviation.width), self.of(rows)
         for kind in of.unique():
-            moved = deviation.moved(self.normals.x[self.own == kind][:ROWS])
+            moved = deviation.moved(thinned(self.normals.x[self.own == kind]))
             found[of == kind] = described(moved, rows.x[of == kind])
         return found
 
-    def cross_described(
-        self,
-        deviation: Deviation,
-        normals: Samples,
-        made: Tensor,
-        folds: int,
-        generator: torch.Generator,
-        logarithms: Tensor | None,
-    ) -> list[Tensor]:
-        """Descriptions of normals by those of their kind in other folds, and of rows made from them: (n, width) each."""
-        x, own = normals.x, self.of(normals)
+    def crossed(self, deviation: Deviation, normals: Samples, *, folds: int, run: Run) -> list[tuple[Samples, Tensor]]:
+        """Normals, and pseudo-anomalies cut from their deviations, each with descriptions by normals of other folds."""
+        rows, g = self.relative(normals), run.generator
+        made = replace(rows, x=feature_cut(rows.x, rows.x, g), y=torch.ones_like(rows.y))
+        there, own = made.x + (normals.x - rows.x), self.of(normals)
         if len(self) == 1:
-            fold = torch.randperm(len(x), generator=generator).to(x.device) % folds
-            return cross_described(x, fold, generator, made, logarithms=logarithms)
-        fold = stratified_folds(own, folds, generator)
-        found = [x.new_zeros(len(x), deviation.width) for _ in range(2)]
-        for kind in own.unique():
-            for part in fold[own == kind].unique():
-                inside = (own == kind) & (fold == part)
-                others = x[(own == kind) & (fold != part)]
-                moved = deviation.moved(others[:ROWS] if len(others) else x[inside])  # a row alone describes itself
-                for description, rows in zip(found, (x, made), strict=True):
-                    description[inside] = described(moved, rows[inside])
-        return found
+            fold = torch.randperm(len(rows), generator=g).to(own.device) % folds
+            found = cross_described(normals.x, fold, g, there, logarithms=run.logarithms)
+        else:
+            fold = stratified_folds(own, folds, g)
+            found = [rows.x.new_zeros(len(rows), deviation.width) for _ in range(2)]
+            for kind in own.unique():
+                for part in fold[own == kind].unique():
+                    inside, others = (own == kind) & (fold == part), (own == kind) & (fold != part)
+                    by = normals.x[others if others.any() else inside]  # the only row of its kind describes itself
+                    moved = deviation.moved(thinned(by))
+                    for words, x in zip(found, (normals.x, there), strict=True):
+                        words[inside] = described(moved, x[inside])
+        return list(zip((rows, made), found, strict=True))
+
+
+def thinned(rows: Tensor) -> Tensor:
+    """At most `ROWS` rows, evenly spaced."""
+    return rows[:: (len(rows) - 1) // ROWS + 1]
