@@ -16,6 +16,7 @@ RANKS = {
     "methods": 3,
     "calibrate": 4,
     "measure": 4,
+    "adapt": 4,
     "detector": 5,
     "openset": 6,
     "manifest": 5,

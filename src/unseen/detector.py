@@ -11,13 +11,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 from torch import nn
 
 from unseen import methods
+from unseen.adapt import adaptable, moved
 from unseen.calibrate import Conformal, benjamini_hochberg, check_level, outranked
-from unseen.data.labels import encode_groups, encode_labels
+from unseen.data.labels import LEAST, calibrators, check_normals, encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
@@ -28,8 +29,6 @@ from unseen.parts.scoring import scores
 from unseen.types import Method, Run, Samples
 
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
-FEW = 30  # normals below which the user is warned
-LEAST = 2  # normals below which nothing can be held out
 FOLDS = 5
 
 log = logging.getLogger("unseen")
@@ -95,6 +94,31 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.schema_ = whole
         self.classes_ = names
         return self.assemble(members)
+
+    def adapt(self, X_normal: Any, y: Any = None) -> Detector:
+        """A new detector for a kind of normal that this one has never seen, from a few normal rows of it (m, columns).
+
+        Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each scored by what adapted
+        on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in `fit`, where some rows are no normal ones.
+        """
+        self.check_fitted()
+        method, member, table = adaptable(self.used()), self.members_[0], admit(X_normal)
+        codes, names = encode_labels(y, rows=len(table), normal=self.normal)
+        calibrating = calibrators(codes)
+        if len(calibrating) < LEAST:
+            raise DataError(
+                f"adapt was given {len(calibrating)} normal rows of {len(table)}, and needs at least {LEAST}, better "
+                "20: each is scored by what adapted on the others, and m of them give no p-value below 1/(m + 1)"
+            )
+        known = tuple(dict.fromkeys((*self.classes_, *names)))
+        codes = np.array([0, *(known.index(name) + 1 for name in names), -1])[codes]
+        run = self.run(member.schema, int(check_random_state(self.random_state).randint(2**31 - 1)))
+        support = Samples.of(torch.from_numpy(member.schema.encode(table)), torch.from_numpy(codes)).to(run.device)
+        with one_thread():
+            scorer, calibration = moved(method, member.scorer, support, calibrating, run)
+        new: Detector = clone(self)
+        new.schema_, new.classes_ = self.schema_, known
+        return new.assemble((Member(member.schema, scorer, self.checked(calibration)),))
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
@@ -169,8 +193,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def held_out(self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator) -> list[Rows]:
         """Row numbers of the calibration normals: one array for a split, K for K folds."""
-        labelled = np.flatnonzero(codes == 0)
-        normals = labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
+        normals = calibrators(codes)
         asked = self.calibration
         if asked is None:
             asked = 0.2 if len(normals) >= ENOUGH else FOLDS
@@ -193,25 +216,29 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             schema = whole.relearn(inside, normals=codes[rows] <= 0)
             x = torch.from_numpy(schema.encode(inside))
         y, g = torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
-        device = self.torch_device()
-        data = Samples.of(x, y, g).to(device)
-        method: Method = methods.DEFAULT if self.method is None else self.method
-        run = Run(
-            torch.Generator().manual_seed(seed),
-            device,
-            lambda step, values: log.debug("step %d %s", step, values),
-            torch.from_numpy(schema.logarithms).to(device),
-        )
-        scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
+        method, run = self.used(), self.run(schema, seed)
+        data = Samples.of(x, y, g).to(run.device)
+        scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(run.device)
         with one_thread():
             method.train(scorer, data, run)
         scorer.eval()
-        calibration = self.scores(scorer, schema.encode(take(table, held)))
+        return Member(schema, scorer, self.checked(self.scores(scorer, schema.encode(take(table, held)))))
+
+    def used(self) -> Method:
+        return methods.DEFAULT if self.method is None else self.method
+
+    def run(self, schema: Schema, seed: int) -> Run:
+        """What a method may use beside the rows that this schema encodes."""
+        device = self.torch_device()
+        logarithms = torch.from_numpy(schema.logarithms).to(device)
+        return Run(torch.Generator().manual_seed(seed), device, logged, logarithms)
+
+    def checked(self, calibration: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of held-out normals, sorted (m,)."""
         if not np.isfinite(calibration).all():
-            raise UnseenError(
-                f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method"
-            )
-        return Member(schema, scorer, np.sort(calibration))
+            name = type(self.used()).__name__
+            raise UnseenError(f"{name} diverged: scores of normal rows are not finite; try another method")
+        return np.sort(calibration)
 
     def scores(self, scorer: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(scores(scorer, torch.from_numpy(x), self.torch_device()).double().numpy())
@@ -239,18 +266,5 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def check_normals(codes: NDArray[np.int64]) -> None:
-    """Enough rows that may be taken for normal: refused below 2, warned about below 30."""
-    normals = int((codes <= 0).sum())
-    if normals < LEAST:
-        raise DataError(
-            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
-            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label"
-        )
-    if normals < FEW:
-        warnings.warn(
-            f"only {normals} normal rows (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
-            "thresholds are uncertain; add normal rows",
-            FewNormals,
-            stacklevel=3,
-        )
+def logged(step: int, values: dict[str, float]) -> None:
+    log.debug("step %d %s", step, values)
