@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.methods import from_json, to_json
 from unseen.methods.evidence import LEARNERS
 from unseen.parts.loops import minimise
@@ -154,7 +154,10 @@ def check_adapt(method: Any, scorer: torch.nn.Module, data: Samples) -> None:
     """A new scorer for another kind of normal; the old one stays as it is."""
     before, far = scored(scorer, data.x), torch.full((6,), 3.0)
     support = Samples.of(data.normals.x[:40] + far)
-    moved = method.adapt(scorer, support, Run(torch.Generator().manual_seed(3))).eval()
+    try:
+        moved = method.adapt(scorer, support, Run(torch.Generator().manual_seed(3))).eval()
+    except Unsupported:  # by its fields
+        return
     assert torch.equal(scored(scorer, data.x), before), "adapt changed the scorer that it was given"
     assert scored(moved, data.normals.x[40:80] + far).median() < scored(moved, data.normals.x[40:80] - far).median()
 

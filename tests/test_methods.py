@@ -22,6 +22,7 @@ from unseen.methods.ratio import NearestRatio
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import Direction, some, together
+from unseen.parts.kinds import Kinds
 from unseen.parts.surprise import Surprise, auroc
 from unseen.parts.trees import TOGETHER
 from unseen.parts.verdicts import mean_auroc, weights
@@ -191,9 +192,9 @@ def test_outer_level_ends_at_its_one_minimum():
     data, method = toy(24), MultiDirectional()
     scorer = trained(method, data)
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
-    normals, anomalies = some(data.normals, method.rows, run.generator), some(data.anomalies, ROWS, run.generator)
+    normals, anomalies = (some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS)))
     scorer.deviation.fit(data.normals.x, run.generator)
-    rows = method.directions(scorer, normals, anomalies, run)
+    rows = method.directions(scorer, Kinds(data.normals), normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)
     each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
     loss = (rows.weight * each).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
@@ -205,7 +206,9 @@ def test_directions_weigh_as_much_as_the_fields_say():
     data, method = toy(24), MultiDirectional(known=0.6, cut=0.25)
     scorer = method.build((6,))
     scorer.deviation.fit(data.normals.x, torch.Generator())
-    rows = method.directions(scorer, data.normals, data.anomalies, Run(torch.Generator().manual_seed(0)))
+    rows = method.directions(
+        scorer, Kinds(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+    )
     assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
     assert rows.weight.sum().item() == pytest.approx(2.25)  # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
     shown, hidden = rows[240:264], rows[504:516]
@@ -218,7 +221,9 @@ def test_directions_weigh_as_much_as_the_fields_say():
 def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
     data, method = toy(24), MultiDirectional()
     scorer = trained(method, data)
-    rows = method.directions(scorer, data.normals, data.anomalies, Run(torch.Generator().manual_seed(0)))
+    rows = method.directions(
+        scorer, Kinds(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+    )
     hidden, other = rows[504:516], rows.y[504]
     x = hidden.x[:, -12:-6]  # position
     nearest = torch.cdist(x, data.x[(data.y > 0) & (data.y != other)]).amin(dim=1)

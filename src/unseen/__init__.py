@@ -22,9 +22,8 @@ from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dmad import DMAD
-from unseen.methods.duq import DUQ
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.dplan import DPLAN
+from unseen.methods.duq import DUQ
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
@@ -42,6 +41,7 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.ratio import NearestRatio
+from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
@@ -49,15 +49,15 @@ from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Up
 
 __all__ = [
     "AAVAE",
+    "AHL",
     "CSAD",
     "DCC",
     "DMAD",
+    "DPLAN",
     "DUQ",
     "FLOS",
     "KKA",
     "LISAE",
-    "AHL",
-    "DPLAN",
     "MAML",
     "METHODS",
     "PRN",
@@ -95,6 +95,8 @@ __all__ = [
     "NotFitted",
     "PReNet",
     "Protocol",
+    "ResAD",
+    "ResADPlusPlus",
     "Run",
     "SaliencyCut",
     "Samples",

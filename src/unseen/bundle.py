@@ -24,9 +24,10 @@ from unseen import methods
 from unseen.data.schema import Schema
 from unseen.data.split import Rows
 from unseen.data.tables import admit
-from unseen.detector import Detector, Member
+from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, UnseenError
 from unseen.manifest import JSON, TENSORS, Manifest, Settings, compare, content, digest
+from unseen.members import Member
 from unseen.types import Method
 
 # what building and filling a scorer may raise when fields and tensors do not belong together

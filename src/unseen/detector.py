@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
-from torch import nn
 
 from unseen import methods
+from unseen.adapt import adaptable
 from unseen.audit import audited
 from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, outranked
-from unseen.data.labels import encode_groups, encode_labels
+from unseen.data.labels import LEAST, calibrators, check_normals, encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
-from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
+from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
+from unseen.members import Learning, Member, Told
 from unseen.parts.loops import one_thread
-from unseen.parts.nets import seeded
-from unseen.parts.scoring import scores
-from unseen.types import Method, Run, Samples
+from unseen.types import Method
 
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
-FEW = 30  # normals below which the user is warned
-LEAST = 2  # normals below which nothing can be held out
 FOLDS = 5
-
-log = logging.getLogger("unseen")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
-
-    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
-    release did not keep them.
-    """
-
-    schema: Schema
-    scorer: nn.Module
-    calibration: NDArray[np.float64]
-    held: Rows | None = None
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -98,10 +76,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         check_normals(codes)
         with one_thread():
             whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
-        seed = self.drawn_seed()
-        folds = self.held_out(codes, group, np.random.default_rng(seed))
+        learning, told = self.learning(), Told(table, codes, group)
+        folds = self.held_out(codes, group, np.random.default_rng(learning.seed))
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
-        members = tuple(self.train(whole, table, codes, group, held, seed) for held in folds)
+        members = tuple(learning.trained(whole, told, held) for held in folds)
         self.schema_ = whole
         self.classes_, self.groups_ = names, kinds
         self.training_ = (table, y)
@@ -131,20 +109,40 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
         self.schema_.encode(table[:1] if isinstance(table, np.ndarray) else table.slice(0, 1))  # refuses other columns
         check_normals(codes)
-        seed = self.drawn_seed()
-        folds = self.held_out(codes, group, np.random.default_rng(seed), parts=len(self.members_))
+        learning, told = self.learning(), Told(table, codes, group)
+        folds = self.held_out(codes, group, np.random.default_rng(learning.seed), parts=len(self.members_))
         if len(folds) < len(self.members_):
             raise DataError(
                 f"this detector was trained in {len(self.members_)} folds, and {len(folds)} normal rows cannot be cut "
                 "in as many: give more normal rows at a time"
             )
-        members = tuple(
-            self.update(member, table, codes, group, held, seed)
-            for member, held in zip(self.members_, folds, strict=True)
-        )
+        each = zip(self.members_, folds, strict=True)
+        members = tuple(learning.updated(member, told, held) for member, held in each)
         self.classes_, self.groups_ = names, kinds
         self.training_ = (table, y)
         return self.assemble(members)
+
+    def adapt(self, X_normal: Any, y: Any = None) -> Detector:
+        """A new detector for a kind of normal that this one has never seen, from a few normal rows of it (m, columns).
+
+        Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each scored by what adapted
+        on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in `fit`, where some rows are no normal ones.
+        """
+        self.check_fitted()
+        adaptable(self.chosen())  # says now which methods can
+        table = admit(X_normal)
+        codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
+        calibrating = calibrators(codes)
+        if len(calibrating) < LEAST:
+            raise DataError(
+                f"adapt was given {len(calibrating)} normal rows of {len(table)}, and needs at least {LEAST}, better "
+                "20: each is scored by what adapted on the others, and m of them give no p-value below 1/(m + 1)"
+            )
+        told = Told(table, codes, np.zeros_like(codes))
+        new: Detector = clone(self)
+        new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
+        new.training_ = (table, y)
+        return new.assemble((self.learning().adapted(self.members_[0], told, calibrating),))
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
@@ -165,7 +163,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         table = admit(X)
         if len(table) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
-        each = [self.scores(m.scorer, m.schema.encode(table)) for m in self.members_]
+        each = [member.scores(table, self.torch_device()) for member in self.members_]
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
@@ -226,7 +224,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
 
         def score(member: Member, rows: Rows) -> NDArray[np.float64]:
-            return self.scores(member.scorer, member.schema.encode(take(table, rows)))
+            return member.scores(take(table, rows), self.torch_device())
 
         return audited(self.members_, codes, self.normal, score)
 
@@ -251,8 +249,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator, *, parts: int | None = None
     ) -> list[Rows]:
         """Row numbers of the calibration normals: one array for a split, K for K folds; `parts` says which it is."""
-        labelled = np.flatnonzero(codes == 0)
-        normals = labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
+        normals = calibrators(codes)
         asked = self.calibration
         if asked is None:
             split = len(normals) >= ENOUGH if parts is None else parts == 1
@@ -266,73 +263,15 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         part = spread(group[normals], folds, rng)
         return [normals[part == k] for k in range(folds)]
 
-    def train(
-        self, whole: Schema, table: Any, codes: NDArray[np.int64], group: NDArray[np.int64], held: Rows, seed: int
-    ) -> Member:
-        """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
-        inside = np.setdiff1d(np.arange(len(table)), held)
-        with one_thread():
-            schema = whole.relearn(take(table, inside), normals=codes[inside] <= 0)
-        method, run = self.chosen(), self.run(schema, seed)
-        scorer = seeded(lambda: method.build((schema.width,)), run.seed()).to(run.device)
-        return self.learned(schema, scorer, method.train, table, codes, group, held, run)
-
-    def update(
-        self, member: Member, table: Any, codes: NDArray[np.int64], group: NDArray[np.int64], held: Rows, seed: int
-    ) -> Member:
-        """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
-        method: Any = self.chosen()
-        scorer = copy.deepcopy(member.scorer).train().to(self.torch_device())
-        run = self.run(member.schema, seed)
-        return self.learned(member.schema, scorer, method.update, table, codes, group, held, run)
-
-    def learned(
-        self,
-        schema: Schema,
-        scorer: nn.Module,
-        learn: Callable[[nn.Module, Samples, Run], None],
-        table: Any,
-        codes: NDArray[np.int64],
-        group: NDArray[np.int64],
-        held: Rows,
-        run: Run,
-    ) -> Member:
-        """The scorer once it has learned from all rows but those held out, and their scores."""
-        rows = np.setdiff1d(np.arange(len(table)), held)
-        with one_thread():
-            x = torch.from_numpy(schema.encode(take(table, rows)))
-        data = Samples.of(x, torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])).to(run.device)
-        with one_thread():
-            learn(scorer, data, run)
-        scorer.eval()
-        calibration = self.scores(scorer, schema.encode(take(table, held)))
-        if not np.isfinite(calibration).all():
-            raise UnseenError(
-                f"{type(self.chosen()).__name__} diverged: scores of normal rows are not finite; try another method"
-            )
-        order = np.argsort(calibration, kind="stable")
-        return Member(schema, scorer, calibration[order], held[order])
-
     def chosen(self) -> Method:
         """The method that learns."""
         method: Method = methods.DEFAULT if self.method is None else self.method
         return method
 
-    def drawn_seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def run(self, schema: Schema, seed: int) -> Run:
-        """What a training run may use, for rows that pass this schema."""
-        device = self.torch_device()
-        return Run(
-            torch.Generator().manual_seed(seed),
-            device,
-            lambda step, values: log.debug("step %d %s", step, values),
-            torch.from_numpy(schema.logarithms).to(device),
-        )
-
-    def scores(self, scorer: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(scores(scorer, torch.from_numpy(x), self.torch_device()).double().numpy())
+    def learning(self) -> Learning:
+        """How members come about in this call, from a seed of its own."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return Learning(self.chosen(), self.torch_device(), seed)
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -355,23 +294,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def check_normals(codes: NDArray[np.int64]) -> None:
-    """Enough rows that may be taken for normal: refused below 2, warned about below 30."""
-    normals = int((codes <= 0).sum())
-    if normals < LEAST:
-        raise DataError(
-            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
-            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label"
-        )
-    if normals < FEW:
-        warnings.warn(
-            f"only {normals} normal rows (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
-            "thresholds are uncertain; add normal rows",
-            FewNormals,
-            stacklevel=3,
-        )
 
 
 def enough(count: int) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unseen.errors import DataError
+from unseen.errors import DataError, FewNormals
 from unseen.types import NORMAL, UNLABELLED
 
+FEW = 30  # normals below which the user is warned
+LEAST = 2  # normals below which nothing can be held out
 BOOLEANS = {"false": "0", "true": "1"}
 WHOLE = re.compile(r"-?\d+\.0+")  # a number that pandas writes with a point, as the column has gaps
 
@@ -99,3 +102,26 @@ def absent(value: Any) -> bool:
         return value is None or str(value).strip() == "" or bool(value != value)
     except TypeError:  # pandas.NA has no truth
         return True
+
+
+def calibrators(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that may calibrate: those labelled normal; where they are few, unlabelled ones too."""
+    labelled = np.flatnonzero(codes == 0)
+    return labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
+
+
+def check_normals(codes: NDArray[np.int64]) -> None:
+    """Enough rows that may be taken for normal: refused below 2, warned about below 30."""
+    normals = int((codes <= 0).sum())
+    if normals < LEAST:
+        raise DataError(
+            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
+            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label"
+        )
+    if normals < FEW:
+        warnings.warn(
+            f"only {normals} normal rows (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
+            "thresholds are uncertain; add normal rows",
+            FewNormals,
+            stacklevel=3,
+        )

@@ -19,9 +19,8 @@ from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dmad import DMAD
-from unseen.methods.duq import DUQ
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
 from unseen.methods.dplan import DPLAN
+from unseen.methods.duq import DUQ
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.fecam import FeCAM
@@ -39,6 +38,7 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.ratio import NearestRatio
+from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.ssae import SSAE
 from unseen.types import Method
@@ -71,6 +71,8 @@ METHODS: dict[str, Method] = {
     "flow": FlowDensity(),
     "flow-ratio": FlowRatio(),
     "cl-flow": CLFlow(),
+    "resad": ResAD(),
+    "resad-pp": ResADPlusPlus(),
     "mahalanobis": Mahalanobis(),
     "fecam": FeCAM(),
     "dcc": DCC(),

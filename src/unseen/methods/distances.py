@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,9 @@ from unseen.types import Run, Samples
 class Mahalanobis:
     """Distance to the mean of the normal rows, in units of their covariance (Mahalanobis 1936).
 
-    No label is used. `shrinkage` times the mean variance is added to the variance in every direction.
+    No label is used. `shrinkage` times the mean variance is added to the variance in every direction. Several kinds of
+    normal (`groups`) have a mean each and share the covariance of rows around their own; the nearest mean counts.
+    `adapt` moves the mean, and keeps the covariance.
 
     Equation:
         score(x) = sqrt((x - mu)' C^-1 (x - mu)),  mu and C mean and covariance of the normal rows
@@ -38,7 +41,12 @@ class Mahalanobis:
         return MahalanobisScorer(*shape)
 
     def train(self, scorer: MahalanobisScorer, data: Samples, run: Run) -> None:
-        scorer.whiten.fit(data.normals.x, shrinkage=self.shrinkage)
+        scorer.whiten.fit(data.normals.x, shrinkage=self.shrinkage, group=data.normals.group)
+
+    def adapt(self, scorer: MahalanobisScorer, support: Samples, run: Run) -> MahalanobisScorer:
+        moved = copy.deepcopy(scorer)
+        moved.whiten.move(support.normals.x)
+        return moved
 
 
 class MahalanobisScorer(nn.Module):
@@ -58,6 +66,8 @@ class Nearest:
 
     No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of unit variance, with
     `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at random: scoring time grows with them.
+    Several kinds of normal (`groups`) are whitened by the covariance of rows around their own mean. `adapt` swaps the
+    normals for others, and keeps that covariance.
 
     Equation:
         score(x) = mean distance from x to its k nearest normal rows
@@ -83,8 +93,13 @@ class Nearest:
     def train(self, scorer: NearestScorer, data: Samples, run: Run) -> None:
         normals = data.normals.x
         if self.whiten:
-            scorer.whiten.fit(normals, shrinkage=self.shrinkage)
-        scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
+            scorer.whiten.fit(normals, shrinkage=self.shrinkage, group=data.normals.group)
+        scorer.normals.fill(scorer.whiten.common(normals), most=self.bank, generator=run.generator)
+
+    def adapt(self, scorer: NearestScorer, support: Samples, run: Run) -> NearestScorer:
+        moved = copy.deepcopy(scorer)
+        moved.normals.fill(scorer.whiten.common(support.normals.x), most=self.bank, generator=run.generator)
+        return moved
 
 
 class NearestScorer(nn.Module):
@@ -97,4 +112,4 @@ class NearestScorer(nn.Module):
         self.normals = Bank(d)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.normals.distances(self.whiten(x), k=self.k).mean(dim=1)
+        return self.normals.distances(self.whiten.common(x), k=self.k).mean(dim=1)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.parts import losses
 from unseen.parts.described import DescribedScorer
-from unseen.parts.deviation import ROWS, cross_described, described
+from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, some, together
-from unseen.parts.loops import Average, minimise, settle
-from unseen.parts.nets import TwoLevel
-from unseen.parts.pseudo import feature_cut
+from unseen.parts.kinds import Kinds
+from unseen.parts.loops import Average, minimise
+from unseen.parts.nets import seeded
+from unseen.parts.surface import decide
+from unseen.parts.twolevel import TwoLevel
 from unseen.types import Run, Samples
 
 
@@ -26,6 +29,9 @@ class MultiDirectional:
     Inner level: how a row deviates from at most `rows` normals, cross-fitted in `folds`. Outer level: linear in that,
     in closeness to shown anomalies and, `position` times, in the row. Each direction hides a class; one, of the share
     `known`, hides none. `cut` weighs pseudo-anomalies. Without `describe`: the literal recipe, of the fields below it.
+
+    Kinds of normal (`groups`) share the surface: a row is described by normals of its own kind, relative to their mean;
+    k kinds have k times the `ridge`. `adapt` describes rows by other normals.
 
     Equation:
         score(x) = -log(S_0 / (1 - S_0)),  S_0 = softmax probability of the normal class, its weights w minimising
@@ -76,64 +82,58 @@ class MultiDirectional:
     def decide(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
         """Inner level in closed form, then the one minimum of the outer loss over all directions."""
         normals, anomalies = some(data.normals, self.rows, run.generator), some(data.anomalies, ROWS, run.generator)
-        scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms)
-        scorer.shown.fill(anomalies.x)
-        rows = self.directions(scorer, normals, anomalies, run)
+        kinds = Kinds(data.normals)
+        scorer.deviation.fit(data.normals.x, run.generator, logarithms=run.logarithms, group=data.normals.group)
+        scorer.origins = kinds.origins
+        scorer.shown.fill(kinds.relative(anomalies).x)
+        rows = self.directions(scorer, kinds, normals, anomalies, run)
         scorer.standardise(rows.x[rows.y <= 0], self.position)
-        encoded, head = scorer.standard(rows.x), scorer.head
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
+        decide(scorer.head, replace(rows, x=scorer.standard(rows.x)), ridge=self.ridge * len(kinds))
 
-        def loss() -> Tensor:
-            each = losses.confidence(logits=head(encoded), y=rows.y)
-            return (rows.weight * each).sum() / rows.weight.sum() + self.ridge * head.weight.square().sum()
-
-        settle(loss, head.parameters())
-
-    def directions(self, scorer: DescribedScorer, normals: Samples, anomalies: Samples, run: Run) -> Samples:
+    def directions(
+        self, scorer: DescribedScorer, kinds: Kinds, normals: Samples, anomalies: Samples, run: Run
+    ) -> Samples:
         """Columns of all rows as each direction shows them, with their share of the outer loss as weight."""
-        g = run.generator
-        made = replace(normals, x=feature_cut(normals.x, normals.x, g), y=torch.ones_like(normals.y))
-        fold = torch.randperm(len(normals), generator=g).to(normals.x.device) % self.folds
-        crossed = cross_described(normals.x, fold, g, made.x, logarithms=run.logarithms)
-        own = described(scorer.deviation, anomalies.x)
+        g, own = run.generator, kinds.described(scorer.deviation, anomalies)
+        normal, made = kinds.crossed(scorer.deviation, normals, folds=self.folds, run=run)
+        anomalies = kinds.relative(anomalies)
         parts = []
         for way, share in hiding_and_showing(anomalies, g, known=self.known):
             shown, out = anomalies.x[way.inside], way.outside
-            for rows, words, skip, part in (
-                (normals, crossed[0], 0, 1.0),
-                (made, crossed[1], 0, self.cut),
-                (anomalies[out], own[out], int(way.known), 1.0),
-            ):
+            hidden = anomalies[out], own[out]
+            for (rows, words), skip, part in ((normal, 0, 1.0), (made, 0, self.cut), (hidden, int(way.known), 1.0)):
                 x = scorer.columns(rows.x, words, shown, skip=skip)
                 weight = share * part * rows.weight / rows.weight.sum().clamp_min(1e-12)
                 parts.append(Samples(x, rows.y, rows.group, weight))
         return together(*parts)
 
+    def adapt(self, scorer: DescribedScorer, support: Samples, run: Run) -> DescribedScorer:
+        """Describe rows relative to the support's normals; the surface stays."""
+        if not self.describe:
+            raise Unsupported("MultiDirectional cannot adapt with describe=False: it learns where rows lie")
+        return scorer.moved(some(support.normals, ROWS, run.generator).x)
+
     def alternate(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
         """The literal recipe: both levels take turns, and the outer one sees one class of anomalies an episode."""
+        kinds = Kinds(data.normals)
+        if len(kinds) > 1:
+            seeded(lambda: scorer.widen(len(kinds)), run.seed())
+        data = replace(data, group=kinds.of(data))
         inner, outer = self.optimisers(scorer)
         learn = batches(data.normals, self.batch, run.generator)
-        decide = (episode.query for episode in class_held_out(data, self.batch, run.generator))
-        average = Average()
+        judged = (episode.query for episode in class_held_out(data, self.batch, run.generator))
+        inside, average = partial(scorer.normality, reconstruction=self.reconstruction), Average()
         for episode in range(self.episodes):
-            minimise(lambda b: self.inner_loss(scorer, b), inner, learn, run, steps=self.inner_steps)
-            minimise(lambda b: self.loss(scorer, b, run), outer, decide, run, steps=self.outer_steps)
+            minimise(inside, inner, learn, run, steps=self.inner_steps)
+            minimise(lambda b: self.loss(scorer, b, run), outer, judged, run, steps=self.outer_steps)
             if 2 * episode >= self.episodes:
                 average.add(scorer)
         average.load(scorer)
 
     def optimisers(self, scorer: TwoLevel) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        inside = [*scorer.encoder.parameters(), *scorer.decoder.parameters()]
-        outside = [*scorer.head.parameters(), scorer.log_temperature]
+        inside, outside = scorer.levels()
         adam = torch.optim.AdamW
         return adam(inside, lr=self.rate, weight_decay=1e-4), adam(outside, lr=self.rate, weight_decay=1e-4)
-
-    def inner_loss(self, scorer: TwoLevel, batch: Samples) -> Tensor:
-        """Confidence at temperature 1, plus reconstruction, of normals: (n,)."""
-        latent = scorer.encoder(batch.x)
-        error = losses.squared_error(reconstruction=scorer.decoder(latent), x=batch.x)
-        return losses.confidence(logits=scorer.head(latent), y=batch.y) + self.reconstruction * error
 
     def loss(self, scorer: DescribedScorer | TwoLevel, batch: Samples, run: Run) -> Tensor:
         """Outer loss: confidence, and in the literal recipe the margin over pairs and the anchor: (n,)."""

@@ -12,6 +12,7 @@ TOGETHER = 256  # rows searched at once: their distances to a bank then stay in 
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
+SHARP = 4.0  # of the weights of near rows
 
 
 class Whitening(Resizing):
@@ -25,6 +26,8 @@ class Whitening(Resizing):
     >>> w.fit(torch.tensor([[0., 0.], [2., 0.], [0., 4.], [2., 4.]]), shrinkage=0.0)
     >>> w(torch.tensor([[2., 4.]])).square().sum().round(decimals=4)
     tensor(1.5000)
+
+    Several kinds of normal have a mean each, (g, d), and a row is taken relative to the nearest.
     """
 
     mean: Tensor
@@ -35,24 +38,44 @@ class Whitening(Resizing):
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("matrix", torch.eye(d))
 
-    def fit(self, x: Tensor, *, shrinkage: float) -> None:
-        """Learn mean and covariance from normal rows (n, d), in double precision."""
-        mean = x.mean(dim=0, dtype=torch.float64)
+    def fit(self, x: Tensor, *, shrinkage: float, group: Tensor | None = None) -> None:
+        """Learn mean and covariance from normal rows (n, d), in double precision.
+
+        With several groups (n,) the covariance is the pooled one, of rows around the mean of their own group: it holds
+        for a kind of normal that lies elsewhere, too, and so can be had from a few rows of it.
+        """
+        means, own = means_of(x, group)
         covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for block in x.split(BLOCK):
-            centred = block.double() - mean
+        for block, kind in zip(x.split(BLOCK), own.split(BLOCK), strict=True):
+            centred = block.double() - (means if len(means) == 1 else means[kind])
             covariance.addmm_(centred.T, centred)  # (d, d)
-        covariance /= max(len(x) - 1, 1)
+        covariance /= max(len(x) - len(means), 1)
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
-        self.mean = mean.to(x.dtype)
+        self.mean = (means[0] if len(means) == 1 else means).to(x.dtype)
         self.matrix = (
             (vectors * scale).to(x.dtype).contiguous()
         )  # the layout decides the rounding, so also after a reload
 
+    def move(self, rows: Tensor) -> None:
+        """Keep the covariance, and take the mean from rows of another kind of normal (m, d)."""
+        self.mean = rows.mean(dim=0, dtype=torch.float64).to(rows.dtype)
+
+    def kind(self, x: Tensor) -> Tensor:
+        """Number of the kind of normal whose mean is nearest, by this covariance: (n, d) -> (n,)."""
+        if self.mean.ndim == 1:
+            return torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        means = Bank(x.shape[1])
+        means.fill(self.mean @ self.matrix)
+        return means.nearest(x @ self.matrix, k=1)[:, 0]
+
+    def common(self, x: Tensor) -> Tensor:
+        """Whitened rows relative to one point, whatever their kind, so that they can be compared: (n, d) -> (n, d)."""
+        return (x - (self.mean if self.mean.ndim == 1 else self.mean[0])) @ self.matrix
+
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) @ self.matrix
+        return self.common(x) if self.mean.ndim == 1 else (x - self.mean[self.kind(x)]) @ self.matrix
 
 
 class Bank(Resizing):
@@ -88,6 +111,32 @@ class Bank(Resizing):
         Taken from the differences: the expanded square would lose small distances to rounding.
         """
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
+
+    def residual(self, x: Tensor, *, k: int) -> Tensor:
+        """x minus the mean of its k nearest rows: (n, d) -> (n, d). With k > 1 nearer rows weigh more.
+
+        The weights are a softmax of -4 distance / mean of the k distances: twice as far away counts little.
+        """
+        near = self.rows[self.nearest(x, k=k)]  # (n, k, d)
+        if near.shape[1] == 1:
+            return x - near[:, 0]
+        distance = (x[:, None, :] - near).norm(dim=2)
+        weight = (-SHARP * distance / (distance.mean(dim=1, keepdim=True) + NEAR)).softmax(dim=1)
+        return x - (weight[:, :, None] * near).sum(dim=1)
+
+
+def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean of each group in double precision, and each row's group as a row of these: (n, d), (n,) -> (g, d), (n,).
+
+    >>> means_of(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([5, 5, 7]))[0].tolist()
+    [[1.0], [9.0]]
+    """
+    own = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    names = own[:1] if group is None else group.unique()
+    if group is None or len(names) < 2:
+        return x.mean(dim=0, dtype=torch.float64)[None], own
+    own = torch.searchsorted(names, group)
+    return torch.stack([x[own == k].mean(dim=0, dtype=torch.float64) for k in range(len(names))]), own
 
 
 def smallest(values: Tensor, *, k: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,8 +15,12 @@ from unseen.parts.nets import Resizing
 
 
 class DescribedScorer(Resizing):
-    """Columns that describe a row, standardised, and a linear head; -log S_0/(1 - S_0): (n, d) -> (n,)."""
+    """Columns that describe a row, standardised, and a linear head; -log S_0/(1 - S_0): (n, d) -> (n,).
 
+    Where a row lies is told from the origin of its kind of normal, (g, d), or of the nearest; zero if there is one.
+    """
+
+    origins: Tensor
     centre: Tensor
     scale: Tensor
     trust: Tensor
@@ -23,6 +29,7 @@ class DescribedScorer(Resizing):
         super().__init__()
         self.deviation = Deviation(d)
         self.shown = Bank(d)
+        self.register_buffer("origins", torch.zeros(1, d))
         p = self.deviation.width + 2 + 2 * d
         self.register_buffer("centre", torch.zeros(p))
         self.register_buffer("scale", torch.ones(p))
@@ -30,7 +37,10 @@ class DescribedScorer(Resizing):
         self.head = nn.Linear(p, 2)
 
     def columns(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
-        """Description, closeness to shown anomalies, and position: (n, d), (n, width), (m, d) -> (n, p)."""
+        """Description, closeness to shown anomalies, and position: (n, d), (n, width), (m, d) -> (n, p).
+
+        The rows x and those shown are relative to the origins of their kinds.
+        """
         return torch.cat([described, self.closeness(x, described, shown, skip=skip), x, x.abs()], dim=1)
 
     def closeness(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
@@ -38,7 +48,7 @@ class DescribedScorer(Resizing):
 
         `skip=1` when the rows x are among those shown (m, d): nobody is close to himself. 0 where nothing is shown.
         """
-        whiten = self.deviation.whiten
+        whiten = self.deviation.whiten.common
         anomaly = torch.stack([distance(x, shown, skip), distance(whiten(x), whiten(shown), skip)], dim=1)
         return F.softplus(self.deviation.nearest_one(described) - (anomaly + NEAR).log())
 
@@ -53,7 +63,16 @@ class DescribedScorer(Resizing):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of normal and anomaly: (n, d) -> (n, 2)."""
-        return self.head(self.standard(self.columns(x, self.deviation(x), self.shown.rows)))
+        relative = x - self.origins[self.deviation.whiten.kind(x)]
+        return self.head(self.standard(self.columns(relative, self.deviation(x), self.shown.rows)))
+
+    def moved(self, rows: Tensor) -> DescribedScorer:
+        """The same for another kind of normal, shown by rows (m, d): nothing is trained."""
+        new = copy.deepcopy(self)
+        new.deviation = self.deviation.moved(rows)
+        mean = self.deviation.whiten.mean
+        new.origins = new.deviation.whiten.mean[None] - (mean if mean.ndim == 1 else 0)
+        return new
 
     def forward(self, x: Tensor) -> Tensor:
         return -losses.normal_logit(self.logits(x))

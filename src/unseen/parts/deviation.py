@@ -6,6 +6,8 @@ The residual idea of ResAD (Yao et al., NeurIPS 2024), for vectors: what is lear
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -86,23 +88,37 @@ class Deviation(nn.Module):
         *,
         logarithms: Tensor | None = None,
         columns: Tensor | None = None,
+        group: Tensor | None = None,
     ) -> None:
         """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them.
 
         `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is. `columns`: those that are no
-        flags, where other rows have told; by default these rows tell.
+        flags, where other rows have told; by default these rows tell. `group` (n,): which kind of normal each row is.
         """
         numbers = no_flags(normals) if columns is None else columns
-        self.whiten.fit(normals, shrinkage=1e-3)
+        self.whiten.fit(normals, shrinkage=1e-3, group=group)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
         self.raw.fill(rows)
-        self.whitened.fill(self.whiten(rows))
+        self.whitened.fill(self.whiten.common(rows))
         self.numbers.fill(rows, numbers)
         self.plain.fit(normals, rows, numbers, logarithms)
 
+    def moved(self, rows: Tensor) -> Deviation:
+        """The same for another kind of normal, shown by rows (m, d): its covariance and scales stay."""
+        new = copy.deepcopy(self, {id(self.whiten.matrix): self.whiten.matrix})  # shared: it is large, and stays
+        new.whiten.move(rows)
+        new.raw.fill(rows)
+        new.whitened.fill(new.whiten.common(rows))
+        if len(new.numbers.columns):
+            new.numbers.fill(rows, new.numbers.columns)
+        if len(new.plain.view.columns):
+            new.plain.neighbours.fill(new.plain.view(rows))
+        return new
+
     def forward(self, x: Tensor) -> Tensor:
         z = self.whiten(x)
-        raw, whitened, plain = self.raw(x), self.whitened(z), self.plain(x)
+        common = z if self.whiten.mean.ndim == 1 else self.whiten.common(x)
+        raw, whitened, plain = self.raw(x), self.whitened(common), self.plain(x)
         bands = [(band.square().mean(dim=1) + NEAR).log() for band in z.flip(1).tensor_split(self.bands, dim=1)]
         free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], self.numbers(x), plain[:, 0]]
         details = [torch.stack(bands, dim=1), raw[:, 2:], plain[:, 1:], whitened[:, 1:]]

@@ -233,6 +233,8 @@ def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
     similarity = F.cosine_similarity(z, other, dim=1)
     check_rows(similarity=similarity, y=y)
     return torch.where(y > 0, F.relu(similarity), 1 - similarity)
+
+
 def auc_share(*, score: Tensor, y: Tensor) -> Tensor:
     """Half the mean of sigmoid(normal - anomaly) over the pairs that a row is in: (n,), (n,) -> (n,).
 
@@ -260,3 +262,53 @@ def temporal_difference(*, value: Tensor, reward: Tensor, after: Tensor, discoun
     """
     check_rows(value=value, reward=reward, after=after[:, 0])
     return (reward + discount * after.amax(dim=1) - value).square()
+
+
+def radius(x: Tensor) -> Tensor:
+    """sqrt(|x| + 1) - 1, Yao et al. 2024, eq. 2: grows like |x|/2 near 0, and slowly far out: (n, d) -> (n,).
+
+    >>> radius(torch.tensor([[0.0, 3.0], [0.0, 0.0]]))
+    tensor([1., 0.])
+    """
+    return (x.norm(dim=1) + 1).sqrt() - 1
+
+
+def small_sphere(*, constrained: Tensor, residual: Tensor, y: Tensor) -> Tensor:
+    """Normal rows go to a small sphere, anomalies stay where they were, Yao et al. 2024, eq. 2: (n, d) -> (n,).
+
+    (1 - y) radius(x') + y |x' - x_r|, with x_r the residual and x' what the constraintor makes of it.
+
+    >>> x = torch.tensor([[0.0, 3.0], [0.0, 3.0]])
+    >>> small_sphere(constrained=x, residual=x + 1, y=torch.tensor([0, 1])).round(decimals=4)
+    tensor([1.0000, 1.4142])
+    """
+    moved = (constrained - residual).norm(dim=1)
+    check_rows(moved=moved, y=y)
+    return torch.where(y > 0, moved, radius(constrained))
+
+
+def barrier(*, radius: Tensor, y: Tensor, most: float = 0.4, thickness: float = 0.01, gap: float = 0.1) -> Tensor:
+    """Normal rows go to a thin shell, anomalies beyond it: the log-barrier of ResAD++, Yao et al. 2025: (n,) -> (n,).
+
+    The shell ends at r = 0.9 times the smallest radius of these anomalies, at most `most`, and begins `thickness`
+    below; anomalies are to be `gap` beyond it. A row on the wrong side by t > 0 costs softplus(t) e^t, with e^t held
+    constant, other rows nothing.
+
+    >>> barrier(radius=torch.tensor([0.4, 1.4, 0.9]), y=torch.tensor([0, 0, 1])).round(decimals=4)  # softplus(1) e
+    tensor([0.0000, 3.5698, 0.0000])
+    """
+    check_rows(radius=radius, y=y)
+    of_anomalies = torch.where(y > 0, radius.detach(), torch.inf)
+    end = (0.9 * of_anomalies).amin().clamp_max(most) if len(radius) else torch.tensor(most)
+    wrong = torch.maximum(radius - end, (1 - thickness) * end - radius)
+    wrong = torch.where(y > 0, end + gap - radius, wrong)
+    return torch.where(wrong > 0, F.softplus(wrong) * wrong.detach().clamp_max(10).exp(), 0.0)
+
+
+def invariance(*, constrained: Tensor, residual: Tensor) -> Tensor:
+    """Mean squared difference, and one minus the cosine: what ResAD++ keeps anomalies in place by: (n, d) -> (n,).
+
+    >>> invariance(constrained=torch.tensor([[0.0, 2.0]]), residual=torch.tensor([[2.0, 0.0]]))  # 4 + 1
+    tensor([5.])
+    """
+    return squared_error(reconstruction=constrained, x=residual) + 1 - F.cosine_similarity(constrained, residual)

@@ -1,4 +1,4 @@
-"""Network bodies, and two rules of every scorer's state: seeded initial weights, buffers that resize on load."""
+"""Network bodies, and two rules of every scorer's state: seeded initial weights, sizes that are learnt and loaded."""
 
 from __future__ import annotations
 
@@ -62,22 +62,24 @@ class Resizing(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class TwoLevel(nn.Module):
-    """Encoder, decoder, and a head of two logits with a temperature (arXiv 2601.19833); normal logit first.
+class Widening(nn.Linear):
+    """A linear layer whose number of outputs is learnt: it takes the number of what is loaded.
 
-    The score is -log S_0/(1 - S_0), which ranks as 1 - S_0 and does not saturate: (n, d) -> (n,).
+    >>> layer = Widening(3, 2)
+    >>> layer.load_state_dict(nn.Linear(3, 5).state_dict())
+    <All keys matched successfully>
+    >>> layer.out_features
+    5
     """
 
-    def __init__(self, d: int, *, width: int, latent: int, blocks: int) -> None:
-        super().__init__()
-        self.encoder = residual_mlp(d, width, latent, blocks)
-        self.decoder = residual_mlp(latent, width, d, 1)
-        self.head = nn.Sequential(nn.LayerNorm(latent), nn.GELU(), nn.Linear(latent, 2))
-        self.log_temperature = nn.Parameter(torch.zeros(()))
+    def widen(self, outputs: int) -> None:
+        """Fresh weights for so many outputs, if it has another number."""
+        if outputs != self.out_features:
+            fresh = nn.Linear(self.in_features, outputs, device=self.weight.device)
+            self.weight, self.bias, self.out_features = fresh.weight, fresh.bias, outputs
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits l / T: (n, d) -> (n, 2)."""
-        return self.head(self.encoder(x)) / self.log_temperature.exp()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.logits(x).diff(dim=1)[:, 0]
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        saved = state_dict.get(prefix + "bias")
+        if saved is not None and saved.ndim == 1:
+            self.widen(len(saved))
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,148 @@
+"""ResAD and ResAD++: what differs from reference normals, not what is there (Yao et al., NeurIPS 2024; IJCV 2026)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unseen.errors import DataError
+from unseen.parts import losses
+from unseen.parts.bank import Bank
+from unseen.parts.episodes import batches, some, together
+from unseen.parts.loops import minimise
+from unseen.parts.residual import ResidualScorer
+from unseen.types import Run, Samples
+
+KINDS = 4  # of normal in one batch
+LEARNT = 100  # batches that density and head learn from
+
+
+@dataclass(frozen=True)
+class ResAD:
+    """Density and verdict on the residual of a row to reference normals of its kind (Yao et al., NeurIPS 2024).
+
+    A row is replaced by its residual to its `neighbours` nearest references. A network, the constraintor, pulls
+    residuals of normals into a small sphere and leaves those of anomalies where they are. The score is the mean of two,
+    each standardised on normals: the distance from the normals' constrained residuals, and a linear head on these and
+    their sizes, which is settled with `ridge`. In training, references are drawn anew for each batch from the row's own
+    kind (`groups`), never the row itself: `references` of them or more. In use all normals are references, at most
+    `bank`. `adapt` swaps them for those of a new kind, and trains nothing.
+
+    Equation:
+        r(x) = x - sum_j w_j p_j,  w = softmax(-4 |x - p_j| / mean_j |x - p_j|),  p_j the nearest references
+        x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
+        score(x) = (z(|W x'|) + z(h(x', |x'|))) / 2,  W the whitening of normals, h the head
+
+    When: there are several kinds of normal, with labelled anomalies of some, and more kinds to come of which there will
+    be a few normal rows. With one kind of normal there is nothing to carry over, and other methods are better.
+    Differs: rows are vectors, of one level, and residuals are over the root of their length. A mean of nearest
+    references, not the nearest: with four it is steadier. C is a network with a skip, not a convolution, and out of use
+    where no anomaly is labelled. A Gaussian, not a flow; and a head, not a boundary on the density.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0
+    >>> x[y, 0] += 6.0
+    >>> data, run = Samples.of(x, y), Run(g)
+    >>> method = ResAD(steps=20)
+    >>> scorer = method.build((4,))
+    >>> method.train(scorer, data, run)
+    >>> moved = method.adapt(scorer, Samples.of(x[~y][:8] + 100), run)
+    >>> bool(moved(x[~y][9:10] + 100) < moved(x[~y][9:10]))
+    True
+    """
+
+    neighbours: int = 3
+    references: int = 8
+    hidden: int = 128
+    steps: int = 500
+    batch: int = 128
+    rate: float = 1e-3
+    ridge: float = 3.0
+    bank: int = 2048
+    squared: ClassVar[bool] = False
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return ResidualScorer(*shape, hidden=self.hidden, neighbours=self.neighbours, squared=self.squared)
+
+    def train(self, scorer: ResidualScorer, data: Samples, run: Run) -> None:
+        if len(data.normals) < 2:
+            raise DataError(
+                f"{type(self).__name__} compares normal rows with one another, and was given {len(data.normals)}: add "
+                "normal rows, 2 at least"
+            )
+        kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
+        if any(len(anomalies) for _, anomalies in kinds):  # else nothing keeps the sphere from swallowing all rows
+            optimiser = torch.optim.AdamW(scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2)
+            minimise(lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+        scorer.judge(together(*islice(stream, LEARNT)), ridge=self.ridge)
+        scorer.bank.fill(data.normals.x, most=self.bank, generator=run.generator)
+
+    def adapt(self, scorer: ResidualScorer, support: Samples, run: Run) -> ResidualScorer:
+        """Swap the references."""
+        moved = copy.deepcopy(scorer)
+        moved.bank.fill(support.normals.x, most=self.bank, generator=run.generator)
+        return moved
+
+    def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
+        """Equation 2, of rows that are residuals already: (n,)."""
+        return losses.small_sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
+
+    def kinds(self, data: Samples, run: Run) -> list[tuple[Samples, Samples]]:
+        """Normals, at most `bank`, and anomalies of each kind; anomalies of a kind without normals are left out."""
+        rows = [data[data.group == name] for name in data.normals.group.unique()]
+        return [(some(kind.normals, self.bank, run.generator), kind.anomalies) for kind in rows]
+
+    def residuals(self, scorer: ResidualScorer, data: Samples, run: Run) -> Iterator[Samples]:
+        """Batches of residuals, half normals, half anomalies, of a few kinds at a time; without end."""
+        kinds = self.kinds(data, run)
+        size = self.batch // min(KINDS, len(kinds))
+        while True:
+            drawn = torch.randperm(len(kinds), generator=run.generator)[:KINDS].tolist()
+            yield together(*(self.part(scorer, kinds[k], size, run.generator) for k in drawn))
+
+    def part(
+        self, scorer: ResidualScorer, kind: tuple[Samples, Samples], size: int, generator: torch.Generator
+    ) -> Samples:
+        """Rows of one kind as residuals to `references` or more of its normals, of which a row is never one itself."""
+        normals, anomalies = some(kind[0], len(kind[0]), generator), kind[1]
+        spare = max(len(normals) - 1, 1)
+        least = min(self.references, spare)
+        m = int(least * (spare / least) ** float(torch.rand((), generator=generator)))
+        rows = normals[m:][: size // 2]
+        if len(anomalies):
+            rows = together(rows, next(batches(anomalies, size - size // 2, generator)))
+        references = Bank(rows.x.shape[1])
+        references.fill(normals.x[:m])
+        return replace(rows, x=scorer.residual(rows.x, references))
+
+
+@dataclass(frozen=True)
+class ResADPlusPlus(ResAD):
+    """ResAD on squared residuals, with normals on a thin shell and anomalies beyond it (Yao et al., IJCV 2026).
+
+    Equation:
+        r(x) = (x - sum_j w_j p_j)^2 elementwise,  A = sqrt(|x'| + 1) - 1,  R = min(0.9 smallest A of anomalies, 0.4)
+        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 - cos(x', r))
+        B(t) = softplus(t) e^t for t > 0, e^t held constant
+
+    When: as for ResAD. It loses the sign of a residual; where the direction of a deviation tells, ResAD is better.
+    Differs: as for ResAD; and one phase, where the code has one on normals before. The code's matching of a whole
+    test image's residuals to a codebook is left out: a row's score would depend on the rows beside it.
+
+    >>> ResADPlusPlus().build((3,))(torch.zeros(2, 3)).shape
+    torch.Size([2])
+    """
+
+    squared: ClassVar[bool] = True
+
+    def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
+        constrained = scorer.constrained(batch.x)
+        stays = losses.invariance(constrained=constrained, residual=batch.x)
+        return losses.barrier(radius=losses.radius(constrained), y=batch.y) + torch.where(batch.y > 0, stays, 0.0)

@@ -1,0 +1,78 @@
+"""How a row differs from the references nearest to it, and what that is worth: what ResAD scores with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from unseen.parts import losses
+from unseen.parts.bank import Bank, Whitening
+from unseen.parts.nets import mlp
+from unseen.parts.standard import Standard
+from unseen.parts.surface import decide
+from unseen.types import Samples
+
+SHRINKAGE = 0.1  # the covariance of residuals is that of other kinds of normal, and so not to be trusted in full
+
+
+class ResidualScorer(nn.Module):
+    """Residual to a bank, constraintor, and two scores on one scale, density and head: (n, d) -> (n,)."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, d: int, *, hidden: int, neighbours: int, squared: bool) -> None:
+        super().__init__()
+        self.neighbours, self.squared = neighbours, squared
+        self.bank = Bank(d)
+        self.bank.fill(torch.zeros(1, d))
+        self.constraintor = mlp([d, hidden, d])
+        for parameter in self.constraintor[-1].parameters():  # it starts by changing nothing
+            nn.init.zeros_(parameter)
+        self.density = Whitening(d)
+        self.register_buffer("centre", torch.zeros(2 * d))
+        self.register_buffer("scale", torch.ones(2 * d))
+        self.head = nn.Linear(2 * d, 2)
+        self.standard = Standard(2)
+
+    def residual(self, x: Tensor, references: Bank) -> Tensor:
+        """What is left of rows without their references, over the root of its length: (n, d) -> (n, d)."""
+        left = references.residual(x, k=self.neighbours)
+        return (left.square() if self.squared else left) / x.shape[1] ** 0.5
+
+    def constrained(self, residual: Tensor) -> Tensor:
+        """What the constraintor makes of residuals: (n, d) -> (n, d)."""
+        return residual + self.constraintor(residual)
+
+    def columns(self, constrained: Tensor) -> Tensor:
+        """Constrained residuals and their sizes, standardised, at most 10 deviations out: (n, d) -> (n, 2d)."""
+        sized = torch.cat([constrained, constrained.abs()], dim=1)
+        return ((sized - self.centre) / self.scale).clamp(-10, 10)
+
+    @torch.no_grad()
+    def judge(self, rows: Samples, *, ridge: float) -> None:
+        """Learn density and head from residuals (n, d), normals and anomalies of one weight."""
+        constrained, anomaly = self.constrained(rows.x), rows.y > 0
+        normals = constrained[~anomaly]
+        self.density.fit(normals, shrinkage=SHRINKAGE)
+        sized = torch.cat([normals, normals.abs()], dim=1)
+        self.centre = sized.mean(dim=0)
+        self.scale = sized.std(dim=0) + 1e-2 / normals.shape[1] ** 0.5
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if anomaly.any():
+            sums = (rows.weight * anomaly).sum(), (rows.weight * ~anomaly).sum()
+            weight = rows.weight / torch.where(anomaly, *sums).clamp_min(1e-12)
+            with torch.enable_grad():
+                decide(self.head, replace(rows, x=self.columns(constrained), weight=weight), ridge=ridge)
+        self.standard.fit(self.both(normals))
+
+    def both(self, constrained: Tensor) -> Tensor:
+        """Distance from the normals, and the head's verdict: (n, d) -> (2, n)."""
+        verdict = -losses.normal_logit(self.head(self.columns(constrained)))
+        return torch.stack([self.density(constrained).norm(dim=1), verdict])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.standard(self.both(self.constrained(self.residual(x, self.bank)))).mean(dim=0)
