@@ -17,7 +17,8 @@ help:
 	@echo "make lint   linters and type checks alone"
 	@echo "make bench-quick"
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
-	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/, needs UNSEEN_DATA"
+	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/ and docs/methods/,"
+	@echo "            needs UNSEEN_DATA"
 	@echo "make readme run the demo and quote its output in README.md"
 	@echo "make clean  remove demo/, bench-quick/, .venv/ and .venv-bench/"
 
@@ -48,6 +49,7 @@ bench: $(BENCH_STAMP)
 	$(BENCH) -m bench.side_by_side --seeds 1 --limit 1200 --cells all
 	$(BENCH) -m bench.adbench --limit 600
 	$(BENCH) -m bench.report
+	$(BENCH) -m bench.pages
 
 # Quotes the demo's output in README.md anew, after a change that moves its numbers.
 readme: $(STAMP)

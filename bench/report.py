@@ -110,7 +110,7 @@ def binary(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
         doc[0],
         doc[1],
         "Means are over the sets that all methods have. A set needs as many training anomalies as labels. The default "
-        "was chosen partly on some of these sets: see [how](../methods.md#how-its-parts-and-numbers-were-chosen).",
+        "was chosen partly on some of these sets: see [how](../default.md#how-its-parts-and-numbers-were-chosen).",
         code(chosen.command),
         provenance(good),
     ]

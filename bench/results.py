@@ -32,8 +32,8 @@ def of_cell(runs: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return marked[marked["drawn"].notna() | ~marked["set"].isin(drawn["set"])].drop(columns="drawn")
 
 
-def over_seeds(runs: pd.DataFrame, figure: str, statistic: str = "mean") -> pd.DataFrame:
-    """Mean or sd of a figure over seeds: a row for each method, a column for each set."""
+def over_seeds(runs: pd.DataFrame, figure: str | list[str], statistic: str = "mean") -> pd.DataFrame:
+    """Mean or sd of a figure over seeds: a row for each method, a column for each set, or figure and set."""
     return runs.pivot_table(index="method", columns="set", values=figure, aggfunc=statistic, sort=False)
 
 

@@ -17,7 +17,7 @@ from unseen.parts.loops import minimise
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
-FEWER = {"steps": 80, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "trees": 20, "batch": 64}
+FEWER = {"steps": 80, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "tuning_steps": 20, "trees": 20, "batch": 64}
 
 
 def quick(method: Any) -> Any:
@@ -26,7 +26,7 @@ def quick(method: Any) -> Any:
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
     for several in LEARNERS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
-    changes |= {name: quick(value) for name, value in fields.items() if dataclasses.is_dataclass(value)}
+    changes |= {name: quick(inside) for name, inside in fields.items() if dataclasses.is_dataclass(inside)}
     return dataclasses.replace(method, **changes)
 
 

@@ -245,6 +245,9 @@ def test_fields_that_do_not_belong(saved, changes, message):
         ("0.calibration", lambda t: t[:0].clone()),
         ("0.calibration", lambda t: t.fill_(torch.nan)),
         ("0.calibration", None),
+        ("0.held", lambda t: t[:-1].clone()),
+        ("0.held", lambda t: t.float()),
+        ("0.held", lambda t: t.fill_(3)),
     ],
 )
 def test_tensors_that_do_not_fit(saved, name, change):
@@ -258,6 +261,17 @@ def test_tensors_that_do_not_fit(saved, name, change):
     rewrite(saved)
     with pytest.raises(BundleError, match="make no detector"):
         Bundle.load(saved)
+
+
+def test_a_detector_of_before_there_were_audits_is_read(saved):
+    file = saved / "tensors.safetensors"
+    tensors = load_file(file)
+    del tensors["0.held"]
+    save_file(tensors, file)
+    rewrite(saved)
+    assert Bundle.load(saved).score(table()[0]) == Bundle(fitted(Nearest(bank=50), calibration=0.2), {}).score(
+        table()[0]
+    )
 
 
 def test_a_tensor_file_that_is_none(saved):

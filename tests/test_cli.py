@@ -16,6 +16,7 @@ import unseen
 from unseen import cli
 from unseen.bundle import Bundle
 from unseen.errors import DataError
+from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Nearest
 from unseen.openset import Protocol
@@ -77,6 +78,11 @@ def refused(line, capsys):
     assert (status, out) == (2, "")
     assert "Traceback" not in err
     return err
+
+
+def unboxed(text):
+    """A message that stands in a box, on one line, however long the list in it is."""
+    return " ".join(text.replace("│", " ").split())
 
 
 def read_csv(path):
@@ -219,10 +225,59 @@ def test_the_flags_of_the_protocol_are_its_fields(capsys):
         assert f"[default: {field.default}]" in " ".join(out.replace("│", " ").split())
 
 
+# audit
+
+
+def test_audit_writes_the_rows_that_look_least_normal_first(here, capsys):
+    hidden = rows(anomalies=10).to_pandas()
+    hidden.loc[200:209, "label"] = "normal"  # up
+    hidden.loc[210:212, "label"] = None  # down
+    hidden.to_parquet("hidden.parquet")
+    assert run("fit hidden.parquet --label label --drop run --method mahalanobis --out m", capsys)[0] == 0
+    status, out, err = run("audit m hidden.parquet --out s.csv", capsys)
+    assert (status, err) == (0, "")
+    found = read_csv("s.csv")
+    assert list(found[0]) == ["weight", "score", "x", "y", "service", "run", "label"]
+    assert sorted(int(row["run"]) for row in found) == list(range(213))
+    assert sum(int(row["run"]) >= 200 for row in found[:20]) > 10
+    weight = [float(row["weight"]) for row in found]
+    assert weight == sorted(weight)
+    doubted = sum(value < 1 for value in weight)
+    assert f"213 rows were taken for normal; {doubted} have a weight below 1" in out
+
+
+def test_audit_of_weights_that_training_used(here, capsys):
+    line = (
+        "fit train.csv --label label --drop run --method comet --set base=autoencoder base.steps=40 meta=none --out m"
+    )
+    assert run(line, capsys)[0] == 0
+    assert run("audit m train.csv --out s.parquet --keep run", capsys)[0] == 0
+    found = parquet.read_table("s.parquet")
+    assert found.column_names == ["weight", "score", "run"]
+    expected = Bundle.load("m").detector.audit(rows().drop_columns(["run", "label"]), rows()["label"])
+    assert found["run"].cast(pa.int64()) == expected["row"]
+    assert found["weight"] == expected["weight"]
+
+
+def test_audit_of_another_table(model, here, capsys):
+    parquet.write_table(rows()[:-1], "less.parquet")
+    err = refused(f"audit {model} less.parquet --out s.csv", capsys)
+    assert "less.parquet: expected the 290 rows of train.parquet that the detector was trained on, found 289" in err
+    parquet.write_table(rows(seed=1), "other.parquet")
+    assert "other.parquet: expected the table that" in refused(f"audit {model} other.parquet --out s.csv", capsys)
+    assert "no column 'runn' (did you mean 'run'?)" in refused(
+        f"audit {model} train.csv --out s.csv --keep runn", capsys
+    )
+    parquet.write_table(rows().rename_columns(["x", "score", "service", "run", "label"]), "named.parquet")
+    err = refused(f"audit {model} named.parquet --out s.csv", capsys)
+    assert "column 'score' cannot be kept, as the result has one of that name" in err
+    assert not (here / "s.csv").exists()
+
+
 # words
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["fit", "score", "evaluate", "audit", "info"])
 def test_help_shows_an_example(command, capsys):
     status, out, _ = run(f"{command} --help", capsys)
     assert status == 0
@@ -330,10 +385,14 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
         ),
         ("--method devnet --set margin=wide", "field 'margin': expected a value like 5.0, found 'wide'"),
         ("--set learners=1", "its fields are measures="),
+        ("--method comet --set base=devnt", "field 'base': no method 'devnt' (did you mean 'devnet'?)"),
+        ("--method comet --set base=nearest", "Nearest offers none: wrap a method"),
+        ("--method comet --set base.stepps=3", "method 'autoencoder' has no field 'stepps' (did you mean 'steps'?)"),
+        ("--method comet --set meta=maml", "field 'meta': expected a value like \"reptile\", found 'maml'"),
     ],
 )
 def test_wrong_flags_of_fit(here, capsys, flags, message):
-    assert message in refused(f"fit train.csv --label label --out m {flags}", capsys)
+    assert message in unboxed(refused(f"fit train.csv --label label --out m {flags}", capsys))
 
 
 @pytest.mark.parametrize(
@@ -400,6 +459,8 @@ def test_fields_take_values_of_their_own_type():
     assert configured("devnet", ["margin=3", "hidden=[8, 4]", "whiten=true"]) == dataclasses.replace(
         DevNet(), margin=3.0, hidden=(8, 4), whiten=True
     )
+    inside = configured("comet", ["base=devnet", "base.margin=3", "meta=none", "kappa=3"])
+    assert inside == CoMet(dataclasses.replace(DevNet(), margin=3.0), kappa=3.0, meta="none")
     for text in ("steps=1.5", "whiten=3", "hidden=8", "margin="):
         with pytest.raises(DataError, match="expected a value like"):
             configured("devnet", [text])

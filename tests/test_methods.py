@@ -1,23 +1,24 @@
 """Every entry of METHODS keeps the contract; each method does what its paper says, on numbers worked out by hand."""
 
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.ensemble import IsolationForest as SklearnIsolationForest
+from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from contract import check_method, parametrised, quick, scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS, from_json, to_json
 from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
-from unseen.methods.forests import Forest, IsolationForest, expected_path, laplace
+from unseen.methods.forest import Forest, grown, laplace
+from unseen.methods.isolation import IsolationForest, expected_path
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional, some
+from unseen.methods.ratio import NearestRatio
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import Direction, together
@@ -72,27 +73,25 @@ def test_isolation_forest_scores_as_scikit_learns():
     np.testing.assert_allclose(scored(scorer, data.x).numpy(), -peer.score_samples(data.x.numpy()), rtol=1e-5)
 
 
-def laplace_votes(forest, x):
-    """Mean over trees of (anomalies + 1) / (rows + 2) in the leaf that scikit-learn sends a row to."""
-    votes = []
-    for tree in forest.estimators_:
-        leaf = tree.apply(x)
-        rows, share = tree.tree_.weighted_n_node_samples[leaf], tree.tree_.value[leaf, 0, 1]
-        votes.append((rows * share + 1) / (rows + 2))
-    return np.mean(votes, axis=0)
-
-
 def votes(data, trees, x):
-    """What scikit-learn's two kinds of forest vote, half and half, after the draws that Forest makes at seed 3."""
-    run = Run(torch.Generator().manual_seed(3))
-    order = torch.randperm(len(data.normals), generator=run.generator)
-    drawn = together(data.normals[order], data.anomalies)
-    forests = []
-    for kind in (RandomForestClassifier, ExtraTreesClassifier):
-        forest = kind(trees // 2, bootstrap=True, class_weight="balanced_subsample", random_state=run.seed())
-        forest.fit(drawn.x.numpy(), (drawn.y > 0).numpy(), sample_weight=np.ones(len(drawn)))
-        forests.append(laplace_votes(forest, x))
-    return np.mean(forests, axis=0)
+    """What scikit-learn's trees vote, one kind after the other, on the draws that Forest makes at seed 3."""
+    g = torch.Generator().manual_seed(3)
+    drawn = together(data.normals[torch.randperm(len(data.normals), generator=g)], data.anomalies)
+    seeds = torch.randint(2**31 - 1, (trees,), generator=g).tolist()
+    y, size, said = (drawn.y > 0).numpy(), len(drawn), []
+    for i, seed in enumerate(seeds):
+        rng = np.random.default_rng(seed)
+        anomalies, normals = np.flatnonzero(y), np.flatnonzero(~y)
+        count = np.zeros(size)
+        np.add.at(count, anomalies[rng.integers(len(anomalies), size=len(anomalies))], size / 2 / len(anomalies))
+        np.add.at(count, normals[rng.integers(len(normals), size=len(normals))], size / 2 / len(normals))
+        kind = ExtraTreeClassifier if i % 2 else DecisionTreeClassifier
+        tree = kind(max_features="sqrt", random_state=int(rng.integers(2**31 - 1)))
+        tree.fit(drawn.x.numpy(), y, sample_weight=count)
+        leaf = tree.apply(x)
+        weight = tree.tree_.weighted_n_node_samples[leaf]
+        said.append((weight * tree.predict_proba(x)[:, 1] + 1) / (weight + 2))
+    return np.mean(said, axis=0)
 
 
 def test_forest_votes_from_scikit_learns_leaves():
@@ -308,20 +307,13 @@ def test_verdicts_are_weighed_as_written():
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
 
-def test_forest_leaves_the_filters_of_warnings_as_they_were(monkeypatch):
-    # scikit-learn's threads each set the filters aside and put them back, in any order: now and then all are gone.
-    published = RandomForestClassifier.fit
-
-    def racing(self, *args, **kwargs):
-        found = published(self, *args, **kwargs)
-        warnings.resetwarnings()
-        return found
-
-    monkeypatch.setattr(RandomForestClassifier, "fit", racing)
-    before = list(warnings.filters)
-    trained(Forest(trees=4), toy())
-    assert warnings.filters == before
-    assert before
+def test_a_tree_never_misses_a_single_anomaly():
+    x, y = np.arange(400, dtype=np.float32)[:, None], np.arange(400) == 200
+    for seed in range(20):
+        tree = grown(DecisionTreeClassifier, seed, x=x, y=y, weight=np.ones(400), rows=4096)
+        assert tree.node_count > 1
+        assert tree.weighted_n_node_samples[0] == pytest.approx(400)
+        assert tree.value[0, 0].tolist() == pytest.approx([0.5, 0.5])  # both sides weigh the same
 
 
 def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():

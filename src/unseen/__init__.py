@@ -9,33 +9,56 @@ from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.clflow import CLFlow
+from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
 from unseen.methods.continuous import ContinuousLabels
+from unseen.methods.csad import CSAD
+from unseen.methods.dcc import DCC
 from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.distances import Mahalanobis, Nearest
+from unseen.methods.dmad import DMAD
+from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
-from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
+from unseen.methods.forest import Forest
+from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
+from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
+from unseen.methods.ratio import NearestRatio
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.ssae import SSAE
 from unseen.openset import Protocol, evaluate
-from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable
+from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
 
 __all__ = [
+    "AAVAE",
+    "CSAD",
+    "DCC",
+    "DMAD",
+    "DUQ",
     "FLOS",
     "KKA",
+    "LISAE",
     "METHODS",
     "PRN",
+    "SSAE",
     "Adaptable",
     "AutoEncoder",
     "Bundle",
     "BundleError",
+    "CLFlow",
+    "CoMet",
     "Con2",
     "Conformal",
     "ContinuousLabels",
@@ -46,7 +69,10 @@ __all__ = [
     "DevNet",
     "Episode",
     "EvidenceStack",
+    "FeCAM",
     "FewNormals",
+    "FlowDensity",
+    "FlowRatio",
     "Forest",
     "IsolationForest",
     "Logistic",
@@ -65,6 +91,7 @@ __all__ = [
     "Trainable",
     "UnseenError",
     "Unsupported",
+    "Updatable",
     "__version__",
     "evaluate",
     "read_table",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 import unseen
 from unseen import methods
 from unseen.data.schema import Schema
+from unseen.data.split import Rows
 from unseen.data.tables import admit
 from unseen.detector import Detector, Member
 from unseen.errors import BundleError, DataError, UnseenError
@@ -143,12 +144,14 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
         kinds=None if detector.kinds is None else dict(detector.kinds),
         calibration=detector.calibration,
         random_state=None if isinstance(seed, np.random.RandomState) else seed,
+        tail=detector.tail,
     )
     return Manifest.model_construct(
         facts=made | bundle.facts,
         method=methods.to_json(methods.DEFAULT if detector.method is None else detector.method),
         detector=settings,
         classes=list(detector.classes_),
+        groups=list(detector.groups_),
         columns=detector.schema_.to_json(),
         members=[member.schema.to_json() for member in detector.members_],
         tensors=tensors,
@@ -156,13 +159,15 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
 
 
 def state_of(detector: Detector) -> dict[str, Tensor]:
-    """Everything that the members learned: "0.scorer.*", "0.calibration", "1.scorer.*", ..."""
+    """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*", ..."""
     detector.check_fitted()
     state: dict[str, Tensor] = {}
     for k, member in enumerate(detector.members_):
         learned = member.scorer.state_dict().items()
         state |= {f"{k}.scorer.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in learned}
         state[f"{k}.calibration"] = torch.from_numpy(member.calibration.copy())
+        if member.held is not None:
+            state[f"{k}.held"] = torch.from_numpy(member.held.astype(np.int64))
     return state
 
 
@@ -172,6 +177,7 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
     detector = Detector(method, **manifest.detector.model_dump())
     detector.schema_ = Schema.from_json(manifest.columns)
     detector.classes_ = tuple(manifest.classes)
+    detector.groups_ = tuple(manifest.groups)
     schemas = [Schema.from_json(plain) for plain in manifest.members]
     return detector.assemble(tuple(trained(method, schema, tensors, f"{k}.") for k, schema in enumerate(schemas)))
 
@@ -179,8 +185,17 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
 def trained(method: Method, schema: Schema, tensors: Mapping[str, Tensor], prefix: str) -> Member:
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     calibration = own.pop("calibration").numpy().astype(np.float64)
+    held = own.pop("held", None)  # of detectors that an earlier release saved there is none
+    rows = None if held is None else rows_of(held, len(calibration))
     state = {name.removeprefix("scorer."): tensor for name, tensor in own.items()}
-    return Member(schema, scorer_of(method, schema.width, state), calibration)
+    return Member(schema, scorer_of(method, schema.width, state), calibration, rows)
+
+
+def rows_of(held: Tensor, count: int) -> Rows:
+    """Row numbers of the calibration rows, checked."""
+    if held.dtype != torch.int64 or held.shape != (count,) or held.min() < 0 or len(held.unique()) < count:
+        raise BundleError(f"tensor 'held': expected {count} row numbers, found {held.dtype} of {tuple(held.shape)}")
+    return held.numpy()
 
 
 def scorer_of(method: Method, width: int, state: dict[str, Tensor]) -> nn.Module:

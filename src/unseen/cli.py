@@ -1,4 +1,4 @@
-"""The command line: fit, score, evaluate, info. Results go to standard output, notes and progress to standard error."""
+"""The command line: fit, score, evaluate, audit, info. Results go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from unseen.bundle import Bundle, new_path, write
 from unseen.data import read
 from unseen.data.labels import encode_labels
 from unseen.data.tables import require, resembling
+from unseen.data.write import Writer
 from unseen.detector import Detector
 from unseen.errors import DataError, UnseenError
 from unseen.methods import METHODS
 from unseen.openset import Protocol
 from unseen.settings import configured, pairs
-from unseen.stream import score_file
+from unseen.stream import check_keep, score_file
 from unseen.terminal import complain, err, noted, out, progressing, say
 
 ALPHA = 0.05
 STACK = "evidence-stack"
+AUDITED = ("weight", "score")
 
 
 def shown(default: object) -> str | None:
@@ -58,6 +60,10 @@ Set = Annotated[
     Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
 ]
 
+Tail = Annotated[
+    bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
+]
+
 
 @app.command(
     sort_key=0,
@@ -83,6 +89,7 @@ def fit(
     settings: Set = (),
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
     device: Annotated[Literal["cpu", "cuda", "auto"], Parameter(help="what to train on")] = "cpu",
+    tail: Tail = False,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows and a few labelled anomalies, and save it."""
@@ -93,7 +100,7 @@ def fit(
     facts = {"source": train.name, "label": label, "drop": list(drop), "group": group}
     facts |= label_counts(train, table[label], label, normal)
     kinds = pairs(kind, what="COL=KIND")
-    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed)
+    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed, tail=tail)
     start = time.perf_counter()
     with progressing(f"training on {len(table):,} rows"):
         detector.fit(without(table, aside), table[label], groups=table[group].to_pylist() if group else None)
@@ -123,12 +130,15 @@ def score(
         float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
     ] = None,
     fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None,
+    tail: Tail = False,
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file."""
     if alpha is not None and fdr is not None:
         raise DataError("expected --alpha or --fdr, found both: leave one out")
     alpha = ALPHA if alpha is None and fdr is None else alpha
     bundle = Bundle.load(folder)
+    if tail and not bundle.detector.tail:
+        bundle.detector.set_params(tail=True).assemble(bundle.detector.members_)
     with progressing("scoring rows", total=read.rows(data)) as bar:
         tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
     told = "that share of normal rows has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
@@ -179,7 +189,34 @@ def evaluate(
         say(f"\nwritten to {report}")
 
 
-@app.command(sort_key=3, help_epilogue="Example:\n  unseen info m")
+@app.command(
+    sort_key=3,
+    help_epilogue="Example:\n"
+    "  unseen audit m train.parquet --out suspects.csv\n"
+    "  unseen audit m train.parquet --out suspects.csv --keep id time",
+)
+def audit(
+    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
+    train: Annotated[Path, Parameter(help="the CSV or Parquet file that it was trained on")],
+    /,
+    *,
+    target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all")
+    ] = (),
+) -> None:
+    """Write the training rows that were taken for normal, those that look least like it first."""
+    bundle = Bundle.load(folder)
+    table = table_with(train, keep)
+    with Writer(target) as file:
+        found = suspects(bundle, table, train, keep or tuple(table.column_names))
+        file.write(found)
+    doubted = int((found["weight"].to_numpy() < 1).sum())
+    say(f"{len(found):,} rows were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
+    say(f"written to {target}")
+
+
+@app.command(sort_key=4, help_epilogue="Example:\n  unseen info m")
 def info(folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")], /) -> None:
     """Show what a saved detector was trained on, and how."""
     out.print(render.contents(Bundle.load(folder)))
@@ -209,6 +246,25 @@ def say_next(folder: Path, train: Path, flags: dict[str, list[str]]) -> None:
     say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
     say(f"  {shlex.join(['unseen', 'evaluate', str(train), *typed])}")
+
+
+def suspects(bundle: Bundle, table: pa.Table, file: Path, keep: Sequence[str]) -> pa.Table:
+    """Weight, score and some columns of the rows that training took for normal, lowest weight first."""
+    check_keep(keep, taken=AUDITED)
+    facts = bundle.facts
+    if len(table) != facts.get("rows", len(table)):
+        raise DataError(
+            f"{file}: expected the {facts['rows']:,} rows of {facts['source']} that the detector was trained on, found "
+            f"{len(table):,}: name that very file"
+        )
+    aside = [name for name in (facts.get("label"), facts.get("group"), *facts.get("drop", ())) if name]
+    require(aside, table.column_names, where=str(file))
+    labels = table[facts["label"]] if "label" in facts else None
+    try:
+        found = bundle.detector.audit(without(table, aside), labels)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    return pa.table({name: found[name] for name in AUDITED} | {name: table[name].take(found["row"]) for name in keep})
 
 
 def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:

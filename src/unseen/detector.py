@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +17,8 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from unseen import methods
-from unseen.calibrate import Conformal, benjamini_hochberg, check_level, outranked
+from unseen.audit import audited
+from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, outranked
 from unseen.data.labels import encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
@@ -37,11 +39,16 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Member:
-    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,)."""
+    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
+
+    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
+    release did not keep them.
+    """
 
     schema: Schema
     scorer: nn.Module
     calibration: NDArray[np.float64]
+    held: Rows | None = None
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -50,7 +57,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     `method`: what learns, by default the evidence stack. `normal`: the label of normal rows. `kinds`: column name ->
     'number', 'boolean', 'category' or 'text', where the inferred kind is wrong. `calibration`: share of normals held
     out for p-values (float), or number of folds of a cross-conformal predictor (int); None takes a fifth from 1,000
-    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: same seed, same scores.
+    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: same seed, same scores. `tail`:
+    p-values below 1 / (m + 1), by a model of how the scores of normals go on beyond the highest of m held-out ones.
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
@@ -68,6 +76,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         calibration: float | int | None = None,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
+        tail: bool = False,
     ) -> None:
         self.method = method
         self.normal = normal
@@ -75,6 +84,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.calibration = calibration
         self.device = device
         self.random_state = random_state
+        self.tail = tail
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
         """Learn from a data frame or array X (n, columns).
@@ -84,25 +94,68 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         table = admit(X)
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
-        group = encode_groups(groups, rows=len(table))
+        group, kinds = encode_groups(groups, rows=len(table))
         check_normals(codes)
         with one_thread():
             whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = self.drawn_seed()
         folds = self.held_out(codes, group, np.random.default_rng(seed))
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
         members = tuple(self.train(whole, table, codes, group, held, seed) for held in folds)
         self.schema_ = whole
-        self.classes_ = names
+        self.classes_, self.groups_ = names, kinds
+        self.training_ = (table, y)
+        return self.assemble(members)
+
+    @property
+    def partial_fit(self) -> Callable[..., Self]:
+        """`learn_on`, of a method that offers `update`; else Unsupported, so that `hasattr` tells."""
+        if not hasattr(self.chosen(), "update"):
+            able = ", ".join(name for name, method in methods.METHODS.items() if hasattr(method, "update"))
+            raise Unsupported(
+                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that do: {able}. Take one of "
+                "them, or fit anew on all rows"
+            )
+        return self.learn_on
+
+    def learn_on(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+        """Learn on from new rows (n, columns), without the old ones: the first call is `fit`, later ones update.
+
+        Columns keep the meaning that the first call gave them; classes and groups keep their codes, and new names are
+        added. p-values are renewed on new normal rows held out: they hold for normal rows like those of this call.
+        """
+        if not hasattr(self, "members_"):
+            return self.fit(X, y, groups=groups)
+        table = admit(X)
+        codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
+        group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
+        self.schema_.encode(table[:1] if isinstance(table, np.ndarray) else table.slice(0, 1))  # refuses other columns
+        check_normals(codes)
+        seed = self.drawn_seed()
+        folds = self.held_out(codes, group, np.random.default_rng(seed), parts=len(self.members_))
+        if len(folds) < len(self.members_):
+            raise DataError(
+                f"this detector was trained in {len(self.members_)} folds, and {len(folds)} normal rows cannot be cut "
+                "in as many: give more normal rows at a time"
+            )
+        members = tuple(
+            self.update(member, table, codes, group, held, seed)
+            for member, held in zip(self.members_, folds, strict=True)
+        )
+        self.classes_, self.groups_ = names, kinds
+        self.training_ = (table, y)
         return self.assemble(members)
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
         self.members_ = members
         self.n_features_in_ = len(self.schema_.inputs)
-        count = sum(len(m.calibration) for m in members)
-        several = np.arange(1.0, count + 1)  # what outranked() measures against
-        self.conformal_ = Conformal.fit(members[0].calibration if len(members) == 1 else several)
+        scores = [member.calibration for member in members]
+        count = sum(map(len, scores))
+        tail = self.tail and enough(count)
+        self.conformal_ = (
+            Conformal.fit(scores[0], tail=tail) if len(scores) == 1 else Conformal.across(scores, tail=tail)
+        )
         self.offset_ = -self.conformal_.threshold(max(0.05, 1 / (count + 1)))
         return self
 
@@ -116,7 +169,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
-        """Chance that a normal row scores at least as high: (n,), conformal, no smaller than 1 / (m + 1)."""
+        """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
         return self.conformal_of().pvalue(self.anomaly_score(X))
 
     def detect(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.bool_]:
@@ -144,15 +197,42 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         level = alpha if alpha is not None else fdr
         assert level is not None
         check_level("alpha" if alpha is not None else "fdr", level)
-        finest = 1 / (len(self.conformal_of().scores) + 1)
+        finest = self.conformal_of().finest
         if level < finest:
             warnings.warn(
                 f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is "
-                f"below {finest:.2g}: nothing can be flagged. Train on more normals, or ask for {finest:.2g} or more",
+                f"below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} or more, "
+                "or let a model go on where the normals end (tail=True)",
                 FewNormals,
                 stacklevel=3,
             )
         return level if alpha is not None else benjamini_hochberg(pvalues, level, counts)
+
+    @property
+    def audit_(self) -> Any:
+        """`audit` of the rows that `fit` was given, which stay with the detector until it is pickled or saved."""
+        self.check_fitted()
+        if not hasattr(self, "training_"):
+            raise Unsupported("the training rows are not kept with a saved detector: call audit(X, y) with them")
+        return self.audit(*self.training_)
+
+    def audit(self, X: Any, y: Any = None) -> Any:
+        """Which training rows that were taken for normal look least like it: a table, lowest weight first.
+
+        X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
+        """
+        self.check_fitted()
+        table = admit(X)
+        codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
+
+        def score(member: Member, rows: Rows) -> NDArray[np.float64]:
+            return self.scores(member.scorer, member.schema.encode(take(table, rows)))
+
+        return audited(self.members_, codes, self.normal, score)
+
+    def __getstate__(self) -> Any:
+        """All but the training rows."""
+        return {key: value for key, value in super().__getstate__().items() if key != "training_"}
 
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
     def score_samples(self, X: Any) -> NDArray[np.float64]:
@@ -167,13 +247,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def held_out(self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator) -> list[Rows]:
-        """Row numbers of the calibration normals: one array for a split, K for K folds."""
+    def held_out(
+        self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator, *, parts: int | None = None
+    ) -> list[Rows]:
+        """Row numbers of the calibration normals: one array for a split, K for K folds; `parts` says which it is."""
         labelled = np.flatnonzero(codes == 0)
         normals = labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
         asked = self.calibration
         if asked is None:
-            asked = 0.2 if len(normals) >= ENOUGH else FOLDS
+            split = len(normals) >= ENOUGH if parts is None else parts == 1
+            asked = 0.2 if split else FOLDS
         if isinstance(asked, float):
             check_level("calibration", asked)
             return [hold_out(normals, group, asked, rng)]
@@ -187,31 +270,66 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self, whole: Schema, table: Any, codes: NDArray[np.int64], group: NDArray[np.int64], held: Rows, seed: int
     ) -> Member:
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
-        rows = np.setdiff1d(np.arange(len(table)), held)
-        inside = take(table, rows)
+        inside = np.setdiff1d(np.arange(len(table)), held)
         with one_thread():
-            schema = whole.relearn(inside, normals=codes[rows] <= 0)
-            x = torch.from_numpy(schema.encode(inside))
-        y, g = torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])
-        device = self.torch_device()
-        data = Samples.of(x, y, g).to(device)
+            schema = whole.relearn(take(table, inside), normals=codes[inside] <= 0)
+        method, run = self.chosen(), self.run(schema, seed)
+        scorer = seeded(lambda: method.build((schema.width,)), run.seed()).to(run.device)
+        return self.learned(schema, scorer, method.train, table, codes, group, held, run)
+
+    def update(
+        self, member: Member, table: Any, codes: NDArray[np.int64], group: NDArray[np.int64], held: Rows, seed: int
+    ) -> Member:
+        """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
+        method: Any = self.chosen()
+        scorer = copy.deepcopy(member.scorer).train().to(self.torch_device())
+        run = self.run(member.schema, seed)
+        return self.learned(member.schema, scorer, method.update, table, codes, group, held, run)
+
+    def learned(
+        self,
+        schema: Schema,
+        scorer: nn.Module,
+        learn: Callable[[nn.Module, Samples, Run], None],
+        table: Any,
+        codes: NDArray[np.int64],
+        group: NDArray[np.int64],
+        held: Rows,
+        run: Run,
+    ) -> Member:
+        """The scorer once it has learned from all rows but those held out, and their scores."""
+        rows = np.setdiff1d(np.arange(len(table)), held)
+        with one_thread():
+            x = torch.from_numpy(schema.encode(take(table, rows)))
+        data = Samples.of(x, torch.from_numpy(codes[rows]), torch.from_numpy(group[rows])).to(run.device)
+        with one_thread():
+            learn(scorer, data, run)
+        scorer.eval()
+        calibration = self.scores(scorer, schema.encode(take(table, held)))
+        if not np.isfinite(calibration).all():
+            raise UnseenError(
+                f"{type(self.chosen()).__name__} diverged: scores of normal rows are not finite; try another method"
+            )
+        order = np.argsort(calibration, kind="stable")
+        return Member(schema, scorer, calibration[order], held[order])
+
+    def chosen(self) -> Method:
+        """The method that learns."""
         method: Method = methods.DEFAULT if self.method is None else self.method
-        run = Run(
+        return method
+
+    def drawn_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def run(self, schema: Schema, seed: int) -> Run:
+        """What a training run may use, for rows that pass this schema."""
+        device = self.torch_device()
+        return Run(
             torch.Generator().manual_seed(seed),
             device,
             lambda step, values: log.debug("step %d %s", step, values),
             torch.from_numpy(schema.logarithms).to(device),
         )
-        scorer = seeded(lambda: method.build(tuple(x.shape[1:])), run.seed()).to(device)
-        with one_thread():
-            method.train(scorer, data, run)
-        scorer.eval()
-        calibration = self.scores(scorer, schema.encode(take(table, held)))
-        if not np.isfinite(calibration).all():
-            raise UnseenError(
-                f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method"
-            )
-        return Member(schema, scorer, np.sort(calibration))
 
     def scores(self, scorer: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(scores(scorer, torch.from_numpy(x), self.torch_device()).double().numpy())
@@ -254,3 +372,15 @@ def check_normals(codes: NDArray[np.int64]) -> None:
             FewNormals,
             stacklevel=3,
         )
+
+
+def enough(count: int) -> bool:
+    """Whether so many calibration normals tell how scores go on beyond the highest; warns where they do not."""
+    if count < ROWS:
+        warnings.warn(
+            f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond them: p-values end "
+            f"at {1 / (count + 1):.2g} as without tail; add normal rows",
+            FewNormals,
+            stacklevel=3,
+        )
+    return count >= ROWS

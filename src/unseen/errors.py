@@ -3,7 +3,7 @@
     UnseenError
     ├── DataError (ValueError)       what was given cannot be used: says what, where, expected, found, and what to do
     ├── NotFitted (NotFittedError)   a detector was asked before it was fitted
-    ├── Unsupported                  the request is sound, but this method or detector cannot answer it
+    ├── Unsupported (AttributeError) the request is sound, but this method or detector cannot answer it
     └── BundleError                  a saved detector is missing parts, was changed, or comes from a newer release
 
 `FewNormals` is a warning: the work goes on, but its answers are coarser than the user may think.
@@ -24,8 +24,8 @@ class NotFitted(UnseenError, NotFittedError):  # type: ignore[misc]
     """The detector has not been fitted yet."""
 
 
-class Unsupported(UnseenError):
-    """The request is sound, but this method cannot answer it."""
+class Unsupported(UnseenError, AttributeError):
+    """The request is sound, but this method cannot answer it: to `hasattr`, it is not there."""
 
 
 class BundleError(UnseenError):

@@ -30,6 +30,7 @@ class Settings(BaseModel):
     kinds: dict[str, str] | None
     calibration: float | int | None
     random_state: int | None
+    tail: bool = False
 
 
 class Manifest(BaseModel):
@@ -41,6 +42,7 @@ class Manifest(BaseModel):
     method: dict[str, Any]
     detector: Settings
     classes: list[str]
+    groups: list[str] = []
     columns: dict[str, Any]
     members: list[dict[str, Any]]
     tensors: str  # the hash of the other file

@@ -54,7 +54,9 @@ def made(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def spelled(value: Any) -> str:
-    """A field's value in words: a list without its brackets."""
+    """A field's value in words: a list without its brackets, a method inside by its name."""
+    if isinstance(value, dict):
+        return named(value)
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -90,7 +92,9 @@ def calibration(detector: Detector) -> list[tuple[str, str]]:
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
-    return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    if detector.conformal_.tail is None:
+        return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    return [("calibration", f"{m:,} normal rows {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
 
 
 def thresholds(detector: Detector) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unseen.data.tables import resembling
 from unseen.errors import DataError
-from unseen.methods import METHODS
+from unseen.methods import METHODS, to_json
 from unseen.types import Method
 
 
@@ -20,6 +20,8 @@ def configured(name: str, settings: Iterable[str]) -> Method:
 
     >>> configured("devnet", ["margin=3", "hidden=[64, 32]"])
     DevNet(hidden=(64, 32), margin=3.0, ...)
+    >>> configured("comet", ["base=devnet", "base.margin=3"]).base.margin
+    3.0
     >>> configured("mahalanobis", ["shrinkige=0.1"])
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
@@ -27,34 +29,52 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     method: Any = METHODS[name]
     fields = settable(method)
     asked = pairs(settings, what="FIELD=VALUE")
-    for field in asked:
-        if field not in fields:
+    inner: dict[str, list[str]] = {}
+    for field in list(asked):
+        outer, dot, rest = field.partition(".")
+        if dot and outer in fields and composed(getattr(method, outer)):
+            inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
+        elif field not in fields:
             known = ", ".join(f"{key}={json.dumps(value)}" for key, value in fields.items())
             raise DataError(
                 f"method {name!r} has no field {field!r}{resembling(field, list(fields))}; its fields are {known}"
             )
+    changes: dict[str, Any] = {}
     hints = get_type_hints(type(method))
-    changes = {field: parsed(field, text, hints[field], fields[field]) for field, text in asked.items()}
+    for field in asked.keys() | inner.keys():
+        if composed(getattr(method, field)):
+            changes[field] = configured(named(field, asked.get(field, fields[field])), inner.get(field, ()))
+        else:
+            changes[field] = parsed(field, asked[field], hints[field], fields[field])
     changed: Method = dataclasses.replace(method, **changes)
     return changed
 
 
 def settable(method: Any) -> dict[str, Any]:
-    """Fields that a few words can set, and their values: all but methods inside the method."""
+    """Fields that a few words can set, and their values: all but lists of methods; of a single one its name."""
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    return {name: value for name, value in values.items() if not composed(value)}
+    several = {name for name, value in values.items() if isinstance(value, tuple) and any(map(composed, value))}
+    return {
+        name: to_json(value)["name"] if composed(value) else value
+        for name, value in values.items()
+        if name not in several
+    }
+
+
+def named(field: str, name: str) -> str:
+    """The name, if there is a method of it."""
+    if name not in METHODS:
+        raise DataError(f"field {field!r}: no method {name!r}{resembling(name, list(METHODS))}")
+    return name
 
 
 def composed(value: object) -> bool:
-    """Whether this is a method, or several."""
-    if isinstance(value, tuple):
-        return any(map(composed, value))
     return dataclasses.is_dataclass(value)
 
 
 def parsed(field: str, text: str, hint: Any, default: object) -> Any:
     try:
-        return TypeAdapter(hint).validate_json(text)
+        return TypeAdapter(hint).validate_json(json.dumps(text) if isinstance(default, str) else text)
     except ValidationError as error:
         raise DataError(f"field {field!r}: expected a value like {json.dumps(default)}, found {text!r}") from error
 

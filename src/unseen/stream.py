@@ -85,7 +85,8 @@ def located(source: Path, done: int, rows: int) -> str:
 
 
 def copied(judged: Iterator[pa.Table], hidden: Path) -> Counter[float]:
-    """Write judged rows to a file; how often each p-value occurs. There are no more of them than calibration rows."""
+    """Write judged rows to a file; how often each p-value occurs. There are
+    no more of them than calibration rows, and some thousands of a tail."""
     seen: Counter[float] = Counter()
     with Writer(hidden) as out:
         for batch in judged:
@@ -104,11 +105,13 @@ def verdicts(judged: Iterator[pa.Table], out: Writer, cut: float) -> Tally:
     return Tally(rows, flagged, cut)
 
 
-def check_keep(keep: Sequence[str]) -> None:
-    """DataError for names that the results take, or that are named twice."""
-    clash = [name for name in keep if name in RESULTS]
+def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
+    """DataError for names that the results have `taken`, or that are named twice."""
+    clash = [name for name in keep if name in taken]
     if clash:
-        raise DataError(f"column {clash[0]!r} cannot be kept: the result has one of that name; rename it in the data")
+        raise DataError(
+            f"column {clash[0]!r} cannot be kept, as the result has one of that name: rename it, or keep others"
+        )
     twice = sorted({name for name in keep if keep.count(name) > 1})
     if twice:
         raise DataError(f"column {twice[0]!r} is to be kept twice; name it once")

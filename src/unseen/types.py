@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,9 @@ class Run:
 class Method(Protocol):
     """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) -> (n,), high = bad."""
 
-    uses_labels: ClassVar[bool]  # whether labelled anomalies change what is learned
+    @property
+    def uses_labels(self) -> bool:
+        """Whether labelled anomalies change what is learned: a constant of a method, or as the method inside has it."""
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """An untrained scorer for rows of this shape."""
@@ -118,6 +120,7 @@ class Method(Protocol):
         """Train in place what `build` returned."""
 
 
+@runtime_checkable
 class Trainable(Method, Protocol):
     """A method trained by gradient descent, in parts that a training strategy (CoMet, MAML, AHL) can put together anew.
 
@@ -146,3 +149,10 @@ class Adaptable(Method, Protocol):
 
     def adapt(self, scorer: Any, support: Samples, run: Run) -> nn.Module:
         """A new scorer for the kind of normal that `support` shows; `scorer` stays as it is."""
+
+
+class Updatable(Method, Protocol):
+    """A method that learns on from further rows, of kinds that it knows and of new ones, and keeps what it learned."""
+
+    def update(self, scorer: Any, data: Samples, run: Run) -> None:
+        """Learn from new rows in place; codes of classes mean what they meant, and there may be new ones."""

@@ -16,8 +16,10 @@ BOOLEANS = {"false": "0", "true": "1"}
 WHOLE = re.compile(r"-?\d+\.0+")  # a number that pandas writes with a point, as the column has gaps
 
 
-def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...
+def encode_labels(
+    y: Any, *, rows: int, normal: str = "normal", known: tuple[str, ...] = ()
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...; those `known` go first.
 
     The name `normal` is normal, and so is 0 or False unless another name is given; -1, None or NaN is unlabelled;
     every other value names an anomaly class. Labels read as text mean what they mean as numbers.
@@ -30,7 +32,7 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
     unseen.errors.DataError: y holds only -1 and 1, which is scikit-learn's convention for predictions ...
     """
     if y is None:
-        return np.zeros(rows, dtype=np.int64), ()
+        return np.zeros(rows, dtype=np.int64), known
     names = [None if absent(v) else spelled(v) for v in listed(y, rows)]
     present = {name for name in names if name is not None}
     if present == {"-1", "1"}:
@@ -38,22 +40,28 @@ def encode_labels(y: Any, *, rows: int, normal: str = "normal") -> tuple[NDArray
             "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
             "pass 0 or 'normal' for normal rows, a class name or 1, 2, ... for anomalies, -1 only for unlabelled rows"
         )
-    known: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED, normal: NORMAL}
+    fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED, normal: NORMAL}
     if normal == "normal":  # another name leaves 0 to be a class
-        known["0"] = NORMAL
-    classes = tuple(sorted(present - known.keys(), key=numbers_first))
-    codes = known | {name: code for code, name in enumerate(classes, start=1)}
+        fixed["0"] = NORMAL
+    classes = (*known, *sorted(present - fixed.keys() - set(known), key=numbers_first))
+    codes = fixed | {name: code for code, name in enumerate(classes, start=1)}
     return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), classes
 
 
-def encode_groups(groups: Any, *, rows: int) -> NDArray[np.int64]:
-    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to; all 0 when nothing is said."""
+def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to, and the kinds' names; those `known` go first.
+
+    All 0, and no new name, when nothing is said.
+    """
     if groups is None:
-        return np.zeros(rows, dtype=np.int64)
+        return np.zeros(rows, dtype=np.int64), known
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    return np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
+    present, place = np.unique(values.astype(str), return_inverse=True)
+    names = (*known, *(str(name) for name in present if name not in known))
+    codes = np.array([names.index(name) for name in present], dtype=np.int64)
+    return codes[place], names
 
 
 def listed(y: Any, rows: int) -> list[Any]:

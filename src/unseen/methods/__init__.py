@@ -6,21 +6,35 @@ import dataclasses
 from typing import Any
 
 from unseen.errors import DataError
+from unseen.methods.aavae import AAVAE
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.clflow import CLFlow
+from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
 from unseen.methods.continuous import ContinuousLabels
+from unseen.methods.csad import CSAD
+from unseen.methods.dcc import DCC
 from unseen.methods.deepsad import DeepSAD, DeepSVDD
 from unseen.methods.devnet import DevNet
-from unseen.methods.distances import Mahalanobis, Nearest, NearestRatio
+from unseen.methods.distances import Mahalanobis, Nearest
+from unseen.methods.dmad import DMAD
+from unseen.methods.duq import DUQ
 from unseen.methods.evidence import EvidenceStack
+from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
-from unseen.methods.forests import Forest, IsolationForest
+from unseen.methods.flow import FlowDensity
+from unseen.methods.flowratio import FlowRatio
+from unseen.methods.forest import Forest
+from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
+from unseen.methods.lisae import LISAE
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
+from unseen.methods.ratio import NearestRatio
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.ssae import SSAE
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -32,6 +46,7 @@ METHODS: dict[str, Method] = {
     "multi-directional": MultiDirectional(),
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
+    "comet": CoMet(AutoEncoder()),
     "deep-svdd": DeepSVDD(),
     "deep-sad": DeepSAD(),
     "prenet": PReNet(),
@@ -41,7 +56,18 @@ METHODS: dict[str, Method] = {
     "saliency-cut": SaliencyCut(),
     "kka": KKA(DevNet()),
     "con2": Con2(),
+    "duq": DUQ(),
+    "csad": CSAD(),
+    "aa-vae": AAVAE(),
+    "lis-ae": LISAE(),
+    "ssae": SSAE(),
+    "dmad": DMAD(),
+    "flow": FlowDensity(),
+    "flow-ratio": FlowRatio(),
+    "cl-flow": CLFlow(),
     "mahalanobis": Mahalanobis(),
+    "fecam": FeCAM(),
+    "dcc": DCC(),
     "nearest": Nearest(),
     "nearest-ratio": NearestRatio(),
     "isolation-forest": IsolationForest(),

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts import losses
 from unseen.parts.episodes import batches
 from unseen.parts.loops import descend
-from unseen.parts.nets import mlp
+from unseen.parts.reconstruction import Reconstruction
 from unseen.types import Run, Samples
 
 
@@ -60,16 +59,3 @@ class AutoEncoder:
     def loss(self, scorer: Reconstruction, batch: Samples, run: Run) -> Tensor:
         """Reconstruction error of normals, minus that of anomalies, which the stream never shows: (n,)."""
         return torch.where(batch.y > 0, -1.0, 1.0) * scorer(batch.x)
-
-
-class Reconstruction(nn.Module):
-    """Encoder, bottleneck, decoder; mean squared error of each row: (n, d) -> (n,)."""
-
-    def __init__(self, d: int, *, hidden: tuple[int, ...], latent: int) -> None:
-        super().__init__()
-        narrow = min(latent, max(1, d // 2))
-        self.encoder = mlp([d, *hidden, narrow])
-        self.decoder = mlp([narrow, *reversed(hidden), d])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return losses.squared_error(reconstruction=self.decoder(self.encoder(x)), x=x)

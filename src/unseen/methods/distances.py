@@ -1,4 +1,4 @@
-"""Distances: Mahalanobis, to the nearest normals, and the ratio of distances to normals and to labelled anomalies."""
+"""Distances to the normals: Mahalanobis, and to the nearest of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from unseen.parts.bank import NEAR, Bank, Whitening
+from unseen.parts.bank import Bank, Whitening
 from unseen.types import Run, Samples
 
 
 @dataclass(frozen=True)
 class Mahalanobis:
-    """Distance to the mean of the normals in units of their covariance; no label is used.
+    """Distance to the mean of the normal rows, in units of their covariance (Mahalanobis 1936).
+
+    No label is used. `shrinkage` times the mean variance is added to the variance in every direction.
+
+    Equation:
+        score(x) = sqrt((x - mu)' C^-1 (x - mu)),  mu and C mean and covariance of the normal rows
+    When: columns depend on one another smoothly, or rows come by the million: a score is one matrix product. Not where
+    normal rows come in several clusters: the middle between them is called most normal.
+    Differs: as in textbooks, with all normal rows in the covariance; the shrinkage is ours.
 
     >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
@@ -46,9 +54,21 @@ class MahalanobisScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Nearest:
-    """Mean distance to the k nearest normals (Ramaswamy et al. 2000; Angiulli & Pizzuti 2002), raw or whitened.
+    """Mean distance to the nearest normal rows (Ramaswamy et al., SIGMOD 2000; Angiulli & Pizzuti, PKDD 2002).
 
-    At most `bank` normals are kept, drawn at random: the cost of a score grows with them.
+    No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of unit variance, with
+    `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at random: scoring time grows with them.
+
+    Equation:
+        score(x) = mean distance from x to its k nearest normal rows
+    When: normal rows come in many shapes or clusters. Not with many columns of noise, which drown the distances.
+    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a bank.
+
+    >>> import torch
+    >>> scorer = Nearest(k=2).build((1,))
+    >>> Nearest(k=2).train(scorer, Samples.of(torch.tensor([[0.0], [1.0], [3.0]])), Run(torch.Generator()))
+    >>> scorer(torch.tensor([[4.0]]))  # 1 from one neighbour, 3 from the other
+    tensor([2.])
     """
 
     k: int = 5
@@ -78,42 +98,3 @@ class NearestScorer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.normals.distances(self.whiten(x), k=self.k).mean(dim=1)
-
-
-@dataclass(frozen=True)
-class NearestRatio:
-    """log(distance to the nearest normal / distance to the nearest labelled anomaly), whitened.
-
-    Few labels go far here: a row near a labelled anomaly scores high, and so does one far from every normal. Without
-    labelled anomalies the second distance is taken to be 1, and the score ranks as the distance to the normals does.
-    """
-
-    bank: int = 4096
-    shrinkage: float = 1e-3
-    uses_labels: ClassVar[bool] = True
-
-    def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return NearestRatioScorer(*shape)
-
-    def train(self, scorer: NearestRatioScorer, data: Samples, run: Run) -> None:
-        normals = data.normals.x
-        scorer.whiten.fit(normals, shrinkage=self.shrinkage)
-        scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
-        scorer.anomalies.fill(scorer.whiten(data.anomalies.x), most=self.bank, generator=run.generator)
-
-
-class NearestRatioScorer(nn.Module):
-    """Log ratio of two nearest distances: (n, d) -> (n,)."""
-
-    def __init__(self, d: int) -> None:
-        super().__init__()
-        self.whiten = Whitening(d)
-        self.normals = Bank(d)
-        self.anomalies = Bank(d)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.whiten(x)
-        score = (self.normals.distances(z, k=1)[:, 0] + NEAR).log()
-        if len(self.anomalies.rows):
-            score = score - (self.anomalies.distances(z, k=1)[:, 0] + NEAR).log()
-        return score

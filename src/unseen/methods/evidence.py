@@ -27,21 +27,34 @@ PARTS = 3  # parts of every class, each held out in turn from the other two
 
 @dataclass(frozen=True)
 class EvidenceStack:
-    """Weighted sum of the surprise, -log p among held-out normals, of several pieces of evidence (Fisher 1932).
+    """Sum of surprises of several pieces of evidence, trusted by held-out classes (Fisher 1932; arXiv 2601.19833).
 
-    Evidence is what a row's deviation from the normals tells by itself (`measures`, of deviation.FREE), how it compares
-    with the distance to labelled anomalies (the measure "ratio"), and what methods learn: from deviations, from the
-    rows as they lie, and from both side by side.
+    Evidence is what a row's deviation from the normals tells by itself (`measures`), how it compares with the distance
+    to labelled anomalies (the measure "ratio"), and what methods learn: from deviations (`by_deviation`), from the rows
+    as they lie (`by_place`), and from both side by side (`by_both`).
 
     A weight is the sum of two verdicts on anomalies that were held out, against normals that were held out with them.
     Does it find a class that it does not know? Whole classes are held out in turn (of a single class, halves), and
     evidence that learned from labels has at most `learned` of the say: what nobody has seen must be able to raise an
     alarm without it. Does it find a class that it knows? Parts of each class are held out, and only what learned from
-    labels is asked; this counts `known`. Weights grow as exp(sharpness * AUROC), sharper on known classes, where an
+    labels is asked; this counts `known`. Weights grow as exp(`sharpness` * AUROC), sharper on known classes, where an
     AUROC from few rows says more.
-    Normals are cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In the end
-    all learns from all rows, or from at most `rows` normals. With a single labelled anomaly nothing can be
-    held out: all weigh the same, within that limit, and there is no second verdict.
+
+    Normals are cross-fitted in `folds`: each is scored by evidence that did not see it, and none is lost to a split. In
+    the end all learns from all rows, or from at most `rows` normals. With a single labelled anomaly nothing can be held
+    out: all weigh the same, within that limit, and there is no second verdict.
+
+    Equation:
+        score(x)   = sum over evidence e of  weight_e * surprise_e(x)
+        surprise_e = -log(share of held-out normals that score higher with e), at most 20
+        weight_e   = (1 - known) u_e + known k_e,  each of u and k summing to 1 over the evidence,
+                     u_e ~ exp(sharpness_0 AUROC_unseen_e),  k_e ~ exp(sharpness_1 AUROC_known_e)
+
+    When: you do not know what to expect. Not when every second counts: it trains its members several times.
+    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one network.
+
+    >>> EvidenceStack(measures=("mahalanobis", "ratio")).build((6,))(torch.zeros(3, 6)).shape
+    torch.Size([3])
     """
 
     measures: tuple[str, ...] = (*FREE, RATIO)

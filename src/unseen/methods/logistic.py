@@ -18,9 +18,24 @@ FAR = 10.0  # standard deviations of the normals beyond which a value counts no 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Logistic regression with a ridge, both sides weighing the same, on columns standardised by the normals.
+    """Logistic regression of labelled anomalies against normal rows, with a ridge (le Cessie & van Houwelingen 1992).
 
-    Minimises mean loss + penalty / 2 |w|^2, the same penalty however many rows there are.
+    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard deviations. The ridge
+    has the weight `penalty`, the same however many rows there are.
+
+    Equation:
+        score(x) = w' z + b,  z the standardised row;  w and b minimise  mean loss + penalty / 2 |w|^2
+
+    When: one direction sets anomalies apart, or as the baseline that anything larger must beat. Not for new kinds: what
+    lies off that direction, or at its other end, is called normal. It refuses to train without labels.
+    Differs: as in textbooks, but for the clipping. The default gives it a row's deviations to learn from, where it does
+    far better than on the rows themselves.
+
+    >>> data = Samples.of(torch.tensor([[-1.0], [1.0], [5.0]]), torch.tensor([0, 0, 1]))
+    >>> scorer = Logistic().build((1,))
+    >>> Logistic().train(scorer, data, Run(torch.Generator()))
+    >>> bool(scorer(torch.tensor([[4.0]])) > 0)
+    True
     """
 
     penalty: float = 0.1

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unseen.parts.nets import Resizing
+from unseen.types import Samples
+
 BLOCK = 8192  # rows assigned at once
+ROWS = 20_000  # rows that decide where the clusters of a kind lie
 
 
 def centres(x: Tensor, k: int, generator: torch.Generator, *, rounds: int = 20) -> Tensor:
@@ -43,3 +47,39 @@ def started(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
 def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     """The number of each row's nearest centre: (n, d), (k, d) -> (n,)."""
     return torch.cat([torch.cdist(block, centres).argmin(dim=1) for block in x.split(BLOCK)])
+
+
+class Kinds(Resizing):
+    """Which kind of normal a row is: its group where training showed several, else its nearest cluster.
+
+    >>> kinds = Kinds(1)
+    >>> data = Samples.of(torch.tensor([[0.0], [1.0], [10.0], [11.0]]))
+    >>> kinds.fit(data, 2, torch.Generator().manual_seed(0))
+    >>> kinds(data).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+    True
+    """
+
+    names: Tensor  # (k,) the groups, ascending; one name says that clusters tell
+    centres: Tensor  # (k, d)
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.register_buffer("names", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("centres", torch.zeros(1, d))
+
+    def __len__(self) -> int:
+        return max(len(self.names), len(self.centres))
+
+    def fit(self, normals: Samples, clusters: int, generator: torch.Generator) -> None:
+        """Learn the groups of normal rows, or where there is one, the centres of so many clusters."""
+        self.names = normals.group.unique()
+        if len(self.names) == 1:
+            some = torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.x.device)
+            self.centres = centres(normals.x[some], clusters, generator)
+
+    def forward(self, data: Samples) -> Tensor:
+        """Numbers of kinds, -1 for a group that training did not show: (n,)."""
+        if len(self.names) == 1:
+            return nearest_centre(data.x, self.centres)
+        place = torch.searchsorted(self.names, data.group).clamp_max(len(self.names) - 1)
+        return place.where(self.names[place] == data.group, -1)

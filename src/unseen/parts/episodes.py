@@ -40,6 +40,11 @@ def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[S
         yield together(next(normals), next(anomalies))
 
 
+def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
+    """Balanced batches where there are labelled anomalies, and batches of normal rows where there are none."""
+    return balanced(data, size, generator) if len(data.anomalies) else batches(data.normals, size, generator)
+
+
 class Direction(NamedTuple):
     """One way to hold labelled anomalies out: row numbers to learn from, and row numbers to be judged on."""
 
@@ -94,6 +99,25 @@ def halves(x: Tensor, least: int = 3) -> Tensor:
         other = x[(x - end).norm(dim=1).argmax()]
         half[((x - end) @ (other - end)).argsort()[len(x) // 2 :]] = 1
     return half
+
+
+def parted(rows: Tensor, generator: torch.Generator, *, share: float = 0.7) -> tuple[Tensor, Tensor]:
+    """Random rows to learn from, and the others, at least one each; of a single row, or none, both are all: (n,)."""
+    if len(rows) < 2:
+        return rows, rows
+    shuffled = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
+    cut = min(max(round(share * len(rows)), 1), len(rows) - 1)
+    return shuffled[:cut], shuffled[cut:]
+
+
+def task(data: Samples, size: int, generator: torch.Generator) -> tuple[Samples, Samples]:
+    """Some normals, drawn by weight without replacement, and all anomalies; each side `parted`."""
+    normal = data.y <= 0
+    chance = (data.weight.clamp_min(1e-12) * normal).double().cpu()
+    drawn = torch.multinomial(chance, min(size, int(normal.sum())), generator=generator)
+    sides = [parted(rows, generator) for rows in (drawn, (~normal).nonzero()[:, 0].cpu())]
+    shown, hidden = (torch.cat(part).to(data.x.device) for part in zip(*sides, strict=True))
+    return data[shown], data[hidden]
 
 
 def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tensor:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from unseen.types import Run, Samples, Trainable
+
+
+class Weighted(Protocol):
+    """A mini-batch of whatever a loss reads, with a weight for each row of it."""
+
+    @property
+    def weight(self) -> Tensor:
+        """(n,)"""
+
+
+Batch = TypeVar("Batch", bound=Weighted)
 
 
 def descend(method: Trainable, scorer: nn.Module, data: Samples, run: Run) -> None:
@@ -20,9 +32,9 @@ def descend(method: Trainable, scorer: nn.Module, data: Samples, run: Run) -> No
 
 
 def minimise(
-    loss: Callable[[Samples], Tensor],
+    loss: Callable[[Batch], Tensor],
     optimiser: torch.optim.Optimizer,
-    stream: Iterator[Samples],
+    stream: Iterator[Batch],
     run: Run,
     *,
     steps: int,
@@ -36,13 +48,17 @@ def minimise(
     with one_thread():
         for _ in range(steps):
             batch = next(stream)
-            each = loss(batch)  # (n,)
-            mean = (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
+            mean = weighted(loss(batch), batch)
             optimiser.zero_grad(set_to_none=True)
             mean.backward()
             nn.utils.clip_grad_norm_(parameters, clip)
             optimiser.step()
     run.log(steps, {"loss": float(mean.detach())})
+
+
+def weighted(each: Tensor, batch: Weighted) -> Tensor:
+    """Mean of one value for each row by the rows' weights: (n,) -> ()."""
+    return (batch.weight * each).sum() / batch.weight.sum().clamp_min(1e-12)
 
 
 @contextmanager

@@ -122,6 +122,29 @@ def normal_logit(logits: Tensor) -> Tensor:
     return logits[:, 0] - logits[:, 1:].logsumexp(dim=1)
 
 
+def kernel_cross_entropy(*, distance: Tensor, kind: Tensor) -> Tensor:
+    """Binary cross-entropy of kernels K = exp(-distance), van Amersfoort et al. 2020, eq. 2: (n, k), (n,) -> (n,).
+
+    -log K_c for the row's own kind c, -log(1 - K_c) for the others; all kernels are others where kind is -1. Taken
+    from the distances, as K itself is 0 far away and leaves no gradient. A distance below 1e-6 counts as that.
+
+    >>> kernel_cross_entropy(distance=torch.tensor([[0.5, 0.6931472]]), kind=torch.tensor([0]))  # .5 and -log(1 - .5)
+    tensor([1.1931])
+    """
+    check_rows(distance=distance[:, 0], kind=kind)
+    own = torch.arange(distance.shape[1], device=kind.device) == kind[:, None]  # (n, k)
+    return torch.where(own, distance, -(-torch.expm1(-distance.clamp_min(1e-6))).log()).sum(dim=1)
+
+
+def gradient_penalty(*, gradient: Tensor) -> Tensor:
+    """Two-sided penalty (|g| - 1)^2 on the gradient g of an output with respect to its row: (n, d) -> (n,).
+
+    >>> gradient_penalty(gradient=torch.tensor([[3.0, 4.0], [0.0, 0.5]]))
+    tensor([16.0000,  0.2500])
+    """
+    return (gradient.norm(dim=1) - 1).square()
+
+
 def margin_pairs(*, normal: Tensor, anomaly: Tensor, margin: float) -> Tensor:
     """[margin - (normal - anomaly)]_+ over all pairs, arXiv 2601.19833: (a,), (b,) -> (a, b).
 
@@ -161,3 +184,52 @@ def anchor(*, score: Tensor, y: Tensor) -> Tensor:
     """
     check_rows(score=score, y=y)
     return torch.where(y > 0, 1 - score, score).square()
+
+
+def pushed(*, quantity: Tensor, y: Tensor, bound: float | Tensor) -> Tensor:
+    """A quantity that is to be small for normal rows, and at least `bound` for anomalies: (n,), (n,) -> (n,).
+
+    Anomalies: max(0, bound - quantity), a minus sign that is clipped, as an error that may grow without end ruins the
+    network that makes it.
+
+    >>> pushed(quantity=torch.tensor([2.0, 2.0, 9.0]), y=torch.tensor([0, 1, 1]), bound=5.0)
+    tensor([2., 3., 0.])
+    """
+    check_rows(quantity=quantity, y=y)
+    return torch.where(y > 0, F.relu(bound - quantity), quantity)
+
+
+def divergence(*, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of N(mean, variance) from N(0, I), Kingma & Welling 2014, app. B: (n, k) -> (n,).
+
+    >>> divergence(mean=torch.tensor([[1.0, 0.0]]), log_variance=torch.zeros(1, 2))
+    tensor([0.5000])
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
+
+
+def masked_error(*, reconstruction: Tensor, x: Tensor, mask: Tensor, share: float) -> Tensor:
+    """Mean squared error where the row was corrupted, `share` of it, and where it was not, the rest: (n, d) -> (n,).
+
+    arXiv 2206.11723: share / |M| |M (f - x)|^2 + (1 - share) / |1 - M| |(1 - M) (f - x)|^2, with `mask` (d,) or (n, d).
+
+    >>> f, x = torch.tensor([[1.0, 2.0, 3.0]]), torch.zeros(1, 3)
+    >>> masked_error(reconstruction=f, x=x, mask=torch.tensor([1.0, 0.0, 0.0]), share=0.5)  # 1 and (4 + 9) / 2
+    tensor([3.7500])
+    """
+    squares, kept = (reconstruction - x).square(), 1 - mask
+    inside = (mask * squares).sum(dim=1) / mask.sum(dim=-1).clamp_min(1)
+    outside = (kept * squares).sum(dim=1) / kept.sum(dim=-1).clamp_min(1)
+    return share * inside + (1 - share) * outside
+
+
+def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
+    """Cosine similarity of each row to another: to be 1 for normal rows, at most 0 for anomalies: (n, k) -> (n,).
+
+    >>> z, other = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    >>> closeness(z=z, other=other, y=torch.tensor([0, 1]))
+    tensor([0., 1.])
+    """
+    similarity = F.cosine_similarity(z, other, dim=1)
+    check_rows(similarity=similarity, y=y)
+    return torch.where(y > 0, F.relu(similarity), 1 - similarity)

@@ -51,13 +51,14 @@ def residual_mlp(inputs: int, width: int, outputs: int, blocks: int) -> nn.Seque
 
 
 class Resizing(nn.Module):
-    """A module whose own buffers take the size of what is loaded: a reference bank or a forest learns its size."""
+    """A module whose own tensors take the size of what is loaded: a reference bank or a forest learns its size."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        for name, buffer in self._buffers.items():
+        for name, own in [*self._buffers.items(), *self._parameters.items()]:
             saved = state_dict.get(prefix + name)
-            if buffer is not None and saved is not None and saved.shape != buffer.shape:
-                setattr(self, name, buffer.new_empty(saved.shape))
+            if own is not None and saved is not None and saved.shape != own.shape:
+                empty = own.detach().new_empty(saved.shape)
+                setattr(self, name, nn.Parameter(empty) if isinstance(own, nn.Parameter) else empty)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -1,0 +1,126 @@
+"""Contamination audit: training rows that were taken for normal, those that look least like it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.split import Rows
+from unseen.errors import DataError, Unsupported
+from unseen.parts.confidence import Confident, excess, weights
+
+Array = NDArray[np.float64]
+Opinion = tuple[Rows, Array, Array]  # row numbers, their weights, their scores: (k,) each
+ALIKE = 0.99  # of the held-out scores that must be found again: a tree may decide otherwise on another processor
+
+
+class Trained(Protocol):
+    """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows `held` (m,)."""
+
+    @property
+    def scorer(self) -> nn.Module: ...
+
+    @property
+    def calibration(self) -> Array: ...
+
+    @property
+    def held(self) -> Rows | None: ...
+
+
+Member = TypeVar("Member", bound=Trained)
+
+
+def audited(
+    members: Sequence[Member], codes: NDArray[np.int64], normal: str, score: Callable[[Member, Rows], Array]
+) -> pa.Table:
+    """`row`, `weight`, `score` and `label` of the training rows with codes (n,) of at most 0, lowest weight first.
+
+    The score is how far a row lies beyond the lower quartile of its like, in units of the distance to Tukey's fence:
+    from 1 on the weight falls as 1 / score. Who says so: members that carry weights (CoMet), of the rows that they were
+    trained on; for rows that none of them was trained on, a member that they were held back from; else the members that
+    were trained on them. Several are averaged. Rows are compared with those that the same member saw, or did not see,
+    as well: what was learned from scores lower. `score(member, rows)` scores rows of the training table.
+    """
+    taken = codes <= 0
+    for member in members:
+        check(member, taken, score)
+    weight, standing = np.full((2, len(codes)), np.nan)
+    for opinions in (carried(members, len(codes)), outside(members), inside(members, taken, score)):
+        if np.isnan(weight[taken]).any():  # else nobody is asked
+            unsaid = np.isnan(weight)
+            for all_, said in zip((weight, standing), averaged(list(opinions), len(codes)), strict=True):
+                all_[unsaid] = said[unsaid]
+    rows = np.flatnonzero(taken)
+    rows = rows[np.lexsort((rows, -standing[rows], weight[rows]))]
+    labels = pa.array([normal if code == 0 else None for code in codes[rows]], pa.string())
+    return pa.table({"row": rows, "weight": weight[rows], "score": standing[rows], "label": labels})
+
+
+def check(member: Member, taken: NDArray[np.bool_], score: Callable[[Member, Rows], Array]) -> None:
+    """DataError unless this is the table that the member was trained on, as far as the rows that it held out tell."""
+    held = held_of(member)
+    if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(taken):
+        trained = len(member.scorer.weight) + len(held)
+        raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(taken):,}")
+    foreign = held.max() >= len(taken) or not taken[held].all()
+    if foreign or np.mean(alike(score(member, held), member.calibration)) < ALIKE:
+        raise DataError(
+            "expected the table that the detector was trained on, found one in which the rows that it held out score "
+            "otherwise: the audit needs the very same rows and labels, in the same order"
+        )
+
+
+def held_of(member: Trained) -> Rows:
+    if member.held is None:
+        raise Unsupported("this detector is of an earlier release and does not say which rows it held out: fit again")
+    return member.held
+
+
+def alike(found: Array, said: Array) -> NDArray[np.bool_]:
+    return np.isclose(found, said, rtol=1e-3, atol=1e-3 * float(np.std(said)))
+
+
+def carried(members: Sequence[Member], n: int) -> Iterator[Opinion]:
+    """Weights that CoMet trained with, of the rows that it trained on."""
+    for member in members:
+        if isinstance(member.scorer, Confident):
+            weight, standing = (t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing))
+            yield np.setdiff1d(np.arange(n), held_of(member)), weight, standing
+
+
+def outside(members: Sequence[Member]) -> Iterator[Opinion]:
+    """Weights of rows by members that did not see them."""
+    for member in members:
+        yield held_of(member), *judged(member.calibration)
+
+
+def inside(
+    members: Sequence[Member], taken: NDArray[np.bool_], score: Callable[[Member, Rows], Array]
+) -> Iterator[Opinion]:
+    """Weights of rows by members that were trained on them."""
+    for member in members:
+        rows = np.setdiff1d(np.flatnonzero(taken), held_of(member))
+        yield rows, *judged(score(member, rows))
+
+
+def judged(scores: Array) -> tuple[Array, Array]:
+    """Weights of rows, and their excess over the fence: (k,) -> (k,), (k,)."""
+    standing = excess(torch.from_numpy(scores))
+    return weights(standing).double().numpy(), standing.double().numpy()
+
+
+def averaged(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
+    """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,), (n,)."""
+    count, weight, standing = np.zeros((3, n))
+    for rows, *said in opinions:
+        count[rows] += 1
+        weight[rows] += said[0]
+        standing[rows] += said[1]
+    with np.errstate(invalid="ignore"):
+        return weight / count, standing / count

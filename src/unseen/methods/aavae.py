@@ -1,0 +1,80 @@
+"""AA-VAE: a variational autoencoder that is told what it must not reproduce (Banda, Khosa & Sanz, 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unseen.errors import DataError
+from unseen.parts import losses
+from unseen.parts.episodes import balanced, batches
+from unseen.parts.loops import minimise
+from unseen.parts.reconstruction import Variational, usual
+from unseen.types import Run, Samples
+
+
+@dataclass(frozen=True)
+class AAVAE:
+    """A variational autoencoder of normal rows, then tuned to fail on labelled anomalies (AA-VAE, arXiv 2504.11520).
+
+    The first phase sees normal rows only, and is all there is without labelled anomalies. The second turns the sign of
+    the reconstruction error of anomalies, by a factor that grows to `awareness`, until that error is `margin` times
+    what 95 of 100 normals stay below. `likeness` is the variance of the decoder's own distribution.
+
+    Equation:
+        score(x) = E(x) + KL(x),  E the mean squared error of the decoded mean, KL the divergence * 2 likeness / d
+        phase 1: E(x) + KL(x)
+        phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly, a rising from 0 to `awareness`
+
+    When: a handful of labelled anomalies, and thousands of normal rows whose columns depend on one another.
+    Differs: the error of anomalies stops to grow at a bound, as a minus without end ruins the network; the paper
+    subtracts lambda E from E + KL, which says "reproduce it" while lambda < 1, so that a is its lambda - 1.
+
+    >>> AAVAE(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
+    torch.Size([3])
+    """
+
+    hidden: tuple[int, ...] = (64,)
+    latent: int = 8
+    likeness: float = 0.1
+    awareness: float = 1.0
+    margin: float = 2.0
+    steps: int = 1500
+    tuning_steps: int = 500
+    batch: int = 256
+    rate: float = 1e-3
+    uses_labels: ClassVar[bool] = True
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return Variational(*shape, hidden=self.hidden, latent=self.latent, likeness=self.likeness)
+
+    def train(self, scorer: Variational, data: Samples, run: Run) -> None:
+        if not len(data.normals):
+            raise DataError("AAVAE learns to reproduce normal rows, and was given none: add normal rows")
+        self.reproduce(scorer, data.normals, run)
+        if len(data.anomalies):
+            self.beware(scorer, data, run)
+
+    def reproduce(self, scorer: Variational, normals: Samples, run: Run) -> None:
+        """Phase 1: the evidence lower bound of normal rows."""
+        optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
+        stream = batches(normals, self.batch, run.generator)
+        minimise(
+            lambda b: torch.stack(scorer.terms(b.x, run.generator)).sum(dim=0), optimiser, stream, run, steps=self.steps
+        )
+
+    def beware(self, scorer: Variational, data: Samples, run: Run) -> None:
+        """Phase 2: the same for normals, and the error of anomalies up to the bound."""
+        bound = self.margin * usual(lambda x: scorer.terms(x)[0], data.normals, run)
+        awareness = iter(torch.linspace(0, self.awareness, self.tuning_steps))
+
+        def loss(batch: Samples) -> Tensor:
+            error, divergence = scorer.terms(batch.x, run.generator)
+            a = torch.where(batch.y > 0, next(awareness).to(error), 1.0)
+            return a * losses.pushed(quantity=error, y=batch.y, bound=bound) + divergence
+
+        optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
+        minimise(loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps)
