@@ -25,8 +25,9 @@ class Con2:
     """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al., TMLR 2025).
 
     The context is a fixed invertible change of the row under which what is normal stays normal: `flip` mirrors every
-    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of the same)
-    and to align the two views of a row (positive: its double, among all doubles); then each context gets a Gaussian.
+    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of one
+    context) and to align the two views of a row (positive: its double, among all doubles); then each context gets a
+    Gaussian.
 
     Equation:
         loss = context contrast + alpha * content contrast,  alpha from 0 to 1
