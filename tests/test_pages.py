@@ -75,7 +75,7 @@ def test_parts_are_those_that_the_code_calls():
     assert made[Nearest] == {"Whitening": "scorer", "Bank": "scorer"}  # of its own class, not of others in the file
     called = {"deviation": "loss", "descend": "loop", "balanced": "rows"}  # the first as losses.deviation
     assert called.items() <= made[DevNet].items()
-    assert [fitter.name for fitter in composition.fitters(Forest)] == ["RandomForestClassifier", "ExtraTreesClassifier"]
+    assert [fitter.name for fitter in composition.fitters(Forest)] == ["DecisionTreeClassifier", "ExtraTreeClassifier"]
     stack = EvidenceStack(by_place=(Logistic(), Forest()))
     assert composition.nested(stack) == [Logistic(), Forest()]
     assert part_tables.members(stack) == ["logistic", "forest"]
@@ -117,7 +117,7 @@ def test_a_field_means_what_the_docstring_says_first():
     assert doc.meaning("latent", 8).startswith("The bottleneck is `latent` wide")
     assert doc.meaning("steps", 9) == docstrings.GENERAL["steps"]
     assert doc.meaning("steps", "many") == ""
-    assert docstrings.read(MultiDirectional).meaning("ridge", 0.3) == "In the equation."
+    assert docstrings.read(Logistic).meaning("penalty", 0.1) == "In the equation."
     assert doc.meaning("unheard", 1) == ""
 
 

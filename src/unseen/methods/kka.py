@@ -36,6 +36,7 @@ class KKA:
     Differs: the pool is given, not written by a language model and drawn by an image generator in the loop; hard is
     what the detector ranks low within the pool, where the paper has a separate evaluator.
 
+    >>> import torch
     >>> from unseen.methods import METHODS
     >>> KKA(METHODS["devnet"], pool=2).build((6,))(torch.zeros(3, 6)).shape  # label 2 holds the pool
     torch.Size([3])
