@@ -7,7 +7,7 @@ that use labels get 10 labelled rows of each of 3 classes. The sets are the four
 same seed. `trimmed` trains plainly, drops the rows beyond the fence, and trains anew; `soft` are CoMet's weights alone;
 `soft + meta` is CoMet as it comes, with Reptile and the penalty by the determinant.
 
-python -m bench.contamination                                      # all of it, about an hour of one core
+python -m bench.contamination                                      # all of it, an hour or two of one core
 python -m bench.contamination --sets shuttle --rates 0 0.1 --seeds 2 --methods devnet
 """
 
@@ -61,7 +61,7 @@ SCHEMA = pa.schema(
         ("rate", pa.float64()),
         *[(variant, pa.float64()) for variant in VARIANTS],
         *[(f"audit: {variant}", pa.float64()) for variant in AUDITED],
-        *[(name, pa.float64()) for name in ("fit_seconds", "rows_per_second")],
+        *[(name, pa.float64()) for name in ("fit_seconds", "fit_cpu_seconds", "rows_per_second")],
         *[(name, pa.string()) for name in ("versions", "machine", "date")],
     ]
 )
@@ -108,14 +108,14 @@ def main() -> None:
 def one_run(job: Job) -> Record:
     """Train and score each variant once."""
     logging.getLogger("unseen").setLevel(logging.ERROR)
-    data, start = read(job.set), time.perf_counter()
+    data, start, cpu = read(job.set), time.perf_counter(), time.process_time()
     draw, hidden = drawn(data, job)
     train = take(data.train, draw.train)
     schema = Schema.infer(train, normals=draw.y <= 0)
     rows = Samples.of(torch.from_numpy(schema.encode(train)), torch.from_numpy(draw.y))
     test, answers = torch.from_numpy(schema.encode(take(data.tested, draw.test))), data.answers[draw.test]
     scorers = variants(METHODS[job.method], rows, job.seed, torch.from_numpy(schema.logarithms))
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     judged = {name: scores(scorer, test, CPU).double().numpy() for name, scorer in scorers.items()}
     audit = {f"audit: {name}": share_found(scorers[name], rows, hidden) for name in AUDITED} if hidden.any() else {}
     return {
@@ -127,6 +127,7 @@ def one_run(job: Job) -> Record:
         "labelled_rows": int((draw.y > 0).sum()),
         "test_rows": len(draw.test),
         "fit_seconds": seconds,
+        "fit_cpu_seconds": cpu_seconds,
         "rows_per_second": len(VARIANTS) * len(test) / (time.perf_counter() - start - seconds),
     }
 
@@ -189,7 +190,7 @@ def page(results: Path) -> str:
         about,
         code("\n".join(line.split("  ")[0] for line in command.splitlines()[:1])),
         f"Here: {', '.join(good['set'].unique())}; rates {', '.join(f'{rate:.0%}' for rate in rates)}; "
-        f"{seeds.min()} to {seeds.max()} seeds. Means of all anomaly classes with at least {LEAST} test rows.",
+        f"{spelled(seeds.min(), seeds.max())} seeds. Means of all anomaly classes with at least {LEAST} test rows.",
         provenance(good),
     ]
     for method, part in good.groupby("method", sort=False):
@@ -200,6 +201,10 @@ def page(results: Path) -> str:
         for name, one in part.groupby("set", sort=False) if several else ():
             parts += [f"AUROC on {name}, and beside plain:", table(one, means), table(one, differences)]
     return "\n\n".join([*parts, *audits(good), *failed(results)])
+
+
+def spelled(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def table(runs: pd.DataFrame, cell: Any) -> str:

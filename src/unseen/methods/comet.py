@@ -46,8 +46,8 @@ class CoMet:
         w_i    = 1 if s_i <= T, else ((T - Q1) / (s_i - Q1))^rho,  T = Q3 + kappa IQR of the scores s
         lambda = 0.005 (1 + 0.5 log(1 + det Sigma) / log 101),  Sigma of (training, validation) loss over 5 meta steps
 
-    When: nobody has checked the normal rows. Where a fifth or more of them are anomalies, the quartiles are theirs
-    too, and the fence misses them.
+    When: nobody has checked the normal rows, and scores of the base set odd ones apart while it trains. Anomalies that
+    lie close together are soon learned and keep their weight, and from a fifth on the fence moves away from them.
     Differs: as released, the weights come once from the untrained network, fall on other rows than those scored, and
     presume scores above 0, and the meta step has the wrong sign and no length. Here they are refreshed, averaged and
     follow their rows, whatever the shift and scale of the scores; no row of a task is in both parts. lambda multiplies
