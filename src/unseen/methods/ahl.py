@@ -103,9 +103,11 @@ class AHL:
         found, table = [], torch.zeros(len(drawn), len(drawn))
         for i, task in enumerate(drawn):
             fast = learned(self.base, scorer, task.support, run, rate=self.inner_rate, steps=self.inner_steps)
+            own = judged(self.base, fast, queries[i], run)
             with torch.no_grad():
-                table[i] = torch.stack([judged(self.base, fast, query, run) for query in queries])
-            found.append((fast, judged(self.base, fast, queries[i], run)))
+                row = [own if i == j else judged(self.base, fast, query, run) for j, query in enumerate(queries)]
+                table[i] = torch.stack(row)
+            found.append((fast, own))
         return found, table
 
 
