@@ -64,7 +64,7 @@ class CSAD:
         if not len(data.normals):
             raise DataError("CSAD learns to reproduce normal rows, and was given none: add normal rows")
         self.learn(scorer, mixed(data, self.batch, run.generator), run)
-        scorer.settle(data, run.generator)
+        scorer.settle(data, data, run.generator)
 
     def update(self, scorer: CSADScorer, data: Samples, run: Run) -> None:
         if not self.replay:
@@ -73,7 +73,7 @@ class CSAD:
         drawn = scorer.replays(self.reject, run.generator)
         new, old = (mixed(part, self.batch // 2, run.generator) for part in (data, drawn))
         self.learn(scorer, map(together, new, old), run)
-        scorer.settle(together(data, drawn), run.generator)
+        scorer.settle(data, together(data, drawn), run.generator)
 
     def learn(self, scorer: CSADScorer, stream: Iterator[Samples], run: Run) -> None:
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
@@ -109,9 +109,11 @@ class CSADScorer(Resizing):
         return self.head(z)[:, 0]
 
     @torch.no_grad()
-    def settle(self, data: Samples, generator: torch.Generator) -> None:
-        """Where each class lies in the latent space, and how large the error of normals is."""
-        self.regions.fit(self.codes(data.x), data.y.clamp_min(NORMAL), generator)
+    def settle(self, data: Samples, learned: Samples, generator: torch.Generator) -> None:
+        """Where each class lies in the latent space; and how large the error of `data`'s normals is, as replays', which
+        the decoder made, are smaller.
+        """
+        self.regions.fit(self.codes(learned.x), learned.y.clamp_min(NORMAL), generator)
         some = data.normals.x[torch.randperm(len(data.normals), generator=generator)[:ROWS].to(data.x.device)]
         self.error = fitted(self.body.terms(some)[0])
 
