@@ -117,7 +117,7 @@ def test_a_field_means_what_the_docstring_says_first():
     assert doc.meaning("latent", 8).startswith("The bottleneck is `latent` wide")
     assert doc.meaning("steps", 9) == docstrings.GENERAL["steps"]
     assert doc.meaning("steps", "many") == ""
-    assert docstrings.read(Logistic).meaning("penalty", 0.1) == "In the equation."
+    assert docstrings.read(LISAE).meaning("alpha", 1.0) == "In the equation."
     assert doc.meaning("unheard", 1) == ""
 
 
