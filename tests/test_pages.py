@@ -11,7 +11,7 @@ from bench.entrants import ROOT
 from bench.results import CELL
 from bench.side_by_side import HEADLINE
 
-from unseen import METHODS, AutoEncoder, DevNet, EvidenceStack, Forest, Logistic, MultiDirectional, Nearest
+from unseen import LISAE, METHODS, AutoEncoder, DevNet, EvidenceStack, Forest, Logistic, MultiDirectional, Nearest
 
 
 def test_the_committed_pages_are_what_the_command_writes(tmp_path):
