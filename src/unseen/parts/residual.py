@@ -18,9 +18,10 @@ from unseen.types import Samples
 class ResidualScorer(nn.Module):
     """Residual to a bank, constraintor, and two scores on one scale, density and head: (n, d) -> (n,)."""
 
+    middle: Tensor  # of the constrained residuals of normals; their standard deviation; sizes are distances from it
+    spread: Tensor
     size: Tensor
-    centre: Tensor
-    scale: Tensor
+    size_spread: Tensor
 
     def __init__(self, d: int, *, hidden: int, neighbours: int, squared: bool) -> None:
         super().__init__()
@@ -30,9 +31,9 @@ class ResidualScorer(nn.Module):
         self.constraintor = mlp([d, hidden, d])
         for parameter in self.constraintor[-1].parameters():  # it starts by changing nothing
             nn.init.zeros_(parameter)
-        self.register_buffer("size", torch.ones(d))
-        self.register_buffer("centre", torch.zeros(2 * d))
-        self.register_buffer("scale", torch.ones(2 * d))
+        self.register_buffer("middle", torch.zeros(d))
+        for name in ("spread", "size", "size_spread"):
+            self.register_buffer(name, torch.ones(d))
         self.head = nn.Linear(2 * d, 2)
         self.standard = Standard(2)
 
@@ -47,18 +48,18 @@ class ResidualScorer(nn.Module):
 
     def columns(self, constrained: Tensor) -> Tensor:
         """Constrained residuals and their sizes, standardised, at most 10 deviations out: (n, d) -> (n, 2d)."""
-        sized = torch.cat([constrained, constrained.abs()], dim=1)
-        return ((sized - self.centre) / self.scale).clamp(-10, 10)
+        apart = constrained - self.middle
+        return torch.cat([apart / self.spread, (apart.abs() - self.size) / self.size_spread], dim=1).clamp(-10, 10)
 
     @torch.no_grad()
     def judge(self, rows: Samples, *, ridge: float) -> None:
-        """Learn density and head from residuals (n, d), normals and anomalies of one weight."""
+        """Learn density and head from residuals (n, d); normals and anomalies weigh the same."""
         constrained, anomaly = self.constrained(rows.x), rows.y > 0
         normals = constrained[~anomaly]
         least = 1e-2 / normals.shape[1] ** 0.5  # residuals are over that root
-        sized = torch.cat([normals, normals.abs()], dim=1)
-        self.centre, self.scale = sized.mean(dim=0), sized.std(dim=0) + least
-        self.size = normals.abs().mean(dim=0) + least
+        self.middle, self.spread = normals.mean(dim=0), normals.std(dim=0) + least
+        sizes = (normals - self.middle).abs()
+        self.size, self.size_spread = sizes.mean(dim=0) + least, sizes.std(dim=0) + least
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if anomaly.any():
@@ -70,7 +71,7 @@ class ResidualScorer(nn.Module):
 
     def both(self, constrained: Tensor) -> Tensor:
         """Minus the log density of normals, up to a constant, and the head's verdict: (n, d) -> (2, n)."""
-        surprise = (constrained / self.size).square().log1p().mean(dim=1)
+        surprise = ((constrained - self.middle) / self.size).square().log1p().mean(dim=1)
         return torch.stack([surprise, -losses.normal_logit(self.head(self.columns(constrained)))])
 
     def forward(self, x: Tensor) -> Tensor:
