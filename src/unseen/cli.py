@@ -1,4 +1,4 @@
-"""The command line: fit, score, evaluate, audit, info. Results go to standard output, all else to standard error."""
+"""The command line. Results go to standard output, notes and progress to standard error."""
 
 from __future__ import annotations
 
@@ -146,8 +146,32 @@ def score(
     say(f"written to {target}")
 
 
+@app.command(sort_key=2, help_epilogue="Example:\n  unseen adapt m normals_of_new_machine.csv --out m2")
+def adapt(
+    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
+    normals: Annotated[Path, Parameter(help="CSV or Parquet file: a few normal rows of the new kind")],
+    /,
+    *,
+    target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
+) -> None:
+    """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
+    new_path(target)
+    old = Bundle.load(folder)
+    table, label = table_with(normals, []), old.facts.get("label")
+    known = label in table.column_names  # a file with labels may hold other rows than normal ones
+    rows = without(table, [*old.facts.get("drop", []), *filter(None, [label, old.facts.get("group")])])
+    moved = Bundle(
+        old.detector.adapt(rows, table[label] if known else None),
+        {**old.facts, "adapted": {"source": normals.name, "rows": len(table)}, "evaluation": []},
+    )
+    moved.save(target)
+    say(f"Moved to what {normals} holds, saved in {target}")
+    out.print(render.summary(moved))
+    say(f"\nNext: score other rows of that kind.\n  unseen score {shlex.quote(str(target))} DATA --out scores.csv")
+
+
 @app.command(
-    sort_key=2,
+    sort_key=3,
     help_epilogue="Example:\n"
     "  unseen evaluate train.parquet --label attack --drop family --test test.parquet\n"
     "  unseen evaluate flows.csv --label kind --method devnet forest --json e.json",
@@ -216,7 +240,7 @@ def audit(
     say(f"written to {target}")
 
 
-@app.command(sort_key=4, help_epilogue="Example:\n  unseen info m")
+@app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
 def info(folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")], /) -> None:
     """Show what a saved detector was trained on, and how."""
     out.print(render.contents(Bundle.load(folder)))

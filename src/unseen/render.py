@@ -29,13 +29,13 @@ KINDS = {"number": "numbers", "boolean": "yes or no", "category": "categories", 
 
 def summary(bundle: Bundle) -> RenderableType:
     """What was learned from which data, in a few lines."""
-    return grid([*made(bundle), *data(bundle), *calibration(bundle.detector)])
+    return grid([*made(bundle), *data(bundle), *calibration(bundle)])
 
 
 def contents(bundle: Bundle) -> RenderableType:
     """Everything that is known of a detector."""
     detector = bundle.detector
-    first = grid([*made(bundle), *data(bundle), *columns(detector), *calibration(detector), *thresholds(detector)])
+    first = grid([*made(bundle), *data(bundle), *columns(detector), *calibration(bundle), *thresholds(detector)])
     evaluation = bundle.facts.get("evaluation") or []
     return Group(first, *evidence(detector), *(["", report(evaluation)] if evaluation else []))
 
@@ -72,6 +72,8 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
             ("rows", f"{facts['rows']:,}: {facts['normals']:,} normal, {sum(counts.values()):,} anomalies{unlabelled}"),
             ("classes", listed(f"{name} {count:,}" for name, count in counts.items())),
         ]
+    if "adapted" in facts:
+        lines.append(("moved to", "a kind of normal of which {source} has {rows:,} rows".format(**facts["adapted"])))
     dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
     dropped += [f"{name} (asked)" for name in facts.get("drop", [])]
     return [
@@ -87,11 +89,13 @@ def columns(detector: Detector) -> list[tuple[str, str]]:
     return [(KINDS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
 
 
-def calibration(detector: Detector) -> list[tuple[str, str]]:
-    m, folds = len(detector.conformal_.scores), len(detector.members_)
+def calibration(bundle: Bundle) -> list[tuple[str, str]]:
+    m, folds = len(bundle.detector.conformal_.scores), len(bundle.detector.members_)
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
+    if "adapted" in bundle.facts:
+        how = "of the new kind, each scored by what adapted on the others"
     if detector.conformal_.tail is None:
         return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
     return [("calibration", f"{m:,} normal rows {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]

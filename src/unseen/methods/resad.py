@@ -27,23 +27,24 @@ LEARNT = 100  # batches that density and head learn from
 class ResAD:
     """Density and verdict on the residual of a row to reference normals of its kind (Yao et al., NeurIPS 2024).
 
-    A row is replaced by its residual to its `neighbours` nearest references. A network, the constraintor, pulls
+    A row is replaced by what its `neighbours` nearest references leave of it. A network, the constraintor, pulls
     residuals of normals into a small sphere and leaves those of anomalies where they are. The score is the mean of two,
-    each standardised on normals: the distance from the normals' constrained residuals, and a linear head on these and
-    their sizes, which is settled with `ridge`. In training, references are drawn anew for each batch from the row's own
-    kind (`groups`), never the row itself: `references` of them or more. In use all normals are references, at most
-    `bank`. `adapt` swaps them for those of a new kind, and trains nothing.
+    each standardised on normals: minus the log density of normals' constrained residuals, and a linear head on these
+    and their sizes, settled with `ridge`. In training, references are drawn anew for each batch from the row's own kind
+    (`groups`), never the row itself: `references` of them or more. In use all normals are references, at most `bank`.
+    `adapt` swaps them for those of a new kind, and trains nothing.
 
     Equation:
-        r(x) = x - sum_j w_j p_j,  w = softmax(-4 |x - p_j| / mean_j |x - p_j|),  p_j the nearest references
+        r(x) = x - m - P'a,  m the mean of the nearest references p_j, P their p_j - m, a = (PP' + ridge)^-1 P (x - m)
         x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
-        score(x) = (z(|W x'|) + z(h(x', |x'|))) / 2,  W the whitening of normals, h the head
+        score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,  u = x' - mean of normals' x', s_j their mean |u_j|
 
     When: there are several kinds of normal, with labelled anomalies of some, and more kinds to come of which there will
     be a few normal rows. With one kind of normal there is nothing to carry over, and other methods are better.
-    Differs: rows are vectors, of one level, and residuals are over the root of their length. A mean of nearest
-    references, not the nearest: with four it is steadier. C is a network with a skip, not a convolution, and out of use
-    where no anomaly is labelled. A Gaussian, not a flow; and a head, not a boundary on the density.
+    Differs: rows are vectors, of one level, and residuals are over the root of their length. What is left by all near
+    references, not by the nearest alone: steadier with few. C is a network with a skip, not a convolution, and out of
+    use where no anomaly is labelled. The density is a product of Cauchy's, whose tails are as heavy as those of
+    residuals, and no flow; a head takes the place of a boundary on it.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0
@@ -57,7 +58,7 @@ class ResAD:
     True
     """
 
-    neighbours: int = 3
+    neighbours: int = 8
     references: int = 8
     hidden: int = 128
     steps: int = 500
@@ -128,7 +129,7 @@ class ResADPlusPlus(ResAD):
     """ResAD on squared residuals, with normals on a thin shell and anomalies beyond it (Yao et al., IJCV 2026).
 
     Equation:
-        r(x) = (x - sum_j w_j p_j)^2 elementwise,  A = sqrt(|x'| + 1) - 1,  R = min(0.9 smallest A of anomalies, 0.4)
+        r(x) = the square of ResAD's, elementwise,  A = sqrt(|x'| + 1) - 1,  R = min(0.9 smallest A of anomalies, 0.4)
         L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 - cos(x', r))
         B(t) = softplus(t) e^t for t > 0, e^t held constant
 

@@ -12,7 +12,7 @@ TOGETHER = 256  # rows searched at once: their distances to a bank then stay in 
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
-SHARP = 4.0  # of the weights of near rows
+PLANE = 0.1  # of the mean squared distance of near rows from their middle: how soft the plane through them is
 
 
 class Whitening(Resizing):
@@ -113,16 +113,25 @@ class Bank(Resizing):
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
 
     def residual(self, x: Tensor, *, k: int) -> Tensor:
-        """x minus the mean of its k nearest rows: (n, d) -> (n, d). With k > 1 nearer rows weigh more.
+        """What is left of x when its k nearest rows have explained what they can: (n, d) -> (n, d).
 
-        The weights are a softmax of -4 distance / mean of the k distances: twice as far away counts little.
+        x minus the nearest point of the plane through them, found by ridge regression of x - m on their p_j - m, with m
+        their mean: along directions in which they differ among themselves, little is left.
+
+        >>> bank = Bank(2)
+        >>> bank.fill(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
+        >>> bank.residual(torch.tensor([[0.0, 3.0], [2.0, 3.0]]), k=2).round(decimals=2)
+        tensor([[0.0000, 3.0000],
+                [0.1000, 3.0000]])
         """
         near = self.rows[self.nearest(x, k=k)]  # (n, k, d)
-        if near.shape[1] == 1:
-            return x - near[:, 0]
-        distance = (x[:, None, :] - near).norm(dim=2)
-        weight = (-SHARP * distance / (distance.mean(dim=1, keepdim=True) + NEAR)).softmax(dim=1)
-        return x - (weight[:, :, None] * near).sum(dim=1)
+        middle = near.mean(dim=1)
+        apart = near - middle[:, None, :]
+        products = apart @ apart.mT  # (n, k, k)
+        ridge = PLANE * products.diagonal(dim1=1, dim2=2).mean(dim=1) + NEAR**2
+        products.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
+        shares = torch.linalg.solve(products, apart @ (x - middle)[:, :, None])  # (n, k, 1)
+        return x - middle - (apart.mT @ shares)[:, :, 0]
 
 
 def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:

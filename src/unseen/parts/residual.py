@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts import losses
-from unseen.parts.bank import Bank, Whitening
+from unseen.parts.bank import Bank
 from unseen.parts.nets import mlp
 from unseen.parts.standard import Standard
 from unseen.parts.surface import decide
 from unseen.types import Samples
 
-SHRINKAGE = 0.1  # the covariance of residuals is that of other kinds of normal, and so not to be trusted in full
-
 
 class ResidualScorer(nn.Module):
     """Residual to a bank, constraintor, and two scores on one scale, density and head: (n, d) -> (n,)."""
 
-    centre: Tensor
-    scale: Tensor
+    middle: Tensor  # of the constrained residuals of normals; their standard deviation; sizes are distances from it
+    spread: Tensor
+    size: Tensor
+    size_spread: Tensor
 
     def __init__(self, d: int, *, hidden: int, neighbours: int, squared: bool) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class ResidualScorer(nn.Module):
         self.constraintor = mlp([d, hidden, d])
         for parameter in self.constraintor[-1].parameters():  # it starts by changing nothing
             nn.init.zeros_(parameter)
-        self.density = Whitening(d)
-        self.register_buffer("centre", torch.zeros(2 * d))
-        self.register_buffer("scale", torch.ones(2 * d))
+        self.register_buffer("middle", torch.zeros(d))
+        for name in ("spread", "size", "size_spread"):
+            self.register_buffer(name, torch.ones(d))
         self.head = nn.Linear(2 * d, 2)
         self.standard = Standard(2)
 
@@ -48,18 +48,18 @@ class ResidualScorer(nn.Module):
 
     def columns(self, constrained: Tensor) -> Tensor:
         """Constrained residuals and their sizes, standardised, at most 10 deviations out: (n, d) -> (n, 2d)."""
-        sized = torch.cat([constrained, constrained.abs()], dim=1)
-        return ((sized - self.centre) / self.scale).clamp(-10, 10)
+        apart = constrained - self.middle
+        return torch.cat([apart / self.spread, (apart.abs() - self.size) / self.size_spread], dim=1).clamp(-10, 10)
 
     @torch.no_grad()
     def judge(self, rows: Samples, *, ridge: float) -> None:
-        """Learn density and head from residuals (n, d), normals and anomalies of one weight."""
+        """Learn density and head from residuals (n, d); normals and anomalies weigh the same."""
         constrained, anomaly = self.constrained(rows.x), rows.y > 0
         normals = constrained[~anomaly]
-        self.density.fit(normals, shrinkage=SHRINKAGE)
-        sized = torch.cat([normals, normals.abs()], dim=1)
-        self.centre = sized.mean(dim=0)
-        self.scale = sized.std(dim=0) + 1e-2 / normals.shape[1] ** 0.5
+        least = 1e-2 / normals.shape[1] ** 0.5  # residuals are over that root
+        self.middle, self.spread = normals.mean(dim=0), normals.std(dim=0) + least
+        sizes = (normals - self.middle).abs()
+        self.size, self.size_spread = sizes.mean(dim=0) + least, sizes.std(dim=0) + least
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         if anomaly.any():
@@ -70,9 +70,9 @@ class ResidualScorer(nn.Module):
         self.standard.fit(self.both(normals))
 
     def both(self, constrained: Tensor) -> Tensor:
-        """Distance from the normals, and the head's verdict: (n, d) -> (2, n)."""
-        verdict = -losses.normal_logit(self.head(self.columns(constrained)))
-        return torch.stack([self.density(constrained).norm(dim=1), verdict])
+        """Minus the log density of normals, up to a constant, and the head's verdict: (n, d) -> (2, n)."""
+        surprise = ((constrained - self.middle) / self.size).square().log1p().mean(dim=1)
+        return torch.stack([surprise, -losses.normal_logit(self.head(self.columns(constrained)))])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.standard(self.both(self.constrained(self.residual(x, self.bank)))).mean(dim=0)
