@@ -47,7 +47,7 @@ class FlowRatio:
     width: int = 64
     noise: float = 0.03
     outlier: float = 1.0
-    steps: int = 1000
+    steps: int = 500
     batch: int = 128
     rate: float = 1e-3
     uses_labels: ClassVar[bool] = True

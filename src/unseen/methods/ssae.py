@@ -40,7 +40,7 @@ class SSAE:
     parts: int = 4
     rounds: int = 2
     share: float = 0.9
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 128
     rate: float = 1e-3
     uses_labels: ClassVar[bool] = False
