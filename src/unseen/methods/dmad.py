@@ -31,7 +31,8 @@ class DMAD:
         score(x) = (|x - r - o|^2 + strength |o|^2) / d,  r = decoder(code nearest to z),  o = bound tanh(deform(z))
         loss(x)  = score(x) + |sg(z) - code|^2 / k + commitment |z - sg(code)|^2 / k,  sg: no gradient
 
-    When: normal rows come in kinds that differ by more than they vary within.
+    When: normal rows come in kinds that differ by more than they vary within. On three of six sets its AUROC of unseen
+    classes was below an autoencoder's, by less than .01; on thyroid it was .07 above.
     Differs: vectors in place of images: an offset of each column through the bottleneck, in place of a pyramid of
     smooth fields of pixels; one code a row, not one a place.
 

@@ -34,7 +34,9 @@ class FlowRatio:
         score(x) = (log [0.99 g(x) + 0.01 N(Wx; 0, 10^2 I)] - log p(x)) / d,  W the whitening
         loss(x)  = -log g(x) / d - [normal] log p(x) / d + outlier * (softplus(score) if normal else softplus(-score))
 
-    When: as a repair of a flow's density, whose likeliest rows need not be normal; labels help, but none is needed.
+    When: a flow ranks rows as likely for reasons that all rows share; labels help, but none is needed. Not where
+    anomalies are as unlikely among cut rows as among normals, which cancels: on thyroid -log p of the trained pair had
+    an AUROC of .742 on unseen classes, -log g .701, their ratio .602, and an autoencoder .735.
     Differs: the general rows are made from the normal ones, as there is no public collection of all tables; the paper's
     outlier term is for general rows alone, ours for normals too. Far from all rows the ratio of two flows is chance, so
     a hundredth of the general rows may lie anywhere: without, rows far off in a constant column scored below normals.
@@ -47,7 +49,7 @@ class FlowRatio:
     width: int = 64
     noise: float = 0.03
     outlier: float = 1.0
-    steps: int = 1000
+    steps: int = 500
     batch: int = 128
     rate: float = 1e-3
     uses_labels: ClassVar[bool] = True

@@ -28,7 +28,9 @@ class SSAE:
     Equation:
         score(x) = mean_M  share / |M| |M (f(x (1 - M), M) - x)|^2 + (1 - share) / |1 - M| |(1 - M) (f(...) - x)|^2
 
-    When: columns tell each other's values, and single columns that break the pattern are the anomaly.
+    When: columns tell each other's values, and single columns that break the pattern are the anomaly. Where columns say
+    little about each other, restoring adds their variance to every score: on the 9 columns of Shuttle the AUROC of
+    unseen classes was .943 and, with `share` 0, .987; an autoencoder had .992.
     Differs: vectors in place of images; masks are fixed when the network is built, in place of random patches, so that
     the score is what was trained, masks included, where the paper scores the error of the untouched image.
 
@@ -40,7 +42,7 @@ class SSAE:
     parts: int = 4
     rounds: int = 2
     share: float = 0.9
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 128
     rate: float = 1e-3
     uses_labels: ClassVar[bool] = False

@@ -37,7 +37,7 @@ class Variational(nn.Module):
     """Encoder to a normal distribution, decoder from a draw of it (Kingma & Welling, ICLR 2014).
 
     `likeness` is the variance of the decoder's own normal distribution: 2 / d times the negative evidence lower bound,
-    up to a constant and a factor, is error + 2 likeness / d * divergence. The score is the same at the mean.
+    up to a constant and a factor, is error + 2 likeness / d * divergence. The score is the error at the mean.
     """
 
     def __init__(self, d: int, *, hidden: tuple[int, ...], latent: int, likeness: float) -> None:
@@ -58,13 +58,8 @@ class Variational(nn.Module):
         divergence = losses.divergence(mean=mean, log_variance=log_variance)
         return error, 2 * self.likeness / x.shape[1] * divergence
 
-    def bound(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Negative evidence lower bound, of a draw or of the mean, up to a constant and a factor: (n, d) -> (n,)."""
-        error, divergence = self.terms(x, generator)
-        return error + divergence
-
     def forward(self, x: Tensor) -> Tensor:
-        return self.bound(x)
+        return self.terms(x)[0]
 
 
 @torch.no_grad()
