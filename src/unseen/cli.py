@@ -214,7 +214,7 @@ def evaluate(
 
 
 @app.command(
-    sort_key=3,
+    sort_key=4,
     help_epilogue="Example:\n"
     "  unseen audit m train.parquet --out suspects.csv\n"
     "  unseen audit m train.parquet --out suspects.csv --keep id time",

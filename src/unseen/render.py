@@ -96,7 +96,7 @@ def calibration(bundle: Bundle) -> list[tuple[str, str]]:
     )
     if "adapted" in bundle.facts:
         how = "of the new kind, each scored by what adapted on the others"
-    if detector.conformal_.tail is None:
+    if bundle.detector.conformal_.tail is None:
         return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
     return [("calibration", f"{m:,} normal rows {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
 
