@@ -36,7 +36,8 @@ class FlowRatio:
 
     When: a flow ranks rows as likely for reasons that all rows share; labels help, but none is needed. Not where
     anomalies are as unlikely among cut rows as among normals, which cancels: on thyroid -log p of the trained pair had
-    an AUROC of .742 on unseen classes, -log g .701, their ratio .602, and an autoencoder .735.
+    an AUROC of .742 on unseen classes, -log g .701, their ratio .602, and an autoencoder .735. Nor is a difference of
+    two flows steady: on Shuttle .938 after 500 steps, .990 after 1,000.
     Differs: the general rows are made from the normal ones, as there is no public collection of all tables; the paper's
     outlier term is for general rows alone, ours for normals too. Far from all rows the ratio of two flows is chance, so
     a hundredth of the general rows may lie anywhere: without, rows far off in a constant column scored below normals.
