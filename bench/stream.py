@@ -162,3 +162,7 @@ def forgetting(found: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     learned = np.diagonal(found, axis1=1, axis2=2)
     return np.asarray((learned - found[:, -1])[:, :-1].mean(axis=1), dtype=np.float64)
+
+
+if __name__ == "__main__":
+    main()

@@ -142,6 +142,15 @@ def test_false_discovery_rate(model, here, capsys):
     assert np.array_equal(verdicts, Bundle.load(model).detector.detect(rows(), fdr=0.1))
 
 
+def test_a_tail_is_asked_for_when_fitting_or_when_scoring(model, here, capsys):
+    line = "fit train.parquet --label label --drop run --method mahalanobis --tail --out m"
+    assert "those of a model (tail)" in " ".join(run(line, capsys)[1].split())
+    for folder, flags in ((here / "m", ""), (model, "--tail")):
+        assert run(f"score {folder} train.parquet --out s.parquet --alpha 0.001 {flags}", capsys)[0] == 0
+        assert min(parquet.read_table("s.parquet")["pvalue"].to_pylist()) < 0.001
+        (here / "s.parquet").unlink()
+
+
 def test_one_labelled_anomaly_is_enough(here, capsys):
     parquet.write_table(rows()[:201], "one.parquet")
     assert run("fit one.parquet --label label --drop run --method nearest-ratio --out m", capsys)[0] == 0
