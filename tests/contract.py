@@ -27,6 +27,8 @@ def quick(method: Any) -> Any:
     for several in LEARNERS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
     changes |= {name: quick(inside) for name, inside in fields.items() if dataclasses.is_dataclass(inside)}
+    if "inner_steps" in fields and "steps" in changes:
+        changes["steps"] = min(changes["steps"], 20)  # each takes inner steps of its own
     return dataclasses.replace(method, **changes)
 
 

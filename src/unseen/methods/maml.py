@@ -30,8 +30,8 @@ class MAML:
     Equation:
         theta_i = theta - a grad L(theta; support_i);  theta <- theta - b sum_i grad L(theta_i; query_i)
 
-    When: several kinds of normal are known and more will come, each with a few rows. With one kind it is a regulariser
-    that may help or harm classes never shown: measure it.
+    When: several kinds of normal are known and more will come, each with a few rows. With one kind it finds about what
+    its base finds, for several times the time; the start alone, not adapted, ranks anomalies worse or better by chance.
     Differs: first order, the gradient is taken at theta_i as if it did not depend on theta. Gradients of inner steps
     are clipped to norm 1, so a step's length does not depend on the scale of the base's loss.
 

@@ -1,4 +1,4 @@
-"""Meta-OCC: few-shot one-class classification that adapts by an eigenvalue problem (arXiv 2103.00684)."""
+"""Meta-OCC: one-class classifiers that adapt by an eigenvalue problem (Iwata & Kumagai, arXiv 2103.00684)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NORMALS, ANOMALIES = 8192, 256  # rows that the last, and every later, eigenvalu
 
 @dataclass(frozen=True)
 class MetaOCC:
-    """An embedding in which a closed form sets anomalies of other classes apart (Kumagai et al., arXiv 2103.00684).
+    """An embedding in which a closed form sets anomalies of other classes apart (Iwata & Kumagai, arXiv 2103.00684).
 
     Each step holds out one anomaly class. In the embedding z of the support, the anomalies' scatter S_a about the
     normals' centre c and the normals' own S_n give, in closed form, the `directions` in which anomalies lie far from c
@@ -38,8 +38,8 @@ class MetaOCC:
         S_a w = lambda S_n w;  score(x) = log(1 + sum_j (w_j' (z - c))^2),  over the w_j of largest lambda
         loss = mean over pairs of the query of sigmoid(score(normal) - score(anomaly))
 
-    When: normals of a new kind will come, a few rows each, and the same anomalies threaten all of them. Directions are
-    those of shown anomalies: for kinds that nobody has labelled, other methods are better.
+    When: a few labelled anomalies of several classes, as it practises on classes that it hides from itself; or normals
+    of a new kind will come, a few rows each, and the same anomalies threaten all of them.
     Differs: the problem is solved in its dual, with as many rows as anomalies, as the gradient of the first form is NaN
     with few anomalies; tasks are held-out classes of one data set, not many data sets; the logarithm keeps the sigmoid
     from saturating and ranks the same.

@@ -238,7 +238,7 @@ def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
 def auc_share(*, score: Tensor, y: Tensor) -> Tensor:
     """Half the mean of sigmoid(normal - anomaly) over the pairs that a row is in: (n,), (n,) -> (n,).
 
-    A smooth 1 - AUROC (Yan et al., ICML 2003). A side that is missing leaves zeros.
+    A smooth 1 - AUROC (Herschtal & Raskutti, ICML 2004). A side that is missing leaves zeros.
 
     >>> auc_share(score=torch.tensor([0.0, 2.0, 2.0]), y=torch.tensor([0, 0, 1]))
     tensor([0.0596, 0.2500, 0.1548])
