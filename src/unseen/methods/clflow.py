@@ -79,7 +79,7 @@ class CLFlow:
         edge = score[normal].detach().quantile(self.quantile) if normal.any() else 0.0
         pushed = losses.pushed(quantity=score, y=batch.y, bound=edge + self.margin)
         other = nearest_normal(batch.x, normal)
-        return pushed + self.contrast * losses.contrast(z=z, other=z[other], y=batch.y)
+        return pushed + self.contrast * losses.closeness(z=z, other=z[other], y=batch.y)
 
 
 def nearest_normal(x: Tensor, normal: Tensor) -> Tensor:
