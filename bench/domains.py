@@ -221,7 +221,7 @@ def written(runs: pd.DataFrame) -> str:
                 "# To a category that was never seen",
                 __doc__.split("\n\npython -m")[0],
                 "```sh\npython -m bench.domains\n```",
-                f"{runs['seed'].nunique()} seeds: mean over {runs['category'].nunique()} categories ± standard deviation. "
+                f"{runs['seed'].nunique()} seeds: mean over {runs['category'].nunique()} categories ± their sd. "
                 f"Machine: {runs['machine'].iloc[-1]}, one thread. Runs to {runs['date'].max()[:10]}.",
                 table("method", [*head, *finest, "fit, seconds", "move, seconds"], order, rows),
                 "Normals flagged: the share of the target's normal rows that have the smallest p-value there can be; "

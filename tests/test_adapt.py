@@ -173,7 +173,7 @@ def test_a_kind_can_be_moved_to_without_groups_in_training():
         assert auroc(score[new.y[12:] == 0], score[new.y[12:] > 0]) > 0.9
 
 
-def test_the_rows_shown_may_be_two():
+def test_a_method_moves_by_a_single_row():
     for method in ABLE.values():
         moved = method.adapt(trained(method, kinds()), kinds(shift=(40.0,)).normals[:1], run())
         assert torch.isfinite(scored(moved, kinds(shift=(40.0,)).x)).all()
