@@ -221,12 +221,11 @@ def written(runs: pd.DataFrame) -> str:
                 "# To a category that was never seen",
                 __doc__.split("\n\npython -m")[0],
                 "```sh\npython -m bench.domains\n```",
-                f"Seeds: {runs['seed'].nunique()}. Mean over {runs['category'].nunique()} categories ± standard "
-                f"deviation over seeds. Machine: {runs['machine'].iloc[-1]}, one thread. "
-                f"Runs to {runs['date'].max()[:10]}.",
+                f"{runs['seed'].nunique()} seeds: mean over {runs['category'].nunique()} categories ± their sd. "
+                f"Machine: {runs['machine'].iloc[-1]}, one thread. Runs to {runs['date'].max()[:10]}.",
                 table("method", [*head, *finest, "fit, seconds", "move, seconds"], order, rows),
-                f"The last columns but two are the share of the target's normal rows that have the smallest p-value "
-                f"there can be: {1 / (few + 1):.3f} and {1 / (many + 1):.3f} would be exact.",
+                "Normals flagged: the share of the target's normal rows that have the smallest p-value there can be; "
+                f"{1 / (few + 1):.3f} and {1 / (many + 1):.3f} would be exact.",
                 f"## AUROC, {many} rows, category by category",
                 table("category", order, list(each.index), lines),
             ]

@@ -37,8 +37,7 @@ class ResAD:
     Equation:
         r(x) = x - m - P'a,  m the mean of the nearest references p_j, P their p_j - m, a = (PP' + ridge)^-1 P (x - m)
         x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
-        score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,  u = x' - mean of normals' x',
-        s_j their mean |u_j|
+        score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,  u = x' - mean of normals' x', s_j mean |u_j|
 
     When: there are several kinds of normal, with labelled anomalies of some, and more kinds to come of which there will
     be a few normal rows. With one kind of normal there is nothing to carry over, and other methods are better.
@@ -94,7 +93,7 @@ class ResAD:
 
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
         """Equation 2, of rows that are residuals already: (n,)."""
-        return losses.small_sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
+        return losses.sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
 
     def kinds(self, data: Samples, run: Run) -> list[tuple[Samples, Samples]]:
         """Normals, at most `bank`, and anomalies of each kind; anomalies of a kind without normals are left out."""
