@@ -93,7 +93,7 @@ class ResAD:
 
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
         """Equation 2, of rows that are residuals already: (n,)."""
-        return losses.sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
+        return losses.small_sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
 
     def kinds(self, data: Samples, run: Run) -> list[tuple[Samples, Samples]]:
         """Normals, at most `bank`, and anomalies of each kind; anomalies of a kind without normals are left out."""
