@@ -59,7 +59,7 @@ def test_residuals_are_over_the_root_of_their_length_and_squared_by_the_second_v
 def test_sphere_by_hand():
     constrained = torch.tensor([[0.0, 8.0], [3.0, 4.0]], requires_grad=True)
     residual, y = torch.tensor([[1.0, 1.0], [0.0, 0.0]]), torch.tensor([0, 1])
-    each = losses.sphere(constrained=constrained, residual=residual, y=y)
+    each = losses.small_sphere(constrained=constrained, residual=residual, y=y)
     torch.testing.assert_close(each, torch.tensor([3.0 - 1.0, 5.0]))
     slope = torch.autograd.grad(each.sum(), constrained)[0]
     torch.testing.assert_close(slope, torch.tensor([[0.0, 1 / 6], [0.6, 0.8]]))  # 1 / (2 sqrt(8 + 1)), and a unit
