@@ -456,5 +456,4 @@ def test_ensemble_uses_labels_as_its_base_does():
 
 def test_settings_leave_the_method_inside_alone():
     assert configured("ensemble", ["members=3"]) == Ensemble(DevNet(), members=3)
-    with pytest.raises(DataError, match="no field 'base'.*fields are members=5, rows=8192$"):
-        configured("ensemble", ["base=devnet"])
+    assert configured("ensemble", ["base=mahalanobis"]) == Ensemble(Mahalanobis())

@@ -76,8 +76,8 @@ class Restoration(nn.Module):
 
     def __init__(self, d: int, *, hidden: tuple[int, ...], parts: int, rounds: int, share: float) -> None:
         super().__init__()
-        dealt = [torch.randperm(d) % min(parts, d) for _ in range(rounds)]
-        masks = torch.cat([nn.functional.one_hot(part).T.float() for part in dealt])  # (masks, d)
+        kinds = torch.arange(min(parts, d))[:, None]
+        masks = torch.cat([(torch.randperm(d) % len(kinds) == kinds).float() for _ in range(rounds)])  # (masks, d)
         self.register_buffer("masks", masks)
         self.share = share
         self.net = mlp([2 * d, *hidden, d])
