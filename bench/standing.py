@@ -83,7 +83,7 @@ class Standing:
         """Figures in rows, sets in columns."""
         rows, empty = {}, pd.Series(dtype=float)
         for figure, words in FIGURES.items():
-            mean, sd = (table.loc[self.name].get(figure, empty) for table in self.of_sets.values())
+            mean, sd = (of_name(table, self.name).get(figure, empty) for table in self.of_sets.values())
             cells = {name: shown(mean[name], figure, sd.get(name, np.nan)) for name in self.sets if name in mean}
             rows[words] = cells | {"mean": shown(self.means[figure][self.name], figure)}
         return markdown(pd.DataFrame.from_dict(rows, orient="index"), "")
@@ -138,3 +138,8 @@ def link(name: str) -> str:
     '[`nearest`](nearest.md)'
     """
     return f"[`{name}`]({name}.md)"
+
+
+def of_name(table: pd.DataFrame, name: str) -> pd.Series:
+    """A method's row; without any value, as of a deviation over one seed, where pandas left it out."""
+    return table.reindex([name]).loc[name]
