@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.bank import Bank
 from unseen.parts.episodes import batches, some, together
 from unseen.parts.loops import minimise
-from unseen.parts.residual import ResidualScorer
+from unseen.parts.residual import References, ResidualScorer
 from unseen.types import Run, Samples
 
 KINDS = 4  # of normal in one batch
@@ -78,17 +77,17 @@ class ResAD:
                 f"{type(self).__name__} compares normal rows with one another, and was given {len(data.normals)}: add "
                 "normal rows, 2 at least"
             )
+        scorer.references.remember(some(data.normals, self.bank, run.generator).x, k=self.neighbours)
         kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
         if any(len(anomalies) for _, anomalies in kinds):  # else nothing keeps the sphere from swallowing all rows
             optimiser = torch.optim.AdamW(scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2)
             minimise(lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps)
         scorer.judge(together(*islice(stream, LEARNT)), ridge=self.ridge)
-        scorer.bank.fill(data.normals.x, most=self.bank, generator=run.generator)
 
     def adapt(self, scorer: ResidualScorer, support: Samples, run: Run) -> ResidualScorer:
         """Swap the references."""
         moved = copy.deepcopy(scorer)
-        moved.bank.fill(support.normals.x, most=self.bank, generator=run.generator)
+        moved.references.remember(some(support.normals, self.bank, run.generator).x, k=self.neighbours)
         return moved
 
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
@@ -119,8 +118,8 @@ class ResAD:
         rows = normals[m:][: size // 2]
         if len(anomalies):
             rows = together(rows, next(batches(anomalies, size - size // 2, generator)))
-        references = Bank(rows.x.shape[1])
-        references.fill(normals.x[:m])
+        references = References(rows.x.shape[1], float(scorer.references.unit))
+        references.remember(normals.x[:m], k=self.neighbours)
         return replace(rows, x=scorer.residual(rows.x, references))
 
 

@@ -112,8 +112,8 @@ class Bank(Resizing):
         """
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
 
-    def residual(self, x: Tensor, *, k: int) -> Tensor:
-        """What is left of x when its k nearest rows have explained what they can: (n, d) -> (n, d).
+    def residual(self, x: Tensor, *, k: int, skip: int = 0) -> Tensor:
+        """What is left of x when its k nearest rows, but for the first `skip`, have explained what they can: (n, d).
 
         x minus the nearest point of the plane through them, found by ridge regression of x - m on their p_j - m, with m
         their mean: along directions in which they differ among themselves, little is left.
@@ -124,7 +124,7 @@ class Bank(Resizing):
         tensor([[0.0000, 3.0000],
                 [0.1000, 3.0000]])
         """
-        near = self.rows[self.nearest(x, k=k)]  # (n, k, d)
+        near = self.rows[self.nearest(x, k=k + skip)[:, skip:]]  # (n, k, d)
         middle = near.mean(dim=1)
         apart = near - middle[:, None, :]
         products = apart @ apart.mT  # (n, k, k)

@@ -8,11 +8,37 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts import losses
-from unseen.parts.bank import Bank
+from unseen.parts.bank import NEAR, Bank
 from unseen.parts.nets import mlp
 from unseen.parts.standard import Standard
 from unseen.parts.surface import decide
 from unseen.types import Samples
+
+MEASURED = 64  # references whose residuals to the others are measured
+
+
+class References(Bank):
+    """Normal rows of one kind, and how long the residual of a normal row to them is.
+
+    >>> references = References(1)
+    >>> references.remember(torch.tensor([[0.0], [3.0], [7.0]]), k=1)
+    >>> references.unit  # root of the mean square of 3, 3 and 4, each to the nearest of the others
+    tensor(3.3665)
+    """
+
+    unit: Tensor
+
+    def __init__(self, d: int, unit: float = 1.0) -> None:
+        super().__init__(d)
+        self.fill(torch.zeros(1, d))
+        self.register_buffer("unit", torch.tensor(unit))
+
+    def remember(self, rows: Tensor, *, k: int) -> None:
+        """Keep rows (m, d) and measure some by the others; a single row leaves the length as it was."""
+        self.fill(rows)
+        if len(rows) > 1:
+            some = self.residual(rows[:: (len(rows) - 1) // MEASURED + 1], k=k, skip=1)
+            self.unit = some.square().sum(dim=1).mean().sqrt().clamp_min(NEAR)
 
 
 class ResidualScorer(nn.Module):
@@ -26,8 +52,7 @@ class ResidualScorer(nn.Module):
     def __init__(self, d: int, *, hidden: int, neighbours: int, squared: bool) -> None:
         super().__init__()
         self.neighbours, self.squared = neighbours, squared
-        self.bank = Bank(d)
-        self.bank.fill(torch.zeros(1, d))
+        self.references = References(d)
         self.constraintor = mlp([d, hidden, d])
         for parameter in self.constraintor[-1].parameters():  # it starts by changing nothing
             nn.init.zeros_(parameter)
@@ -37,10 +62,10 @@ class ResidualScorer(nn.Module):
         self.head = nn.Linear(2 * d, 2)
         self.standard = Standard(2)
 
-    def residual(self, x: Tensor, references: Bank) -> Tensor:
-        """What is left of rows without their references, over the root of its length: (n, d) -> (n, d)."""
-        left = references.residual(x, k=self.neighbours)
-        return (left.square() if self.squared else left) / x.shape[1] ** 0.5
+    def residual(self, x: Tensor, references: References) -> Tensor:
+        """What references leave of rows; those of normals are about 1 long: (n, d) -> (n, d)."""
+        left = references.residual(x, k=self.neighbours) / references.unit
+        return left.square() * x.shape[1] ** 0.5 if self.squared else left
 
     def constrained(self, residual: Tensor) -> Tensor:
         """What the constraintor makes of residuals: (n, d) -> (n, d)."""
@@ -56,7 +81,7 @@ class ResidualScorer(nn.Module):
         """Learn density and head from residuals (n, d); normals and anomalies weigh the same."""
         constrained, anomaly = self.constrained(rows.x), rows.y > 0
         normals = constrained[~anomaly]
-        least = 1e-2 / normals.shape[1] ** 0.5  # residuals are over that root
+        least = 1e-2 / normals.shape[1] ** 0.5  # beside a residual of length 1
         self.middle, self.spread = normals.mean(dim=0), normals.std(dim=0) + least
         sizes = (normals - self.middle).abs()
         self.size, self.size_spread = sizes.mean(dim=0) + least, sizes.std(dim=0) + least
@@ -75,4 +100,4 @@ class ResidualScorer(nn.Module):
         return torch.stack([surprise, -losses.normal_logit(self.head(self.columns(constrained)))])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.standard(self.both(self.constrained(self.residual(x, self.bank)))).mean(dim=0)
+        return self.standard(self.both(self.constrained(self.residual(x, self.references)))).mean(dim=0)
