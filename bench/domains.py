@@ -36,9 +36,8 @@ from unseen.detector import Detector
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.resad import ResAD, ResADPlusPlus
-from unseen.parts.bank import Bank
 from unseen.parts.described import DescribedScorer
-from unseen.parts.residual import ResidualScorer
+from unseen.parts.residual import References, ResidualScorer
 from unseen.types import Method, Run, Samples
 
 FOLDER = "adbench/mvtec_resnet18"
@@ -73,7 +72,7 @@ SCHEMA = pa.schema(
 class Placed(ResidualScorer):
     """ResAD's scorer, on the rows themselves."""
 
-    def residual(self, x: Tensor, references: Bank) -> Tensor:
+    def residual(self, x: Tensor, references: References) -> Tensor:
         return (x.square() if self.squared else x) / x.shape[1] ** 0.5
 
 

@@ -12,6 +12,8 @@ from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.parts import losses
 from unseen.parts.bank import Bank
+from unseen.parts.pseudo import pushed, with_pushed
+from unseen.parts.residual import References
 from unseen.parts.surprise import auroc
 from unseen.types import Run, Samples
 
@@ -50,10 +52,74 @@ def test_a_residual_to_one_reference_is_the_difference():
     torch.testing.assert_close(bank([1.0, 1.0]).residual(x, k=8), x - 1)
 
 
-def test_residuals_are_over_the_root_of_their_length_and_squared_by_the_second_version():
-    x, references = torch.tensor([[4.0, -2.0, 0.0, 0.0]]), bank([0.0, 0.0, 0.0, 0.0])
-    torch.testing.assert_close(ResAD().build((4,)).residual(x, references), x / 2)
-    torch.testing.assert_close(ResADPlusPlus().build((4,)).residual(x, references), x.square() / 2)
+def references(*rows, k=8):
+    found = References(len(rows[0]))
+    found.remember(torch.tensor(rows), k=k)
+    return found
+
+
+def test_residuals_are_in_units_of_those_of_the_references():
+    # To the nearest other: 3, 3 and 4, so the unit is the root of (9 + 9 + 16) / 3.
+    few = references([0.0], [3.0], [7.0], k=1)
+    x, unit = torch.tensor([[9.0]]), (34 / 3) ** 0.5
+    torch.testing.assert_close(ResAD(neighbours=1).build((1,)).residual(x, few), torch.tensor([[2 / unit]]))
+    torch.testing.assert_close(ResADPlusPlus(neighbours=1).build((1,)).residual(x, few), torch.tensor([[4 / unit**2]]))
+
+
+def test_squared_residuals_of_normals_are_about_one_long_too():
+    x = torch.randn(200, 16, generator=torch.Generator().manual_seed(0))
+    for method in (ResAD(), ResADPlusPlus()):
+        bank = References(16)
+        bank.remember(x[:100], k=8)
+        assert 0.5 < method.build((16,)).residual(x[100:], bank).norm(dim=1).median() < 2
+
+
+def test_a_single_reference_leaves_the_unit_as_it_was():
+    found = References(2, 3.0)
+    found.remember(torch.tensor([[1.0, 1.0]]), k=8)
+    assert found.unit == 3.0
+
+
+def test_the_spread_of_the_new_kind_does_not_matter():
+    method, new = QUICK, kinds(shift=(40.0,), seed=5)
+    scorer = trained(method, kinds())
+    wide = dataclasses.replace(new, x=new.x * 50)
+    here, there = (
+        scored(method.adapt(scorer, rows.normals[:8], Run(torch.Generator())), rows.x) for rows in (new, wide)
+    )
+    torch.testing.assert_close(there, here, rtol=1e-2, atol=1e-2)
+
+
+def test_pushed_rows_are_as_far_out_as_said_and_in_some_columns():
+    g = torch.Generator().manual_seed(0)
+    push = pushed(torch.zeros(500, 20), g, least=2.0, most=8.0)
+    length, columns = push.norm(dim=1), (push != 0).sum(dim=1)
+    assert length.min() >= 2
+    assert length.max() <= 8.001
+    assert length.median().item() == pytest.approx(4.0, abs=0.3)
+    assert columns.min() >= 1
+    assert columns.max() < 18
+    assert push.mean(dim=0).abs().max() < 0.2  # in no direction more than in another
+    one = with_pushed(Samples.of(torch.zeros(3, 1), torch.tensor([0, 0, 1])), 0.5, g, positive=True)
+    assert (one.y.tolist(), one.weight.tolist()) == ([0, 0, 1, 1, 1], [1, 1, 1, 0.5, 0.5])
+    assert (one.x[3:] >= 2).all()
+
+
+@pytest.mark.parametrize("method", [ResAD, ResADPlusPlus])
+def test_what_no_label_shows_is_not_swallowed(method):
+    # All labelled anomalies lie along one axis: the constraintor learns that nothing else matters, unless it is told.
+    guarded, bare = method(), method(pushed=0.0)
+    new = kinds(shift=(0.0,), axis=3, seed=5)
+    lengths = []
+    for each in (guarded, bare):
+        scorer = trained(each, kinds())
+        bank = References(6)
+        bank.remember(new.normals.x, k=8)
+        with torch.no_grad():
+            residual = scorer.residual(new.anomalies.x, bank)
+            lengths.append((scorer.constrained(residual).norm(dim=1) / residual.norm(dim=1)).median().item())
+    assert lengths[0] > 0.7
+    assert lengths[1] < lengths[0] - 0.1
 
 
 def test_sphere_by_hand():
@@ -92,11 +158,11 @@ def test_invariance_by_hand():
 @pytest.mark.parametrize("rows", [2, 5, 60])
 def test_no_row_is_its_own_reference(rows):
     method = dataclasses.replace(QUICK, neighbours=1)
-    data = Samples.of(torch.arange(float(rows))[:, None] * 3)  # 3 apart: only a row itself leaves nothing
+    data = Samples.of(torch.arange(float(rows))[:, None])  # 1 apart: only a row itself leaves nothing
     stream = method.residuals(method.build((1,)), data, Run(torch.Generator().manual_seed(0)))
     for batch in islice(stream, 30):
         assert len(batch)
-        assert (batch.x.abs() >= 3).all()
+        assert (batch.x.abs() > 1e-3).all()
 
 
 def test_references_are_of_the_rows_own_kind():
@@ -105,7 +171,7 @@ def test_references_are_of_the_rows_own_kind():
     for batch in islice(stream, 20):
         assert set(batch.group.tolist()) <= {0, 1, 2}
         assert (batch.y > 0).sum() >= 3 * 10  # half of each kind's share
-        assert batch.x.norm(dim=1).max() * 6**0.5 < 20  # the next kind's normals are 20 * sqrt(6) away
+        assert batch.x.norm(dim=1).max() < 15  # in deviations; the next kind's normals are 20 away in each column
 
 
 def test_anomalies_of_a_kind_without_normals_are_left_out():
@@ -128,7 +194,7 @@ def test_the_first_phase_moves_the_constraintor_alone():
 
 
 def test_the_constraintor_draws_normals_in_and_leaves_anomalies_out():
-    data, method = kinds(), ResAD(steps=300)
+    data, method = kinds(), ResAD(steps=300, pushed=0.0)
     scorer = trained(method, data)
     batch = next(method.residuals(scorer, data, Run(torch.Generator().manual_seed(1))))
     with torch.no_grad():

@@ -15,6 +15,7 @@ from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.episodes import batches, some, together
 from unseen.parts.loops import minimise
+from unseen.parts.pseudo import with_pushed
 from unseen.parts.residual import References, ResidualScorer
 from unseen.types import Run, Samples
 
@@ -26,24 +27,23 @@ LEARNT = 100  # batches that density and head learn from
 class ResAD:
     """Density and verdict on the residual of a row to reference normals of its kind (Yao et al., NeurIPS 2024).
 
-    A row is replaced by what its `neighbours` nearest references leave of it. A network, the constraintor, pulls
-    residuals of normals into a small sphere and leaves those of anomalies where they are. The score is the mean of two,
-    each standardised on normals: minus the log density of normals' constrained residuals, and a linear head on these
-    and their sizes, settled with `ridge`. In training, references are drawn anew for each batch from the row's own kind
-    (`groups`), never the row itself: `references` of them or more. In use all normals are references, at most `bank`.
-    `adapt` swaps them for those of a new kind, and trains nothing.
+    A row is replaced by what its `neighbours` nearest references leave of it, in units of the same for the references.
+    A network, the constraintor, pulls residuals of normals into a small sphere and leaves those of anomalies where they
+    are. The score is the mean of two, each standardised on normals: minus the log density of normals' constrained
+    residuals, and a linear head on these and their sizes, settled with `ridge`. In training, references are drawn for
+    each batch from the row's own kind (`groups`), never the row itself: `references` of them or more. In use all
+    normals are references, at most `bank`. `adapt` swaps them for those of a new kind, and trains nothing.
 
     Equation:
         r(x) = x - m - P'a,  m the mean of the nearest references p_j, P their p_j - m, a = (PP' + ridge)^-1 P (x - m)
         x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
         score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,  u = x' - mean of normals' x', s_j mean |u_j|
 
-    When: there are several kinds of normal, with labelled anomalies of some, and more kinds to come of which there will
-    be a few normal rows. With one kind of normal there is nothing to carry over, and other methods are better.
-    Differs: rows are vectors, of one level, and residuals are over the root of their length. What is left by all near
-    references, not by the nearest alone: steadier with few. C is a network with a skip, not a convolution, and out of
-    use where no anomaly is labelled. The density is a product of Cauchy's, whose tails are as heavy as those of
-    residuals, and no flow; a head takes the place of a boundary on it.
+    When: there are several kinds of normal, many columns that depend on one another, such as embeddings, labelled
+    anomalies of some kinds, and more kinds to come. With few columns `MultiDirectional` moves better.
+    Differs: vectors of one level. All near references, not the nearest alone: steadier with few. C is a network with a
+    skip, not a convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed out of normals, count
+    `pushed` and keep it from swallowing what no label shows; they leave it little to do. Cauchy's density, no flow; and a head.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0
@@ -64,6 +64,7 @@ class ResAD:
     batch: int = 128
     rate: float = 1e-3
     ridge: float = 3.0
+    pushed: float = 0.2
     bank: int = 2048
     squared: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = True
@@ -81,7 +82,8 @@ class ResAD:
         kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
         if any(len(anomalies) for _, anomalies in kinds):  # else nothing keeps the sphere from swallowing all rows
             optimiser = torch.optim.AdamW(scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2)
-            minimise(lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+            guarded = (with_pushed(b, self.pushed, run.generator, positive=self.squared) for b in stream)
+            minimise(lambda batch: self.loss(scorer, batch, run), optimiser, guarded, run, steps=self.steps)
         scorer.judge(together(*islice(stream, LEARNT)), ridge=self.ridge)
 
     def adapt(self, scorer: ResidualScorer, support: Samples, run: Run) -> ResidualScorer:

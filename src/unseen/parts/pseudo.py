@@ -94,3 +94,28 @@ def with_cut(batch: Samples, donors: Tensor, share: float, generator: torch.Gene
     normals = batch.normals
     made = normals[: int(share * len(normals))]
     return together(batch, anomalous(made, feature_cut(made.x, donors, generator)))
+
+
+    x = feature_cut(made.x, donors, generator)
+    return together(batch, Samples(x, torch.ones_like(made.y), made.group, made.weight))
+
+
+def pushed(residual: Tensor, generator: torch.Generator, *, least: float = 2.0, most: float = 8.0) -> Tensor:
+    """Residuals of normals, about 1 long, pushed out in some columns: (n, d) -> (n, d).
+
+    A tenth to a half of the columns, in any direction, by `least` to `most`: a short push is as likely as a long one.
+    """
+    n, d = residual.shape
+    share = 0.1 + 0.4 * torch.rand(n, 1, generator=generator)
+    draw = torch.rand(n, d, generator=generator)
+    way = torch.randn(n, d, generator=generator) * (draw <= torch.maximum(share, draw.amin(dim=1, keepdim=True)))
+    length = least * (most / least) ** torch.rand(n, 1, generator=generator)
+    return residual + (length * way / way.norm(dim=1, keepdim=True).clamp_min(1e-6)).to(residual.device)
+
+
+def with_pushed(batch: Samples, weight: float, generator: torch.Generator, *, positive: bool) -> Samples:
+    """A batch of residuals and, behind it, its normals pushed out, labelled as anomalies, that count `weight`."""
+    normals = batch.normals
+    x = pushed(normals.x, generator)
+    made = Samples(x.abs() if positive else x, torch.ones_like(normals.y), normals.group, weight * normals.weight)
+    return together(batch, made)
