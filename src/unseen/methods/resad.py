@@ -41,9 +41,9 @@ class ResAD:
 
     When: there are several kinds of normal, many columns that depend on one another, such as embeddings, labelled
     anomalies of some kinds, and more kinds to come. With few columns `MultiDirectional` moves better.
-    Differs: vectors of one level. All near references, not the nearest alone: steadier with few. C is a network with a
-    skip, not a convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed out of normals, count
-    `pushed` and keep it from swallowing what no label shows; they leave it little to do. Cauchy's density, no flow; and a head.
+    Differs: vectors of one level; all near references, not one: steadier with few. C is a network with a skip, not a
+    convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed out of normals, count `pushed` and keep
+    it from swallowing what no label shows, but leave it little to do. A density of Cauchy's, no flow; and a head.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0

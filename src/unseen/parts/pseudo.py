@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -96,10 +97,6 @@ def with_cut(batch: Samples, donors: Tensor, share: float, generator: torch.Gene
     return together(batch, anomalous(made, feature_cut(made.x, donors, generator)))
 
 
-    x = feature_cut(made.x, donors, generator)
-    return together(batch, Samples(x, torch.ones_like(made.y), made.group, made.weight))
-
-
 def pushed(residual: Tensor, generator: torch.Generator, *, least: float = 2.0, most: float = 8.0) -> Tensor:
     """Residuals of normals, about 1 long, pushed out in some columns: (n, d) -> (n, d).
 
@@ -117,5 +114,5 @@ def with_pushed(batch: Samples, weight: float, generator: torch.Generator, *, po
     """A batch of residuals and, behind it, its normals pushed out, labelled as anomalies, that count `weight`."""
     normals = batch.normals
     x = pushed(normals.x, generator)
-    made = Samples(x.abs() if positive else x, torch.ones_like(normals.y), normals.group, weight * normals.weight)
-    return together(batch, made)
+    made = anomalous(normals, x.abs() if positive else x)
+    return together(batch, replace(made, weight=weight * made.weight))
