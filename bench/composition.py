@@ -19,6 +19,7 @@ ROLES = {  # module of parts -> what a part of it does for a method; any other m
     "kinds": "rows",
     "confidence": "rows",
     "losses": "loss",
+    "terms": "loss",
     "loops": "loop",
 }
 SCORER = "scorer"

@@ -13,7 +13,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 import unseen
-from unseen import cli
+from unseen import cli, files
 from unseen.bundle import Bundle
 from unseen.errors import DataError
 from unseen.methods.comet import CoMet
@@ -452,7 +452,7 @@ def test_a_full_disk(here, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cli, "write", full)
+    monkeypatch.setattr(files, "write", full)
     status = cli.main(["evaluate", "train.csv", "--label", "label", "--seeds", "1", *LIGHT, "--json", "e.json"])
     said = capsys.readouterr()
     assert status == 2

@@ -7,7 +7,7 @@ from contract import scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods.dcc import DCC, lifted
 from unseen.methods.fecam import FeCAM
-from unseen.parts.clusters import Kinds
+from unseen.parts.clusters import Partition
 from unseen.parts.covariance import downdated, inverse_root, means, normalised, shrunk, tukey, within
 from unseen.types import Run, Samples
 
@@ -83,7 +83,7 @@ def test_a_direction_longer_than_the_covariance_is_shortened():
 
 def test_kinds_are_groups_where_there_are_several():
     data = Samples.of(torch.zeros(4, 2), group=torch.tensor([3, 3, 8, 8]))
-    kinds = Kinds(2)
+    kinds = Partition(2)
     kinds.fit(data, 5, torch.Generator())
     assert len(kinds) == 2
     new = Samples.of(torch.zeros(4, 2), group=torch.tensor([8, 3, 5, 9]))

@@ -8,14 +8,14 @@ import torch
 from contract import quick, scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods.duq import DUQ, DUQScorer
-from unseen.parts import losses
+from unseen.parts import terms
 from unseen.types import Run, Samples
 
 
 def test_kernel_cross_entropy_by_hand():
     # K = 1/2 and 1/4. Own kind 0: -log 1/2 - log 3/4; own kind 1: -log 1/4 - log 1/2; none: -log 1/2 - log 3/4.
     distance = torch.tensor([[math.log(2), math.log(4)]]).expand(3, 2)
-    got = losses.kernel_cross_entropy(distance=distance, kind=torch.tensor([0, 1, -1]))
+    got = terms.kernel_cross_entropy(distance=distance, kind=torch.tensor([0, 1, -1]))
     assert got.tolist() == pytest.approx([math.log(8 / 3), math.log(8), math.log(8 / 3)], rel=1e-5)
 
 
@@ -24,12 +24,12 @@ def test_kernel_cross_entropy_agrees_with_torch_where_kernels_are_moderate():
     kind = torch.arange(20) % 4
     target = torch.nn.functional.one_hot(kind, 4).float()
     want = torch.nn.functional.binary_cross_entropy((-distance).exp(), target, reduction="none").sum(dim=1)
-    torch.testing.assert_close(losses.kernel_cross_entropy(distance=distance, kind=kind), want)
+    torch.testing.assert_close(terms.kernel_cross_entropy(distance=distance, kind=kind), want)
 
 
 def test_kernel_cross_entropy_is_finite_at_a_centroid_and_far_away():
     distance = torch.tensor([[0.0, 1e6]], requires_grad=True)
-    loss = losses.kernel_cross_entropy(distance=distance, kind=torch.tensor([1]))
+    loss = terms.kernel_cross_entropy(distance=distance, kind=torch.tensor([1]))
     (gradient,) = torch.autograd.grad(loss.sum(), distance)
     assert torch.isfinite(loss).all()
     assert gradient.tolist() == [[0.0, 1.0]]
@@ -37,14 +37,14 @@ def test_kernel_cross_entropy_is_finite_at_a_centroid_and_far_away():
 
 def test_kernel_cross_entropy_refuses_other_shapes():
     with pytest.raises(DataError, match="one shape"):
-        losses.kernel_cross_entropy(distance=torch.ones(3, 2), kind=torch.zeros(3, 1))
+        terms.kernel_cross_entropy(distance=torch.ones(3, 2), kind=torch.zeros(3, 1))
 
 
 def test_gradient_penalty_of_a_linear_output_by_hand():
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.tensor([0.0, 3.0, 4.0])  # length 5 at every row: (5 - 1)^2
     (gradient,) = torch.autograd.grad((x @ weight).sum(), x)
-    assert losses.gradient_penalty(gradient=gradient).tolist() == [16.0] * 5
+    assert terms.gradient_penalty(gradient=gradient).tolist() == [16.0] * 5
 
 
 def linear(length=1.0):

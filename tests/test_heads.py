@@ -18,7 +18,7 @@ from unseen.methods.kka import KKA, parted
 from unseen.methods.prenet import Pairs, PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.saliencycut import SaliencyCut, TwoHeads
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.heads import Head
 from unseen.parts.nets import seeded
 from unseen.parts.pseudo import saliency, saliency_cut, scattered
@@ -113,7 +113,7 @@ def test_pair_targets_by_hand():
     # Two normals of one group, one of another, two anomalies. Relation first_i + second_j; targets 0, 4, 8.
     first, second = torch.tensor([1.0, -2.0, 5.0, 3.0, 4.0]), torch.tensor([0.0, 1.0, 7.0, 2.0, 5.0])
     y, group = torch.tensor([0, -1, 0, 1, 2]), torch.tensor([0, 0, 1, 0, 1])
-    loss = losses.ordinal_pairs(first=first, second=second, y=y, group=group, weight=torch.ones(5))
+    loss = terms.ordinal_pairs(first=first, second=second, y=y, group=group, weight=torch.ones(5))
 
     def relation(i, j):
         return first[i].item() + second[j].item()
@@ -136,7 +136,7 @@ def test_pairs_have_the_shares_of_the_paper():
     y, zero, one = torch.tensor([0, 0, 1, 1]), torch.zeros(4), torch.ones(4)
 
     def mean(first, second):
-        return losses.ordinal_pairs(first=first, second=second, y=y, group=zero.long(), weight=one).mean().item()
+        return terms.ordinal_pairs(first=first, second=second, y=y, group=zero.long(), weight=one).mean().item()
 
     of = torch.where(y > 0, 4.0, 0.0)  # right everywhere: 0, 4, 8
     assert mean(of, of) == 0.0
@@ -149,7 +149,7 @@ def test_pairs_have_the_shares_of_the_paper():
 def test_a_partner_without_weight_is_no_partner():
     y = torch.tensor([0, 0, 1])
     first = torch.tensor([1.0, 50.0, 3.0])
-    loss = losses.ordinal_pairs(first=first, second=0 * first, y=y, group=0 * y, weight=torch.tensor([1.0, 0.0, 1.0]))
+    loss = terms.ordinal_pairs(first=first, second=0 * first, y=y, group=0 * y, weight=torch.tensor([1.0, 0.0, 1.0]))
     assert loss[0].item() == pytest.approx((1 + 1) / 2 + abs(3 - 4) / 4)
 
 
@@ -333,20 +333,20 @@ def test_infonce_of_orthogonal_vectors():
     z = torch.eye(n).repeat(2, 1) * torch.linspace(1, 9, 2 * n)[:, None]  # lengths do not matter
     row = torch.arange(2 * n) % n
     every = torch.ones(8, 8, dtype=torch.bool)
-    loss = losses.contrast(z=z, positive=row[:, None] == row, among=every, temperature=temperature)
+    loss = terms.contrast(z=z, positive=row[:, None] == row, among=every, temperature=temperature)
     np.testing.assert_allclose(loss, np.log(1 + (2 * n - 2) * np.exp(-1 / temperature)), rtol=1e-5)
     # With all others positive, the mean over 7: one at -log p, six at 1 / T more.
-    all_right = losses.contrast(z=z, positive=every, among=every, temperature=temperature)
+    all_right = terms.contrast(z=z, positive=every, among=every, temperature=temperature)
     np.testing.assert_allclose(all_right, loss + 6 / 7 / temperature, rtol=1e-5)
     # Among the four of the other half, three are wrong.
     other = (torch.arange(8) // n)[:, None] != torch.arange(8) // n
-    loss = losses.contrast(z=z, positive=row[:, None] == row, among=other, temperature=temperature)
+    loss = terms.contrast(z=z, positive=row[:, None] == row, among=other, temperature=temperature)
     np.testing.assert_allclose(loss, np.log(1 + 3 * np.exp(-1 / temperature)), rtol=1e-5)
 
 
 def test_contrast_without_positives_is_nothing():
     itself = torch.eye(3, dtype=torch.bool)
-    loss = losses.contrast(z=torch.randn(3, 2), positive=itself, among=itself, temperature=1.0)
+    loss = terms.contrast(z=torch.randn(3, 2), positive=itself, among=itself, temperature=1.0)
     assert loss.tolist() == [0.0, 0.0, 0.0]
 
 

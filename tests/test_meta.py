@@ -20,7 +20,7 @@ from unseen.methods.dplan import DPLAN, strangeness
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC
-from unseen.parts import losses
+from unseen.parts import terms
 from unseen.parts.eigen import discriminants
 from unseen.parts.environment import Replay, following, reward
 from unseen.parts.episodes import in_two, some, tasks
@@ -282,11 +282,11 @@ def test_pseudo_anomalies_change_some_features():
 
 def test_auc_share_by_hand():
     # sigmoid(-ln 3) = 1/4, sigmoid(0) = 1/2: pairs (0, ln 3), (0, 0) and (ln 3, ln 3), (ln 3, 0) = 1/4, 1/2, 1/2, 3/4
-    share = losses.auc_share(score=torch.tensor([0.0, LN3, LN3, 0.0]), y=torch.tensor([0, -1, 1, 2]))
+    share = terms.auc_share(score=torch.tensor([0.0, LN3, LN3, 0.0]), y=torch.tensor([0, -1, 1, 2]))
     np.testing.assert_allclose(share, [3 / 16, 5 / 16, 3 / 16, 5 / 16], rtol=1e-5)
-    assert losses.auc_share(score=torch.ones(2), y=torch.tensor([0, 0])).tolist() == [0.0, 0.0]
+    assert terms.auc_share(score=torch.ones(2), y=torch.tensor([0, 0])).tolist() == [0.0, 0.0]
     with pytest.raises(DataError, match="one shape"):
-        losses.auc_share(score=torch.zeros(2, 1), y=torch.zeros(2))
+        terms.auc_share(score=torch.zeros(2, 1), y=torch.zeros(2))
 
 
 def problem(a, k, seed=0):
@@ -384,7 +384,7 @@ def test_next_row_is_nearest_after_an_alarm_else_farthest():
 
 
 def test_temporal_difference_by_hand():
-    loss = losses.temporal_difference(
+    loss = terms.temporal_difference(
         value=torch.tensor([1.0, 0.0]),
         reward=torch.tensor([-1.0, 1.5]),
         after=torch.tensor([[2.0, 4.0], [1.0, -1.0]]),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unseen.errors import DataError
-from unseen.parts import bank, losses
+from unseen.parts import bank, losses, terms
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import balanced, class_held_out, directions, halves, stratified_folds, together
@@ -56,7 +56,7 @@ def test_confidence_does_not_saturate():
 
 
 def test_margin_pairs_by_hand():
-    pairs = losses.margin_pairs(normal=torch.tensor([1.0, 0.0]), anomaly=torch.tensor([0.5, -2.0]), margin=0.25)
+    pairs = terms.margin_pairs(normal=torch.tensor([1.0, 0.0]), anomaly=torch.tensor([0.5, -2.0]), margin=0.25)
     assert pairs.tolist() == [[0.0, 0.0], [0.75, 0.0]]
 
 

@@ -18,7 +18,7 @@ from unseen.methods.dmad import DMAD
 from unseen.methods.flowratio import FlowRatio
 from unseen.methods.lisae import LISAE
 from unseen.methods.ssae import SSAE
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.episodes import mixed
 from unseen.parts.flow import Flow, Whitened, dequantised
 from unseen.parts.nets import seeded
@@ -121,13 +121,13 @@ def test_divergence_is_that_of_two_normal_distributions():
 def test_masked_error_by_hand():
     f, x = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[0.0, 0.0, 0.0, 2.0]])
     mask = torch.tensor([1.0, 1.0, 0.0, 0.0])  # wiped: (1 + 4) / 2; left: (9 + 4) / 2
-    assert losses.masked_error(reconstruction=f, x=x, mask=mask, share=0.8).item() == pytest.approx(2.0 + 1.3)
-    assert losses.masked_error(reconstruction=f, x=x, mask=torch.ones(4), share=0.8).item() == pytest.approx(3.6)
+    assert terms.masked_error(reconstruction=f, x=x, mask=mask, share=0.8).item() == pytest.approx(2.0 + 1.3)
+    assert terms.masked_error(reconstruction=f, x=x, mask=torch.ones(4), share=0.8).item() == pytest.approx(3.6)
 
 
 def test_contrast_by_hand():
     z, other = torch.tensor([[3.0, 4.0]] * 4), torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
-    loss = losses.closeness(z=z, other=other, y=torch.tensor([0, 1, 0, 1]))
+    loss = terms.closeness(z=z, other=other, y=torch.tensor([0, 1, 0, 1]))
     torch.testing.assert_close(loss, torch.tensor([0.4, 0.6, 1.6, 0.0]))
 
 

@@ -10,7 +10,7 @@ import torch
 from contract import scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.bank import Bank
 from unseen.parts.pseudo import pushed, with_pushed
 from unseen.parts.residual import References
@@ -151,7 +151,7 @@ def test_barrier_without_anomalies_is_a_shell_at_most_wide():
 
 def test_invariance_by_hand():
     constrained, residual = torch.tensor([[1.0, 1.0], [2.0, 0.0]]), torch.tensor([[1.0, 0.0], [2.0, 0.0]])
-    found = losses.invariance(constrained=constrained, residual=residual)
+    found = terms.invariance(constrained=constrained, residual=residual)
     torch.testing.assert_close(found, torch.tensor([0.5 + 1 - 0.5**0.5, 0.0]))
 
 

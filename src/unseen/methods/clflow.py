@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.episodes import mixed
 from unseen.parts.flow import Whitened, dequantised, standard_normal
 from unseen.parts.loops import descend
@@ -32,8 +32,8 @@ class CLFlow:
         loss(x)  = score(x) + contrast * (1 - cos(z, z'))                        of a normal row,
                    [q + margin - score(x)]_+ + contrast * [cos(z, z')]_+         of an anomaly
 
-    When: a flow's density ranks the anomalies that you know too low; labels help, but none is needed. For the reasons
-    of `flow` it is below an autoencoder on digits (AUROC of unseen classes .948, and .968) and NSL-KDD (.912, .931).
+    When: a flow's density ranks the anomalies that you know too low; labels help, but none is needed. It falls
+    behind an autoencoder for the reasons that `flow` does.
     Differs: vectors in place of feature maps, so that a pair is a row and its nearest normal, not two crops; the
     margin, as in BGAD (arXiv 2207.01463), is in place of a classifier with smoothed labels.
 
@@ -79,7 +79,7 @@ class CLFlow:
         edge = score[normal].detach().quantile(self.quantile) if normal.any() else 0.0
         pushed = losses.pushed(quantity=score, y=batch.y, bound=edge + self.margin)
         other = nearest_normal(batch.x, normal)
-        return pushed + self.contrast * losses.closeness(z=z, other=z[other], y=batch.y)
+        return pushed + self.contrast * terms.closeness(z=z, other=z[other], y=batch.y)
 
 
 def nearest_normal(x: Tensor, normal: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unseen.errors import DataError
-from unseen.parts.clusters import Kinds
+from unseen.parts.clusters import Partition
 from unseen.parts.covariance import downdated, inverse_root, means, shrunk, within
 from unseen.parts.nets import Resizing
 from unseen.types import Run, Samples
@@ -56,7 +56,7 @@ class DCC:
         normals = data.normals
         if not len(normals):
             raise DataError("DCC measures distances to kinds of normal row, and was given none: add normal rows")
-        kinds = Kinds(normals.x.shape[1]).to(normals.x.device)
+        kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind, f = kinds(normals), lifted(normals.x)
         mean = means(f, kind, len(kinds))

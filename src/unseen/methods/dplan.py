@@ -13,7 +13,7 @@ from sklearn.ensemble import IsolationForest
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts import losses
+from unseen.parts import terms
 from unseen.parts.environment import Replay, Transition, following, reward
 from unseen.parts.episodes import draw, some, together
 from unseen.parts.loops import minimise
@@ -69,7 +69,7 @@ class DPLAN:
 
         def loss(seen: Transition) -> Tensor:
             value = scorer.values(seen.x).gather(1, seen.action[:, None])[:, 0]
-            return losses.temporal_difference(value=value, reward=seen.reward, after=seen.after, discount=self.discount)
+            return terms.temporal_difference(value=value, reward=seen.reward, after=seen.after, discount=self.discount)
 
         optimiser = torch.optim.RMSprop(scorer.parameters(), lr=self.rate)
         minimise(loss, optimiser, self.experience(scorer, data, run), run, steps=self.steps)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unseen.errors import DataError
-from unseen.parts import losses
-from unseen.parts.clusters import Kinds
+from unseen.parts import terms
+from unseen.parts.clusters import Partition
 from unseen.parts.episodes import batches, mixed
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing, mlp
@@ -74,8 +74,8 @@ class DUQ:
         fired = (-distance).exp().sum()
         (gradient,) = torch.autograd.grad(fired, rows, create_graph=True)  # a row's kernels depend on that row alone
         kind = scorer.kinds(batch).masked_fill(batch.y > 0, -1)
-        entropy = losses.kernel_cross_entropy(distance=distance, kind=kind)
-        return entropy + self.penalty * losses.gradient_penalty(gradient=gradient)
+        entropy = terms.kernel_cross_entropy(distance=distance, kind=kind)
+        return entropy + self.penalty * terms.gradient_penalty(gradient=gradient)
 
 
 class DUQScorer(Resizing):
@@ -88,7 +88,7 @@ class DUQScorer(Resizing):
         super().__init__()
         self.d, self.length = d, length
         self.body = nn.Sequential(mlp([d, *hidden]), nn.ReLU())
-        self.kinds = Kinds(d)
+        self.kinds = Partition(d)
         self.kernel = nn.Parameter(torch.randn(1, embedding, hidden[-1]) / hidden[-1] ** 0.5)
         self.register_buffer("count", torch.ones(1))
         self.register_buffer("total", torch.zeros(1, embedding))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.clusters import Kinds
+from unseen.parts.clusters import Partition
 from unseen.parts.covariance import inverse_root, means, normalised, shrunk, tukey, within
 from unseen.parts.nets import Resizing
 from unseen.types import Run, Samples
@@ -55,7 +55,7 @@ class FeCAM:
         normals = data.normals
         if not len(normals):
             raise DataError("FeCAM measures distances to kinds of normal row, and was given none: add normal rows")
-        kinds = Kinds(normals.x.shape[1]).to(normals.x.device)
+        kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind = kinds(normals)
         scorer.low = normals.x.amin(dim=0)

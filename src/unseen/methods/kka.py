@@ -31,8 +31,8 @@ class KKA:
     Equation:
         batch = base's own + size rows of the pool,  share of hard ones in round r = most * r / (rounds - 1)
 
-    When: there is such a pool. With a made one, hard rows help (AUROC on unseen classes, mean of three sets: .91, and
-    .87 with `most=0`); yet `DevNet(cut=0.5)`, such rows without a curriculum, has .93.
+    When: there is such a pool. With a made one, compare with `DevNet(cut=0.5)`, which has such rows without a
+    curriculum and may do as well.
     Differs: the pool is given, not written by a language model and drawn by an image generator in the loop; hard is
     what the detector ranks low within the pool, where the paper has a separate evaluator.
 

@@ -28,9 +28,8 @@ class LISAE:
         phase 2: score(x) of a normal row, alpha [bound - score(x)]_+ of an anomaly, bound = `margin` * the score that
         95 of 100 normals stay below
 
-    When: as AA-VAE, where the anomalies that you know should change as little of the network as possible. Labels can
-    still cost unseen classes: on thyroid their AUROC fell from .735, an autoencoder's, to .686, while that of seen
-    classes rose from .794 to .900; on UNSW-NB15 both rose, from .804 to .910 and from .761 to .953.
+    When: as AA-VAE, where the anomalies that you know should change as little of the network as possible. Labels
+    lift classes like them, and can still cost others: compare with `autoencoder` on unseen classes.
     Differs: the paper's minus has no bound; without one, and at the rate of the first phase, normals are no longer
     reproduced either. Its negative examples are images of a near domain, ours the labelled anomalies.
 

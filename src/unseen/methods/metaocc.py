@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unseen.errors import DataError
-from unseen.parts import losses
+from unseen.parts import terms
 from unseen.parts.bank import Bank
 from unseen.parts.eigen import discriminants
 from unseen.parts.episodes import some, tasks, together
@@ -79,7 +79,7 @@ class MetaOCC:
 
     def loss(self, scorer: ProjectedScorer, batch: Samples, run: Run) -> Tensor:
         """Each row's share of the smooth AUROC's complement: (n,)."""
-        return losses.auc_share(score=scorer(batch.x), y=batch.y)
+        return terms.auc_share(score=scorer(batch.x), y=batch.y)
 
     @torch.no_grad()
     def settle(self, scorer: ProjectedScorer, rows: Samples, run: Run) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError, Unsupported
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import batches, class_held_out, hiding_and_showing, some, together
@@ -141,6 +141,6 @@ class MultiDirectional:
         confidence = losses.confidence(logits=logits, y=batch.y)
         if self.describe:
             return confidence
-        share = losses.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
+        share = terms.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
         anchor = losses.anchor(score=1 - losses.normal_logit(logits).sigmoid(), y=batch.y)
         return confidence + self.pairs * share + self.anchor * anchor

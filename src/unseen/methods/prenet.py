@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unseen.parts import heads, losses
+from unseen.parts import heads, terms
 from unseen.parts.bank import Bank
 from unseen.parts.episodes import balanced
 from unseen.parts.heads import check_both, published
@@ -66,7 +66,7 @@ class PReNet:
     def loss(self, scorer: Pairs, batch: Samples, run: Run) -> Tensor:
         """Each row's share of the loss of the pairs that it makes with the rows of its batch: (n,)."""
         first, second = scorer.pair(batch.x)
-        return losses.ordinal_pairs(first=first, second=second, y=batch.y, group=batch.group, weight=batch.weight)
+        return terms.ordinal_pairs(first=first, second=second, y=batch.y, group=batch.group, weight=batch.weight)
 
 
 class Pairs(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts import losses
+from unseen.parts import losses, terms
 from unseen.parts.episodes import batches, some, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import with_pushed
@@ -146,5 +146,5 @@ class ResADPlusPlus(ResAD):
 
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
         constrained = scorer.constrained(batch.x)
-        stays = losses.invariance(constrained=constrained, residual=batch.x)
+        stays = terms.invariance(constrained=constrained, residual=batch.x)
         return losses.barrier(radius=losses.radius(constrained), y=batch.y) + torch.where(batch.y > 0, stays, 0.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts import losses
+from unseen.parts import terms
 from unseen.parts.episodes import batches
 from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
@@ -29,9 +29,8 @@ class SSAE:
         score(x) = mean_M  share / |M| |M (f(x (1 - M), M) - x)|^2 + (1 - share) / |1 - M| |(1 - M) (f(...) - x)|^2
 
     When: columns tell each other's values, and single columns that break the pattern are the anomaly. Where columns say
-    little about each other, restoring adds their variance to every score: on the 9 columns of Shuttle the AUROC of
-    unseen classes was .942 and, with `share` 0, .987; an autoencoder had .992. That does not explain UNSW-NB15, where
-    it had .775, with `share` 0 .741, and an autoencoder .804.
+    little about each other, as the 9 of Shuttle, restoring adds their variance to every score: try `share=0`. That does
+    not explain where it falls behind on UNSW-NB15.
     Differs: vectors in place of images; masks are fixed when the network is built, in place of random patches, so that
     the score is what was trained, masks included, where the paper scores the error of the untouched image.
 
@@ -88,4 +87,4 @@ class Restoration(nn.Module):
     def error(self, x: Tensor, mask: Tensor) -> Tensor:
         """Error with one mask (d,): (n, d) -> (n,)."""
         restored = self.net(torch.cat([x * (1 - mask), mask.expand_as(x)], dim=1))
-        return losses.masked_error(reconstruction=restored, x=x, mask=mask, share=self.share)
+        return terms.masked_error(reconstruction=restored, x=x, mask=mask, share=self.share)

@@ -1,4 +1,4 @@
-"""Kinds of row that nobody named: clusters, and their centres as prototypes."""
+"""Partition of row that nobody named: clusters, and their centres as prototypes."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     return torch.cat([torch.cdist(block, centres).argmin(dim=1) for block in x.split(BLOCK)])
 
 
-class Kinds(Resizing):
+class Partition(Resizing):
     """Which kind of normal a row is: its group where training showed several, else its nearest cluster.
 
-    >>> kinds = Kinds(1)
+    >>> kinds = Partition(1)
     >>> data = Samples.of(torch.tensor([[0.0], [1.0], [10.0], [11.0]]))
     >>> kinds.fit(data, 2, torch.Generator().manual_seed(0))
     >>> kinds(data).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
