@@ -23,11 +23,11 @@ import unseen
 from unseen import methods
 from unseen.data.schema import Schema
 from unseen.data.split import Rows
-from unseen.data.tables import admit
 from unseen.detector import Detector
 from unseen.errors import BundleError, DataError, UnseenError
 from unseen.manifest import JSON, TENSORS, Manifest, Settings, compare, content, digest
 from unseen.members import Member
+from unseen.pictures import Pictures
 from unseen.types import Method
 
 # what building and filling a scorer may raise when fields and tensors do not belong together
@@ -100,11 +100,11 @@ class Bundle:
 
     def judged(self, table: Any) -> pa.Table:
         """`score` and `pvalue` of each row. There may be no rows; columns are checked all the same."""
-        given = admit(table)
+        given = self.detector.admitted(table)
         if len(given):
             scores = self.detector.anomaly_score(given)
         else:
-            scores = self.detector.schema_.encode(given)[:, 0].astype(np.float64)
+            scores = np.zeros(len(self.detector.schema_.encode(given)))
         return pa.table({"score": scores, "pvalue": self.detector.conformal_of().pvalue(scores)})
 
 
@@ -149,7 +149,7 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
     )
     return Manifest.model_construct(
         facts=made | bundle.facts,
-        method=methods.to_json(methods.DEFAULT if detector.method is None else detector.method),
+        method=methods.to_json(detector.chosen()),
         detector=settings,
         classes=list(detector.classes_),
         groups=list(detector.groups_),
@@ -167,6 +167,8 @@ def state_of(detector: Detector) -> dict[str, Tensor]:
         learned = member.scorer.state_dict().items()
         state |= {f"{k}.scorer.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in learned}
         state[f"{k}.calibration"] = torch.from_numpy(member.calibration.copy())
+        if member.peaks is not None:
+            state[f"{k}.peaks"] = torch.from_numpy(member.peaks.copy())
         if member.held is not None:
             state[f"{k}.held"] = torch.from_numpy(member.held.astype(np.int64))
     return state
@@ -176,20 +178,29 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
     """The detector that the manifest describes, with what its members learned."""
     method = methods.from_json(manifest.method)
     detector = Detector(method, **manifest.detector.model_dump())
-    detector.schema_ = Schema.from_json(manifest.columns)
+    detector.schema_ = schema_from(manifest.columns)
+    if isinstance(detector.schema_, Pictures):
+        detector.features = detector.schema_.features
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
-    schemas = [Schema.from_json(plain) for plain in manifest.members]
+    schemas = [schema_from(plain) for plain in manifest.members]
     return detector.assemble(tuple(trained(method, schema, tensors, f"{k}.") for k, schema in enumerate(schemas)))
 
 
-def trained(method: Method, schema: Schema, tensors: Mapping[str, Tensor], prefix: str) -> Member:
+def schema_from(plain: dict[str, Any]) -> Schema | Pictures:
+    """The schema of a table or of images."""
+    return Pictures.from_json(plain) if "features" in plain else Schema.from_json(plain)
+
+
+def trained(method: Method, schema: Schema | Pictures, tensors: Mapping[str, Tensor], prefix: str) -> Member:
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     calibration = own.pop("calibration").numpy().astype(np.float64)
     held = own.pop("held", None)  # of detectors that an earlier release saved there is none
+    peaks = own.pop("peaks", None)
     rows = None if held is None else rows_of(held, len(calibration))
     state = {name.removeprefix("scorer."): tensor for name, tensor in own.items()}
-    return Member(schema, scorer_of(method, schema.width, state), calibration, rows)
+    heights = None if peaks is None else peaks.numpy().astype(np.float64)
+    return Member(schema, scorer_of(method, schema.shape, state), calibration, rows, heights)
 
 
 def rows_of(held: Tensor, count: int) -> Rows:
@@ -199,10 +210,10 @@ def rows_of(held: Tensor, count: int) -> Rows:
     return held.numpy()
 
 
-def scorer_of(method: Method, width: int, state: dict[str, Tensor]) -> nn.Module:
+def scorer_of(method: Method, shape: tuple[int, ...], state: dict[str, Tensor]) -> nn.Module:
     """The method's scorer in this state, tried on a row: buffers of a wrong size may fit one by one, not together."""
     with torch.device("meta"):  # takes no memory, whatever the fields ask for
-        planned = method.build((width,)).state_dict()
+        planned = method.build(shape).state_dict()
     misfit = [name for name in planned if name in state and planned[name].dtype != state[name].dtype]
     if misfit:
         kinds = f"expected {planned[misfit[0]].dtype}, found {state[misfit[0]].dtype}"
@@ -210,11 +221,11 @@ def scorer_of(method: Method, width: int, state: dict[str, Tensor]) -> nn.Module
     asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (planned, state))
     if asked > held:
         raise BundleError(f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}")
-    scorer = method.build((width,))
+    scorer = method.build(shape)
     scorer.load_state_dict(state)
     scorer.eval()
     with torch.no_grad():
-        shape = tuple(scorer(torch.zeros(1, width)).shape)
-    if shape != (1,):
-        raise BundleError(f"one row was given scores of shape {shape}")
+        found = tuple(scorer(torch.zeros(1, *shape)).shape)
+    if found != (1,):
+        raise BundleError(f"one row was given scores of shape {found}")
     return scorer

@@ -16,16 +16,20 @@ from unseen import methods
 from unseen.adapt import adaptable
 from unseen.audit import audited
 from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, outranked
+from unseen.data.images import Images
 from unseen.data.labels import LEAST, calibrators, check_normals, encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, hold_out, spread, take
 from unseen.data.tables import admit
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.members import Learning, Member, Told
+from unseen.parts.features import Features
 from unseen.parts.loops import one_thread
+from unseen.pictures import Maps, Pictures
 from unseen.types import Method
 
 ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
+ENOUGH_IMAGES = 200  # the same for images, of which nobody has thousands, and which take long to score five times
 FOLDS = 5
 
 
@@ -37,6 +41,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     out for p-values (float), or number of folds of a cross-conformal predictor (int); None takes a fifth from 1,000
     normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: same seed, same scores. `tail`:
     p-values below 1 / (m + 1), by a model of how the scores of normals go on beyond the highest of m held-out ones.
+    `features`: how images are seen, where `fit` is given some (`Images.read`).
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
@@ -55,6 +60,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = None,
         tail: bool = False,
+        features: Features | None = None,
     ) -> None:
         self.method = method
         self.normal = normal
@@ -63,21 +69,24 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
         self.tail = tail
+        self.features = features
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
-        """Learn from a data frame or array X (n, columns).
+        """Learn from a data frame or array X (n, columns), or from images.
 
         `y` (n,): 0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an
-        anomaly class; no y means all rows are taken for normal. `groups` (n,): which kind of normal a row belongs to.
+        anomaly class; no y means all rows are taken for normal, and images for what their folders say. `groups` (n,):
+        which kind of normal a row belongs to.
         """
-        table = admit(X)
+        table = self.admitted(X)
+        if isinstance(table, Maps) and y is None:
+            y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
         group, kinds = encode_groups(groups, rows=len(table))
         check_normals(codes)
-        with one_thread():
-            whole = Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
-        learning, told = self.learning(), Told(table, codes, group)
-        folds = self.held_out(codes, group, np.random.default_rng(learning.seed))
+        whole = self.schema_for(table, codes)
+        learning, told = self.learning(whole), Told(table, codes, group)
+        folds = self.held_out(codes, group, np.random.default_rng(learning.seed), images=isinstance(table, Maps))
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
         members = tuple(learning.trained(whole, told, held) for held in folds)
         self.schema_ = whole
@@ -104,12 +113,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
-        table = admit(X)
+        table = self.admitted(X)
         codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
         group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
-        self.schema_.encode(table[:1] if isinstance(table, np.ndarray) else table.slice(0, 1))  # refuses other columns
+        self.schema_.encode(take(table, np.arange(1)))  # refuses other columns
         check_normals(codes)
-        learning, told = self.learning(), Told(table, codes, group)
+        learning, told = self.learning(self.schema_), Told(table, codes, group)
         folds = self.held_out(codes, group, np.random.default_rng(learning.seed), parts=len(self.members_))
         if len(folds) < len(self.members_):
             raise DataError(
@@ -130,7 +139,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.check_fitted()
         adaptable(self.chosen())  # says now which methods can
-        table = admit(X_normal)
+        table = self.admitted(X_normal)
         codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
         calibrating = calibrators(codes)
         if len(calibrating) < LEAST:
@@ -142,7 +151,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new: Detector = clone(self)
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (table, y)
-        return new.assemble((self.learning().adapted(self.members_[0], told, calibrating),))
+        return new.assemble((self.learning(self.schema_).adapted(self.members_[0], told, calibrating),))
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
@@ -160,11 +169,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def anomaly_score(self, X: Any) -> NDArray[np.float64]:
         """How anomalous each row is, higher = worse: (n,). Everything else derives from it."""
         self.check_fitted()
-        table = admit(X)
+        table = self.admitted(X)
         if len(table) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
         each = [member.scores(table, self.torch_device()) for member in self.members_]
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
+
+    def heat(self, X: Any) -> list[NDArray[np.float32]]:
+        """How anomalous each place of an image is, higher = worse: of every image a map of its size (height, width).
+
+        For images, by a method that looks at cells, as the default does. Members are averaged. Maps have a scale of
+        their own, the same for all images: see `heat_threshold`.
+        """
+        self.check_fitted()
+        table = self.admitted(X)
+        if not isinstance(table, Maps) or not isinstance(self.schema_, Pictures):
+            raise Unsupported("heat maps are for images: fit on Images.read(folder), and ask for the heat of images")
+        each = [member.heat(table, self.torch_device()) for member in self.members_]
+        return self.schema_.on_images(np.mean(each, axis=0), table.sizes)
+
+    def heat_threshold(self, alpha: float = 0.05) -> float:
+        """The heat that the hottest cell of an image of a good part exceeds with a chance of about alpha."""
+        check_level("alpha", alpha)
+        peaks = [member.peaks for member in self.members_ if member.peaks is not None]
+        if not peaks:
+            raise Unsupported("there is no heat map: this detector judges no single cells of images")
+        return float(np.mean([np.quantile(found, 1 - alpha, method="higher") for found in peaks]))
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
@@ -220,7 +250,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
         """
         self.check_fitted()
-        table = admit(X)
+        table = self.admitted(X)
         codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
 
         def score(member: Member, rows: Rows) -> NDArray[np.float64]:
@@ -246,13 +276,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def held_out(
-        self, codes: NDArray[np.int64], group: NDArray[np.int64], rng: np.random.Generator, *, parts: int | None = None
+        self,
+        codes: NDArray[np.int64],
+        group: NDArray[np.int64],
+        rng: np.random.Generator,
+        *,
+        parts: int | None = None,
+        images: bool = False,
     ) -> list[Rows]:
         """Row numbers of the calibration normals: one array for a split, K for K folds; `parts` says which it is."""
         normals = calibrators(codes)
         asked = self.calibration
         if asked is None:
-            split = len(normals) >= ENOUGH if parts is None else parts == 1
+            split = len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
             asked = 0.2 if split else FOLDS
         if isinstance(asked, float):
             check_level("calibration", asked)
@@ -263,15 +299,31 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         part = spread(group[normals], folds, rng)
         return [normals[part == k] for k in range(folds)]
 
-    def chosen(self) -> Method:
-        """The method that learns."""
-        method: Method = methods.DEFAULT if self.method is None else self.method
-        return method
+    def chosen(self, schema: Schema | Pictures | None = None) -> Method:
+        """The method that learns: for images one that takes them, a method for rows on their patches."""
+        method: Method | None = self.method
+        if isinstance(schema or getattr(self, "schema_", None), Pictures):
+            return methods.IMAGE_DEFAULT if method is None else methods.for_images(method)
+        return methods.DEFAULT if method is None else method
 
-    def learning(self) -> Learning:
+    def admitted(self, X: Any) -> Any:
+        """Maps of images; of anything else a table or a matrix."""
+        if isinstance(X, Images):
+            return Maps.of(X, self.features)
+        return X if isinstance(X, Maps) else admit(X)
+
+    def schema_for(self, table: Any, codes: NDArray[np.int64]) -> Schema | Pictures:
+        """What the columns mean, or how images are seen."""
+        if isinstance(table, Maps):
+            d, h, w = table.x.shape[1:]
+            return Pictures(table.features, (d, h, w))
+        with one_thread():
+            return Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
+
+    def learning(self, schema: Schema | Pictures) -> Learning:
         """How members come about in this call, from a seed of its own."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return Learning(self.chosen(), self.torch_device(), seed)
+        return Learning(self.chosen(schema), self.torch_device(), seed)
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,13 +16,16 @@ from torch import nn
 from unseen.adapt import adaptable, moved
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, take
-from unseen.errors import UnseenError
+from unseen.errors import UnseenError, Unsupported
+from unseen.parts.imagestack import Mapped
 from unseen.parts.loops import one_thread
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import scores
+from unseen.pictures import Maps, Pictures
 from unseen.types import Method, Run, Samples
 
 log = logging.getLogger("unseen")
+BLOCK = 64  # images whose maps are made at once
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,22 @@ class Member:
     """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
 
     `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
-    release did not keep them.
+    release did not keep them. `peaks` (m,), of images: the highest score of a cell in each, sorted; None without a map.
     """
 
-    schema: Schema
+    schema: Schema | Pictures
     scorer: nn.Module
     calibration: NDArray[np.float64]
     held: Rows | None = None
+    peaks: NDArray[np.float64] | None = None
 
     def scores(self, table: Any, device: torch.device) -> NDArray[np.float64]:
         """Scores of the rows of a table or array: (n,)."""
         return scored(self.scorer, self.schema.encode(table), device)
+
+    def heat(self, table: Any, device: torch.device) -> NDArray[np.float32]:
+        """Scores of the cells of images: (n, h, w)."""
+        return heated(self.scorer, self.schema.encode(table), device)
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,13 @@ class Told:
     codes: NDArray[np.int64]
     group: NDArray[np.int64]
 
-    def samples(self, schema: Schema, rows: Rows) -> Samples:
+    def samples(self, schema: Schema | Pictures, rows: Rows) -> Samples:
         """Some of the rows, encoded."""
+        part = take(self.table, rows)
         with one_thread():
-            x = torch.from_numpy(schema.encode(take(self.table, rows)))
-        return Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]))
+            x = torch.from_numpy(schema.encode(part))
+        mask = torch.from_numpy(part.mask.astype(np.float32)) if isinstance(part, Maps) else None
+        return Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]), mask)
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,13 @@ class Learning:
     device: torch.device
     seed: int
 
-    def trained(self, whole: Schema, told: Told, held: Rows) -> Member:
+    def trained(self, whole: Schema | Pictures, told: Told, held: Rows) -> Member:
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
         inside = np.setdiff1d(np.arange(len(told.codes)), held)
         with one_thread():
             schema = whole.relearn(take(told.table, inside), normals=told.codes[inside] <= 0)
         run = self.run(schema)
-        scorer = seeded(lambda: self.method.build((schema.width,)), run.seed()).to(self.device)
+        scorer = seeded(lambda: self.method.build(schema.shape), run.seed()).to(self.device)
         return self.learned(schema, scorer, self.method.train, told, held, run)
 
     def updated(self, member: Member, told: Told, held: Rows) -> Member:
@@ -86,11 +96,14 @@ class Learning:
         run = self.run(member.schema)
         with one_thread():
             scorer, calibration = moved(adaptable(self.method), member.scorer, support, calibrating, run)
-        return member_of(self.method, member.schema, scorer, calibration, calibrating)
+        alone = member.schema.encode(take(told.table, calibrating))
+        return member_of(
+            self.method, member.schema, scorer, calibration, calibrating, peaks_of(scorer, alone, run.device)
+        )
 
     def learned(
         self,
-        schema: Schema,
+        schema: Schema | Pictures,
         scorer: nn.Module,
         learn: Callable[[nn.Module, Samples, Run], None],
         told: Told,
@@ -101,27 +114,49 @@ class Learning:
         data = told.samples(schema, np.setdiff1d(np.arange(len(told.codes)), held)).to(self.device)
         with one_thread():
             learn(scorer, data, run)
-        calibration = scored(scorer.eval(), schema.encode(take(told.table, held)), self.device)
-        return member_of(self.method, schema, scorer, calibration, held)
+        rows = schema.encode(take(told.table, held))
+        calibration = scored(scorer.eval(), rows, self.device)
+        return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
 
-    def run(self, schema: Schema) -> Run:
+    def run(self, schema: Schema | Pictures) -> Run:
         """What a method may use beside rows that pass this schema."""
-        logarithms = torch.from_numpy(schema.logarithms).to(self.device)
+        known = schema.logarithms
+        logarithms = None if known is None else torch.from_numpy(known).to(self.device)
         return Run(torch.Generator().manual_seed(self.seed), self.device, logged, logarithms)
 
 
 def member_of(
-    method: Method, schema: Schema, scorer: nn.Module, calibration: NDArray[np.float64], held: Rows
+    method: Method,
+    schema: Schema | Pictures,
+    scorer: nn.Module,
+    calibration: NDArray[np.float64],
+    held: Rows,
+    peaks: NDArray[np.float64] | None,
 ) -> Member:
     """A member, its calibration rows in the order of their scores."""
     if not np.isfinite(calibration).all():
         raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
     order = np.argsort(calibration, kind="stable")
-    return Member(schema, scorer, calibration[order], held[order])
+    return Member(schema, scorer, calibration[order], held[order], peaks)
 
 
 def scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
     return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
+
+
+def heated(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    """Scores of cells: (n, d, h, w) -> (n, h', w')."""
+    if not hasattr(scorer, "map"):
+        raise Unsupported("this method judges images as a whole and has no map of scores: take one that looks at cells")
+    return np.asarray(scores(cast(Mapped, scorer).map, torch.from_numpy(x), device).float().numpy())
+
+
+def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
+    """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
+    if not hasattr(scorer, "map"):
+        return None
+    found = [heated(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
+    return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))
 
 
 def logged(step: int, values: dict[str, float]) -> None:

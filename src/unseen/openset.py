@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.images import Images
 from unseen.data.labels import encode_labels
 from unseen.data.split import Rows, halves, identical, take
 from unseen.data.tables import admit, require
 from unseen.detector import Detector
 from unseen.errors import DataError
 from unseen.measure import FIGURES, LEAST, figures, over_classes, over_seeds
-from unseen.methods import DEFAULT, to_json
+from unseen.methods import DEFAULT, IMAGE_DEFAULT, for_images, to_json
+from unseen.pictures import Maps
 from unseen.types import Method
 
 log = logging.getLogger("unseen")
@@ -61,7 +63,7 @@ class Draw:
 def evaluate(
     table: Any,
     *,
-    label: str,
+    label: str | None = None,
     normal: str = "normal",
     test: Any = None,
     protocol: Protocol | None = None,
@@ -69,6 +71,8 @@ def evaluate(
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
+
+    `label` names the column that says what a row is; maps of images (`Maps.of`) bring the names of their folders.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
     classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
@@ -85,10 +89,14 @@ def evaluate(
     True
     """
     choices = protocol or Protocol()
-    chosen = methods or {"evidence-stack": DEFAULT}
     train, codes, names = labelled(table, label, normal)
+    usual: Mapping[str, Method] = {"evidence-stack": DEFAULT}
+    if isinstance(train, Maps):
+        usual = {"image-stack": IMAGE_DEFAULT}
+        methods = {name: for_images(method) for name, method in (methods or {}).items()}
+    chosen = methods or usual
     tested, answers, names = (train, codes, names) if test is None else labelled(test, label, normal, names)
-    alike = identical(train) if test is None else None
+    alike = None if test is not None else train.identical() if isinstance(train, Maps) else identical(train)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
         draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), alike)
@@ -118,27 +126,33 @@ def said_before() -> Iterator[None]:
 
 
 def labelled(
-    table: Any, label: str, normal: str, known: tuple[str, ...] = ()
+    table: Any, label: str | None, normal: str, known: tuple[str, ...] = ()
 ) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:
     """The table without its label column, codes (n,), and class names; codes of `known` names stay as they are."""
-    given = admit(table)
-    if isinstance(given, np.ndarray):
-        raise DataError("an evaluation needs a data frame, whose label column has a name; got an array")
-    require([label], given.column_names, where="the table")
-    codes, names = encode_labels(given[label], rows=len(given), normal=normal)
+    given, said, where = told(table, label)
+    codes, names = encode_labels(said, rows=len(given), normal=normal)
     everything = known + tuple(n for n in names if n not in known)
     place = np.array([0, *(everything.index(n) + 1 for n in names), -1])
     codes = place[codes]
     if not (codes == 0).any():
         found = ", ".join(map(repr, names[:10]))
-        raise DataError(
-            f"no row of column {label!r} is {normal!r}; its values are {found}: name the normal one (--normal NAME)"
-        )
+        raise DataError(f"no row of {where} is {normal!r}; its values are {found}: name the normal one (--normal NAME)")
     if (codes == -1).any():
-        raise DataError(
-            f"column {label!r} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them"
-        )
-    return given.drop_columns([label]), codes, everything
+        raise DataError(f"{where} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them")
+    return given, codes, everything
+
+
+def told(table: Any, label: str | None) -> tuple[Any, Any, str]:
+    """Rows without what is said of them, what is said, and where."""
+    if isinstance(table, Images):
+        raise DataError("an evaluation sees images often: give it Maps.of(images), which are made once")
+    if isinstance(table, Maps):
+        return table, table.labels, f"the folder {table.images.root}"
+    given = admit(table)
+    if isinstance(given, np.ndarray) or label is None:
+        raise DataError("an evaluation needs a data frame, and the name of its label column (label='...')")
+    require([label], given.column_names, where="the table")
+    return given.drop_columns([label]), given[label], f"column {label!r}"
 
 
 def draw_rows(

@@ -14,7 +14,10 @@ from unseen.detector import Detector
 from unseen.measure import LEAST
 from unseen.methods import DEFAULT, to_json
 from unseen.methods.evidence import LEARNERS, EvidenceStack
+from unseen.methods.imagestack import ImageStack
+from unseen.parts.imagestack import ImageStackScorer
 from unseen.parts.stack import StackScorer
+from unseen.pictures import Pictures
 
 SHOWN = 12  # classes or names that a summary lists before it says how many more there are
 HEADS = {
@@ -68,12 +71,14 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
         counts = facts["anomalies"]
         unlabelled = f", {facts['unlabelled']:,} unlabelled" if facts["unlabelled"] else ""
         lines = [
-            ("data", f"{facts['source']}, labels in column {facts['label']!r}"),
+            ("data", f"{facts['source']}, labels {told(facts['label'])}"),
             ("rows", f"{facts['rows']:,}: {facts['normals']:,} normal, {sum(counts.values()):,} anomalies{unlabelled}"),
             ("classes", listed(f"{name} {count:,}" for name, count in counts.items())),
         ]
     if "adapted" in facts:
         lines.append(("moved to", "a kind of normal of which {source} has {rows:,} rows".format(**facts["adapted"])))
+    if isinstance(schema, Pictures):
+        return [*lines, ("images", seen(schema))]
     dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
     dropped += [f"{name} (asked)" for name in facts.get("drop", [])]
     return [
@@ -83,8 +88,22 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
     ]
 
 
+def told(label: str | None) -> str:
+    """Where labels came from."""
+    return "by folder" if label is None else f"in column {label!r}"
+
+
+def seen(schema: Pictures) -> str:
+    """How a backbone sees images."""
+    features, (d, h, w) = schema.features, schema.shape
+    tiles = f", {features.tiles} x {features.tiles} tiles" if features.tiles > 1 else ""
+    return f"seen by {features.backbone} at {features.size} pixels{tiles}: {h} x {w} cells of {d} numbers"
+
+
 def columns(detector: Detector) -> list[tuple[str, str]]:
     """Names of the used columns by kind."""
+    if isinstance(detector.schema_, Pictures):
+        return []
     by_kind = {kind: [c.name for c in detector.schema_.columns if c.kind == kind] for kind in KINDS}
     return [(KINDS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
 
@@ -109,11 +128,15 @@ def thresholds(detector: Detector) -> list[tuple[str, str]]:
 
 def evidence(detector: Detector) -> list[RenderableType]:
     """How far a stack trusts its evidence, and why; nothing for other methods. With folds: those of the first."""
-    scorer, method = detector.members_[0].scorer, detector.method
-    if not (isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer)):
+    scorer, method = detector.members_[0].scorer, detector.chosen()
+    if isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer):
+        names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
+    elif isinstance(method, ImageStack) and isinstance(scorer, ImageStackScorer):
+        plain = [to_json(member) for member in method.members]
+        names = [f"{named(each['base'])} of {each['name']}" if "base" in each else named(each) for each in plain]
+    else:
         return []
     table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
-    names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
     for name, weight, (unknown, known) in zip(names, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True):
         table.add_row(name, f"{weight:.3f}", figure(unknown), figure(known))
     return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]

@@ -21,6 +21,7 @@ class Samples:
 
     `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
     `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0, 1].
+    `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody said; None for rows.
 
     >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
     >>> len(data), len(data.normals), data.classes
@@ -31,15 +32,19 @@ class Samples:
     y: Tensor
     group: Tensor
     weight: Tensor
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ("y", "group", "weight"):
             shape = tuple(getattr(self, name).shape)
             if shape != (len(self.x),):
                 raise DataError(f"{name} must have shape ({len(self.x)},), one entry per row of x, got {shape}")
+        if self.mask is not None and (len(self.mask), *self.mask.shape[1:]) != (len(self.x), *self.x.shape[2:]):
+            shape = tuple(self.mask.shape)
+            raise DataError(f"mask must have a value for each cell of x {tuple(self.x.shape)}, got shape {shape}")
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor | None = None, group: Tensor | None = None) -> Samples:
+    def of(cls, x: Tensor, y: Tensor | None = None, group: Tensor | None = None, mask: Tensor | None = None) -> Samples:
         """Samples with the usual defaults: all normal, one group, weight 1; x is checked to be finite once, here."""
         if not torch.isfinite(x).all():
             raise DataError("x must be finite: encode missing and infinite values first (Schema.encode does)")
@@ -49,13 +54,15 @@ class Samples:
             zeros if y is None else y.long(),
             zeros if group is None else group.long(),
             torch.ones(len(x), device=x.device),
+            mask,
         )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: Tensor | slice) -> Samples:
-        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows])
+        mask = None if self.mask is None else self.mask[rows]
+        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows], mask)
 
     @property
     def normals(self) -> Samples:
@@ -73,7 +80,8 @@ class Samples:
         return [int(c) for c in torch.unique(self.y[self.y > NORMAL])]
 
     def to(self, device: torch.device) -> Samples:
-        return Samples(self.x.to(device), self.y.to(device), self.group.to(device), self.weight.to(device))
+        mask = None if self.mask is None else self.mask.to(device)
+        return Samples(self.x.to(device), self.y.to(device), self.group.to(device), self.weight.to(device), mask)
 
 
 @dataclass(frozen=True, slots=True)

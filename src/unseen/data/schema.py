@@ -104,6 +104,11 @@ class Schema:
         return len(self.origin)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an encoded row."""
+        return (self.width,)
+
+    @property
     def logarithms(self) -> NDArray[np.float32]:
         """Centre and spread of encoded columns that are signed logarithms, NaN for others: (d, 2).
 

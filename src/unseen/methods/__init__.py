@@ -28,6 +28,7 @@ from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forest import Forest
+from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
 from unseen.methods.lisae import LISAE
@@ -35,12 +36,14 @@ from unseen.methods.logistic import Logistic
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.patches import Patches
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.ratio import NearestRatio
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.ssae import SSAE
+from unseen.methods.whole import Whole
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
@@ -89,15 +92,43 @@ METHODS: dict[str, Method] = {
 }
 
 
+IMAGE_DEFAULT = ImageStack(
+    (
+        Whole(MultiDirectional()),
+        Whole(Nearest(whiten=True, shrinkage=0.1)),
+        Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01)),
+        Patches(NearestRatio()),
+    )
+)
+
+IMAGES: dict[str, Method] = {
+    "image-stack": IMAGE_DEFAULT,
+    "whole": Whole(MultiDirectional()),
+    "patches": Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01)),
+}
+EVERY = METHODS | IMAGES
+
+
+def for_images(method: Method) -> Method:
+    """The method, if it takes images; one for rows is put on their patches.
+
+    >>> for_images(Mahalanobis())
+    Patches(base=Mahalanobis(shrinkage=0.001), ...)
+    """
+    return method if type(method) in {type(prototype) for prototype in IMAGES.values()} else Patches(method)
+
+
 def to_json(method: Method) -> dict[str, Any]:
     """A method as plain values: its name and its fields; methods inside methods likewise.
 
     >>> to_json(Mahalanobis(shrinkage=0.1))
     {'name': 'mahalanobis', 'shrinkage': 0.1}
     """
-    names = {type(prototype): name for name, prototype in METHODS.items()}
+    names = {type(prototype): name for name, prototype in EVERY.items()}
     if type(method) not in names:
-        raise DataError(f"{type(method).__name__} is not in METHODS, so it cannot be saved by name: {sorted(METHODS)}")
+        raise DataError(
+            f"{type(method).__name__} is not in METHODS or IMAGES, so it cannot be saved by name: {sorted(EVERY)}"
+        )
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     return {"name": names[type(method)], **{key: plain(value) for key, value in fields.items()}}
 
@@ -105,7 +136,7 @@ def to_json(method: Method) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(v) for v in value]
-    return to_json(value) if type(value) in {type(m) for m in METHODS.values()} else value
+    return to_json(value) if type(value) in {type(m) for m in EVERY.values()} else value
 
 
 def from_json(spec: dict[str, Any]) -> Method:
@@ -116,9 +147,9 @@ def from_json(spec: dict[str, Any]) -> Method:
     """
     fields = dict(spec)
     name = fields.pop("name", None)
-    if name not in METHODS:
-        raise DataError(f"unknown method {name!r}: this release knows {', '.join(sorted(METHODS))}")
-    kind = type(METHODS[name])
+    if name not in EVERY:
+        raise DataError(f"unknown method {name!r}: this release knows {', '.join(sorted(EVERY))}")
+    kind = type(EVERY[name])
     known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(fields) - known):
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")

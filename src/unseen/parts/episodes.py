@@ -28,6 +28,7 @@ def together(*parts: Samples) -> Samples:
         torch.cat([p.y for p in parts]),
         torch.cat([p.group for p in parts]),
         torch.cat([p.weight for p in parts]),
+        None if any(p.mask is None for p in parts) else torch.cat([p.mask for p in parts if p.mask is not None]),
     )
 
 

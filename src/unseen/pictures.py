@@ -1,0 +1,196 @@
+"""Images as samples: maps of a frozen backbone, made once, and the schema that later images pass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from unseen.data import images as files
+from unseen.data.images import Images
+from unseen.errors import BundleError, DataError, Unsupported
+from unseen.parts import features as frozen
+from unseen.parts.cache import FeatureCache, halved, key_of
+from unseen.parts.features import Features
+from unseen.parts.framing import letterbox, unletterbox
+
+UNSAID = -1.0  # share of a cell that is defect, where no mask says
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, the order of `images`.
+
+    `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2): height and width in
+    pixels. A detector takes maps wherever it takes images, so that several can share them.
+    """
+
+    x: NDArray[np.float16]
+    mask: NDArray[np.float16]
+    sizes: NDArray[np.int64]
+    images: Images
+    features: Features
+
+    @classmethod
+    def of(
+        cls,
+        images: Images,
+        features: Features | None = None,
+        *,
+        cache: str | Path | None = None,
+        failed: dict[str, str] | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Maps:
+        """Run the backbone once on every image.
+
+        `cache`: a folder that keeps the maps, 2 bytes a number. `failed`: gets the names of files that cannot be used,
+        and why, and the others go on; without it the first one raises DataError.
+        """
+        chosen = features or Features()
+        backbone = loaded(chosen)
+        kept = None if cache is None else FeatureCache(cache)
+        seen: list[tuple[NDArray[np.float16], NDArray[np.float16], tuple[int, int]]] = []
+        rows: list[int] = []
+        for row, file in enumerate(images.files):
+            try:
+                seen.append(backbone.see(file, images.masks[row], kept))
+                rows.append(row)
+            except DataError as error:
+                if failed is None:
+                    raise
+                failed[images.names[row]] = str(error)
+            progress(1)
+        d, h, w = backbone.shape
+        return cls(
+            np.stack([x for x, _, _ in seen]) if seen else np.zeros((0, d, h, w), np.float16),
+            np.stack([mask for _, mask, _ in seen]) if seen else np.zeros((0, h, w), np.float16),
+            np.array([size for _, _, size in seen], dtype=np.int64).reshape(-1, 2),
+            images.take(np.array(rows, dtype=np.int64)),
+            chosen,
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, rows: NDArray[np.int64]) -> Maps:
+        """The images with these row numbers."""
+        return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features)
+
+    @property
+    def labels(self) -> tuple[str | None, ...] | None:
+        """What the folders call the images; None where none is in a folder of its own."""
+        return self.images.labels if any(label is not None for label in self.images.labels) else None
+
+    def identical(self) -> NDArray[np.int64]:
+        """A number for each image, the same for those with the same map: (n,)."""
+        rows = np.ascontiguousarray(self.x.reshape(len(self), -1))
+        whole = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))[:, 0]
+        return np.unique(whole, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What `Schema` is for tables: how images become samples. Nothing of it is learned.
+
+    >>> pictures = Pictures(Features(), (152, 28, 28))
+    >>> Pictures.from_json(pictures.to_json()) == pictures
+    True
+    """
+
+    features: Features
+    shape: tuple[int, int, int]
+
+    logarithms = None
+    inputs = ("image",)
+
+    def relearn(self, table: Maps, *, normals: object = None) -> Pictures:
+        """Itself: there is nothing to learn anew."""
+        return self
+
+    def encode(self, table: object) -> NDArray[np.float32]:
+        """Maps of images: (n, d, h, w)."""
+        if isinstance(table, Images):
+            table = Maps.of(table, self.features)
+        if not isinstance(table, Maps):
+            raise DataError(f"this detector was trained on images: expected Images.read(folder), got {type(table)}")
+        if table.features != self.features:
+            raise DataError(f"this detector sees images by {self.features}; got maps made by {table.features}")
+        return table.x.astype(np.float32)
+
+    def on_images(self, heat: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Score maps (n, h', w') at the size of the images: n times (height, width)."""
+        side = loaded(self.features).side
+        each = zip(torch.from_numpy(heat), sizes.tolist(), strict=True)
+        return [unletterbox(one, height, width, side).numpy() for one, (height, width) in each]
+
+    def to_json(self) -> dict[str, Any]:
+        if not isinstance(self.features.backbone, str):
+            raise Unsupported(
+                "a backbone of your own cannot be saved with a detector: save it as a Hugging Face folder, and name "
+                "that folder: Features(backbone='path')"
+            )
+        return {"features": dataclasses.asdict(self.features), "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Pictures:
+        """The schema that `to_json` wrote."""
+        try:
+            features = {**plain["features"], "levels": tuple(plain["features"]["levels"])}
+            d, h, w = TypeAdapter(tuple[int, int, int]).validate_python(plain["shape"])
+            return cls(Features(**features), (d, h, w))
+        except (ValidationError, KeyError, TypeError, DataError) as error:
+            raise BundleError(f"the saved image schema cannot be read, save the detector again: {error}") from error
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded backbone: the side of the square it sees in pixels, the shape of its maps, and the text for a cache."""
+
+    module: nn.Module
+    features: Features
+    side: int
+    shape: tuple[int, int, int]
+    text: str
+
+    def see(
+        self, file: Path, mask: Path | None, cache: FeatureCache | None
+    ) -> tuple[NDArray[np.float16], NDArray[np.float16], tuple[int, int]]:
+        """Map, mask on its grid, and size of an image."""
+        pixels = files.pixels(file)
+        height, width = pixels.shape[:2]
+        shares = np.full(self.shape[1:], UNSAID, np.float16)
+        if mask is not None:
+            shares = self.shares(files.mask(mask, (height, width)))
+        key = None if cache is None else key_of(file.read_bytes(), self.text)
+        found = None if cache is None or key is None else cache.get(key)
+        if found is None:
+            square = letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side)
+            found = halved(frozen.maps(self.module, square[None], self.features.size, self.features.tiles)[0])
+            if cache is not None and key is not None:
+                cache.put(key, found)
+        return found.half().numpy(), shares, (height, width)
+
+    def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.float16]:
+        """The share of each cell that the mask covers: (H, W) -> (h, w)."""
+        painted = torch.from_numpy(mask).float().expand(3, *mask.shape)
+        square: Tensor = letterbox(painted, self.side)[:1]
+        return F.adaptive_avg_pool2d(square, self.shape[1:])[0].half().numpy()
+
+
+@lru_cache(maxsize=2)
+def loaded(features: Features) -> Backbone:
+    """The backbone, loaded once."""
+    module = features.load()
+    side = frozen.square(module, features.size, features.tiles)
+    shape = frozen.describe(module, features.size, features.tiles)
+    return Backbone(module, features, side, shape, features.text(module))

@@ -1,0 +1,197 @@
+import base64
+import io
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from unseen.errors import DataError, Unsupported
+from unseen.overlay import Shown, box, overlay, page
+
+PIXELS = np.full((40, 40, 3), 120, dtype=np.uint8)
+SCALE = {"low": 0.0, "threshold": 2.0, "top": 4.0}
+RIGHT = slice(60, 390), slice(380, 710)  # rows and columns of the heat of a square image: 330 x 330
+ROW = Shown("tile.png", "crack", 3.14159, 0.00234, "anomaly", b"png")
+
+
+def spot(score=3.0, at=(30, 10)):
+    """Heat of 0, but for a square of 9 x 9 around a row and column."""
+    heat = np.zeros((40, 40))
+    heat[at[0] - 4 : at[0] + 5, at[1] - 4 : at[1] + 5] = score
+    return heat
+
+
+def drawn(heat, mask=None, title="", **scale):
+    """An overlay decoded: (400, 900, 3) integers."""
+    pytest.importorskip("matplotlib")
+    image = pytest.importorskip("PIL.Image")
+    png = overlay(PIXELS, heat, mask=mask, title=title, **{**SCALE, **scale})
+    return np.array(image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def near(picture, colour):
+    return np.abs(picture - colour).max(axis=-1) < 40
+
+
+def test_size():
+    assert drawn(spot()).shape == (400, 900, 3)
+
+
+def test_same_input_same_bytes():
+    pytest.importorskip("matplotlib")
+    first, second = (overlay(PIXELS, spot(), title="a", **SCALE) for _ in range(2))
+    assert first == second
+    assert b"matplotlib" not in first.lower()
+
+
+def test_heat_is_bright_where_it_is_hot_and_nowhere_else():
+    cold, hot = drawn(np.zeros((40, 40)))[RIGHT], drawn(spot())[RIGHT]
+    brighter = (hot - cold).sum(axis=-1)
+    rows, columns = slice(226, 277), slice(61, 112)  # of rows 28 to 33 and columns 8 to 13, at 8.25 pixels each
+    assert brighter[rows, columns].min() > 100
+    outside = np.ones((330, 330), dtype=bool)
+    outside[205:300, 40:135] = False
+    assert (brighter[outside] == 0).all()
+
+
+def test_the_left_panel_shows_the_image_as_it_is():
+    picture = drawn(spot())
+    assert (picture[60:390, 20:350] == 120).all()
+
+
+def test_below_the_low_end_the_image_is_a_darker_grey():
+    picture = drawn(np.full((40, 40), -1.0))[RIGHT]
+    assert (picture[5:-5, 5:-5] == 72).all()  # 0.6 of 120
+
+
+def test_a_colour_is_a_score_whatever_else_is_in_the_image():
+    one, two = drawn(spot(3.0)), drawn(np.maximum(spot(3.0), spot(4.0, at=(10, 30))))
+    assert (one[RIGHT][226:277, 61:112] == two[RIGHT][226:277, 61:112]).all()
+    assert (one[RIGHT][61:112, 226:277] != two[RIGHT][61:112, 226:277]).any()
+
+
+def test_the_outline_runs_around_what_exceeds_the_threshold():
+    assert not near(drawn(spot(2.0))[RIGHT], (0, 229, 255)).any()
+    rows, columns = np.nonzero(near(drawn(spot(3.0))[RIGHT], (0, 229, 255)))
+    edges = [rows.min(), rows.max(), columns.min(), columns.max()]
+    assert edges == pytest.approx([26 * 8.25, 35 * 8.25, 6 * 8.25, 15 * 8.25], abs=8.25)
+
+
+def test_the_outline_closes_at_the_border():
+    assert near(drawn(np.full((40, 40), 3.0))[RIGHT], (0, 229, 255)).any()
+
+
+@pytest.mark.parametrize("threshold", [1.0, 2.0, 3.5])
+def test_the_threshold_is_marked_on_the_bar(threshold):
+    """The bar is 300 high and ends 24 above the picture's end."""
+    rows, _ = np.nonzero(near(drawn(spot(0.5), threshold=threshold)[:, 790:804], (0, 229, 255)))
+    assert rows.mean() == pytest.approx(400 - 24 - 300 * threshold / 4, abs=1.5)
+
+
+def test_the_mask_is_outlined_at_the_left_only():
+    without, picture = drawn(spot()), drawn(spot(), mask=spot() > 0)
+    rows, columns = np.nonzero(near(picture[60:390, 20:350], (57, 255, 20)))
+    edges = [rows.min(), rows.max(), columns.min(), columns.max()]
+    assert edges == pytest.approx([26 * 8.25, 35 * 8.25, 6 * 8.25, 15 * 8.25], abs=8.25)
+    assert (picture[:, 365:] == without[:, 365:]).all()
+
+
+def test_an_empty_mask_changes_nothing():
+    assert (drawn(spot(), mask=np.zeros((40, 40), dtype=bool)) == drawn(spot())).all()
+
+
+def test_a_title_is_no_formula():
+    plain, title = drawn(spot()), drawn(spot(), title="a$_b$c$\\nonsense{$")
+    assert (plain[:25] != title[:25]).any()
+    assert (plain[60:] == title[60:]).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "heat", "mask", "scale", "message"),
+    [
+        (PIXELS / 255, spot(), None, {}, "uint8"),
+        (PIXELS[..., 0], spot(), None, {}, r"\(h, w, 3\)"),
+        (PIXELS, spot()[1:], None, {}, r"heat must have shape \(40, 40\) .* got \(39, 40\)"),
+        (PIXELS, spot(), spot()[1:] > 0, {}, r"mask must have shape \(40, 40\) .* got \(39, 40\)"),
+        (PIXELS, spot() * np.nan, None, {}, "not finite"),
+        (PIXELS, spot(), None, {"threshold": 0.0}, "low < threshold"),
+        (PIXELS, spot(), None, {"threshold": 5.0}, "threshold <= top"),
+        (PIXELS, spot(), None, {"threshold": np.inf, "top": np.inf}, "top"),
+    ],
+)
+def test_what_cannot_be_drawn(pixels, heat, mask, scale, message):
+    with pytest.raises(DataError, match=message):
+        overlay(pixels, heat, mask=mask, **{**SCALE, **scale})
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(Unsupported, match=re.escape('needs matplotlib: pip install "unseen[images]"')):
+        overlay(PIXELS, spot(), **SCALE)
+
+
+def test_box_holds_the_region_of_the_highest_score():
+    heat = np.array(
+        [
+            [2.0, 2.0, 0.0, 0.0, 0.0],
+            [2.0, 2.0, 0.0, 3.0, 0.0],
+            [2.0, 2.0, 0.0, 0.0, 2.0],
+        ]
+    )
+    assert box(heat, 1.0) == (3, 1, 5, 3)  # the smaller region, whose pixels touch at a corner
+    assert box(heat, 2.0) == (3, 1, 4, 2)
+    assert box(heat, 3.0) is None
+    assert box(heat, -1.0) == (0, 0, 5, 3)
+
+
+class Reader(HTMLParser):
+    """Text and attributes of a page by tag, and whether every tag is closed."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.text, self.attributes = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip() and self.open[-1] != "style":
+            self.text.append((self.open[-1], data))
+
+
+def test_page_has_a_row_for_each_image():
+    read = Reader(page([ROW, Shown("b.png", None, 0.5, 1.0, "normal", b"x")], title="Tiles", notes=["One.", "Two."]))
+    assert not read.open
+    text = [("title", "Tiles"), ("h1", "Tiles"), ("p", "One."), ("p", "Two.")]
+    text += [("th", head) for head in ("image", "label", "score", "p-value", "verdict", "where")]
+    text += [("th", "tile.png"), ("td", "crack"), ("td", "3.142"), ("td", "0.0023"), ("td", "anomaly")]
+    text += [("th", "b.png"), ("td", "not known"), ("td", "0.5"), ("td", "1"), ("td", "normal")]
+    assert read.text == text
+
+
+def test_page_holds_its_pictures():
+    images = [a for tag, a in Reader(page([ROW], title="", notes=[])).attributes if tag == "img"]
+    assert [base64.b64decode(a["src"].removeprefix("data:image/png;base64,")) for a in images] == [b"png"]
+    assert images[0]["alt"] == "tile.png: the image, and its heat; score 3.142, anomaly"
+
+
+def test_page_loads_and_runs_nothing():
+    html = page([ROW], title="Tiles", notes=[])
+    assert not re.search(r"https?:|<script|<link|@import|url\(", html)
+
+
+def test_page_escapes_every_text():
+    evil = '<script>alert("1")</script>'
+    html = page([Shown(evil, evil, 1.0, 1.0, evil, b"")], title=evil, notes=[evil])
+    assert "<script" not in html
+    read = Reader(html)
+    assert [data for _, data in read.text].count(evil) == 6  # title twice, note, name, label, verdict
+    assert [a["alt"].count(evil) for tag, a in read.attributes if tag == "img"] == [2]
