@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from unseen.parts.cells import Scaling, cells, coarser, highest, in_context
+from unseen.parts.cells import cells, coarser, in_context
 from unseen.parts.episodes import together
 from unseen.types import Method, Run, Samples
 
@@ -51,7 +51,7 @@ class Patches:
         return self.base.uses_labels
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return PatchScorer(2 * shape[0], self.base, stride=self.stride, top=self.top)
+        return PatchScorer(2 * shape[0], self.base.build((2 * shape[0],)), stride=self.stride, top=self.top)
 
     def train(self, scorer: PatchScorer, data: Samples, run: Run) -> None:
         normals = self.normals(scorer, data, run, fit=True)
@@ -93,59 +93,3 @@ class Patches:
         moved._modules = dict(scorer._modules)
         moved.inner = self.base.adapt(scorer.inner, self.normals(scorer, support, run), run)  # type: ignore[attr-defined]
         return moved
-
-
-class PatchScorer(nn.Module):
-    """What the base says of cells, and of an image by its highest: (n, d, h, w) -> (n,)."""
-
-    def __init__(self, d: int, base: Method, *, stride: int, top: float) -> None:
-        super().__init__()
-        self.stride, self.top = stride, top
-        self.scaling = Scaling(d)
-        self.inner = base.build((d,))
-
-    def map(self, x: Tensor) -> Tensor:
-        """A score for every cell: (n, d, h, w) -> (n, h / stride, w / stride)."""
-        found = coarser(x, self.stride)
-        return self.inner(self.scaling(cells(in_context(found)))).view(len(x), *found.shape[2:])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return highest(self.map(x), self.top)
-
-    @torch.no_grad()
-    def apart(self, normals: Tensor, x: Tensor) -> Tensor:
-        """How far cells lie from these normal ones (m, d), in standard deviations: (n, d, h, w) -> (n, h, w)."""
-        found = coarser(x, self.stride)
-        rows = self.scaling(cells(in_context(found)))
-        return (rows - normals.mean(dim=0)).norm(dim=1).view(len(x), *found.shape[2:])
-
-
-def told_where(data: Samples) -> Tensor:
-    """Which images have a mask that shows something: (n,)."""
-    if data.mask is None:
-        return torch.zeros(len(data), dtype=torch.bool, device=data.x.device)
-    return data.mask.flatten(1).amax(dim=1) > 0 if len(data) else torch.zeros(0, dtype=torch.bool)
-
-
-def marked(data: Samples, stride: int) -> Tensor:
-    """Cells that the masks cover by half, or by as much as they cover any: (n, h, w) bool."""
-    if data.mask is None or not len(data):
-        return torch.zeros(len(data), 1, 1, dtype=torch.bool, device=data.x.device)
-    share = coarser(data.mask[:, None], stride)[:, 0]
-    return share >= share.amax(dim=(1, 2), keepdim=True).clamp_max(0.5)
-
-
-def uppermost(score: Tensor, share: float) -> Tensor:
-    """The highest `share` of each image's cells, one at least: (n, h, w) -> (n, h, w) bool."""
-    if not len(score):
-        return score > 0
-    flat = score.flatten(1)
-    least = flat.topk(max(1, round(share * flat.shape[1])), dim=1).values[:, -1:]
-    return (flat >= least).view_as(score)
-
-
-def labelled(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:
-    """These cells of labelled images as rows, each with its image's label: (n, h, w) bool -> m rows."""
-    x = scorer.scaling(cells(in_context(coarser(images.x, scorer.stride))))
-    image = which.nonzero()[:, 0]
-    return Samples(x[which.flatten()], images.y[image], images.group[image], images.weight[image])
