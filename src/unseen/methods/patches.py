@@ -11,6 +11,7 @@ from torch import nn
 
 from unseen.parts.cells import cells, coarser, in_context
 from unseen.parts.episodes import together
+from unseen.parts.patches import PatchScorer, labelled, marked, told_where, uppermost
 from unseen.types import Method, Run, Samples
 
 ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
