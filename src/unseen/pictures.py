@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,9 @@ from unseen.parts import features as frozen
 from unseen.parts.cache import FeatureCache, halved, key_of
 from unseen.parts.features import Features
 from unseen.parts.framing import letterbox, unletterbox
+from unseen.parts.loops import one_thread
 
+BLOCK = 32  # images read before a backbone sees them
 UNSAID = -1.0  # share of a cell that is defect, where no mask says
 
 
@@ -59,25 +62,31 @@ class Maps:
         chosen = features or Features()
         backbone = loaded(chosen)
         kept = None if cache is None else FeatureCache(cache)
-        seen: list[tuple[NDArray[np.float16], NDArray[np.float16], tuple[int, int]]] = []
+        x = np.empty((len(images), *backbone.shape), np.float16)
+        mask = np.empty((len(images), *backbone.shape[1:]), np.float16)
+        sizes = np.empty((len(images), 2), np.int64)
         rows: list[int] = []
-        for row, file in enumerate(images.files):
-            try:
-                seen.append(backbone.see(file, images.masks[row], kept))
-                rows.append(row)
-            except DataError as error:
-                if failed is None:
-                    raise
-                failed[images.names[row]] = str(error)
-            progress(1)
-        d, h, w = backbone.shape
-        return cls(
-            np.stack([x for x, _, _ in seen]) if seen else np.zeros((0, d, h, w), np.float16),
-            np.stack([mask for _, mask, _ in seen]) if seen else np.zeros((0, h, w), np.float16),
-            np.array([size for _, _, size in seen], dtype=np.int64).reshape(-1, 2),
-            images.take(np.array(rows, dtype=np.int64)),
-            chosen,
-        )
+        workers = torch.get_num_threads()
+        with one_thread(), ThreadPoolExecutor(workers) as pool:
+            for start in range(0, len(images), BLOCK):
+                read = {}  # here, one after the other: Pillow's warnings are the whole process's
+                for row in range(start, min(start + BLOCK, len(images))):
+                    try:
+                        read[row], mask[row], sizes[row] = backbone.read(images.files[row], images.masks[row])
+                    except DataError as error:
+                        if failed is None:
+                            raise
+                        failed[images.names[row]] = str(error)
+                        progress(1)
+                found = pool.map(lambda row: backbone.see(images.files[row], read[row], kept), read)  # noqa: B023
+                for row, one in zip(read, found, strict=True):
+                    x[row] = one
+                    rows.append(row)
+                    progress(1)
+        used = np.array(rows, dtype=np.int64)
+        if len(used) < len(images):
+            x, mask, sizes = x[used], mask[used], sizes[used]
+        return cls(x, mask, sizes, images.take(used), chosen)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -162,23 +171,24 @@ class Backbone:
     shape: tuple[int, int, int]
     text: str
 
-    def see(
-        self, file: Path, mask: Path | None, cache: FeatureCache | None
-    ) -> tuple[NDArray[np.float16], NDArray[np.float16], tuple[int, int]]:
-        """Map, mask on its grid, and size of an image."""
+    def read(self, file: Path, mask: Path | None) -> tuple[Tensor, NDArray[np.float16], tuple[int, int]]:
+        """The square that is seen of an image, (3, s, s) of 8 bits, its mask on the grid of the map, and its size."""
         pixels = files.pixels(file)
         height, width = pixels.shape[:2]
         shares = np.full(self.shape[1:], UNSAID, np.float16)
         if mask is not None:
             shares = self.shares(files.mask(mask, (height, width)))
+        return letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side), shares, (height, width)
+
+    def see(self, file: Path, square: Tensor, cache: FeatureCache | None) -> NDArray[np.float16]:
+        """The map of an image."""
         key = None if cache is None else key_of(file.read_bytes(), self.text)
         found = None if cache is None or key is None else cache.get(key)
         if found is None:
-            square = letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side)
             found = halved(frozen.maps(self.module, square[None], self.features.size, self.features.tiles)[0])
             if cache is not None and key is not None:
                 cache.put(key, found)
-        return found.half().numpy(), shares, (height, width)
+        return found.half().numpy()
 
     def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.float16]:
         """The share of each cell that the mask covers: (H, W) -> (h, w)."""

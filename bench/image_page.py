@@ -1,0 +1,141 @@
+"""The page that `bench.images` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.tables import markdown
+
+COMMAND = "python -m bench.images"
+PUBLISHED = """\
+## ResAD's protocol, for those who own MVTec AD and VisA
+
+The folders are read as published. Train on all of one, images of train and test with their masks, one kind of normal a
+category, and move to each category of the other with 4 good images:
+
+```python
+import numpy as np
+from unseen import Detector, Images, Maps, Patches, ResAD
+
+def product(folder, name):  # MVTec AD's layout: train/good, test/*, ground_truth/*
+    return Maps.of(Images.read(folder / name), cache="maps")
+
+detector = Detector(Patches(ResAD()), calibration=0.2, random_state=42).fit(maps, labels, groups=categories)
+scores = detector.adapt(product(visa, "candle").take(references)).anomaly_score(product(visa, "candle"))
+```
+
+Published, WideResNet-50, 4 references, image / pixel AUROC (Yao et al., NeurIPS 2024, table 1), trained on the other:
+
+| | MVTec AD | VisA | BTAD | MVTec 3D |
+|---|---|---|---|---|
+| ResAD | 90.5 / 95.7 | 86.2 / 97.4 | 95.6 / 97.6 | 70.9 / 97.3 |
+| PatchCore on the references | 80.6 / 90.2 | 71.7 / 87.1 | 84.0 / 89.4 | 61.5 / 87.1 |
+
+Neither set is here, so we have not run it."""
+
+
+def written(records: Sequence[dict[str, Any]]) -> str:
+    """All tables: means over draws ± their standard deviation."""
+    runs = pd.DataFrame(records)
+    parts = {part: runs[runs["part"] == part] for part in ("open", "one", "move", "hidden")}
+    return (
+        "\n\n".join(
+            [
+                "# Images",
+                f"```sh\n{COMMAND}\n```",
+                f"EfficientNet-Lite0 at 224 pixels. Mean over draws ± sd. {runs['machine'].iloc[-1]}; to "
+                f"{runs['date'].max()[:10]}. Seconds are those of a busy machine.",
+                *opened(parts["open"]),
+                *single(parts["one"]),
+                *moved(parts["move"]),
+                *hid(parts["hidden"]),
+                PUBLISHED,
+            ]
+        )
+        + "\n"
+    )
+
+
+def opened(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    names = {
+        "unseen_auroc": "unseen AUROC",
+        "seen_auroc": "seen AUROC",
+        "unseen_worst": "worst unseen class",
+        "unseen_tpr_at_5_fpr": "unseen TPR at 5% FPR",
+        "unseen_pixel_auroc": "unseen pixel AUROC",
+        "unseen_pixel_ap": "pixel AP",
+        "unseen_pro": "PRO",
+        "flagged": "good flagged at .05",
+        "fit_seconds": "fit, s",
+    }
+    return [
+        "## Magnetic tiles: two classes seen, three unseen",
+        f"Draws: {runs['draw'].nunique()}, each another pair of seen classes. `patches` is the baseline: nearest "
+        "neighbours of patches. Pixel figures are of images with unseen defects, and of every fourth good one.",
+        over_draws(runs, ["method"], names, by="unseen_auroc"),
+    ]
+
+
+def single(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    names = {"unseen_auroc": "unseen AUROC", "seen_auroc": "AUROC on its class"}
+    return ["## Magnetic tiles: one labelled image in all", over_draws(runs, ["method"], names, by="unseen_auroc")]
+
+
+def moved(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    blocks = ["## A product never trained on"]
+    mean = runs.groupby(["method", "count", "draw"])["unseen_auroc"].mean().reset_index()
+    every = pd.concat([runs.assign(set="to " + runs["set"]), mean.assign(set="mean")])
+    cells = every.groupby(["method", "set", "count"])["unseen_auroc"].agg(plain).unstack(["set", "count"])
+    for target in ["mean", *sorted({"to " + name for name in runs["set"]})]:
+        if target in cells.columns.get_level_values(0):
+            table = cells[target]
+            table.columns = [f"{count} images" for count in table.columns]
+            first = table.iloc[:, -1].str[:5].astype(float)
+            blocks += [
+                f"### {target[0].upper()}{target[1:]}",
+                markdown(table.loc[first.sort_values(ascending=False).index], "method"),
+            ]
+    return blocks
+
+
+def hid(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    table = (
+        runs.groupby(["method", "count"])[["unseen_auroc", "unseen_pixel_auroc", "precision"]]
+        .agg(plain)
+        .unstack("count")
+    )
+    heads = {"unseen_auroc": "AUROC", "unseen_pixel_auroc": "pixel AUROC", "precision": "audit's precision"}
+    table.columns = [f"{heads[str(name)]}, {count}% hidden" for name, count in table.columns]
+    return [
+        "## Defective images among the good ones",
+        "Precision: of the audit's first k images, k the number hidden, the share that is defective.",
+        markdown(table, "method"),
+    ]
+
+
+def over_draws(runs: pd.DataFrame, by_: list[str], names: dict[str, str], *, by: str) -> str:
+    order = runs.groupby(by_)[by].mean().sort_values(ascending=False).index
+    table = runs.groupby(by_)[list(names)].agg(plain).loc[order].rename(columns=names)
+    return markdown(table, "method")
+
+
+def plain(values: pd.Series) -> str:
+    """Mean ± standard deviation over draws."""
+    known = values.dropna()
+    if known.empty:
+        return "-"
+    digits = 1 if known.mean() > 1.5 else 3
+    sd = f" ± {np.std(known, ddof=1):.{digits}f}" if len(known) > 1 else ""
+    return f"{known.mean():.{digits}f}{sd}"
