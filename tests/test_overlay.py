@@ -90,6 +90,14 @@ def test_the_threshold_is_marked_on_the_bar(threshold):
     assert rows.mean() == pytest.approx(400 - 24 - 300 * threshold / 4, abs=1.5)
 
 
+def test_the_ends_of_the_bar_are_named():
+    """Scores beyond them have their colours: above the bar stands "4 or more", below it "0 or less"."""
+    plain, other = drawn(spot()), drawn(spot(), low=-0.001, top=4.01)
+    for rows in (slice(50, 74), slice(378, 398)):
+        assert (plain[rows, 755:840] < 128).any()
+        assert (plain[rows, 755:840] != other[rows, 755:840]).any()
+
+
 def test_the_mask_is_outlined_at_the_left_only():
     without, picture = drawn(spot()), drawn(spot(), mask=spot() > 0)
     rows, columns = np.nonzero(near(picture[60:390, 20:350], (57, 255, 20)))
@@ -172,7 +180,7 @@ def test_page_has_a_row_for_each_image():
     assert not read.open
     text = [("title", "Tiles"), ("h1", "Tiles"), ("p", "One."), ("p", "Two.")]
     text += [("th", head) for head in ("image", "label", "score", "p-value", "verdict", "where")]
-    text += [("th", "tile.png"), ("td", "crack"), ("td", "3.142"), ("td", "0.0023"), ("td", "anomaly")]
+    text += [("th", "tile.png"), ("td", "crack"), ("td", "3.1416"), ("td", "0.0023"), ("td", "anomaly")]
     text += [("th", "b.png"), ("td", "not known"), ("td", "0.5"), ("td", "1"), ("td", "normal")]
     assert read.text == text
 
@@ -180,7 +188,7 @@ def test_page_has_a_row_for_each_image():
 def test_page_holds_its_pictures():
     images = [a for tag, a in Reader(page([ROW], title="", notes=[])).attributes if tag == "img"]
     assert [base64.b64decode(a["src"].removeprefix("data:image/png;base64,")) for a in images] == [b"png"]
-    assert images[0]["alt"] == "tile.png: the image, and its heat; score 3.142, anomaly"
+    assert images[0]["alt"] == "tile.png: the image, and its heat; score 3.1416, anomaly"
 
 
 def test_page_loads_and_runs_nothing():

@@ -111,6 +111,8 @@ def overlay(
         right.set_title("heat, outlined where above the threshold", fontsize=8)
         outline(right, heat, threshold, outside=low, colour=EDGE)
     figure.colorbar(colours, cax=bar).set_label("score of a patch (same scale in all images)", fontsize=8)
+    bar.set_title(f"{top:.3g} or more", fontsize=8)
+    bar.set_xlabel(f"{low:.3g} or less", fontsize=8)
     bar.tick_params(labelsize=8)
     mark(bar, threshold)
     file = BytesIO()
@@ -198,7 +200,7 @@ def mark(bar: Any, threshold: float) -> None:
 
 def line(row: Shown) -> str:
     """A table row, all of whose text is escaped."""
-    name, verdict, score = escape(row.name), escape(row.verdict), f"{row.score:.4g}"
+    name, verdict, score = escape(row.name), escape(row.verdict), f"{row.score:.5g}"
     alt = f"{name}: the image, and its heat; score {score}, {verdict}"
     picture = f"data:image/png;base64,{b64encode(row.picture).decode()}"
     cells = (
