@@ -9,10 +9,13 @@ BENCH := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test lint bench bench-quick readme install clean
+.PHONY: help demo demo-images test lint bench bench-quick readme install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
+	@echo "make demo-images"
+	@echo "            bricks with painted defects: train, score, heat maps; writes demo-images/ and its report.html"
+	@echo "            (under 3 minutes once installed)"
 	@echo "make test   linters, type checks and all tests"
 	@echo "make lint   linters and type checks alone"
 	@echo "make bench-quick"
@@ -20,10 +23,13 @@ help:
 	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/ and docs/methods/,"
 	@echo "            needs UNSEEN_DATA"
 	@echo "make readme run the demo and quote its output in README.md"
-	@echo "make clean  remove demo/, bench-quick/, .venv/ and .venv-bench/"
+	@echo "make clean  remove demo/, demo-images/, bench-quick/, .venv/ and .venv-bench/"
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
+
+demo-images: $(STAMP)
+	$(BIN)/python examples/demo_images.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2
@@ -75,4 +81,4 @@ $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/with
 	@touch $@
 
 clean:
-	rm -rf demo bench-quick .venv .venv-bench
+	rm -rf demo demo-images bench-quick .venv .venv-bench

@@ -1,17 +1,22 @@
-"""A folder of images to try detection on, made on any machine: paving bricks, good ones and ones with painted defects.
+"""The main job on images: paving bricks, some with painted defects, and a kind of defect that nobody has labelled.
 
-Scratches and spots are labelled. Cuts are anomalies that nobody has labelled: training never sees one, and they are
-painted by this file, not by what the library trains with. The bricks of test/ are not those of train/.
+Scratches and spots are labelled, a dozen of each. Cuts are anomalies that training never sees; they are painted by this
+file, not by what the library trains with. All images are crops of one photograph, each with a light and a noise of its
+own: those of test/ show bricks that are in train/, too, as photographs of one product do, but no image is in both.
+Writes a folder: train/ and test/ (images, masks beside those with a defect), cache/, overlays/, report.html.
 
-    python examples/demo_images.py [FOLDER]        (default: demo_images; files of an earlier run are overwritten)
+    python examples/demo_images.py [FOLDER]   (default: demo-images; what an earlier run wrote there is replaced)
 
-Needs scikit-image for the photograph, and Pillow.
+Needs the extra `images`, and scikit-image for the photograph.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +24,52 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from unseen import Detector
+from unseen.data import images as files
 from unseen.data.defects import Mask, Pixels, blotch, laid, scratch, stroke
+from unseen.data.images import Images
+from unseen.measure import auroc
+from unseen.overlay import Shown, overlay, page
+from unseen.pictures import Maps
+from unseen.pixels import pixel_auroc, pro
 
 SIDE = 160  # pixels of an image, each way
-COLUMNS = 344  # of the photograph's 512, for train/; the others are for test/
+LIGHT, NOISE = 0.1, 3.0  # exposures differ by up to this share; a camera's noise, in levels of 255
+SEEN, UNSEEN = ("scratch", "spot"), ("cut",)
 COUNTS = {
-    "train": {"normal": 120, "scratch": 12, "spot": 12},
-    "test": {"normal": 40, "scratch": 12, "spot": 12, "cut": 12},
+    "train": {"normal": 100, "scratch": 12, "spot": 12},
+    "test": {"normal": 40, "scratch": 20, "spot": 20, "cut": 20},
 }
+ALPHA = 0.05  # the share of good images that may be flagged
+SHOWN = 6  # images of each kind in the report
+MARK = "about.txt"
+WRITTEN = (MARK, "train", "test", "cache", "overlays", "report.html")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a detector says of the images of test/: scores and p-values (n,); heat and true masks, n times (h, w)."""
+
+    maps: Maps
+    score: NDArray[np.float64]
+    pvalue: NDArray[np.float64]
+    heat: list[NDArray[np.float32]]
+    masks: list[Mask]
+
+    def of(self, kind: str) -> NDArray[np.int64]:
+        """Row numbers of a kind."""
+        return np.flatnonzero(np.array(self.maps.images.labels) == kind)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of the images of one kind beside the good ones: how many, the share flagged, AUROC of images and pixels, PRO."""
+
+    images: int
+    flagged: float
+    image: float
+    pixel: float
+    pro: float
 
 
 def cut(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
@@ -49,34 +92,157 @@ PAINTERS: dict[str, Callable[[Pixels, np.random.Generator], tuple[Pixels, Mask]]
 }
 
 
-def crop(photograph: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
-    """A random square of a grey photograph, perhaps mirrored: (h, w) -> (SIDE, SIDE, 3)."""
+def taken(photograph: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
+    """A random square of a grey photograph, perhaps mirrored, in a light of its own: (h, w) -> (SIDE, SIDE, 3)."""
     top, left = rng.integers(0, np.array(photograph.shape) - SIDE + 1)
-    square = photograph[top : top + SIDE, left : left + SIDE, None].repeat(3, axis=2)
-    return square[:, :: rng.choice([-1, 1])]
+    square = photograph[top : top + SIDE, left : left + SIDE][:, :: rng.choice([-1, 1])]
+    lit = square * rng.uniform(1 - LIGHT, 1 + LIGHT) + NOISE * rng.normal(size=square.shape)
+    return np.rint(lit).clip(0, 255).astype(np.uint8)[:, :, None].repeat(3, axis=2)
 
 
-def make_folder(folder: Path, rng: np.random.Generator) -> None:
+def make_images(folder: Path, counts: dict[str, dict[str, int]], rng: np.random.Generator) -> None:
     """train/ and test/ with a folder for each kind: images as JPEG, and beside a defect its mask, same name, as PNG."""
     photograph = data.brick()
-    parts = {"train": photograph[:, :COLUMNS], "test": photograph[:, COLUMNS:]}
-    for part, counts in COUNTS.items():
-        for kind, count in counts.items():
+    for part, kinds in counts.items():
+        for kind, count in kinds.items():
             place = folder / part / kind
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir(parents=True)
             for i in range(count):
-                pixels = crop(parts[part], rng)
+                pixels = taken(photograph, rng)
                 if kind != "normal":
                     pixels, mask = PAINTERS[kind](pixels, rng)
                     Image.fromarray(mask).convert("L").save(place / f"{i:03}.png")
                 Image.fromarray(pixels).save(place / f"{i:03}.jpg", quality=95)
 
 
+def clear(folder: Path) -> None:
+    """A folder without what an earlier run wrote; one that holds anything else is left alone."""
+    if folder.exists() and not (folder / MARK).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        sys.exit(f"{folder}: it was not made by this demo, which would overwrite what is in it; name another folder")
+    for name in WRITTEN:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text("Made by examples/demo_images.py: the next run replaces what is here.\n")
+
+
+def judge(detector: Detector, maps: Maps) -> Judged:
+    """Score every image, and every place of it."""
+    score, heat = detector.anomaly_score(maps), detector.heat(maps)
+    masks = [
+        np.zeros(found.shape, bool) if file is None else files.mask(file, found.shape)
+        for file, found in zip(maps.images.masks, heat, strict=True)
+    ]
+    return Judged(maps, score, detector.conformal_.pvalue(score), heat, masks)
+
+
+def measured(judged: Judged, kind: str) -> Figures:
+    """How well images of a kind are told from good ones, and their defects from all that is good in both."""
+    good, bad = judged.of("normal"), judged.of(kind)
+    both = np.concatenate([good, bad])
+    heat, masks = [judged.heat[i] for i in both], [judged.masks[i] for i in both]
+    return Figures(
+        images=len(bad),
+        flagged=float(np.mean(judged.pvalue[bad] <= ALPHA)),
+        image=auroc(judged.score[good], judged.score[bad]),
+        pixel=pixel_auroc(heat, masks),
+        pro=pro(heat, masks),
+    )
+
+
+def tell(figures: dict[str, Figures], good: NDArray[np.float64], calibrating: int) -> None:
+    """Seen and unseen kinds apart, and how many good images are flagged, by their p-values (n,)."""
+    for title, kinds in (
+        ("Seen kinds: some images of each were labelled in training", SEEN),
+        ("Unseen kind: training never saw one", UNSEEN),
+    ):
+        print(f"\n{title}\n{'':<10}{'images':>8}{'flagged':>10}{'image AUROC':>14}{'pixel AUROC':>14}{'PRO':>9}")
+        for kind in kinds:
+            f = figures[kind]
+            print(f"  {kind:<8}{f.images:>8}{f.flagged:>10.0%}{f.image:>14.3f}{f.pixel:>14.3f}{f.pro:>9.3f}")
+    flagged = good <= ALPHA
+    print(f"\nGood images flagged at p <= {ALPHA}: {flagged.sum()} of {len(good)} ({flagged.mean():.1%})")
+    print(f"{calibrating} good images calibrate: no p-value is below 1/{calibrating + 1} = {1 / (calibrating + 1):.4f}")
+
+
+def draw(folder: Path, detector: Detector, judged: Judged, figures: dict[str, Figures]) -> None:
+    """Overlays of some images of every kind, and the report that shows them."""
+    low, threshold, top = detector.heat_range(ALPHA)
+    rows = []
+    for i in chosen(judged):
+        name, pvalue = judged.maps.images.names[i], judged.pvalue[i]
+        picture = overlay(
+            files.pixels(judged.maps.images.files[i]),
+            judged.heat[i],
+            low=low,
+            threshold=threshold,
+            top=top,
+            mask=judged.masks[i],
+            title=f"{name}, p-value {pvalue:.2g}",
+        )
+        file = (folder / "overlays" / name).with_suffix(".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture)
+        verdict = "anomaly" if pvalue <= ALPHA else "normal"
+        rows.append(Shown(name, judged.maps.images.labels[i], judged.score[i], pvalue, verdict, picture))
+    report = page(rows, title="Bricks: what was found, and where", notes=notes(figures))
+    (folder / "report.html").write_text(report, encoding="utf-8")
+
+
+def chosen(judged: Judged) -> list[int]:
+    """Row numbers of SHOWN images of each kind, evenly spaced from its highest score to its lowest."""
+    rows: list[int] = []
+    for kind in (*UNSEEN, *SEEN, "normal"):
+        ranked = judged.of(kind)[np.argsort(-judged.score[judged.of(kind)], kind="stable")]
+        rows += ranked[np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)].tolist()
+    return rows
+
+
+def notes(figures: dict[str, Figures]) -> list[str]:
+    """What stands above the images of the report."""
+    said = [
+        f"{kind.capitalize()}, {'labelled in training' if kind in SEEN else 'never seen in training'}: "
+        f"{f.flagged:.0%} of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC {f.pixel:.3f}, "
+        f"PRO {f.pro:.3f}."
+        for kind, f in figures.items()
+    ]
+    return [
+        *said,
+        f"An image is flagged as an anomaly where its p-value is at most {ALPHA}, as about {ALPHA:.0%} of good images "
+        f"are. The threshold of the heat is what the hottest place exceeds in {ALPHA:.0%} of good images.",
+        f"Shown are {SHOWN} images of each kind, evenly spaced from its highest score to its lowest.",
+    ]
+
+
 def main(folder: Path) -> None:
-    make_folder(folder, np.random.default_rng(0))
-    for part, counts in COUNTS.items():
-        print(f"{folder / part}/: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
+    clear(folder)
+    start = time.perf_counter()
+
+    def done(what: str) -> None:
+        nonlocal start
+        print(f"{time.perf_counter() - start:6.1f} s  {what}", flush=True)
+        start = time.perf_counter()
+
+    for part, kinds in COUNTS.items():
+        print(f"{folder / part}/: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
+    print()
+    make_images(folder, COUNTS, np.random.default_rng(0))
+    done("painted the images")
+    train, test = (Maps.of(Images.read(folder / part), cache=folder / "cache") for part in COUNTS)
+    done(f"a frozen backbone saw them; what it saw is kept in {folder / 'cache'}/")
+    detector = Detector(random_state=0).fit(train)
+    done(f"trained on {folder / 'train'}/, in {len(detector.members_)} folds")
+    judged = judge(detector, test)
+    done(f"scored {folder / 'test'}/, every image and every place of it")
+    figures = {kind: measured(judged, kind) for kind in (*UNSEEN, *SEEN)}
+    draw(folder, detector, judged, figures)
+    done(f"measured, and drew {folder / 'report.html'}")
+    tell(figures, judged.pvalue[judged.of("normal")], len(detector.conformal_.scores))
+    print(f"\nIn {folder}/: {', '.join(WRITTEN[1:])}")
 
 
 if __name__ == "__main__":
-    main(Path(*sys.argv[1:] or ["demo_images"]))
+    main(Path(*sys.argv[1:] or ["demo-images"]))

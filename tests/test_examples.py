@@ -3,12 +3,20 @@
 import csv
 import re
 import runpy
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
+from torch.nn.functional import max_pool2d
 
-from unseen import Mahalanobis
+from unseen import Detector, Mahalanobis
+from unseen.data.images import Images
+from unseen.methods import Patches
+from unseen.parts.features import Features
+from unseen.pictures import Maps
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,3 +78,73 @@ def test_demo_clears_only_what_it_wrote(tmp_path):
     (tmp_path / "model").mkdir()
     load("demo.py")["clear"](tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.fixture(scope="module")
+def bricks(tmp_path_factory):
+    """The image demo, and a folder of a few images that it made."""
+    pytest.importorskip("skimage")
+    pytest.importorskip("matplotlib")
+    demo = load("demo_images.py")
+    folder = tmp_path_factory.mktemp("demo") / "images"
+    defects = {"scratch": 2, "spot": 2}
+    defects = {"scratch": 1, "spot": 1}
+    counts = {"train": {"normal": 30, **defects}, "test": {"normal": 3, **defects, "cut": 1}}
+    demo["clear"](folder)
+    demo["make_images"](folder, counts, np.random.default_rng(0))
+    return demo, folder
+
+
+def test_demo_images_hides_what_it_says(bricks):
+    demo, folder = bricks
+    train, test = Images.read(folder / "train"), Images.read(folder / "test")
+    assert Counter(train.labels) == {"normal": 30, "scratch": 1, "spot": 1}
+    assert Counter(test.labels) == {"normal": 3, "scratch": 1, "spot": 1, "cut": 1}
+    assert demo["UNSEEN"] == ("cut",)
+    assert len({file.read_bytes() for file in train.files + test.files}) == 38  # no image twice
+    for label, mask in zip(test.labels, test.masks, strict=True):
+        assert (mask is None) == (label == "normal")
+
+
+def test_demo_images_measures_and_draws(bricks, capsys):
+    """With features and a method that take no time, and find what is dark: a cut is."""
+    demo, folder = bricks
+    features = Features(Darkest(), size=160)
+    train, test = (Maps.of(Images.read(folder / part), features) for part in ("train", "test"))
+    method = Patches(Mahalanobis(), stride=1)
+    judged = demo["judge"](detector := Detector(method, calibration=2, random_state=0).fit(train), test)
+    figures = {kind: demo["measured"](judged, kind) for kind in ("cut", "scratch", "spot")}
+    demo["draw"](folder, detector, judged, figures)
+    demo["tell"](figures, judged.pvalue[judged.of("normal")], 30)
+    printed = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) +1 ", printed, flags=re.MULTILINE) == ["scratch", "spot", "cut"]
+    assert printed.index("Seen kinds") < printed.index("spot") < printed.index("Unseen kind") < printed.index("cut")
+    assert figures["cut"].image == 1
+    assert figures["cut"].pixel > 0.95
+    assert "of 3 (" in printed
+    assert "no p-value is below 1/31 = 0.0323" in printed
+    report = (folder / "report.html").read_text()
+    assert report.count("<img ") == 6
+    assert "Cut, never seen in training" in report
+    assert len(list((folder / "overlays").rglob("*.png"))) == 6
+
+
+class Darkest(nn.Module):
+    """The darkest of 8 x 8 pixels."""
+
+    def forward(self, x):
+        return -max_pool2d(-x, 8)
+
+
+def test_demo_images_clears_only_what_it_made(bricks, tmp_path):
+    demo, _ = bricks
+    other, own = tmp_path / "other", tmp_path / "own"
+    (other / "train").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="other: it was not made by this demo"):
+        demo["clear"](other)
+    assert (other / "train").is_dir()
+    demo["clear"](own)
+    (own / "cache").mkdir()
+    (own / "mine.txt").touch()
+    demo["clear"](own)
+    assert sorted(path.name for path in own.iterdir()) == ["about.txt", "mine.txt"]
