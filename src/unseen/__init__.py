@@ -4,6 +4,7 @@ __version__ = "0.1.0"  # stands first: a saved detector records it
 
 from unseen.bundle import Bundle
 from unseen.calibrate import Conformal
+from unseen.data.images import Images
 from unseen.data.read import table as read_table
 from unseen.data.schema import Schema
 from unseen.detector import Detector
@@ -31,6 +32,7 @@ from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
 from unseen.methods.forest import Forest
+from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
 from unseen.methods.kka import KKA
 from unseen.methods.lisae import LISAE
@@ -38,13 +40,18 @@ from unseen.methods.logistic import Logistic
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.patches import Patches
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.ratio import NearestRatio
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.simplenet import SimpleNet
 from unseen.methods.ssae import SSAE
+from unseen.methods.whole import Whole
 from unseen.openset import Protocol, evaluate
+from unseen.parts.features import Features
+from unseen.pictures import Maps
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
 
 __all__ = [
@@ -80,13 +87,17 @@ __all__ = [
     "Episode",
     "EvidenceStack",
     "FeCAM",
+    "Features",
     "FewNormals",
     "FlowDensity",
     "FlowRatio",
     "Forest",
+    "ImageStack",
+    "Images",
     "IsolationForest",
     "Logistic",
     "Mahalanobis",
+    "Maps",
     "MetaOCC",
     "Method",
     "MultiDirectional",
@@ -94,6 +105,7 @@ __all__ = [
     "NearestRatio",
     "NotFitted",
     "PReNet",
+    "Patches",
     "Protocol",
     "ResAD",
     "ResADPlusPlus",
@@ -101,10 +113,12 @@ __all__ = [
     "SaliencyCut",
     "Samples",
     "Schema",
+    "SimpleNet",
     "Trainable",
     "UnseenError",
     "Unsupported",
     "Updatable",
+    "Whole",
     "__version__",
     "evaluate",
     "read_table",

@@ -42,7 +42,9 @@ from unseen.methods.prn import PRN
 from unseen.methods.ratio import NearestRatio
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.simplenet import SimpleNet
 from unseen.methods.ssae import SSAE
+from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.types import Method
 
@@ -61,6 +63,7 @@ METHODS: dict[str, Method] = {
     "prenet": PReNet(),
     "flos": FLOS(),
     "continuous-labels": ContinuousLabels(),
+    "simplenet": SimpleNet(),
     "prn": PRN(),
     "saliency-cut": SaliencyCut(),
     "kka": KKA(DevNet()),
@@ -105,6 +108,8 @@ IMAGES: dict[str, Method] = {
     "image-stack": IMAGE_DEFAULT,
     "whole": Whole(MultiDirectional()),
     "patches": Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01)),
+    "patchcore": Patches(Nearest(k=1, coreset=True)),
+    "topk": TopK(),
 }
 EVERY = METHODS | IMAGES
 
@@ -115,7 +120,12 @@ def for_images(method: Method) -> Method:
     >>> for_images(Mahalanobis())
     Patches(base=Mahalanobis(shrinkage=0.001), ...)
     """
-    return method if type(method) in {type(prototype) for prototype in IMAGES.values()} else Patches(method)
+    return method if takes_images(method) else Patches(method)
+
+
+def takes_images(method: Method) -> bool:
+    """Whether it is one of the methods in IMAGES, by its type."""
+    return type(method) in {type(prototype) for prototype in IMAGES.values()}
 
 
 def to_json(method: Method) -> dict[str, Any]:
@@ -124,7 +134,7 @@ def to_json(method: Method) -> dict[str, Any]:
     >>> to_json(Mahalanobis(shrinkage=0.1))
     {'name': 'mahalanobis', 'shrinkage': 0.1}
     """
-    names = {type(prototype): name for name, prototype in EVERY.items()}
+    names = {type(prototype): name for name, prototype in reversed(EVERY.items())}  # the first name of a type
     if type(method) not in names:
         raise DataError(
             f"{type(method).__name__} is not in METHODS or IMAGES, so it cannot be saved by name: {sorted(EVERY)}"

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from unseen.parts.bank import Bank, Whitening
+from unseen.parts.coreset import centres
 from unseen.types import Run, Samples
 
 
@@ -66,13 +67,15 @@ class Nearest:
 
     No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of unit variance, with
     `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at random: scoring time grows with them.
-    Several kinds of normal (`groups`) are whitened by the covariance of rows around their own mean. `adapt` swaps the
-    normals for others, and keeps that covariance.
+    With `coreset` they are spread out instead, each as far as can be from those kept before (PatchCore, CVPR 2022), so
+    that rare kinds of normal stay, and odd rows among the normals, too. Several kinds of normal (`groups`) are whitened
+    by the covariance of rows around their own mean. `adapt` swaps the normals for others, and keeps that covariance.
 
     Equation:
         score(x) = mean distance from x to its k nearest normal rows
     When: normal rows come in many shapes or clusters. Not with many columns of noise, which drown the distances.
-    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a bank.
+    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a bank. PatchCore
+    counts the single nearest, and raises the score where that one is rare itself.
 
     >>> import torch
     >>> scorer = Nearest(k=2).build((1,))
@@ -85,6 +88,7 @@ class Nearest:
     whiten: bool = False
     bank: int = 4096
     shrinkage: float = 1e-3
+    coreset: bool = False
     uses_labels: ClassVar[bool] = False
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
@@ -94,12 +98,19 @@ class Nearest:
         normals = data.normals.x
         if self.whiten:
             scorer.whiten.fit(normals, shrinkage=self.shrinkage, group=data.normals.group)
-        scorer.normals.fill(scorer.whiten.common(normals), most=self.bank, generator=run.generator)
+        self.remember(scorer, normals, run)
 
     def adapt(self, scorer: NearestScorer, support: Samples, run: Run) -> NearestScorer:
         moved = copy.deepcopy(scorer)
-        moved.normals.fill(scorer.whiten.common(support.normals.x), most=self.bank, generator=run.generator)
+        self.remember(moved, support.normals.x, run)
         return moved
+
+    def remember(self, scorer: NearestScorer, normals: Tensor, run: Run) -> None:
+        """Fill the scorer's bank with these normals, or with those of them that stand for all."""
+        rows = scorer.whiten.common(normals)
+        if self.coreset and len(rows) > self.bank:
+            rows = rows[centres(rows, self.bank, run.generator)]
+        scorer.normals.fill(rows, most=self.bank, generator=run.generator)
 
 
 class NearestScorer(nn.Module):

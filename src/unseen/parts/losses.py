@@ -101,6 +101,18 @@ def pushed(*, quantity: Tensor, y: Tensor, bound: float | Tensor) -> Tensor:
     return torch.where(y > 0, F.relu(bound - quantity), quantity)
 
 
+def hinge(*, score: Tensor, y: Tensor, margin: float) -> Tensor:
+    """Hinge loss of both sides of 0, Liu et al. 2023, with the score as their -D: (n,), (n,) -> (n,).
+
+    Normal rows (y <= 0): max(0, margin + score); anomalies: max(0, margin - score).
+
+    >>> hinge(score=torch.tensor([-2.0, 0.25, 0.25]), y=torch.tensor([0, 0, 1]), margin=0.5)
+    tensor([0.0000, 0.7500, 0.2500])
+    """
+    check_rows(score=score, y=y)
+    return F.relu(margin + torch.where(y > 0, -score, score))
+
+
 def divergence(*, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Kullback-Leibler divergence of N(mean, variance) from N(0, I), Kingma & Welling 2014, app. B: (n, k) -> (n,).
 
