@@ -48,6 +48,7 @@ FAMILIES = {
             "lis-ae",
             "flow-ratio",
             "cl-flow",
+            "simplenet",
             "dplan",
         ),
     ),

@@ -41,7 +41,7 @@ Neither set is here, so we have not run it."""
 def written(records: Sequence[dict[str, Any]]) -> str:
     """All tables: means over draws ± their standard deviation."""
     runs = pd.DataFrame(records)
-    parts = {part: runs[runs["part"] == part] for part in ("open", "one", "move", "hidden")}
+    parts = {part: runs[runs["part"] == part] for part in ("open", "one", "move", "hidden", "speed")}
     return (
         "\n\n".join(
             [
@@ -53,6 +53,7 @@ def written(records: Sequence[dict[str, Any]]) -> str:
                 *single(parts["one"]),
                 *moved(parts["move"]),
                 *hid(parts["hidden"]),
+                *fast(parts["speed"]),
                 PUBLISHED,
             ]
         )
@@ -123,6 +124,15 @@ def hid(runs: pd.DataFrame) -> list[str]:
         "Precision: of the audit's first k images, k the number hidden, the share that is defective.",
         markdown(table, "method"),
     ]
+
+
+def fast(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    targets = {"lite0": "15 images/s", "image-stack": "100 images/s, 180 s"}
+    table = runs.set_index("method")[["fit_seconds", "images_per_second"]].map(lambda v: "-" if v != v else f"{v:.1f}")
+    table.columns = ["fit on 496 images, s", "images/s"]
+    return ["## Speed", markdown(table.assign(target=[targets[name] for name in table.index]), "method")]
 
 
 def over_draws(runs: pd.DataFrame, by_: list[str], names: dict[str, str], *, by: str) -> str:

@@ -6,7 +6,8 @@ so there are 10 draws. `one`: one labelled image in all, of each class in turn, 
 `move`: trained on one product or two, with labels, then moved by `adapt` to another with 2, 4 or 8 good images; five
 draws of these, the same for all methods. "alone" knows these images and nothing else.
 `hidden`: defective images of all classes among the good ones that train, until they make up 0, 10 or 20%; no labels.
-`speed`: images a second, and seconds of training.
+`speed`: images a second that the backbone sees, that the default scores from the cache, and seconds of its training on
+496 images; on the threads that torch takes, on a machine that does nothing else.
 
 python -m bench.images                           # what is done already is not done again; then the page
 python -m bench.images --parts open --methods image-stack --draws 2 --out quick
@@ -29,7 +30,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from unseen.methods.simplenet import SimpleNet
 
 from bench import data_folder
 from bench.domains import WithoutResidual
@@ -45,11 +45,14 @@ from unseen.methods.comet import CoMet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.patches import Patches
 from unseen.methods.resad import ResAD
+from unseen.methods.simplenet import SimpleNet
+from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.pictures import Maps
 from unseen.types import Method
 
-PARTS = ("open", "one", "move", "hidden")
+PARTS = ("open", "one", "move", "hidden", "speed")
+BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476
 SHOTS, SEEN, REFERENCES, RATES = 10, 2, (2, 4, 8), (0.0, 0.1, 0.2)
 BASELINE = "patches"  # nearest neighbours of patches
@@ -61,7 +64,7 @@ OPEN: dict[str, Method] = {
     "whole": IMAGES["whole"],
     "whole, nearest": Whole(Nearest(whiten=True, shrinkage=0.1)),
     "patches, ratio": for_images(METHODS["nearest-ratio"]),
-    "topk": IMAGES["topk"],
+    "topk": TopK(),
     "patches, devnet": for_images(METHODS["devnet"]),
     "patches, simplenet": Patches(SimpleNet()),
     "patches, resad": Patches(ResAD()),
@@ -147,6 +150,8 @@ def main() -> None:
 
 def jobs() -> Iterator[Job]:
     """All runs, the first draw of everything first."""
+    yield Job("speed", TILES, BACKBONE, 0, 64)
+    yield Job("speed", TILES, "image-stack", 0, SHOTS)
     for draw in range(10):
         for name in OPEN:
             yield Job("open", TILES, name, draw, SHOTS)
@@ -179,7 +184,7 @@ def open_set(job: Job, folder: Path) -> Record:
     """Two classes seen, `SHOTS` images each, or in part `one` a single image of one class."""
     maps, names = seen(job.set, folder)
     classes = sorted(set(names) - {"normal"})
-    pairs = list(combinations(classes, SEEN)) if job.part == "open" else [(name,) for name in classes]
+    pairs = [(name,) for name in classes] if job.part == "one" else list(combinations(classes, SEEN))
     shown = pairs[job.draw % len(pairs)]
     rng = np.random.default_rng(job.draw)
     good = rng.permutation(np.flatnonzero(names == "normal"))
@@ -318,7 +323,19 @@ def hidden(job: Job, folder: Path) -> Record:
     return found | {"fit_seconds": fitted, "precision": precision}
 
 
-RUNS = {"open": open_set, "one": open_set, "move": moved, "hidden": hidden}
+def speed(job: Job, folder: Path) -> Record:
+    """Seconds and images a second, nothing else."""
+    if job.method != BACKBONE:
+        found = open_set(job, folder)
+        return {name: found[name] for name in ("fit_seconds", "images_per_second")}
+    images = Images.read(data_folder() / "images" / job.set).take(np.arange(job.count))
+    Maps.of(images.take(np.arange(4)))  # loads the backbone
+    start = time.perf_counter()
+    Maps.of(images)
+    return {"images_per_second": job.count / (time.perf_counter() - start)}
+
+
+RUNS = {"speed": speed, "open": open_set, "one": open_set, "move": moved, "hidden": hidden}
 
 if __name__ == "__main__":
     main()
