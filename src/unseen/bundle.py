@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,19 +55,9 @@ class Bundle:
         target = new_path(folder)
         tensors = bytes_of(state_of(self.detector))
         files = {TENSORS: tensors, JSON: described(self, digest(tensors)).text()}
-        partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
-        try:
-            partial.mkdir()
+        with filled(target) as partial:
             for name, data in files.items():
                 write(partial / name, data)
-            partial.rename(target)
-        except OSError as error:
-            raise DataError(
-                f"{target}: it cannot be written ({error.strerror}), and nothing is left of it; free some space or "
-                "choose another place"
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -122,6 +113,23 @@ def new_path(path: str | Path) -> Path:
     if not asked.parent.is_dir():
         raise DataError(f"{asked}: there is no folder {asked.parent}; create it first")
     return asked
+
+
+@contextmanager
+def filled(target: Path) -> Iterator[Path]:
+    """A hidden folder to write to, which is given its name at the end; when anything fails on the way, none is left."""
+    partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    try:
+        partial.mkdir()
+        yield partial
+        partial.rename(target)
+    except OSError as error:
+        raise DataError(
+            f"{target}: it cannot be written ({error.strerror}), and nothing is left of it; free some space or "
+            "choose another place"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write(file: Path, data: bytes) -> None:

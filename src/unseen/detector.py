@@ -196,6 +196,17 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise Unsupported("there is no heat map: this detector judges no single cells of images")
         return float(np.mean([np.quantile(found, 1 - alpha, method="higher") for found in peaks]))
 
+    def heat_range(self, alpha: float = 0.05) -> tuple[float, float, float]:
+        """Low, threshold and top of a scale for all heat maps: the usual peak of a good part, and thrice as far beyond.
+
+        `threshold` is `heat_threshold`, and always above `low`; where all peaks are alike, by a hundredth.
+        """
+        threshold = self.heat_threshold(alpha)
+        peaks = [member.peaks for member in self.members_ if member.peaks is not None]
+        above = threshold - float(np.mean([np.median(found) for found in peaks]))
+        step = above if above > 0 else max(abs(threshold), 1e-6) / 100
+        return threshold - step, threshold, threshold + 3 * step
+
     def pvalue(self, X: Any) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
         return self.conformal_of().pvalue(self.anomaly_score(X))

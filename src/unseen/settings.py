@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from unseen.data.tables import resembling
 from unseen.errors import DataError
-from unseen.methods import METHODS, to_json
+from unseen.methods import IMAGES, METHODS, to_json
 from unseen.types import Method
 
 
@@ -26,7 +26,11 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    method: Any = METHODS[name]
+    return changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+
+
+def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
+    """The method with some fields changed; a method inside keeps what nothing is said of, unless another is named."""
     fields = settable(method)
     asked = pairs(settings, what="FIELD=VALUE")
     inner: dict[str, list[str]] = {}
@@ -42,12 +46,13 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     changes: dict[str, Any] = {}
     hints = get_type_hints(type(method))
     for field in asked.keys() | inner.keys():
-        if composed(getattr(method, field)):
-            changes[field] = configured(named(field, asked.get(field, fields[field])), inner.get(field, ()))
+        if composed(inside := getattr(method, field)):
+            base = METHODS[named(field, asked[field])] if field in asked else inside
+            changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
         else:
             changes[field] = parsed(field, asked[field], hints[field], fields[field])
-    changed: Method = dataclasses.replace(method, **changes)
-    return changed
+    new: Method = dataclasses.replace(method, **changes)
+    return new
 
 
 def settable(method: Any) -> dict[str, Any]:
