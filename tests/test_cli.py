@@ -182,7 +182,7 @@ def test_info(model, capsys):
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
     small = unseen.EvidenceStack(measures=("nearest",))
-    monkeypatch.setitem(cli.METHODS, "evidence-stack", small)
+    monkeypatch.setitem(unseen.METHODS, "evidence-stack", small)
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
     out = run("info m", capsys)[1]

@@ -12,112 +12,94 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import unseen
-from unseen import openset, render
+from unseen import files, flags, openset, render
+from unseen import folder as folders
 from unseen.bundle import Bundle, new_path
 from unseen.data import read
 from unseen.data.write import Writer
 from unseen.detector import Detector
 from unseen.errors import DataError, UnseenError
-from unseen.files import label_counts, save_json, suspects, table_with, without
-from unseen.methods import METHODS
+from unseen.folder import Seeing
+from unseen.inspection import score_folder
 from unseen.openset import Protocol
-from unseen.settings import configured, pairs
+from unseen.settings import pairs
 from unseen.stream import score_file
 from unseen.terminal import complain, err, noted, out, progressing, say
 
 ALPHA = 0.05
-STACK = "evidence-stack"
-
-
-def shown(default: object) -> str | None:
-    """A default as it would be typed."""
-    words = default if isinstance(default, tuple) else () if default is None else (str(default),)
-    return " ".join(words) or None
-
 
 app = App(
     name="unseen",
     help="Detects anomalies, also of kinds that nobody has labelled yet, and says how blind it still is.",
     help_format="plaintext",
     version=unseen.__version__,
-    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=shown),
+    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=flags.shown),
     error_console=err,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
     result_action="return_none",
 )
 
-Train = Annotated[Path, Parameter(help="CSV or Parquet file: normal rows and a few labelled anomalies")]
-Label = Annotated[str, Parameter(metavar="COL", help="column that says what each row is")]
-Normal = Annotated[str, Parameter(metavar="NAME", help="what that column calls a normal row")]
-Drop = Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")]
-Set = Annotated[
-    tuple[str, ...],
-    Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
-]
-
-Tail = Annotated[
-    bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
-]
-
 
 @app.command(
     sort_key=0,
     help_epilogue="Example:\n"
     "  unseen fit train.parquet --label attack --drop family id --out m\n"
-    "  unseen fit train.csv --label kind --method devnet --set margin=3 --out m",
+    "  unseen fit train.csv --label kind --method devnet --set margin=3 --out m\n"
+    "  unseen fit tiles --normal good --cache seen --out m",
 )
 def fit(
-    train: Train,
+    train: flags.Train,
     /,
     *,
-    label: Label,
-    normal: Normal = "normal",
-    drop: Drop = (),
-    group: Annotated[
-        str | None, Parameter(metavar="COL", help="column that says which kind of normal a row is")
-    ] = None,
-    kind: Annotated[
-        tuple[str, ...],
-        Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
-    ] = (),
-    method: Annotated[str, Parameter(metavar="NAME", choices=tuple(METHODS), help="what learns")] = STACK,
-    settings: Set = (),
+    label: flags.Label = None,
+    normal: flags.Normal = "normal",
+    drop: flags.Drop = (),
+    group: flags.Group = None,
+    kind: flags.Kind = (),
+    method: flags.One = None,
+    settings: flags.Settings = (),
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
     device: Annotated[Literal["cpu", "cuda", "auto"], Parameter(help="what to train on")] = "cpu",
-    tail: Tail = False,
+    tail: flags.Tail = False,
+    seeing: flags.Seen = None,
+    cache: flags.Cache = None,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
-    """Train a detector on normal rows and a few labelled anomalies, and save it."""
+    """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
     new_path(folder)
-    chosen = configured(method, settings)
-    aside = [*drop, label, *([group] if group else [])]
-    table = table_with(train, aside)
-    facts = {"source": train.name, "label": label, "drop": list(drop), "group": group}
-    facts |= label_counts(train, table[label], label, normal)
+    unusual = (seeing or Seeing()).told() | {"cache": cache}
+    flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind}, images=unusual)
+    chosen = flags.chosen(method or flags.usual(train), settings, train)
     kinds = pairs(kind, what="COL=KIND")
     detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed, tail=tail)
+    if train.is_dir():
+        what, given = "images", folders.labelled_images(train, normal, (seeing or Seeing()).features(), cache)
+    else:
+        what, given = "rows", files.labelled_rows(train, label, normal, drop, group)
+    rows, y, groups, facts = given
     start = time.perf_counter()
-    with progressing(f"training on {len(table):,} rows"):
-        detector.fit(without(table, aside), table[label], groups=table[group].to_pylist() if group else None)
+    with progressing(f"training on {len(rows):,} {what}"):
+        detector.fit(rows, y, groups=groups)
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
     out.print(render.summary(bundle))
-    flags = {"label": [label], "normal": [normal], "drop": [*drop, *([group] if group else [])]}
-    say_next(folder, train, flags | {"method": [method], "set": list(settings)})
+    aside = {"label": label, "normal": normal, "drop": [*drop, *filter(None, [group])]}
+    say_next(folder, train, {**aside, "method": method, "set": settings, **unusual}, what)
 
 
 @app.command(
     sort_key=1,
     help_epilogue="Example:\n"
     "  unseen score m new.parquet --out scores.csv --keep id --alpha 0.01\n"
-    "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1",
+    "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1\n"
+    "  unseen score m photos --out scores.csv --overlays photos-flagged",
 )
 def score(
-    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
-    data: Annotated[Path, Parameter(help="CSV or Parquet file of any size")],
+    folder: flags.Saved,
+    data: Annotated[Path, Parameter(help="CSV or Parquet file of any size, or a folder of any number of images")],
     /,
     *,
     target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
@@ -126,67 +108,85 @@ def score(
         float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
     ] = None,
     fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None,
-    tail: Tail = False,
+    tail: flags.Tail = False,
+    overlays: flags.Overlays = None,
+    cache: flags.Cache = None,
 ) -> None:
-    """Write a score, a p-value and a verdict for each row of a file."""
+    """Write a score, a p-value and a verdict for each row of a file, or for each image of a folder."""
     if alpha is not None and fdr is not None:
         raise DataError("expected --alpha or --fdr, found both: leave one out")
     alpha = ALPHA if alpha is None and fdr is None else alpha
-    bundle = Bundle.load(folder)
+    flags.check(data, rows={"keep": keep}, images={"overlays": overlays, "cache": cache})
+    bundle = files.loaded(folder, data)
     if tail and not bundle.detector.tail:
         bundle.detector.set_params(tail=True).assemble(bundle.detector.members_)
-    with progressing("scoring rows", total=read.rows(data)) as bar:
-        tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
-    told = "that share of normal rows has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
-    say(f"{tally.rows:,} rows scored, {tally.flagged:,} flagged for a p-value of at most {tally.cut:.3g}: {told}")
-    say(f"written to {target}")
+    if data.is_dir():
+        found = score_folder(bundle, data, target, alpha=alpha, fdr=fdr, overlays=overlays, cache=cache)
+        what, rows, flagged, cut = "images", len(found.names) - len(found.failed), len(found.flagged), found.cut
+    else:
+        with progressing("scoring rows", total=read.rows(data)) as bar:
+            tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
+        what, rows, flagged, cut = "rows", tally.rows, tally.flagged, tally.cut
+    told = f"that share of normal {what} has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
+    say(f"{rows:,} {what} scored, {flagged:,} flagged for a p-value of at most {cut:.3g}: {told}")
+    say(f"written to {target}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
 
 
-@app.command(sort_key=2, help_epilogue="Example:\n  unseen adapt m normals_of_new_machine.csv --out m2")
+@app.command(
+    sort_key=2,
+    help_epilogue="Example:\n"
+    "  unseen adapt m normals_of_new_machine.csv --out m2\n"
+    "  unseen adapt m good_parts_of_new_product --out m2",
+)
 def adapt(
-    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
-    normals: Annotated[Path, Parameter(help="CSV or Parquet file: a few normal rows of the new kind")],
+    folder: flags.Saved,
+    normals: Annotated[
+        Path, Parameter(help="CSV or Parquet file with a few normal rows of the new kind, or a folder of good images")
+    ],
     /,
     *,
     target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
+    cache: flags.Cache = None,
 ) -> None:
     """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
     new_path(target)
-    old = Bundle.load(folder)
-    table, label = table_with(normals, []), old.facts.get("label")
-    known = label in table.column_names  # a file with labels may hold other rows than normal ones
-    rows = without(table, [*old.facts.get("drop", []), *filter(None, [label, old.facts.get("group")])])
-    moved = Bundle(
-        old.detector.adapt(rows, table[label] if known else None),
-        {**old.facts, "adapted": {"source": normals.name, "rows": len(table)}, "evaluation": []},
-    )
+    flags.check(normals, rows={}, images={"cache": cache})
+    old = files.loaded(folder, normals)
+    if normals.is_dir():
+        what, given = "images", folders.good_images(normals, old, cache)
+    else:
+        what, given = "rows", files.normal_rows(normals, old)
+    rows, y = given
+    adapted = {"source": normals.absolute().name, "rows": len(rows)}
+    moved = Bundle(old.detector.adapt(rows, y), {**old.facts, "adapted": adapted, "evaluation": []})
     moved.save(target)
     say(f"Moved to what {normals} holds, saved in {target}")
     out.print(render.summary(moved))
-    say(f"\nNext: score other rows of that kind.\n  unseen score {shlex.quote(str(target))} DATA --out scores.csv")
+    say(f"\nNext: score other {what} of that kind.\n  unseen score {shlex.quote(str(target))} DATA --out scores.csv")
 
 
 @app.command(
     sort_key=3,
     help_epilogue="Example:\n"
     "  unseen evaluate train.parquet --label attack --drop family --test test.parquet\n"
-    "  unseen evaluate flows.csv --label kind --method devnet forest --json e.json",
+    "  unseen evaluate flows.csv --label kind --method devnet forest --json e.json\n"
+    "  unseen evaluate tiles --normal good --cache seen",
 )
 def evaluate(
-    train: Train,
+    train: flags.Train,
     /,
     *,
-    label: Label,
-    normal: Normal = "normal",
+    label: flags.Label = None,
+    normal: flags.Normal = "normal",
     test: Annotated[
-        Path | None, Parameter(metavar="FILE", help="rows to test on; without it half of TRAIN, the other half trains")
+        Path | None, Parameter(metavar="DATA", help="what to test on; without it half of TRAIN, the other half trains")
     ] = None,
-    drop: Drop = (),
+    drop: flags.Drop = (),
     protocol: Annotated[Protocol | None, Parameter(name="*")] = None,
-    method: Annotated[
-        tuple[str, ...], Parameter(metavar="NAME ...", choices=tuple(METHODS), help="what learns; several are compared")
-    ] = (STACK,),
-    settings: Set = (),
+    method: flags.Several = (),
+    settings: flags.Settings = (),
+    seeing: flags.Seen = None,
+    cache: flags.Cache = None,
     report: Annotated[Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")] = None,
 ) -> None:
     """Measure how well anomaly classes are found that are not in the labels, beside those that are."""
@@ -194,10 +194,13 @@ def evaluate(
         new_path(report)
     if settings and len(method) > 1:
         raise DataError(f"--set changes one method, and --method names {len(method)}: evaluate them one by one")
-    chosen = {name: configured(name, settings) for name in method}
-    aside = [name for name in drop if name != label]
-    table = without(table_with(train, [*drop, label]), aside)
-    tested = None if test is None else without(table_with(test, [label]), aside)  # may lack what is dropped
+    unusual = (seeing or Seeing()).told() | {"cache": cache}
+    flags.check(train, rows={"label": label, "drop": drop}, images=unusual)
+    chosen = {name: flags.chosen(name, settings, train) for name in method or (flags.usual(train),)}
+    if train.is_dir():
+        table, tested = folders.train_and_test(train, test, normal, seeing or Seeing(), cache)
+    else:
+        table, tested = files.train_and_test(train, test, label, drop)
     choices = protocol or Protocol()
     with progressing("fits done", total=choices.seeds * len(chosen)) as bar:
         reports = openset.evaluate(
@@ -205,7 +208,7 @@ def evaluate(
         )
     out.print(render.report(reports))
     if report is not None:
-        save_json(report, reports[0] if len(reports) == 1 else reports)
+        files.save_json(report, reports[0] if len(reports) == 1 else reports)
         say(f"\nwritten to {report}")
 
 
@@ -213,31 +216,36 @@ def evaluate(
     sort_key=4,
     help_epilogue="Example:\n"
     "  unseen audit m train.parquet --out suspects.csv\n"
-    "  unseen audit m train.parquet --out suspects.csv --keep id time",
+    "  unseen audit m train.parquet --out suspects.csv --keep id time\n"
+    "  unseen audit m tiles --out suspects.csv",
 )
 def audit(
-    folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")],
-    train: Annotated[Path, Parameter(help="the CSV or Parquet file that it was trained on")],
+    folder: flags.Saved,
+    train: Annotated[Path, Parameter(help="the CSV or Parquet file, or the folder, that it was trained on")],
     /,
     *,
     target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
     keep: Annotated[
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all")
     ] = (),
+    cache: flags.Cache = None,
 ) -> None:
-    """Write the training rows that were taken for normal, those that look least like it first."""
-    bundle = Bundle.load(folder)
-    table = table_with(train, keep)
+    """Write the training rows or images that were taken for normal, those that look least like it first."""
+    flags.check(train, rows={"keep": keep}, images={"cache": cache})
+    bundle = files.loaded(folder, train)
     with Writer(target) as file:
-        found = suspects(bundle, table, train, keep or tuple(table.column_names))
+        if train.is_dir():
+            what, found = "images", folders.odd_images(bundle, train, cache)
+        else:
+            what, found = "rows", files.suspects(bundle, train, keep)
         file.write(found)
     doubted = int((found["weight"].to_numpy() < 1).sum())
-    say(f"{len(found):,} rows were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
+    say(f"{len(found):,} {what} were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
     say(f"written to {target}")
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
-def info(folder: Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")], /) -> None:
+def info(folder: flags.Saved, /) -> None:
     """Show what a saved detector was trained on, and how."""
     out.print(render.contents(Bundle.load(folder)))
 
@@ -258,13 +266,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def say_next(folder: Path, train: Path, flags: dict[str, list[str]]) -> None:
+def say_next(folder: Path, train: Path, told: dict[str, object], what: str) -> None:
     """The two command lines that follow a fit, without flags that say the usual."""
-    usual = {"normal": ["normal"], "method": [STACK]}
-    told = {flag: words for flag, words in flags.items() if words and words != usual.get(flag)}
-    typed = [word for flag, words in told.items() for word in (f"--{flag}", *words)]
-    say("\nNext: score other rows; find out how blind such a detector is to classes without labels.")
-    say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv")
+    typed: list[str] = []
+    for flag, value in told.items():
+        words = [str(word) for word in (value if isinstance(value, list | tuple) else [value])]
+        typed += [f"--{flag}", *words] if value and words != {"normal": ["normal"]}.get(flag) else []
+    drawn = " --overlays pictures" if train.is_dir() else ""
+    say(f"\nNext: score other {what}; find out how blind such a detector is to classes without labels.")
+    say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv{drawn}")
     say(f"  {shlex.join(['unseen', 'evaluate', str(train), *typed])}")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from unseen import render
 from unseen.bundle import Bundle, write
@@ -15,14 +17,68 @@ from unseen.data import read
 from unseen.data.labels import encode_labels
 from unseen.data.tables import require, resembling
 from unseen.errors import DataError
+from unseen.pictures import Pictures
 from unseen.stream import check_keep
 
 AUDITED = ("weight", "score")
 
 
-def suspects(bundle: Bundle, table: pa.Table, file: Path, keep: Sequence[str]) -> pa.Table:
-    """Weight, score and some columns of the rows that training took for normal, lowest weight first."""
-    check_keep(keep, taken=AUDITED)
+def loaded(folder: Path, data: Path) -> Bundle:
+    """The saved detector, if it judges what is there: rows of a file, or images of a folder."""
+    bundle = Bundle.load(folder)
+    images = isinstance(bundle.detector.schema_, Pictures)
+    if images and not data.is_dir():
+        found = "a file" if data.exists() else "nothing"
+        raise DataError(f"{data}: expected a folder of images, as {folder} judges images, found {found}")
+    if data.is_dir() and not images:
+        raise DataError(f"{data}: expected a CSV or Parquet file, as {folder} judges rows of tables, found a folder")
+    return bundle
+
+
+def labelled_rows(
+    file: Path, label: str | None, normal: str, drop: Sequence[str], group: str | None
+) -> tuple[pa.Table, pa.ChunkedArray, list[Any] | None, dict[str, Any]]:
+    """Rows to train on, their labels, their kinds of normal, and what is known of them."""
+    column = named(label, file)
+    aside = [*drop, column, *([group] if group else [])]
+    table = table_with(file, aside)
+    facts = {"source": file.name, "label": column, "drop": list(drop), "group": group}
+    facts |= label_counts(file, table[column], column, normal)
+    return without(table, aside), table[column], table[group].to_pylist() if group else None, facts
+
+
+def normal_rows(file: Path, bundle: Bundle) -> tuple[pa.Table, pa.ChunkedArray | None]:
+    """Rows to move to, and their labels: a file with labels may hold other rows than normal ones."""
+    facts, table = bundle.facts, table_with(file, [])
+    aside = [*facts.get("drop", []), *filter(None, [facts.get("label"), facts.get("group")])]
+    known = facts.get("label") in table.column_names
+    return without(table, aside), table[facts["label"]] if known else None
+
+
+def train_and_test(
+    file: Path, test: Path | None, label: str | None, drop: Sequence[str]
+) -> tuple[pa.Table, pa.Table | None]:
+    """Rows to train on, and rows to test on, if there is another file, which may lack what is dropped."""
+    column = named(label, file)
+    aside = [name for name in drop if name != column]
+    table = without(table_with(file, [*drop, column]), aside)
+    return table, None if test is None else without(table_with(test, [column]), aside)
+
+
+def named(label: str | None, file: Path) -> str:
+    """The label column, which only images can do without."""
+    if label is None:
+        if not file.exists():
+            raise DataError(f"{file}: no such file or folder; check the spelling")
+        raise DataError(f"{file}: expected --label COL, the column of the file that says what each row is, found none")
+    return label
+
+
+def suspects(bundle: Bundle, file: Path, keep: Sequence[str]) -> pa.Table:
+    """Weight, score and some or all columns of the rows that training took for normal, lowest weight first."""
+    table = table_with(file, keep)
+    kept = keep or table.column_names
+    check_keep(kept, taken=AUDITED)
     facts = bundle.facts
     if len(table) != facts.get("rows", len(table)):
         raise DataError(
@@ -36,26 +92,36 @@ def suspects(bundle: Bundle, table: pa.Table, file: Path, keep: Sequence[str]) -
         found = bundle.detector.audit(without(table, aside), labels)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    return pa.table({name: found[name] for name in AUDITED} | {name: table[name].take(found["row"]) for name in keep})
+    return pa.table({name: found[name] for name in AUDITED} | {name: table[name].take(found["row"]) for name in kept})
 
 
 def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:
     """How many rows are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
     codes, names = encode_labels(labels, rows=len(labels), normal=normal)
-    counts = {name: int((codes == code).sum()) for code, name in enumerate(names, start=1)}
-    anomalies = dict(sorted(counts.items(), key=lambda item: -item[1]))
-    if not (codes == 0).any():
-        found = render.listed(f"{name!r} ({count:,})" for name, count in anomalies.items())
+    counts = counted(codes, names)
+    if not counts["normals"]:
         raise DataError(
             f"{file}: no row of column {label!r} is {normal!r}{resembling(normal, names)}; of its {len(codes):,} rows "
-            f"{int((codes == -1).sum()):,} have no label, the others are {found}: say which are normal (--normal NAME)"
+            f"{counts['unlabelled']:,} have no label, the others are {spelled(counts['anomalies'])}: say which are "
+            "normal (--normal NAME)"
         )
+    return counts
+
+
+def counted(codes: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """How many of the codes (n,) are normal, unlabelled, and of each class, most frequent first."""
+    counts = {name: int((codes == code).sum()) for code, name in enumerate(names, start=1)}
     return {
         "rows": len(codes),
         "normals": int((codes == 0).sum()),
         "unlabelled": int((codes == -1).sum()),
-        "anomalies": anomalies,
+        "anomalies": dict(sorted(counts.items(), key=lambda item: -item[1])),
     }
+
+
+def spelled(anomalies: Mapping[str, int]) -> str:
+    """The classes that there are, and how many of each."""
+    return render.listed(f"{name!r} ({count:,})" for name, count in anomalies.items())
 
 
 def table_with(file: Path, wanted: Sequence[str]) -> pa.Table:

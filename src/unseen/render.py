@@ -12,7 +12,7 @@ from rich.text import Text
 from unseen.bundle import Bundle
 from unseen.detector import Detector
 from unseen.measure import LEAST
-from unseen.methods import DEFAULT, to_json
+from unseen.methods import to_json
 from unseen.methods.evidence import LEARNERS, EvidenceStack
 from unseen.methods.imagestack import ImageStack
 from unseen.parts.imagestack import ImageStackScorer
@@ -44,7 +44,7 @@ def contents(bundle: Bundle) -> RenderableType:
 
 
 def made(bundle: Bundle) -> list[tuple[str, str]]:
-    fields = to_json(bundle.detector.method or DEFAULT)
+    fields = to_json(bundle.detector.chosen())
     name = fields.pop("name")
     lists = {key.replace("_", " "): fields.pop(key) for key in ("measures", *LEARNERS) if key in fields}
     chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
@@ -65,20 +65,21 @@ def spelled(value: Any) -> str:
 
 def data(bundle: Bundle) -> list[tuple[str, str]]:
     """Rows and columns; of a bundle that the command line made also what their labels said."""
-    facts, schema = bundle.facts, bundle.detector.schema_
+    facts, schema, kind = bundle.facts, bundle.detector.schema_, samples(bundle)
     lines = []
     if "rows" in facts:
         counts = facts["anomalies"]
-        unlabelled = f", {facts['unlabelled']:,} unlabelled" if facts["unlabelled"] else ""
+        parts = f"{facts['normals']:,} normal, {sum(counts.values()):,} anomalies{others(facts)}"
         lines = [
             ("data", f"{facts['source']}, labels {told(facts['label'])}"),
-            ("rows", f"{facts['rows']:,}: {facts['normals']:,} normal, {sum(counts.values()):,} anomalies{unlabelled}"),
+            (kind, f"{facts['rows']:,}: {parts}"),
             ("classes", listed(f"{name} {count:,}" for name, count in counts.items())),
         ]
     if "adapted" in facts:
-        lines.append(("moved to", "a kind of normal of which {source} has {rows:,} rows".format(**facts["adapted"])))
+        adapted = "a kind of normal of which {source} has {rows:,} {kind}".format(**facts["adapted"], kind=kind)
+        lines.append(("moved to", adapted))
     if isinstance(schema, Pictures):
-        return [*lines, ("images", seen(schema))]
+        return [*lines, ("seen by", seen(schema))]
     dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
     dropped += [f"{name} (asked)" for name in facts.get("drop", [])]
     return [
@@ -86,6 +87,17 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
         ("columns", f"{len(schema.columns)} used, encoded as {schema.width} numbers"),
         ("dropped", listed(dropped)),
     ]
+
+
+def samples(bundle: Bundle) -> str:
+    """What a detector judges."""
+    return "images" if isinstance(bundle.detector.schema_, Pictures) else "rows"
+
+
+def others(facts: dict[str, Any]) -> str:
+    """Rows without a label, and files that could not be used, if there are any."""
+    unlabelled = f", {facts['unlabelled']:,} unlabelled" if facts["unlabelled"] else ""
+    return unlabelled + (f"; {facts['failed']:,} more could not be used" if facts.get("failed") else "")
 
 
 def told(label: str | None) -> str:
@@ -97,7 +109,7 @@ def seen(schema: Pictures) -> str:
     """How a backbone sees images."""
     features, (d, h, w) = schema.features, schema.shape
     tiles = f", {features.tiles} x {features.tiles} tiles" if features.tiles > 1 else ""
-    return f"seen by {features.backbone} at {features.size} pixels{tiles}: {h} x {w} cells of {d} numbers"
+    return f"{features.backbone} at {features.size} pixels{tiles}: {h} x {w} cells of {d} numbers"
 
 
 def columns(detector: Detector) -> list[tuple[str, str]]:
@@ -109,15 +121,15 @@ def columns(detector: Detector) -> list[tuple[str, str]]:
 
 
 def calibration(bundle: Bundle) -> list[tuple[str, str]]:
-    m, folds = len(bundle.detector.conformal_.scores), len(bundle.detector.members_)
+    m, folds, kind = len(bundle.detector.conformal_.scores), len(bundle.detector.members_), samples(bundle)
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
     if "adapted" in bundle.facts:
         how = "of the new kind, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
-        return [("calibration", f"{m:,} normal rows {how}; the smallest p-value is {1 / (m + 1):.2g}")]
-    return [("calibration", f"{m:,} normal rows {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
+        return [("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    return [("calibration", f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
 
 
 def thresholds(detector: Detector) -> list[tuple[str, str]]:

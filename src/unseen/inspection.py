@@ -1,0 +1,187 @@
+"""Images of a folder judged: a table by file, and pictures of those that are flagged, with a report page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unseen.bundle import Bundle, filled, new_path
+from unseen.data import images as reading
+from unseen.data.images import Images
+from unseen.data.write import Writer
+from unseen.detector import Detector
+from unseen.errors import Unsupported
+from unseen.folder import note, writable
+from unseen.overlay import Shown, box, overlay, page
+from unseen.pictures import Maps
+from unseen.terminal import progressing
+
+BLOCK = 64  # images whose maps are in memory at once
+SHOWN = 200  # images on the report page: a browser would take long over more
+SIDE = 700  # pixels of a drawn image at most: an overlay has room for half of them
+EDGES = ("left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores and p-values of images (n,), NaN where a file cannot be used; why not, by name; the largest alarm."""
+
+    images: Images
+    score: NDArray[np.float64]
+    pvalue: NDArray[np.float64]
+    failed: dict[str, str]
+    cut: float
+    boxes: dict[int, tuple[int, int, int, int] | None] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return self.images.names
+
+    @cached_property
+    def flagged(self) -> NDArray[np.int64]:
+        """Row numbers of the images to raise an alarm for, the oddest first."""
+        rows = np.flatnonzero(self.pvalue <= self.cut)
+        return rows[np.lexsort((-self.score[rows], self.pvalue[rows]))]
+
+    def table(self) -> pa.Table:
+        """A row for each file, in the order of their names."""
+        verdict = np.where(np.isnan(self.score), "failed", np.where(self.pvalue <= self.cut, "anomaly", "normal"))
+        edges = [self.boxes.get(row) or (None,) * len(EDGES) for row in range(len(self.names))]
+        return pa.table(
+            {
+                "file": pa.array(map(writable, self.names), pa.string()),
+                "score": pa.array(self.score, from_pandas=True),
+                "pvalue": pa.array(self.pvalue, from_pandas=True),
+                "verdict": pa.array(verdict, pa.string()),
+                **{edge: pa.array([each[k] for each in edges], pa.int64()) for k, edge in enumerate(EDGES)},
+                "problem": pa.array([self.failed.get(name) for name in self.names], pa.string()),
+            }
+        )
+
+
+def score_folder(
+    bundle: Bundle,
+    source: Path,
+    target: Path,
+    *,
+    alpha: float | None,
+    fdr: float | None,
+    overlays: Path | None = None,
+    cache: Path | None = None,
+) -> Judged:
+    """Write score, p-value, verdict and defect box of each image; a PNG of each that is flagged, and a report of them.
+
+    `alpha` and `fdr` as in `Detector.detect`. Maps of a block of images are in memory at once, so images that are
+    flagged are seen a second time, to find the place. Table and overlays are whole or not there.
+    """
+    detector = bundle.detector
+    detector.cut(np.zeros(0), alpha=alpha, fdr=fdr)  # refuses a level before minutes are spent
+    mapped = any(member.peaks is not None for member in detector.members_)
+    if overlays is not None:
+        new_path(overlays)
+        if not mapped:
+            raise Unsupported("--overlays needs a method that looks at cells: this one judges images as a whole")
+    images = Images.read(source, normal=detector.normal)
+    with Writer(target) as out:
+        found = judged(detector, images, alpha=alpha, fdr=fdr, cache=cache)
+        level = found.cut or fdr or 0.0
+        if overlays is not None:
+            with filled(overlays) as folder:
+                draw(detector, found, level, folder, cache)
+        elif mapped:
+            for row, heat in hot(detector, found, cache):
+                found.boxes[row] = box(heat, detector.heat_threshold(level))
+        out.write(found.table())
+    return found
+
+
+def judged(detector: Detector, images: Images, *, alpha: float | None, fdr: float | None, cache: Path | None) -> Judged:
+    """What the detector says of each image, a block of them after the other."""
+    score, pvalue = np.full((2, len(images)), np.nan)
+    failed: dict[str, str] = {}
+    names = {name: row for row, name in enumerate(images.names)}
+    with progressing("images scored", total=len(images)) as bar:
+        for part in blocks(np.arange(len(images))):
+            maps = Maps.of(images.take(part), detector.features, cache=cache, failed=failed, progress=bar)
+            if len(maps):
+                rows = [names[name] for name in maps.images.names]
+                score[rows] = detector.anomaly_score(maps)
+    note(images, failed)
+    used = ~np.isnan(score)
+    pvalue[used] = detector.conformal_of().pvalue(score[used])
+    reasons = {name: reason.removeprefix(f"{images.root / name}: ") for name, reason in failed.items()}
+    return Judged(images, score, pvalue, reasons, detector.cut(pvalue[used], alpha=alpha, fdr=fdr))
+
+
+def hot(detector: Detector, found: Judged, cache: Path | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Row number and heat (h, w) of each flagged image, the oddest first."""
+    with progressing("places found", total=len(found.flagged)) as bar:
+        for part in blocks(found.flagged):
+            maps = Maps.of(found.images.take(part), detector.features, cache=cache)
+            for k, row in enumerate(part.tolist()):
+                yield row, detector.heat(maps.take(np.array([k])))[0]
+                bar(1)
+
+
+def blocks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    yield from (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+
+
+def draw(detector: Detector, found: Judged, level: float, folder: Path, cache: Path | None) -> None:
+    """A PNG of every flagged image, in sub-folders like its own, and report.html; fills in the boxes."""
+    scale = detector.heat_range(level)
+    rows: list[Shown] = []
+    for row, heat in hot(detector, found, cache):
+        name, score, p = found.names[row], float(found.score[row]), float(found.pvalue[row])
+        found.boxes[row] = box(heat, scale[1])
+        picture = drawn(found.images, row, heat, scale, title=f"score {score:.4g}, p-value {p:.2g}")
+        file = folder / f"{name}.png"  # with the ending of its own: x.jpg and x.bmp are two
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture)
+        if len(rows) < SHOWN:
+            rows.append(Shown(writable(name), found.images.labels[row], score, p, "anomaly", picture))
+    title = f"{len(found.flagged):,} of {len(found.images):,} images flagged"
+    text = page(rows, title=title, notes=notes(found, level, scale))
+    (folder / "report.html").write_text(text, encoding="utf-8")
+
+
+def drawn(
+    images: Images, row: int, heat: NDArray[np.float32], scale: tuple[float, float, float], *, title: str
+) -> bytes:
+    """The overlay of an image; of a large one every so many pixels."""
+    low, threshold, top = scale
+    pixels, spot = reading.pixels(images.files[row]), images.masks[row]
+    truth = None if spot is None else reading.mask(spot, heat.shape)
+    step = -(-max(heat.shape) // SIDE)
+    return overlay(
+        pixels[::step, ::step],
+        heat[::step, ::step],
+        low=low,
+        threshold=threshold,
+        top=top,
+        mask=None if truth is None else truth[::step, ::step],
+        title=title,
+    )
+
+
+def notes(found: Judged, level: float, scale: tuple[float, float, float]) -> list[str]:
+    """What a reader of the report needs to know."""
+    low, threshold, top = scale
+    flagged, failed = len(found.flagged), len(found.failed)
+    rest = f"; {failed:,} could not be used" if failed else ""
+    text = [
+        f"{found.images.root}: {len(found.images):,} images, {flagged:,} flagged for a p-value of at most "
+        f"{found.cut:.3g}{rest}. The oddest come first. A p-value is the chance that a good image scores as high.",
+        f"A colour is the same score of a patch in all images: from {low:.3g}, what the hottest patch of a usual good "
+        f"image has, to {top:.3g} or more.",
+        f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest patch of a good image exceeds "
+        f"it with a chance of about {level:.3g}. What exceeds it is outlined. An image can be odd without.",
+    ]
+    more = f"The first {SHOWN} are shown here; the folder of this page has a picture of each of the {flagged:,}."
+    return [*text, more] if flagged > SHOWN else text
