@@ -28,8 +28,7 @@ def loaded(folder: Path, data: Path) -> Bundle:
     bundle = Bundle.load(folder)
     images = isinstance(bundle.detector.schema_, Pictures)
     if images and not data.is_dir():
-        found = "a file" if data.exists() else "nothing"
-        raise DataError(f"{data}: expected a folder of images, as {folder} judges images, found {found}")
+        raise DataError(f"{data}: expected a folder of images, as {folder} judges images, found a file")
     if data.is_dir() and not images:
         raise DataError(f"{data}: expected a CSV or Parquet file, as {folder} judges rows of tables, found a folder")
     return bundle
@@ -68,8 +67,6 @@ def train_and_test(
 def named(label: str | None, file: Path) -> str:
     """The label column, which only images can do without."""
     if label is None:
-        if not file.exists():
-            raise DataError(f"{file}: no such file or folder; check the spelling")
         raise DataError(f"{file}: expected --label COL, the column of the file that says what each row is, found none")
     return label
 

@@ -71,6 +71,8 @@ def chosen(name: str, settings: tuple[str, ...], data: Path) -> Method:
 
 def check(data: Path, *, rows: Mapping[str, object], images: Mapping[str, object]) -> None:
     """DataError for flags that mean nothing for what is there: those for rows of files, or those for images."""
+    if not data.exists():
+        raise DataError(f"{data}: no such file or folder; check the spelling")
     wrong = rows if data.is_dir() else images
     given = [f"--{name}" for name, value in wrong.items() if value not in (None, ())]
     if given:
