@@ -73,18 +73,24 @@ class ImageStack:
         fold = torch.arange(len(normals), device=data.x.device) % folds
         rows = replace(data[anomalies], x=summary(data.x[anomalies]), mask=None)
         ways = directions(rows, run.generator, folds=PARTS) or no_directions(rows, folds)
+        usable = ~scorer.learned | bool(len(anomalies))
+        if not usable.any():
+            raise DataError(
+                "every member of this ImageStack learns from labelled images, and there are none: label some, or add a "
+                "member that learns from good images alone, such as Patches(Nearest())"
+            )
         held = []
         for turn, way in enumerate(ways):
             out = fold == turn % folds
             trial = cast(
                 ImageStackScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed()).to(run.device)
             )
+            trial.weights = usable / usable.sum()
             self.learn(trial, data[torch.cat([normals[~out], anomalies[way.inside]])], run)
             with torch.no_grad():
                 held.append([trial.evidence(data.x[rows]) for rows in (normals[out], anomalies[way.outside])])
                 scorer.see(trial.evidence_maps(data.x[normals[out]]))
         self.learn(scorer, data, run)
-        usable = ~scorer.learned | bool(len(anomalies))
         scorer.surprise.fit(torch.cat([of_normals for of_normals, _ in held], dim=1))
         scorer.settle()
         for e in usable.nonzero()[:, 0].tolist():
@@ -107,19 +113,18 @@ class ImageStack:
 
     def adapt(self, scorer: ImageStackScorer, support: Samples, run: Run) -> ImageStackScorer:
         """A new scorer for the product that `support` shows."""
-        moved = copy.deepcopy(scorer)
-        folds = torch.arange(len(support), device=support.x.device) % min(REFERENCES, len(support))
+        moved, good = copy.deepcopy(scorer), support.normals
+        fold = torch.arange(len(good), device=good.x.device) % min(REFERENCES, max(len(good), 1))
         for e, member in enumerate(self.members):
             if not hasattr(member, "adapt"):
                 moved.weights[e] = 0
                 continue
             moved.members[e] = member.adapt(scorer.members[e], support, run)
-            if len(support) > 1:
-                found = [
-                    member.adapt(scorer.members[e], support[folds != k], run)(support.x[folds == k])
-                    for k in range(int(folds.max()) + 1)
-                ]
-                moved.shift[e] = scorer.surprise.normals[e].median() - torch.cat(found).mean()
+            if len(good) > 1:
+                others = [member.adapt(scorer.members[e], good[fold != k], run) for k in fold.unique()]
+                with torch.no_grad():
+                    found = torch.cat([other(good.x[fold == k]) for k, other in enumerate(others)])
+                moved.shift[e] = scorer.surprise.normals[e].median() - found.mean()
         if not moved.weights.any():
             raise DataError("no member of this ImageStack that has a say can move to another product: fit anew")
         moved.weights /= moved.weights.sum()

@@ -38,6 +38,8 @@ def summary(x: Tensor) -> Tensor:
     >>> summary(torch.tensor([[[[1.0, 3.0]]]])).tolist()
     [[2.0, 1.0]]
     """
+    if not len(x):  # torch would warn of the spread of nothing
+        return x.new_zeros(0, 2 * x.shape[1])
     return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3), correction=0)], dim=1)
 
 

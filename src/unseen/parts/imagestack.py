@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -52,12 +52,14 @@ class ImageStackScorer(nn.Module):
         return torch.stack([member(x) if weight > 0 else none for member, weight in each]) + self.shift[:, None]
 
     def evidence_maps(self, x: Tensor) -> Tensor:
-        """What each member with a map says of the cells, on the finest grid among them: (e', n, h, w)."""
-        maps = [cast(Mapped, self.members[k]).map(x) + self.shift[k] for k in self.mapped]
-        if not maps:
-            return x.new_zeros(0, len(x), *x.shape[2:])
-        finest = max(found.shape[1:] for found in maps)
-        return torch.stack([F.interpolate(m[:, None], finest, mode="bilinear")[:, 0] for m in maps])
+        """What each member with a map says of the cells, on the finest grid, 0 where it has no say: (e', n, h, w)."""
+        speaking = [(i, k) for i, k in enumerate(self.mapped) if self.weights[k] > 0]
+        said = [cast(Mapped, self.members[k]).map(x) + self.shift[k] for _, k in speaking]
+        finest = max((one.shape[1:] for one in said), default=x.shape[2:])
+        found = x.new_zeros(len(self.mapped), len(x), *finest)
+        for (i, _), one in zip(speaking, said, strict=True):
+            found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
+        return found
 
     def see(self, maps: Tensor) -> None:
         """Cells of held-out normal images (e', n, h, w), for `settle`."""
@@ -70,11 +72,18 @@ class ImageStackScorer(nn.Module):
         if len(found):
             self.cell_surprise.fit(found[:, :: found.shape[1] // KEPT + 1])
 
-    def map(self, x: Tensor) -> Tensor:
+    @property
+    def map(self) -> Callable[[Tensor], Tensor]:
+        """`surprises`, where a member has a map."""
+        if not self.mapped:
+            raise AttributeError("no member of this stack has a map")
+        return self.surprises
+
+    def surprises(self, x: Tensor) -> Tensor:
         """Sum of the surprises of cells, by the weights of members with a map: (n, d, h, w) -> (n, h', w')."""
         maps = self.evidence_maps(x)
         share = self.weights[self.mapped]
-        share = share / share.sum() if share.sum() > 0 else torch.full_like(share, 1 / max(len(share), 1))
+        share = share / share.sum().clamp_min(1e-12)
         surprise = self.cell_surprise(maps.flatten(1)).view_as(maps)
         return (share[:, None, None, None] * surprise).sum(dim=0)
 
