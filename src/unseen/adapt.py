@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -13,6 +14,7 @@ from torch import nn
 from unseen import methods
 from unseen.data.split import Rows, spread
 from unseen.errors import Unsupported
+from unseen.parts.imagestack import Mapped
 from unseen.parts.scoring import scores
 from unseen.types import Adaptable, Method, Run, Samples
 
@@ -22,21 +24,28 @@ FOLDS = 50  # up to so many rows, each is a fold of its own: leave-one-out
 def adaptable(method: Method) -> Adaptable:
     """The method, if it can adapt."""
     if not hasattr(method, "adapt"):
-        able = sorted(name for name, prototype in methods.METHODS.items() if hasattr(prototype, "adapt"))
+        able = named_able(methods.METHODS)
+        if methods.takes_images(method):
+            able = f"{named_able(methods.IMAGES)}, and Patches or Whole of {able}"
+        what = " of ".join(type(each).__name__ for each in (method, getattr(method, "base", None)) if each is not None)
         raise Unsupported(
-            f"{type(method).__name__} cannot move to another kind of normal; these can: {', '.join(able)}. Fit one of "
-            "them on the kinds that you have, or fit anew on rows of the new kind"
+            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on the kinds that you "
+            "have, or fit anew on examples of the new kind"
         )
     return cast(Adaptable, method)
 
 
+def named_able(prototypes: Mapping[str, Method]) -> str:
+    return ", ".join(sorted(name for name, prototype in prototypes.items() if hasattr(prototype, "adapt")))
+
+
 def moved(
     method: Adaptable, scorer: nn.Module, support: Samples, calibrating: Rows, run: Run
-) -> tuple[nn.Module, NDArray[np.float64]]:
+) -> tuple[nn.Module, NDArray[np.float64], NDArray[np.float64] | None]:
     """The scorer for the kind of normal that the support shows, and scores of its `calibrating` rows (m,).
 
     Each of them is scored by a scorer that adapted on the other folds: a row that stands among its own references
-    looks more normal than any new row.
+    looks more normal than any new row. Of images likewise the highest score of a cell in each, sorted (m,).
     """
     seed = run.seed()
 
@@ -44,10 +53,14 @@ def moved(
         return method.adapt(scorer, rows, replace(run, generator=torch.Generator().manual_seed(seed))).eval()
 
     parts = spread(np.zeros_like(calibrating), min(FOLDS, len(calibrating)), np.random.default_rng(seed))
-    found = np.empty(len(calibrating))
+    found, peaks = np.empty((2, len(calibrating)))
     for k in range(parts.max() + 1):
         held = calibrating[parts == k]
         others = torch.from_numpy(np.setdiff1d(np.arange(len(support)), held)).to(run.device)
         alone = support.x[torch.from_numpy(held).to(run.device)]
-        found[parts == k] = scores(adapted(support[others]), alone, run.device).double().numpy()
-    return adapted(support), found
+        judge = adapted(support[others])
+        found[parts == k] = scores(judge, alone, run.device).double().numpy()
+        if hasattr(judge, "map"):
+            peaks[parts == k] = scores(cast(Mapped, judge).map, alone, run.device).flatten(1).amax(dim=1).numpy()
+    scorer = adapted(support)
+    return scorer, found, np.sort(peaks) if hasattr(scorer, "map") else None

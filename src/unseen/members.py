@@ -95,11 +95,8 @@ class Learning:
         support = told.samples(member.schema, np.arange(len(told.codes))).to(self.device)
         run = self.run(member.schema)
         with one_thread():
-            scorer, calibration = moved(adaptable(self.method), member.scorer, support, calibrating, run)
-        alone = member.schema.encode(take(told.table, calibrating))
-        return member_of(
-            self.method, member.schema, scorer, calibration, calibrating, peaks_of(scorer, alone, run.device)
-        )
+            scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, calibrating, run)
+        return member_of(self.method, member.schema, scorer, calibration, calibrating, peaks)
 
     def learned(
         self,
