@@ -78,7 +78,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         anomaly class; no y means all rows are taken for normal, and images for what their folders say. `groups` (n,):
         which kind of normal a row belongs to.
         """
-        table = self.admitted(X)
+        table = looked_at(X, self.features)
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
@@ -262,6 +262,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.check_fitted()
         table = self.admitted(X)
+        if isinstance(table, Maps) and y is None:
+            y = table.labels
         codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
 
         def score(member: Member, rows: Rows) -> NDArray[np.float64]:
@@ -318,10 +320,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return methods.DEFAULT if method is None else method
 
     def admitted(self, X: Any) -> Any:
-        """Maps of images; of anything else a table or a matrix."""
-        if isinstance(X, Images):
-            return Maps.of(X, self.features)
-        return X if isinstance(X, Maps) else admit(X)
+        """Maps of images, seen as those of training; of anything else a table or a matrix."""
+        schema = getattr(self, "schema_", None)
+        if isinstance(schema, Schema) and isinstance(X, Images | Maps):
+            raise DataError("this detector was trained on a table: expected rows with its columns, got images")
+        return looked_at(X, schema.features if isinstance(schema, Pictures) else self.features)
 
     def schema_for(self, table: Any, codes: NDArray[np.int64]) -> Schema | Pictures:
         """What the columns mean, or how images are seen."""
@@ -334,7 +337,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def learning(self, schema: Schema | Pictures) -> Learning:
         """How members come about in this call, from a seed of its own."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return Learning(self.chosen(schema), self.torch_device(), seed)
+        method = self.chosen(schema)
+        if isinstance(schema, Schema) and methods.takes_images(method):
+            raise DataError(
+                f"{type(method).__name__} is a method for images, and was given a table: give it Images.read(folder), "
+                "or take a method for rows"
+            )
+        return Learning(method, self.torch_device(), seed)
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":
@@ -357,6 +366,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def looked_at(X: Any, features: Features | None) -> Any:
+    """Maps of images; of anything else a table or a matrix."""
+    if isinstance(X, Images):
+        return Maps.of(X, features)
+    return X if isinstance(X, Maps) else admit(X)
 
 
 def enough(count: int) -> bool:

@@ -147,6 +147,8 @@ def told(table: Any, label: str | None) -> tuple[Any, Any, str]:
     if isinstance(table, Images):
         raise DataError("an evaluation sees images often: give it Maps.of(images), which are made once")
     if isinstance(table, Maps):
+        if table.labels is None:
+            raise DataError(f"{table.images.root}: an evaluation needs a folder for each class of images; found none")
         return table, table.labels, f"the folder {table.images.root}"
     given = admit(table)
     if isinstance(given, np.ndarray) or label is None:

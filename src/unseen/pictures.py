@@ -27,6 +27,7 @@ from unseen.parts.framing import letterbox, unletterbox
 from unseen.parts.loops import one_thread
 
 BLOCK = 32  # images read before a backbone sees them
+SAVED: dict[str, Any] = {"backbone": str, "levels": tuple[int, ...], "size": int, "tiles": int}  # fields of Features
 UNSAID = -1.0  # share of a cell that is defect, where no mask says
 
 
@@ -91,6 +92,11 @@ class Maps:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d, h, w)."""
+        return self.x.shape
+
     def take(self, rows: NDArray[np.int64]) -> Maps:
         """The images with these row numbers."""
         return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features)
@@ -154,9 +160,9 @@ class Pictures:
     def from_json(cls, plain: dict[str, Any]) -> Pictures:
         """The schema that `to_json` wrote."""
         try:
-            features = {**plain["features"], "levels": tuple(plain["features"]["levels"])}
+            told = {name: TypeAdapter(kind).validate_python(plain["features"][name]) for name, kind in SAVED.items()}
             d, h, w = TypeAdapter(tuple[int, int, int]).validate_python(plain["shape"])
-            return cls(Features(**features), (d, h, w))
+            return cls(Features(**{**plain["features"], **told}), (d, h, w))
         except (ValidationError, KeyError, TypeError, DataError) as error:
             raise BundleError(f"the saved image schema cannot be read, save the detector again: {error}") from error
 
