@@ -1,0 +1,589 @@
+"""Methods for images: rows of cells and of whole images by hand, the contract that all keep, and the stack of them."""
+
+import copy
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from contract import check_json, check_same_seed, check_untouched, quick, scored, trained
+from unseen.data.images import Images
+from unseen.detector import Detector
+from unseen.errors import DataError
+from unseen.methods import EVERY, IMAGES, METHODS, for_images, from_json, to_json
+from unseen.methods.comet import CoMet
+from unseen.methods.devnet import DevNet
+from unseen.methods.distances import Mahalanobis, Nearest
+from unseen.methods.forest import Forest
+from unseen.methods.imagestack import ImageStack
+from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.patches import Patches
+from unseen.methods.ratio import NearestRatio
+from unseen.methods.resad import ResAD
+from unseen.methods.saliencycut import SaliencyCut
+from unseen.methods.simplenet import SimpleNet
+from unseen.methods.topk import TopK
+from unseen.methods.whole import Whole
+from unseen.parts.episodes import together
+from unseen.parts.features import Features
+from unseen.parts.surprise import auroc
+from unseen.pictures import Maps
+from unseen.types import Run, Samples
+
+NAMES = ("normal", "bright", "dark", "odd")  # of classes 0, 1, ..., each a shift of another channel
+
+
+def run(seed=3):
+    return Run(torch.Generator().manual_seed(seed))
+
+
+def planted(normals=32, anomalies=8, seed=0, classes=(1, 2), offset=0.0):
+    """Noise of 3 channels on 6 x 6 cells; in an image of class c a block of 2 x 2 cells is shifted in channel c - 1."""
+    g = torch.Generator().manual_seed(seed)
+    n = normals + anomalies
+    x, mask = torch.randn(n, 3, 6, 6, generator=g) + offset, torch.full((n, 6, 6), -1.0)
+    y = torch.zeros(n, dtype=torch.int64)
+    y[normals:] = torch.tensor(classes).repeat(anomalies)[:anomalies]
+    for i in range(normals, n):
+        top, left = (2 * torch.randint(3, (2,), generator=g)).tolist()
+        mask[i] = 0
+        mask[i, top : top + 2, left : left + 2] = 1
+        x[i, y[i] - 1] += 6 * mask[i]
+    return Samples.of(x, y, mask=mask)
+
+
+def unmasked(data):
+    return replace(data, mask=None)
+
+
+def maps_of(data, features=None, labels=None):
+    """Samples as if a backbone had seen files: 64 x 64 pixels each, in folders of their names."""
+    n = len(data)
+    labels = tuple(NAMES[k] for k in data.y.tolist()) if labels is None else labels
+    images = Images(tuple(Path(f"{i}.png") for i in range(n)), labels, (None,) * n, Path())
+    mask = torch.full((n, 6, 6), -1.0) if data.mask is None else data.mask
+    sizes = np.full((n, 2), 64)
+    return Maps(data.x.half().numpy(), mask.half().numpy(), sizes, images, features or Features(size=64))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A method for rows that learns nothing: the score is a column. Its scorer keeps what it was given."""
+
+    column: int = 0
+    uses_labels: bool = False
+
+    def build(self, shape):
+        return Kept(self.column)
+
+    def train(self, scorer, data, run):
+        scorer.given.append(data)
+        scorer.run = run
+
+
+class Kept(nn.Module):
+    def __init__(self, column):
+        super().__init__()
+        self.column, self.given = column, []
+
+    def forward(self, x):
+        return x[:, self.column]
+
+
+def image(*rows):
+    """One image of one channel."""
+    return torch.tensor(rows, dtype=torch.float32)[None, None]
+
+
+def flat(*values):
+    """Images of one channel, each of one value all over."""
+    return torch.tensor(values)[:, None, None, None].expand(-1, 1, 2, 2).clone()
+
+
+# masks of samples
+
+
+def test_masks_go_where_their_images_go():
+    data = planted(2, 2)
+    assert torch.equal(data[torch.tensor([3, 0])].mask, data.mask[[3, 0]])
+    assert torch.equal(data.anomalies.mask, data.mask[2:])
+    assert torch.equal(together(data.anomalies, data.normals).mask, data.mask[[2, 3, 0, 1]])
+    assert data.to(torch.device("meta")).mask.device.type == "meta"
+    assert data.to(torch.device("meta")).mask.shape == (4, 6, 6)
+
+
+def test_of_samples_with_and_without_masks_none_has_one():
+    data = planted(2, 2)
+    assert together(data, unmasked(data)).mask is None
+    assert unmasked(data)[1:].mask is None
+    assert unmasked(data).to(torch.device("meta")).mask is None
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 5), (3, 6, 6), (4, 3, 6, 6), (4,)])
+def test_a_mask_has_a_value_for_each_cell(shape):
+    with pytest.raises(DataError, match=r"mask must have a value for each cell of x \(4, 3, 6, 6\), got shape"):
+        Samples.of(planted(2, 2).x, mask=torch.zeros(shape))
+
+
+# whole images
+
+
+def test_rows_of_whole_images_by_hand():
+    # Mean and spread are 2, 1 and 5, 0: in units of these two, 6 and 2 are (6 - 3.5) / 1.5 and (2 - 0.5) / 0.5.
+    x = torch.cat([image([1, 3]), image([5, 5]), image([400, 900])])
+    data = Samples.of(x, torch.tensor([0, -1, 2]), mask=torch.zeros(3, 1, 2))
+    for column, expected in enumerate([2.5 / 1.5, 3.0]):
+        scorer = trained(Whole(Column(column)), data)
+        assert scored(scorer, image([4, 8])).tolist() == pytest.approx([expected])
+    [given] = scorer.inner.given
+    assert given.x.shape == (3, 2)
+    assert given.x[:2].tolist() == [[-1, 1], [1, -1]]
+    assert given.y.tolist() == [0, -1, 2]
+    assert given.mask is None
+
+
+def test_logarithms_are_of_tables():
+    for method in (Whole(Column()), Patches(Column())):
+        scorer = method.build((3, 6, 6))
+        method.train(scorer, planted(), replace(run(), logarithms=torch.zeros(3, 2)))
+        assert scorer.inner.run.logarithms is None
+
+
+@pytest.mark.parametrize("kind", [Whole, Patches])
+def test_what_the_base_can_do_both_can(kind):
+    for base in METHODS.values():
+        assert hasattr(kind(base), "adapt") == hasattr(base, "adapt")
+        assert kind(base).uses_labels == base.uses_labels
+    assert not hasattr(kind(Forest()), "adapt")
+    assert hasattr(kind(Nearest()), "adapt")
+
+
+@pytest.mark.parametrize("kind", [Whole, Patches])
+@pytest.mark.parametrize("base", [Nearest(), NearestRatio()], ids=["without", "with"])
+def test_labels_change_the_scores_if_the_base_learns_from_them(kind, base):
+    data = planted()
+    without = scored(trained(kind(base), data.normals), data.x)
+    assert torch.equal(scored(trained(kind(base), data), data.x), without) != base.uses_labels
+
+
+def test_where_something_is_does_not_matter_to_whole_images():
+    scorer, x = trained(Whole(Nearest()), planted()), planted(seed=1).x
+    moved = x.flatten(2)[:, :, torch.randperm(36, generator=run().generator)].view_as(x)
+    torch.testing.assert_close(scored(scorer, moved), scored(scorer, x))
+    mirrored = scored(trained(Patches(Nearest()), planted()), x.flip(3))
+    torch.testing.assert_close(mirrored, scored(trained(Patches(Nearest()), planted()), x))
+
+
+# patches
+
+
+SIXTEEN = torch.arange(16.0).view(1, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("column", "stride", "top", "expected"),
+    [
+        (0, 1, 0.25, 13.5),  # of 12, 13, 14, 15
+        (0, 1, 0.01, 15.0),  # one cell at least
+        (0, 1, 1.0, 7.5),
+        (1, 1, 0.25, 6.0),  # less the image's mean
+        (0, 2, 0.25, 12.5),  # the highest of the means 2.5, 4.5, 10.5, 12.5
+        (1, 2, 0.5, 4.0),  # 10.5 and 12.5, less 7.5
+    ],
+)
+def test_an_image_scores_as_the_mean_of_its_highest_cells(column, stride, top, expected):
+    scorer = Patches(Column(column), stride=stride, top=top).build((1, 4, 4))
+    assert scored(scorer, SIXTEEN).tolist() == [expected]
+
+
+@torch.no_grad()
+def test_the_map_has_a_score_for_each_cell_in_its_place():
+    scorer = Patches(Column(), stride=2).build((1, 3, 3))
+    x = torch.cat([torch.arange(9.0).view(1, 1, 3, 3), torch.zeros(1, 1, 3, 3)])
+    # At the edge, means of what there is: 0, 1, 3, 4; 2, 5; 6, 7; 8.
+    assert scorer.map(x).tolist() == [[[2.0, 3.5], [6.5, 8.0]], [[0, 0], [0, 0]]]
+    assert Patches(Nearest(), stride=3).build((3, 6, 6)).map(torch.zeros(5, 3, 6, 6)).shape == (5, 2, 2)
+
+
+def test_a_row_is_a_cell_and_how_it_differs_from_its_image():
+    # Cells of normals are 0, 4, 2, 2: mean 2, spread sqrt 2; less their images' means -2, 2, 0, 0: spread sqrt 2.
+    data = Samples.of(torch.cat([image([0, 4]), image([2, 2])]))
+    [given] = trained(Patches(Column(), stride=1), data).inner.given
+    rows = (given.x * 2**0.5)[given.x[:, 0].argsort()]
+    torch.testing.assert_close(rows, torch.tensor([[-2.0, -2], [0, 0], [0, 0], [2, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("stride", "cells", "expected"), [(1, 10_000, 360), (2, 10_000, 90), (3, 10_000, 40), (2, 50, 50)]
+)
+def test_stride_and_cells_say_how_many_rows_train(stride, cells, expected):
+    [given] = trained(Patches(Column(), stride=stride, cells=cells), planted(10, 4)).inner.given
+    assert given.x.shape == (expected, 6)
+    assert len(given.x.unique(dim=0)) == expected  # drawn, none twice
+    assert given.mask is None
+
+
+def test_cells_have_the_kind_the_label_and_the_weight_of_their_image():
+    x, weight = flat(0.0, 1, 2, 3), torch.tensor([0.1, 0.2, 0.3, 0.4])
+    data = Samples(x, torch.tensor([0, -1, 0, 5]), torch.tensor([7, 8, 9, 6]), weight)
+    scorer = trained(Patches(Column(uses_labels=True), top=1.0, stride=1), data)
+    given = scorer.inner.given[-1]
+    value = given.x[:, 0] * scorer.scaling.sd[0] + scorer.scaling.mean[0]
+    order = value.argsort(stable=True)
+    assert value[order].tolist() == pytest.approx([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4, abs=1e-6)
+    assert given.y[order].tolist() == [0] * 4 + [-1] * 4 + [0] * 4 + [5] * 4
+    assert given.group[order].tolist() == [7] * 4 + [8] * 4 + [9] * 4 + [6] * 4
+    assert torch.equal(given.weight[order], weight.repeat_interleave(4))
+
+
+# Normals 0 and 2 make units of 1 around 1, and in context of 1 around 0.
+def defective(method, anomaly, mask=None):
+    """What the base is given of one labelled image, turn by turn: the first columns of its rows."""
+    size = anomaly.shape[2]
+    normals = torch.tensor([0.0, 2.0])[:, None, None, None].expand(2, 1, size, size)
+    masks = None if mask is None else torch.cat([torch.full((2, size, size), -1.0), torch.tensor(mask)[None]])
+    data = Samples.of(torch.cat([normals, anomaly]), torch.tensor([0, 0, 1]), mask=masks)
+    given = trained(method, data).inner.given
+    assert all(len(each.normals) == 2 * (size // method.stride) ** 2 for each in given)
+    return [each.anomalies.x[:, 0].tolist() for each in given]
+
+
+FOUR = image([1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4])  # in units: 0, 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        ([[1.0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]], [0, 2]),  # covered by 1/2, 1/4, all, nothing
+        ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], [1]),  # by 1/4 at most
+        ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0.8], [0, 0, 0, 0.2]], [1, 3]),
+        ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0.8], [0, 0, 0, 0.1]], [1]),
+    ],
+)
+def test_masks_say_which_cells_are_the_defect(mask, expected):
+    assert defective(Patches(Column(uses_labels=True), stride=2), FOUR, mask) == [expected]
+
+
+def test_without_a_mask_the_furthest_cells_are_the_defect_and_then_those_that_the_base_scores_highest():
+    # In units -8, 4, 0, 0, in context -7, 5, 1, 1: the first is furthest from the normals, the second scores highest.
+    anomaly = image([-7, 5], [1, 1])
+    assert defective(Patches(Column(uses_labels=True), stride=1), anomaly) == [[-8], [4]]
+    assert defective(Patches(Column(uses_labels=True), stride=1, top=0.5), anomaly)[0] == [-8, 4]
+    nothing_marked, unsaid = torch.zeros(2, 2).tolist(), torch.full((2, 2), -1.0).tolist()
+    for mask in (nothing_marked, unsaid):
+        assert defective(Patches(Column(uses_labels=True), stride=1), anomaly, mask) == [[-8], [4]]
+
+
+def test_images_with_and_without_a_mask_teach_together():
+    data = planted(4, 2)
+    mask = data.mask.clone()
+    mask[4] = -1.0
+    first, second = trained(Patches(Column(uses_labels=True)), replace(data, mask=mask)).inner.given
+    for given in (first, second):
+        assert given.anomalies.y.tolist() == [2, 1]  # what is known, then what is guessed
+    assert torch.equal(first.x[:-1], second.x[:-1])
+
+
+@pytest.mark.parametrize("base", [DevNet(), NearestRatio(), Forest()], ids=["devnet", "nearest-ratio", "forest"])
+@pytest.mark.parametrize("masks", [True, False], ids=["masks", "none"])
+def test_a_defect_is_found_where_it_is(base, masks):
+    data = planted(anomalies=12)
+    scorer = trained(Patches(quick(base)), data if masks else unmasked(data))
+    new = planted(normals=20, anomalies=20, seed=1)
+    assert auroc(*(scored(scorer, part.x) for part in (new.normals, new.anomalies))) > 0.95
+    assert np.mean(hit(scorer, new.anomalies)) > 0.9
+
+
+@torch.no_grad()
+def hit(scorer, defects):
+    """Whether the hottest place of each image lies in its defect: (n,)."""
+    hottest = scorer.map(defects.x).flatten(1).argmax(dim=1)
+    side = scorer.map(defects.x).shape[2]
+    cells = nn.functional.adaptive_max_pool2d(defects.mask, side).flatten(1)
+    return cells.gather(1, hottest[:, None])[:, 0].bool().tolist()
+
+
+def test_methods_for_rows_are_put_on_patches_and_others_left_alone():
+    assert for_images(Mahalanobis()) == Patches(Mahalanobis())
+    assert for_images(CoMet(SimpleNet())) == Patches(CoMet(SimpleNet()))
+    for method in IMAGES.values():
+        assert for_images(method) is method
+
+
+# the contract
+
+
+def small(method):
+    """As `quick`, members of a stack likewise."""
+    if isinstance(method, ImageStack):
+        return replace(method, members=tuple(small(member) for member in method.members))
+    if isinstance(method, MultiDirectional):
+        return replace(method, folds=2)
+    changed = replace(quick(method), rate=1e-2) if isinstance(method, TopK) else quick(method)
+    return replace(changed, base=small(method.base)) if isinstance(method, Whole | Patches) else changed
+
+
+KEEPING = {name: small(method) for name, method in IMAGES.items()} | {
+    f"patches of {name}": Patches(quick(base))
+    for name, base in {
+        "devnet": DevNet(),
+        "simplenet": SimpleNet(),
+        "a coreset": Nearest(k=1, bank=40, coreset=True),
+        "resad": ResAD(),
+        "comet of simplenet": CoMet(SimpleNet()),
+        "saliency-cut": SaliencyCut(),
+        "mahalanobis": Mahalanobis(),
+        "forest": Forest(),
+        "dcc": METHODS["dcc"],
+        "prenet": METHODS["prenet"],
+    }.items()
+}
+each_keeping = pytest.mark.parametrize("method", list(KEEPING.values()), ids=list(KEEPING))
+
+
+@each_keeping
+def test_contract(method):
+    data = planted()
+    before = [t.clone() for t in (data.x, data.y, data.group, data.weight)]
+    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    scorer = trained(method, data)
+    check_untouched(data, before, states)
+    assert torch.equal(data.mask, planted().mask), "training changed the masks"
+    scores = scored(scorer, data.x)
+    assert scores.shape == (40,)
+    assert torch.isfinite(scores).all()
+    assert torch.isfinite(scored(scorer, torch.full((2, 3, 6, 6), 50.0))).all()
+    assert scores[data.y > 0].median() > scores[data.y == 0].median()
+    check_same_seed(method, scorer, data)
+    check_json(method)
+    empty = method.build((3, 6, 6))
+    empty.load_state_dict({k: v.clone() for k, v in scorer.state_dict().items()})
+    assert torch.equal(scored(empty.eval(), data.x), scores), "a reloaded scorer scores differently"
+
+
+@each_keeping
+def test_a_score_does_not_depend_on_the_images_beside_it(method):
+    maps = maps_of(planted())
+    detector = Detector(method, calibration=0.25, random_state=0).fit(maps)
+    scores = detector.anomaly_score(maps)
+    back = np.arange(len(maps))[::-1]
+    assert np.array_equal(detector.anomaly_score(maps.take(back)), scores[back])
+    for row in (0, 13, 39):
+        assert detector.anomaly_score(maps.take(np.array([row]))) == scores[row]
+
+
+@each_keeping
+def test_without_labels_far_images_stand_out_or_the_method_says_that_it_needs_some(method):
+    data = unmasked(planted().normals)
+    try:
+        scorer = trained(method, data)
+    except DataError:
+        assert method.uses_labels
+        return
+    far = torch.full((2, 3, 6, 6), 9.0) * torch.tensor([1.0, -1.0])[:, None, None, None]
+    assert scored(scorer, far).min() > scored(scorer, data.x).median()
+
+
+ABLE = {name: method for name, method in KEEPING.items() if hasattr(method, "adapt")}
+
+
+def test_these_adapt():
+    expected = {"image-stack", "whole", "patches", "patchcore"}
+    assert set(ABLE) == expected | {f"patches of {name}" for name in ("a coreset", "resad", "mahalanobis")}
+
+
+@pytest.mark.parametrize("method", list(ABLE.values()), ids=list(ABLE))
+def test_adapting_leaves_the_old_scorer_as_it_is(method):
+    data, new = planted(), planted(seed=1, anomalies=0)
+    scorer = trained(method, data)
+    before, state = scored(scorer, data.x), {k: v.clone() for k, v in scorer.state_dict().items()}
+    moved = method.adapt(scorer, Samples.of(new.x[:12] + 3), run()).eval()
+    assert torch.equal(scored(scorer, data.x), before)
+    assert all(torch.equal(v, state[k]) for k, v in scorer.state_dict().items())
+    assert scored(moved, new.x[12:] + 3).median() < scored(moved, new.x[12:] - 3).median()
+    again = method.build((3, 6, 6))
+    again.load_state_dict(moved.state_dict())
+    assert torch.equal(scored(again.eval(), data.x), scored(moved, data.x))
+    twice = method.adapt(moved, Samples.of(new.x[:12] - 3), run())
+    assert scored(twice, new.x[12:] + 3).median() > scored(twice, new.x[12:] - 3).median()
+    copy.deepcopy(moved)  # as what learns on does
+
+
+# names
+
+
+def test_names_stand_for_the_fields_that_are_written_beside_them():
+    for name, method in IMAGES.items():
+        assert from_json(to_json(method)) == method
+        assert type(from_json({**to_json(method), "name": name})) is type(method)
+    assert to_json(Patches(Forest()))["name"] == "patches"  # of several names of a type the first
+    assert to_json(Patches(Forest()))["base"] == to_json(Forest())
+    assert from_json({"name": "patchcore", "base": {"name": "forest"}}) == Patches(Forest())
+    assert from_json({"name": "topk", "share": 0.2}) == TopK(share=0.2)
+
+
+def test_no_name_means_two_methods():
+    assert not set(METHODS) & set(IMAGES)
+    assert len(EVERY) == len(METHODS) + len(IMAGES)
+
+
+def test_patchcore_keeps_what_is_rare():
+    base = IMAGES["patchcore"].base
+    x = torch.cat([0.1 * planted(30, 0).x, torch.full((1, 3, 6, 6), 9.0)])
+    scorer = trained(Patches(replace(base, bank=8)), Samples.of(x))
+    assert scored(scorer, x[-1:]) < scored(
+        trained(Patches(replace(base, bank=8, coreset=False)), Samples.of(x)), x[-1:]
+    )
+
+
+# the stack
+
+
+@dataclass(frozen=True)
+class Level:
+    """A method for images: the score is how far an image's mean is from that of the normals. It can adapt."""
+
+    uses_labels: bool = False
+
+    def build(self, shape):
+        return Distance()
+
+    def train(self, scorer, data, run):
+        scorer.reference = data.normals.x.mean()
+
+    def adapt(self, scorer, support, run):
+        moved = Distance()
+        self.train(moved, support, run)
+        return moved
+
+
+@dataclass(frozen=True)
+class Stiff(Level):
+    """Cannot adapt."""
+
+    @property
+    def adapt(self):
+        raise AttributeError
+
+
+class Distance(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("reference", torch.tensor(0.0))
+
+    def forward(self, x):
+        return (x.mean(dim=(1, 2, 3)) - self.reference).abs()
+
+
+BOTH = ImageStack((Patches(Nearest(k=1)), Patches(NearestRatio())))
+
+
+def test_weights_sum_to_one_and_a_useless_member_has_little():
+    stack = ImageStack((Patches(Nearest()), Whole(Column(2)), Patches(NearestRatio())))  # the third channel is normal
+    weights = trained(stack, planted()).weights
+    assert weights.sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert weights[1] < 0.02
+    assert weights[0] > 0.2
+
+
+@pytest.mark.parametrize("base", [NearestRatio(), DevNet(), Forest()], ids=["nearest-ratio", "devnet", "forest"])
+def test_without_labels_what_learns_from_them_has_no_say(base):
+    stack = ImageStack((Whole(Nearest()), Patches(quick(base)), Patches(Mahalanobis())))
+    data = planted(anomalies=0)
+    scorer = trained(stack, data)
+    assert scorer.weights.tolist() == [0.5, 0.0, 0.5]
+    with torch.no_grad():
+        maps = scorer.map(data.x)
+    assert torch.isfinite(maps).all()
+    assert maps.amax() > 1
+    assert np.mean(hit(scorer, planted(seed=1).anomalies)) == 1
+
+
+def test_the_default_learns_from_good_images_alone():
+    data, new = planted(anomalies=0), planted(seed=1)
+    score = scored(trained(IMAGES["image-stack"], data), new.x)
+    assert auroc(score[new.y == 0], score[new.y > 0]) > 0.95
+
+
+def test_a_stack_says_what_it_needs():
+    with pytest.raises(DataError, match="given 2, and needs at least 3"):
+        trained(BOTH, planted()[30:])
+    with pytest.raises(DataError, match="every member .* learns from labelled images, and there are none: label some"):
+        trained(ImageStack((TopK(), Patches(Forest()))), planted().normals)
+    assert torch.isfinite(scored(trained(BOTH, planted()[29:33]), planted().x)).all()  # 3 and 1
+
+
+def test_the_heat_is_highest_on_the_defect_also_of_a_class_that_was_never_shown():
+    scorer = trained(BOTH, planted(anomalies=12))
+    new = planted(normals=0, anomalies=30, seed=1, classes=(1, 2, 3))
+    found = np.array(hit(scorer, new))
+    assert found[new.y.numpy() < 3].mean() > 0.9
+    assert found[new.y.numpy() == 3].mean() > 0.9
+
+
+@torch.no_grad()
+def test_the_heat_is_the_sum_of_surprises_by_the_weights_of_members_with_a_map():
+    scorer = trained(ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))), planted())
+    x = planted(seed=1).x[:4]
+    weights = scorer.weights[1:] / scorer.weights[1:].sum()
+    fine, coarse = scorer.members[1].map(x), scorer.members[2].map(x)
+    coarse = nn.functional.interpolate(coarse[:, None], (3, 3), mode="bilinear")[:, 0]
+    surprise = scorer.cell_surprise(torch.stack([fine.flatten(), coarse.flatten()]))
+    torch.testing.assert_close(scorer.map(x).flatten(), weights @ surprise)
+
+
+def test_a_stack_of_whole_images_has_no_map():
+    stack = ImageStack((Whole(Nearest()), Whole(Mahalanobis())))
+    assert not hasattr(trained(stack, planted()), "map")
+    assert hasattr(BOTH.build((3, 6, 6)), "map")
+
+
+def test_the_shift_of_a_new_product_by_hand():
+    # Each old image by the mean of the others: 4, 2.75, 1.5, 0.25 and 8.5, the median 2.75. New ones: 4.5, 1.5 and 6.
+    stack, support = ImageStack((Level(),)), Samples.of(flat(10.0, 12, 17))
+    scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
+    assert scorer.surprise.normals.tolist() == [[0.25, 1.5, 2.75, 4, 8.5]]
+    moved = stack.adapt(scorer, support, run())
+    assert moved.members[0].reference == 13
+    assert moved.shift.tolist() == [2.75 - 4]
+    assert moved.weights.tolist() == [1]
+    new, old = scored(moved, flat(17.0)), scored(scorer, flat(3.2 + 2.75))  # 4 from 13, as far as 2.75 from 3.2
+    assert new.item() == pytest.approx(old.item(), rel=1e-5)
+    assert scorer.shift.tolist() == [0]
+
+
+def test_labelled_defects_do_not_shift():
+    stack = ImageStack((Level(),))
+    scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
+    support = Samples.of(flat(99.0, 10, 12, 17, 50), torch.tensor([1, 0, -1, 0, 2]))
+    moved = stack.adapt(scorer, support, run())
+    assert moved.shift.tolist() == [-1.25]
+    assert moved.members[0].reference == 13
+
+
+def test_a_single_image_of_a_new_product_is_enough():
+    stack = ImageStack((Level(), Stiff()))
+    scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
+    moved = stack.adapt(scorer, Samples.of(flat(50.0)), run())
+    assert moved.members[0].reference == 50
+    assert moved.shift.tolist() == [0, 0]
+    assert moved.weights.tolist() == [1, 0]
+    found = scored(BOTH.adapt(trained(BOTH, planted()), Samples.of(planted().x[:1] + 20), run()), planted().x + 20)
+    assert torch.isfinite(found).all()
+    assert found.argmin() == 0
+    assert found[0] < 0.1 < found[1:].min()
+
+
+def test_members_that_cannot_move_are_left_out():
+    stack = ImageStack((Level(), Stiff(), Level()))
+    scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
+    moved = stack.adapt(scorer, Samples.of(flat(10.0, 12, 17)), run())
+    assert moved.weights.tolist() == [0.5, 0, 0.5]
+    assert scorer.weights.tolist() == pytest.approx([1 / 3] * 3)
+    stiff = ImageStack((Stiff(),))
+    with pytest.raises(DataError, match="no member .* can move to another product: fit anew"):
+        stiff.adapt(trained(stiff, Samples.of(flat(0.0, 1, 2, 3, 10))), Samples.of(flat(10.0, 12)), run())
