@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -242,6 +243,15 @@ def size_of(file):
     """Width and height of a PNG file."""
     with Image.open(file, formats=["PNG"]) as image:
         return image.size
+
+
+@pytest.mark.parametrize(
+    ("peaks", "scale"), [(np.arange(21.0), (10.0, 19.0, 46.0)), (np.full(4, 2.0), (1.98, 2.0, 2.06))]
+)
+def test_the_scale_of_heat_maps(peaks, scale):
+    detector = unseen.Detector()
+    detector.members_ = (SimpleNamespace(peaks=peaks), SimpleNamespace(peaks=peaks))
+    assert detector.heat_range(0.05) == pytest.approx(scale)
 
 
 def test_a_report_shows_the_first_and_the_folder_has_all(made, new, tmp_path, capsys, monkeypatch):
