@@ -34,8 +34,8 @@ class Patches:
 
     When: defects are small beside the image, or you want to see where they are. Where light or texture change all over,
     `Whole` sees more.
-    Differs: DevNet for images (arXiv 2108.00462) trains through the pooling; here a cell has a label of its own. What
-    a cell's image is like is ours; see docs/images.md for what it adds.
+    Differs: DevNet for images (arXiv 2108.00462) trains through the pooling; here a cell has a label of its own. The
+    mean of the image beside the cell is ours: docs/images.md says why.
 
     >>> from unseen.methods.distances import Nearest
     >>> Patches(Nearest()).build((5, 4, 4)).map(torch.zeros(3, 5, 4, 4)).shape
