@@ -93,7 +93,10 @@ def single(runs: pd.DataFrame) -> list[str]:
 def moved(runs: pd.DataFrame) -> list[str]:
     if runs.empty:
         return []
-    blocks = ["## A product never trained on"]
+    blocks = [
+        "## A product never trained on",
+        f"AUROC. Draws of reference images: {runs['draw'].nunique()}, the same for all. `alone` knows these and no more.",
+    ]
     mean = runs.groupby(["method", "count", "draw"])["unseen_auroc"].mean().reset_index()
     every = pd.concat([runs.assign(set="to " + runs["set"]), mean.assign(set="mean")])
     cells = every.groupby(["method", "set", "count"])["unseen_auroc"].agg(plain).unstack(["set", "count"])
