@@ -20,6 +20,7 @@ from unseen.methods import IMAGES
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.forest import Forest
 from unseen.methods.patches import Patches
+from unseen.methods.ratio import NearestRatio
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.openset import Protocol, evaluate
@@ -85,6 +86,14 @@ def test_labels_come_from_the_folders_unless_others_are_given():
     one = Detector(BOTH, calibration=0.25, random_state=0).fit(maps, [0] * 32 + ["dent"] * 8)
     assert one.classes_ == ("dent",)
     assert not np.array_equal(one.anomaly_score(maps), given.anomaly_score(maps))
+
+
+@pytest.mark.parametrize(("mask", "rows"), [(1.0, 8 * 9), (-1.0, 8)])
+def test_masks_reach_the_method(mask, rows):
+    data = planted()
+    maps = maps_of(replace(data, mask=torch.full_like(data.mask, mask)))
+    [member] = fitted(Patches(NearestRatio()), maps).members_
+    assert len(member.scorer.inner.anomalies.rows) == rows  # all 9 cells of 8 images, or of each the oddest
 
 
 def test_images_in_no_folder_are_normal_and_some_in_none_are_unlabelled():
