@@ -95,7 +95,7 @@ def moved(runs: pd.DataFrame) -> list[str]:
         return []
     blocks = [
         "## A product never trained on",
-        f"AUROC. Draws of reference images: {runs['draw'].nunique()}, the same for all. `alone` knows these and no more.",
+        f"AUROC. Draws of reference images: {runs['draw'].nunique()}, the same for all. `alone` knows no other image.",
     ]
     mean = runs.groupby(["method", "count", "draw"])["unseen_auroc"].mean().reset_index()
     every = pd.concat([runs.assign(set="to " + runs["set"]), mean.assign(set="mean")])
