@@ -17,6 +17,7 @@ ROLES = {  # module of parts -> what a part of it does for a method; any other m
     "pseudo": "rows",
     "clusters": "rows",
     "kinds": "rows",
+    "coreset": "rows",
     "confidence": "rows",
     "losses": "loss",
     "terms": "loss",

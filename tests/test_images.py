@@ -1,5 +1,6 @@
 """Images on disk: which files are taken, what their labels and masks are, and what their pixels become."""
 
+import logging
 import os
 import struct
 import sys
@@ -166,6 +167,7 @@ def test_layout_of_mvtec_is_known_by_its_folders(folder, names, labels):
 
 
 def test_masks_without_images_are_left_out_and_logged_once(folder, caplog):
+    caplog.set_level(logging.WARNING, logger="unseen")
     root = folder("a/x.jpg", "a/x_mask.png", "b/z_mask.png", "a/y_mask.png")
     assert listing(root) == [("a/x.jpg", "a", "a/x_mask.png")]
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
@@ -174,6 +176,7 @@ def test_masks_without_images_are_left_out_and_logged_once(folder, caplog):
 
 
 def test_masks_of_mvtec_without_images_are_logged(folder, caplog):
+    caplog.set_level(logging.WARNING, logger="unseen")
     Images.read(folder(*MVTEC, "ground_truth/scratch/000_mask.png"))
     assert [r.getMessage().split(": ", 1)[1] for r in caplog.records] == [
         "left out masks without an image: 1, first ground_truth/scratch/000_mask.png"
@@ -181,6 +184,7 @@ def test_masks_of_mvtec_without_images_are_logged(folder, caplog):
 
 
 def test_nothing_is_logged_where_every_mask_has_its_image(folder, caplog):
+    caplog.set_level(logging.WARNING, logger="unseen")
     Images.read(folder(*MVTEC))
     assert not caplog.records
 

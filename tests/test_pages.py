@@ -72,7 +72,8 @@ def test_examples(module):
 
 def test_parts_are_those_that_the_code_calls():
     made = {kind: {part.name: part.role for part in composition.made_of(kind)} for kind in (Nearest, DevNet, Forest)}
-    assert made[Nearest] == {"Whitening": "scorer", "Bank": "scorer"}  # of its own class, not of others in the file
+    # of its own class, not of others in the file
+    assert made[Nearest] == {"Whitening": "scorer", "Bank": "scorer", "centres": "rows"}
     called = {"deviation": "loss", "descend": "loop", "balanced": "rows"}  # the first as losses.deviation
     assert called.items() <= made[DevNet].items()
     assert [fitter.name for fitter in composition.fitters(Forest)] == ["DecisionTreeClassifier", "ExtraTreeClassifier"]
