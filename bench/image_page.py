@@ -21,8 +21,10 @@ category, and move to each category of the other with 4 good images:
 import numpy as np
 from unseen import Detector, Images, Maps, Patches, ResAD
 
+
 def product(folder, name):  # MVTec AD's layout: train/good, test/*, ground_truth/*
     return Maps.of(Images.read(folder / name), cache="maps")
+
 
 detector = Detector(Patches(ResAD()), calibration=0.2, random_state=42).fit(maps, labels, groups=categories)
 scores = detector.adapt(product(visa, "candle").take(references)).anomaly_score(product(visa, "candle"))
