@@ -29,7 +29,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from bench import data_folder
 from bench.domains import WithoutResidual
@@ -48,13 +47,15 @@ from unseen.methods.resad import ResAD
 from unseen.methods.simplenet import SimpleNet
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
+from unseen.parts.scoring import scores
 from unseen.pictures import Maps
-from unseen.types import Method
+from unseen.types import Method, Run, Samples
 
 PARTS = ("open", "one", "move", "hidden", "speed")
 BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476
 SHOTS, SEEN, REFERENCES, RATES = 10, 2, (2, 4, 8), (0.0, 0.1, 0.2)
+CPU = torch.device("cpu")
 BASELINE = "patches"  # nearest neighbours of patches
 WHITENED = Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01))
 OPEN: dict[str, Method] = {
@@ -247,13 +248,13 @@ def moved(job: Job, folder: Path) -> Record:
     tested = np.setdiff1d(np.arange(len(names)), good[: max(REFERENCES)])  # the same test, however many are shown
     x, y = maps.take(tested), names[tested] != "normal"
     if job.method in ALONE:
-        scores = scored_alone(ALONE[job.method], references, x, job.draw)
-        return {"unseen_auroc": auroc(scores[~y], scores[y])}
+        alone = scored_alone(ALONE[job.method], references, x, job.draw)
+        return {"unseen_auroc": auroc(alone[~y], alone[y])}
     detector = trained_on(WAYS[job.set], job.method, job.draw, folder)
     here = detector.adapt(references)
-    scores = here.anomaly_score(x)
-    flagged = here.conformal_.pvalue(scores[~y]) <= 1 / (job.count + 1)
-    return {"unseen_auroc": auroc(scores[~y], scores[y]), "flagged": float(np.mean(flagged))}
+    found = here.anomaly_score(x)
+    flagged = here.conformal_.pvalue(found[~y]) <= 1 / (job.count + 1)
+    return {"unseen_auroc": auroc(found[~y], found[y]), "flagged": float(np.mean(flagged))}
 
 
 @cache
@@ -288,17 +289,9 @@ def joined(parts: list[Maps]) -> Maps:
 
 def scored_alone(method: Method, references: Maps, x: Maps, seed: int) -> NDArray[np.float64]:
     """Scores by what the references alone teach."""
-    from unseen.types import Run, Samples
-
     scorer: Any = method.build(x.x.shape[1:])
     method.train(scorer, Samples.of(torch.from_numpy(references.x).float()), Run(torch.Generator().manual_seed(seed)))
-    return scored(scorer.eval(), x)
-
-
-@torch.no_grad()
-def scored(scorer: nn.Module, maps: Maps) -> NDArray[np.float64]:
-    each = [scorer(torch.from_numpy(maps.x[row : row + 1]).float()) for row in range(len(maps))]
-    return torch.cat(each).double().numpy()
+    return scores(scorer.eval(), torch.from_numpy(x.x).float(), CPU).double().numpy()
 
 
 def hidden(job: Job, folder: Path) -> Record:
