@@ -244,6 +244,16 @@ def test_a_distribution_keeps_to_a_cluster_of_normals():
         assert torch.cat([task.support.normals.x, task.query.normals.x]).std(dim=0).max() < 1
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_cluster_of_normals_is_left_out(seed):
+    corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    x = corners.repeat_interleave(10, dim=0) + torch.randn(30, 2, generator=generator()) / 9
+    data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 30 + [1, 1, 2, 2]))
+    made = AHL(DevNet(), clusters=3, distributions=4).made(data, generator(seed))
+    corner = [torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item() for task in made]
+    assert set(corner[:3]) == {0, 1, 2}  # each once before any comes again
+
+
 @pytest.mark.parametrize("rows", [slice(118, 121), slice(0, 121), slice(0, 122)])
 @pytest.mark.parametrize("name", ["maml", "ahl", "meta-occ", "dplan", "ensemble"])
 def test_few_rows_are_enough(name, rows):

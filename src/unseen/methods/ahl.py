@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -40,8 +41,9 @@ class AHL:
     When: a few labelled anomalies of two classes or more, and a base that finds these but little else. A base that has
     pseudo-anomalies of its own, as `DevNet(cut=0.5)`, may get as far in a fraction of the time: compare.
     Differs: the running mean stands in for the paper's LSTM, which predicts it; first order; fewer steps, as time grows
-    with them, though more help; pseudo-anomalies are the paper's kinds carried over to rows of a table, noise in place
-    of its third, and count as much as labelled anomalies.
+    with them, though more help; clusters come in turn, as the base never sees normals of one that chance leaves out;
+    pseudo-anomalies are the paper's kinds carried over to rows of a table, noise in place of its third, and count as
+    much as labelled anomalies.
 
     >>> from unseen import DevNet
     >>> AHL(DevNet()).build((6,))(torch.zeros(3, 6)).shape
@@ -84,9 +86,11 @@ class AHL:
         owner = nearest_centre(normals.x, centres(normals.x, self.clusters, generator))
         several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [normals]
         ways, pseudo = hiding(anomalies, generator), len(data.classes) and max(data.classes) + 1
+        rounds = math.ceil(self.distributions / len(several))
+        order = torch.cat([torch.randperm(len(several), generator=generator) for _ in range(rounds)]).tolist()
         found = []
         for i in range(self.distributions):
-            cluster = several[int(draw(len(several), 1, generator))]
+            cluster = several[order[i]]
             kinds = torch.randperm(len(KINDS), generator=generator).tolist()
             way, parts = ways[i % len(ways)], []
             rows = next(in_two(cluster, self.size, generator))
