@@ -40,6 +40,7 @@ GROUPS = {
 }
 KEY = ("set", "seed", "seen", "shots", "contamination", "method", "version")
 ROLES = ("unseen", "seen")
+Inputs = tuple[pa.Table, NDArray[np.object_], pa.Table]  # training rows, what each is, test rows
 ONE_CLASS = [("class", pa.string()), ("role", pa.string()), ("rows", pa.int32())]
 SCHEMA = pa.schema(
     [
@@ -143,9 +144,7 @@ def one_run(job: Job) -> Record:
     logging.getLogger("unseen").setLevel(logging.ERROR)
     data = read(job.set)
     protocol = Protocol(seen=job.seen, shots=job.shots, contamination=job.contamination)
-    draw = draw_rows(data.codes, data.answers, protocol, np.random.default_rng(job.seed), data.alike)
-    kinds = np.array(["normal", *data.names], dtype=object)[draw.y]
-    inputs = take(data.train, draw.train), kinds, take(data.tested, draw.test)
+    draw, inputs = drawn(data, protocol, job.seed)
     scores, spent = timed(ENTRANTS[job.method], *inputs, job.seed)
     classes = by_class(scores, data.answers[draw.test], draw, data.names)
     means = {role: over_classes(classes, role) or {} for role in ROLES}
@@ -182,6 +181,13 @@ def read(name: str) -> Data:
         return Data(train, codes, train, codes, names, identical(train))
     tested, answers, names = labelled(test, source.label, "normal", names)
     return Data(train, codes, tested, answers, names, None)
+
+
+def drawn(data: Data, protocol: Protocol, seed: int) -> tuple[Draw, Inputs]:
+    """A seed's draw, and its rows as every entrant gets them."""
+    draw = draw_rows(data.codes, data.answers, protocol, np.random.default_rng(seed), data.alike)
+    kinds = np.array(["normal", *data.names], dtype=object)[draw.y]
+    return draw, (take(data.train, draw.train), kinds, take(data.tested, draw.test))
 
 
 def timed(

@@ -95,7 +95,7 @@ class Standing:
         gaps = {role: self.gaps(f"{role}_auroc") for role in ("unseen", "seen")}
         if gaps["unseen"].empty:
             return [f"There is no run of {link(self.baseline)}, {self.which}, on the same draws."]
-        means = {role: round(each.groupby(level="set").mean().mean(), 3) for role, each in gaps.items()}
+        means = {role: round(self.by_gap(f"{role}_auroc").mean(), 3) for role in gaps}
         words = ", ".join(
             f"{means[role]:+.3f} AUROC on {role} classes (ahead in {(each > 0).sum()} of {len(each)} draws)"
             for role, each in gaps.items()
@@ -103,6 +103,15 @@ class Standing:
         below = " and on ".join(role for role, gap in means.items() if gap < 0)
         bold = f"**It lies below {self.which} on {below} classes.** " if below else ""
         return [f"{bold}Beside {link(self.baseline)}, {self.which}: {words}."]
+
+    def is_below(self) -> bool:
+        """Whether it lies below its baseline on unseen classes."""
+        gap = 0.0 if self.name == self.baseline else self.by_gap("unseen_auroc").mean()
+        return bool(round(gap, 3) < 0)  # False where no draw has runs of both
+
+    def by_gap(self, figure: str) -> pd.Series:
+        """Mean over seeds of how far it is above the baseline, of each set; furthest behind first."""
+        return self.gaps(figure).groupby(level="set", sort=False).mean().sort_values(kind="stable")
 
     def gaps(self, figure: str) -> pd.Series:
         """How far it is above the baseline, draw by draw."""
