@@ -55,6 +55,7 @@ bench: $(BENCH_STAMP)
 	$(BENCH) -m bench.side_by_side --seeds 1 --limit 1200 --cells all
 	$(BENCH) -m bench.adbench --limit 600
 	$(BENCH) -m bench.report
+	$(BENCH) -m bench.why
 	$(BENCH) -m bench.pages
 
 # Quotes the demo's output in README.md anew, after a change that moves its numbers.

@@ -12,9 +12,12 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench import docstrings
 from bench.composition import made_of
 from bench.entrants import ROOT
+from bench.explain import EVIDENCE, evidence, section
 from bench.families import FAMILIES, MORE
 from bench.part_tables import SOURCE, composition, made, members, name_of, said, table, users
 from bench.side_by_side import RESULTS
@@ -47,7 +50,8 @@ def write(folder: Path, results: Path) -> None:
     """All pages; no other page stays in the folder."""
     runs = headline_runs(results)
     stands = {name: standing(runs, name, *baseline(name)) for name in METHODS}
-    pages = {f"{name}.md": page(name, stands[name]) for name in METHODS} | {"README.md": index(stands)}
+    found = evidence(results.with_name(EVIDENCE.name))
+    pages = {f"{name}.md": page(name, stands[name], found) for name in METHODS} | {"README.md": index(stands)}
     folder.mkdir(parents=True, exist_ok=True)
     for old in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / old).unlink()
@@ -55,8 +59,11 @@ def write(folder: Path, results: Path) -> None:
         (folder / name).write_text(text.rstrip() + "\n")
 
 
-def page(name: str, stands: Standing | None) -> str:
-    """One method: what it is and when to use it, its equation, how to call it, fields, figures, parts, differences."""
+def page(name: str, stands: Standing | None, found: pd.DataFrame) -> str:
+    """One method: what it is and when to use it, its equation, how to call it, fields, figures, parts, differences.
+
+    `found` are the runs of bench.why, which tell why a method lies below its baseline.
+    """
     method, kind = METHODS[name], type(METHODS[name])
     doc, of, file = docstrings.read(kind), family(name), source(kind)
     parts = [
@@ -77,6 +84,7 @@ def page(name: str, stands: Standing | None) -> str:
         fields(method, doc),
         "## Figures",
         *(stands.parts() if stands else [NO_RUN.format(name)]),
+        *section(stands, found),
         "## What it is made of",
         f"Read from the code. {said(made_of(kind))}".strip(),
         composition(method),
