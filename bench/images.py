@@ -2,7 +2,7 @@
 
 `open`: magnetic tiles, half of the good ones train (at most 476), with 10 images of each of two defect classes and
 their masks; the other half, and all other defective images, are the test. Every pair of the five classes is seen once,
-so there are 10 draws. `one`: one labelled image in all, of each class in turn, two draws each.
+so there are 10 draws; the first five show each class twice. `one`: one labelled image in all, of each class in turn, two draws each.
 `move`: trained on one product or two, with labels, then moved by `adapt` to another with 2, 4 or 8 good images; five
 draws of these, the same for all methods. "alone" knows these images and nothing else.
 `hidden`: defective images of all classes among the good ones that train, until they make up 0, 10 or 20%; no labels.
@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ from unseen.types import Method, Run, Samples
 PARTS = ("open", "one", "move", "hidden", "speed")
 BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476
-SHOTS, SEEN, REFERENCES, RATES = 10, 2, (2, 4, 8), (0.0, 0.1, 0.2)
+SHOTS, REFERENCES, RATES = 10, (2, 4, 8), (0.0, 0.1, 0.2)
 CPU = torch.device("cpu")
 BASELINE = "patches"  # nearest neighbours of patches
 WHITENED = Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01))
@@ -185,8 +184,7 @@ def open_set(job: Job, folder: Path) -> Record:
     """Two classes seen, `SHOTS` images each, or in part `one` a single image of one class."""
     maps, names = seen(job.set, folder)
     classes = sorted(set(names) - {"normal"})
-    pairs = [(name,) for name in classes] if job.part == "one" else list(combinations(classes, SEEN))
-    shown = pairs[job.draw % len(pairs)]
+    shown = (classes[job.draw % len(classes)],) if job.part == "one" else pair(classes, job.draw)
     rng = np.random.default_rng(job.draw)
     good = rng.permutation(np.flatnonzero(names == "normal"))
     half = min(TRAINED, len(good) // 2)
@@ -197,6 +195,18 @@ def open_set(job: Job, folder: Path) -> Record:
     fitted = time.perf_counter() - start
     tested = np.setdiff1d(np.arange(len(names)), rows)
     return judged(detector, maps.take(tested), names[tested], shown) | {"fit_seconds": fitted}
+
+
+def pair(classes: list[str], draw: int) -> tuple[str, ...]:
+    """Two classes: every pair once in as many draws as there are pairs, each class twice in the first few.
+
+    >>> [pair(["a", "b", "c", "d"], draw) for draw in range(4)]
+    [('a', 'b'), ('b', 'c'), ('c', 'd'), ('d', 'a')]
+    """
+    n = len(classes)
+    pairs = [(i, (i + step) % n) for step in range(1, n) for i in range(n)]
+    distinct = [both for k, both in enumerate(pairs) if set(both) not in map(set, pairs[:k])]
+    return tuple(classes[i] for i in distinct[draw % len(distinct)])
 
 
 def judged(detector: Detector, maps: Maps, names: NDArray[np.object_], shown: tuple[str, ...]) -> Record:

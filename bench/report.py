@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench import adbench, plots, side_by_side
 from bench.ranks import compare
-from bench.results import CELL, DEFAULT, blocks, load, of_cell, over_seeds, over_sets, safety
+from bench.results import CELL, DEFAULT, blocks, load, of_cell, ordered, over_seeds, safety
 from bench.sections import FREE, HEADLINES, ROLES, curve_parts, pictures, ranking
 from bench.side_by_side import HEADLINE
 from bench.tables import (
@@ -62,7 +62,7 @@ def open_set(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
     """The page of the headline cell."""
     head = of_cell(runs, HEADLINE)
     means = {figure: over_seeds(head, figure) for figure in HEADLINES}
-    order = over_sets(means["unseen_auroc"]).fillna(means["unseen_auroc"].mean(axis=1)).sort_values(ascending=False)
+    order = ordered(means["unseen_auroc"])
     parts = [
         "# Side by side: classes with labels, and classes without",
         "[The open-set protocol](../protocol.md): 3 seen classes x 10 labelled rows, "

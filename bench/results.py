@@ -42,12 +42,23 @@ def over_sets(means: pd.DataFrame) -> pd.Series:
     return means.mean(axis=1, skipna=False)
 
 
+def ordered(means: pd.DataFrame) -> pd.Series:
+    """Means over the sets, best first; behind them, of methods that lack some, over those that they have."""
+    whole, some = over_sets(means), means.mean(axis=1)
+    return pd.concat(
+        [part.sort_values(ascending=False) for part in (whole.dropna(), some[whole.isna()])],
+    )
+
+
 def hindsight(means: pd.DataFrame, without: Iterable[str] = ()) -> pd.DataFrame:
-    """For each set: the best single method but those `without`, its figure, the default's, how far that is above."""
+    """For each set: the best single method but those `without`, its figure, the default's, how far that is above.
+
+    Sets without a run of such a method are left out.
+    """
     left_out = {*STACKS, *without}
-    single = means.drop(index=[name for name in means.index if name in left_out])
+    single = means.drop(index=[name for name in means.index if name in left_out]).dropna(axis="columns", how="all")
     best = pd.DataFrame({"method": single.idxmax(), "best": single.max()})
-    best["default"] = means.loc[DEFAULT] if DEFAULT in means.index else float("nan")
+    best["default"] = means.loc[DEFAULT, best.index] if DEFAULT in means.index else float("nan")
     return best.assign(gap=best["default"] - best["best"])
 
 

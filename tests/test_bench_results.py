@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pandas as pd
 import pytest
-from bench.results import CELL, blocks, failures, hindsight, load, of_cell, over_seeds, over_sets, safety
+from bench.results import CELL, blocks, failures, hindsight, load, of_cell, ordered, over_seeds, over_sets, safety
 from bench.sets import SETS
 from bench.side_by_side import CELLS, Job, cells, one_run
 from bench.tables import markdown
@@ -49,6 +49,8 @@ def test_a_mean_over_sets_needs_all_of_them():
     means = over_seeds(runs(("a", 0, "x", 0.5), ("b", 0, "x", 0.7), ("a", 0, "y", 0.9)), "auroc")
     assert over_sets(means)["x"] == pytest.approx(0.6)
     assert np.isnan(over_sets(means)["y"])
+    assert ordered(means).to_dict() == pytest.approx({"x": 0.6, "y": 0.9})
+    assert ordered(means).index.tolist() == ["x", "y"]  # y is above on one set alone
 
 
 def test_hindsight_takes_the_best_single_method_of_each_set():
@@ -59,6 +61,14 @@ def test_hindsight_takes_the_best_single_method_of_each_set():
     assert found["method"].tolist() == ["y", "x"]
     assert found["gap"].tolist() == pytest.approx([-0.1, 0.1])
     assert hindsight(over_seeds(runs(*rows, *more), "auroc"), without=["y"])["method"].tolist() == ["x", "x"]
+
+
+def test_hindsight_leaves_out_sets_without_a_run_of_such_a_method():
+    given = runs(
+        ("a", 0, "evidence-stack", 0.8), ("b", 0, "evidence-stack", 0.9), ("a", 0, "x", 0.7), ("b", 0, "y", 0.6)
+    )
+    assert hindsight(over_seeds(given, "auroc"), without=["y"]).index.tolist() == ["a"]
+    assert hindsight(over_seeds(given, "auroc"), without=["x", "y"]).empty
 
 
 def test_safety_compares_on_the_draws_of_both():
