@@ -2,7 +2,8 @@
 
 `open`: magnetic tiles, half of the good ones train (at most 476), with 10 images of each of two defect classes and
 their masks; the other half, and all other defective images, are the test. Every pair of the five classes is seen once,
-so there are 10 draws; the first five show each class twice. `one`: one labelled image in all, of each class in turn, two draws each.
+so there are 10 draws; the first five show each class twice. `one`: one labelled image in all, of each class in turn,
+two draws each.
 `move`: trained on one product or two, with labels, then moved by `adapt` to another with 2, 4 or 8 good images; five
 draws of these, the same for all methods. "alone" knows these images and nothing else.
 `hidden`: defective images of all classes among the good ones that train, until they make up 0, 10 or 20%; no labels.
