@@ -56,12 +56,11 @@ BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476
 SHOTS, REFERENCES, RATES = 10, (2, 4, 8), (0.0, 0.1, 0.2)
 CPU = torch.device("cpu")
-BASELINE = "patches"  # nearest neighbours of patches
-WHITENED = Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01))
+BASELINE = "patchcore"  # nearest neighbours of patches
 OPEN: dict[str, Method] = {
     "image-stack": IMAGE_DEFAULT,
-    BASELINE: Patches(Nearest(k=1)),
-    "patches, whitened": WHITENED,
+    BASELINE: IMAGES[BASELINE],
+    "patches": IMAGES["patches"],
     "whole": IMAGES["whole"],
     "whole, nearest": Whole(Nearest(whiten=True, shrinkage=0.1)),
     "patches, ratio": for_images(METHODS["nearest-ratio"]),
@@ -70,12 +69,12 @@ OPEN: dict[str, Method] = {
     "patches, simplenet": Patches(SimpleNet()),
     "patches, resad": Patches(ResAD()),
 }
-ONE = {name: OPEN[name] for name in ("image-stack", BASELINE, "patches, whitened", "whole, nearest")}
+ONE = {name: OPEN[name] for name in ("image-stack", BASELINE, "patches", "whole, nearest")}
 MOVED: dict[str, Method] = {
     "image-stack": IMAGE_DEFAULT,
     "patches, resad": Patches(ResAD()),
     "patches, resad, no residual": Patches(WithoutResidual(ResAD())),
-    "patches, whitened": WHITENED,
+    "patches": IMAGES["patches"],
     "whole, nearest": Whole(Nearest(whiten=True, shrinkage=0.1)),
 }
 ALONE: dict[str, Method] = {

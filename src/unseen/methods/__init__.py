@@ -99,7 +99,7 @@ IMAGE_DEFAULT = ImageStack(
     (
         Whole(MultiDirectional()),
         Whole(Nearest(whiten=True, shrinkage=0.1)),
-        Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01)),
+        Patches(Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)),
         Patches(NearestRatio()),
     )
 )
@@ -107,7 +107,7 @@ IMAGE_DEFAULT = ImageStack(
 IMAGES: dict[str, Method] = {
     "image-stack": IMAGE_DEFAULT,
     "whole": Whole(MultiDirectional()),
-    "patches": Patches(Nearest(k=1, whiten=True, bank=2048, shrinkage=0.01)),
+    "patches": Patches(Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)),
     "patchcore": Patches(Nearest(k=1, coreset=True)),
     "topk": TopK(),
 }
