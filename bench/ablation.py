@@ -3,6 +3,7 @@
 python -m bench.ablation                                     # six sets, 5 seeds: says, decides nothing
 python -m bench.ablation --sets development --seeds 2        # other sets, to judge a change by
 python -m bench.ablation --seen 1                            # labels of one class
+python -m bench.ablation --sets development --seeds 1 --with autoencoder flow    # would these be worth having?
 
 One training run serves all variants of a draw: they differ in what has a say, not in what was learned.
 """
@@ -26,7 +27,7 @@ from bench.sets import SETS
 from unseen.data.schema import Schema
 from unseen.data.split import identical, take
 from unseen.measure import figures, over_classes
-from unseen.methods import DEFAULT
+from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import EvidenceStack
 from unseen.openset import Draw, Protocol, draw_rows, labelled
 from unseen.parts.deviation import FREE
@@ -36,19 +37,18 @@ from unseen.parts.stack import StackScorer
 from unseen.parts.verdicts import weights
 from unseen.types import Run, Samples
 
-NAMES = [*DEFAULT.measures, *(f"{type(method).__name__.lower()} of {view}" for method, view in DEFAULT.learners)]
 WHOLE = "whole"
 GROUPS = {"development": DEVELOPMENT, "six": SETS}
 COLUMNS = ("unseen", "seen", "TPR at 5% FPR, unseen")
-Weigh = Callable[[StackScorer], Tensor]
+Weigh = Callable[[StackScorer, list[str]], Tensor]  # weights (e,) of a trained stack, whose evidence has these names
 
 
 def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
     """Weights (e,) of the stack with these fields changed, and of the evidence that is `usable` alone."""
     stack: EvidenceStack = dataclasses.replace(DEFAULT, **changes)
 
-    def weigh(scorer: StackScorer) -> Tensor:
-        kept = (scorer.weights > 0) & torch.tensor([usable(name) for name in NAMES])
+    def weigh(scorer: StackScorer, names: list[str]) -> Tensor:
+        kept = (scorer.weights > 0) & torch.tensor([usable(name) for name in names])
         found = torch.zeros_like(scorer.weights)
         if kept.any():
             found[kept] = weights(
@@ -63,9 +63,17 @@ def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
     return weigh
 
 
-def equally(scorer: StackScorer) -> Tensor:
-    """The same weight for all evidence: (e,)."""
-    usable = (scorer.weights > 0).float()
+def named(stack: EvidenceStack) -> list[str]:
+    """The evidence of a stack, by name."""
+    return [*stack.measures, *(f"{type(method).__name__.lower()} of {view}" for method, view in stack.learners)]
+
+
+NAMES = named(DEFAULT)
+
+
+def equally(scorer: StackScorer, names: list[str]) -> Tensor:
+    """The same weight for all evidence of the default: (e,)."""
+    usable = ((scorer.weights > 0) & torch.tensor([name in NAMES for name in names])).float()
     return usable / usable.sum()
 
 
@@ -73,20 +81,27 @@ def free(name: str) -> bool:
     return name in FREE
 
 
+def ours(name: str) -> bool:
+    """Whether it is evidence of the default, not of what is tried beside it."""
+    return name in NAMES
+
+
 VARIANTS: dict[str, Weigh] = {
-    WHOLE: chosen_by(lambda name: True),
-    **{f"without {left}": chosen_by(lambda name, left=left: name != left) for left in NAMES},
-    "without numbers and plain": chosen_by(lambda name: name not in ("nearest-numbers", "nearest-plain")),
-    "without both forests": chosen_by(lambda name: "forest" not in name),
-    "without both logistics": chosen_by(lambda name: "logistic" not in name),
+    WHOLE: chosen_by(ours),
+    **{f"without {left}": chosen_by(lambda name, left=left: ours(name) and name != left) for left in NAMES},
+    "without numbers and plain": chosen_by(
+        lambda name: ours(name) and name not in ("nearest-numbers", "nearest-plain")
+    ),
+    "without both forests": chosen_by(lambda name: ours(name) and "forest" not in name),
+    "without both logistics": chosen_by(lambda name: ours(name) and "logistic" not in name),
     "evidence without labels, by AUROC": chosen_by(free),
     "evidence without labels, equally": chosen_by(free, sharpness=(0.0, 0.0)),
-    "evidence with labels": chosen_by(lambda name: not free(name)),
+    "evidence with labels": chosen_by(lambda name: ours(name) and not free(name)),
     "all equally": equally,
-    "no limit to what learned": chosen_by(lambda name: True, learned=1.0),
-    "verdict on unknown classes alone": chosen_by(lambda name: True, known=0.0),
-    "verdict on known classes alone": chosen_by(lambda name: True, known=1.0),
-    "both verdicts equally sharp (10)": chosen_by(lambda name: True, sharpness=(10.0, 10.0)),
+    "no limit to what learned": chosen_by(ours, learned=1.0),
+    "verdict on unknown classes alone": chosen_by(ours, known=0.0),
+    "verdict on known classes alone": chosen_by(ours, known=1.0),
+    "both verdicts equally sharp (10)": chosen_by(ours, sharpness=(10.0, 10.0)),
     **{f"{alone} alone": chosen_by(lambda name, alone=alone: name == alone) for alone in NAMES},
 }
 
@@ -99,20 +114,35 @@ def main() -> None:
     options.add_argument("--seen", type=int, default=Protocol.seen, help="anomaly classes with labels")
     options.add_argument("--shots", type=int, default=Protocol.shots, help="labelled rows of each")
     options.add_argument("--threads", type=int, default=1)
+    options.add_argument(
+        "--with", nargs="+", dest="tried", choices=sorted(METHODS), default=[], help="methods on rows to try beside it"
+    )
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     logging.getLogger("unseen").setLevel(logging.ERROR)  # each fit would list its constant columns
     protocol = Protocol(seen=chosen.seen, shots=chosen.shots, seeds=chosen.seeds)
     names = list(dict.fromkeys(name for word in chosen.sets for name in GROUPS.get(word, [word])))
-    found = np.array([one_set(name, protocol) for name in names])  # (sets, seeds, variants, columns)
+    variants = VARIANTS if not chosen.tried else tried(chosen.tried)
+    stack = dataclasses.replace(DEFAULT, by_place=(*DEFAULT.by_place, *(METHODS[name] for name in chosen.tried)))
+    found = np.array([one_set(name, protocol, stack, variants) for name in names])  # (sets, seeds, variants, columns)
     print()
     title = f"{protocol.seen} seen classes x {protocol.shots} rows, {len(names)} sets, {protocol.seeds} seeds"
     gains = [f"{column}: beside whole" for column in COLUMNS[:2]]
-    rows = [line(variant, found[:, :, v], found[:, :, 0]) for v, variant in enumerate(VARIANTS)]
+    rows = [line(variant, found[:, :, v], found[:, :, 0]) for v, variant in enumerate(variants)]
     show(f"{title}: mean of sets ± sd over seeds, ± standard error over draws", ["variant", *COLUMNS, *gains], rows)
 
 
-def one_set(name: str, protocol: Protocol) -> NDArray[np.float64]:
+def tried(names: list[str]) -> dict[str, Weigh]:
+    """The default, and the default with each of these methods beside it, then with all of them."""
+    kinds = {name: f"{type(METHODS[name]).__name__.lower()} of rows" for name in names}
+    one_by_one = {
+        f"with {name}": chosen_by(lambda evidence, kind=kind: ours(evidence) or evidence == kind)
+        for name, kind in kinds.items()
+    }
+    return {WHOLE: chosen_by(ours), **one_by_one, "with all of these": chosen_by(lambda name: True)}
+
+
+def one_set(name: str, protocol: Protocol, stack: EvidenceStack, variants: dict[str, Weigh]) -> NDArray[np.float64]:
     """Figures of all variants on each draw: (seeds, variants, columns)."""
     source = (DEVELOPMENT | SETS)[name]
     train, test = source.tables()
@@ -122,21 +152,21 @@ def one_set(name: str, protocol: Protocol) -> NDArray[np.float64]:
     found = []
     for seed in range(protocol.seeds):
         draw = draw_rows(codes, answers, protocol, np.random.default_rng(seed), alike)
-        scorer, x = trained(take(table, draw.train), draw, take(tested, draw.test), seed)
-        surprises = surprising(scorer, x)
-        scores = [(weigh(scorer) @ surprises).numpy() for weigh in VARIANTS.values()]
+        scorer, x = trained(stack, take(table, draw.train), draw, take(tested, draw.test), seed)
+        surprises, evidence = surprising(scorer, x), named(stack)
+        scores = [(weigh(scorer, evidence) @ surprises).numpy() for weigh in variants.values()]
         found.append([judged(each, answers[draw.test], draw) for each in scores])
         print(".", end="", flush=True)
     return np.array(found)
 
 
-def trained(inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer, Tensor]:
-    """The default, trained on all rows of a draw, none held back for p-values; and the encoded test rows (n, d)."""
+def trained(stack: EvidenceStack, inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer, Tensor]:
+    """A stack, trained on all rows of a draw, none held back for p-values; and the encoded test rows (n, d)."""
     schema = Schema.infer(inside, normals=draw.y <= 0)
     data = Samples.of(torch.from_numpy(schema.encode(inside)), torch.from_numpy(draw.y))
     run = Run(torch.Generator().manual_seed(seed), logarithms=torch.from_numpy(schema.logarithms))
-    scorer = cast(StackScorer, seeded(lambda: DEFAULT.build(tuple(data.x.shape[1:])), run.seed()))
-    DEFAULT.train(scorer, data, run)
+    scorer = cast(StackScorer, seeded(lambda: stack.build(tuple(data.x.shape[1:])), run.seed()))
+    stack.train(scorer, data, run)
     return scorer.eval(), torch.from_numpy(schema.encode(test))
 
 
