@@ -337,6 +337,13 @@ def test_the_audit_lists_planted_anomalies_first(method, calibration):
         np.testing.assert_allclose(weight, 1 / np.maximum(score, 1), rtol=1e-5)
 
 
+def test_a_detector_that_was_moved_has_nothing_to_audit():
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    moved = Detector(Mahalanobis(), random_state=0).fit(x).adapt(x[:20] + 5.0)
+    with pytest.raises(Unsupported, match="adapt moved this detector to these rows"):
+        moved.audit_  # noqa: B018
+
+
 def test_the_audit_is_of_rows_that_were_taken_for_normal():
     x = np.random.default_rng(0).normal(size=(200, 3))
     y = np.array(["normal"] * 120 + [None] * 60 + ["leak"] * 20, dtype=object)

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from contract import quick
+from unseen.calibrate import held_out
 from unseen.data.labels import encode_labels
 from unseen.detector import Detector
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
@@ -81,7 +82,8 @@ def test_calibration_rows_are_never_trained_on():
     # One normal row far out: held out, it must leave mean, covariance and schema as if it had never been there.
     x, y = rows(300, 0)
     detector = Detector(FAST, calibration=0.2, random_state=0).fit(x, y)
-    held = detector.held_out(np.zeros(300, dtype=int), np.zeros(300, dtype=int), np.random.default_rng(seed_of(0)))[0]
+    zeros = np.zeros(300, dtype=int)
+    [held] = held_out(zeros, zeros, np.random.default_rng(seed_of(0)), asked=0.2)
     moved = x.copy()
     moved[held] += 100.0
     again = Detector(FAST, calibration=0.2, random_state=0).fit(moved, y)
@@ -292,7 +294,8 @@ def test_groups_share_the_calibration_rows():
     x, y = rows(300, 0)
     groups = np.repeat(["a", "b"], [270, 30])
     detector = Detector(FAST, calibration=0.2, random_state=0)
-    held = detector.held_out(np.zeros(300, dtype=int), np.repeat([0, 1], [270, 30]), np.random.default_rng(0))[0]
+    codes = np.repeat([0, 1], [270, 30])
+    [held] = held_out(np.zeros(300, dtype=int), codes, np.random.default_rng(0), asked=0.2)
     assert (held >= 270).sum() == 6  # a fifth of the smaller group too
     assert len(detector.fit(x, y, groups=groups).conformal_.scores) == 60
 

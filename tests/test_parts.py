@@ -200,6 +200,14 @@ def test_the_smallest_are_those_of_a_sort(m, k):
     assert torch.equal(smallest(values, k=k), values.argsort(dim=1)[:, :k])
 
 
+@pytest.mark.parametrize("m", [3, LONG])
+def test_nothing_has_no_neighbours(m):
+    bank = Bank(2)
+    bank.fill(torch.zeros(m, 2))
+    assert smallest(torch.zeros(0, m), k=2).shape == (0, 2)
+    assert bank.distances(torch.zeros(0, 2), k=1).shape == (0, 1)
+
+
 def test_ties_take_nothing_from_the_smallest():
     g = torch.Generator().manual_seed(0)
     values = torch.randint(4, (200, LONG), generator=g).float()  # hundreds of rows are as near as the nearest

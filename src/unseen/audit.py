@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unseen.data.labels import calibrators
 from unseen.data.split import Rows
 from unseen.errors import DataError, Unsupported
 from unseen.parts.confidence import Confident, excess, weights
@@ -48,6 +49,11 @@ def audited(
     as well: what was learned from scores lower. `score(member, rows)` scores rows of the training table.
     """
     taken = codes <= 0
+    if len(members) == 1 and np.array_equal(np.sort(held_of(members[0])), calibrators(codes)):
+        raise Unsupported(
+            "adapt moved this detector to these rows, and trained it on none of them, so there is nothing to audit: "
+            "audit the detector that it came from, or fit one on these rows"
+        )
     for member in members:
         check(member, taken, score)
     weight, standing = np.full((2, len(codes)), np.nan)

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.labels import calibrators
+from unseen.data.split import Rows, hold_out, spread
 from unseen.errors import DataError
 from unseen.parts.extremes import pareto
 
 Array = NDArray[np.float64]
 ROWS = 50  # calibration normals below which no tail is fitted
 TOP = 10  # of them the highest, or a tenth where that is more, shape the tail
+ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
+ENOUGH_IMAGES = 200  # the same for images, of which nobody has thousands, and which take long to score five times
+SHARE, FOLDS = 0.2, 5  # of the normals that a split holds out; cuts of them where one split is not enough
 LEAST = 1e-9  # no smaller p-value is ever given: nobody can check it
 DIGITS = 3  # of a p-value in the tail, rounded up: more would be a pretence
 
@@ -179,3 +184,30 @@ def benjamini_hochberg(pvalues: Array, fdr: float, counts: NDArray[np.int64] | N
 def check_level(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise DataError(f"{name} must lie between 0 and 1, exclusive, got {value}: 0.01 means one in a hundred")
+
+
+def held_out(
+    codes: NDArray[np.int64],
+    group: NDArray[np.int64],
+    rng: np.random.Generator,
+    *,
+    asked: float | int | None,
+    parts: int | None = None,
+    images: bool = False,
+) -> list[Rows]:
+    """Row numbers of the calibration normals: one array for a split, K for K folds.
+
+    `asked`: a share, a number of folds, or None for what suits their number, in as many `parts` as are said.
+    """
+    normals = calibrators(codes)
+    if asked is None:
+        split = len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
+        asked = SHARE if split else FOLDS
+    if isinstance(asked, float):
+        check_level("calibration", asked)
+        return [hold_out(normals, group, asked, rng)]
+    if asked < 2:
+        raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked}")
+    folds = min(asked, len(normals))
+    part = spread(group[normals], folds, rng)
+    return [normals[part == k] for k in range(folds)]

@@ -14,26 +14,21 @@ from sklearn.utils import check_random_state
 
 from unseen import methods
 from unseen.adapt import adaptable
+from unseen.admission import admitted, schema_of
 from unseen.audit import audited
-from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, outranked
-from unseen.data.images import Images
+from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, held_out, outranked
 from unseen.data.labels import LEAST, calibrators, check_normals, encode_groups, encode_labels
 from unseen.data.schema import Schema
-from unseen.data.split import Rows, hold_out, spread, take
-from unseen.data.tables import admit
+from unseen.data.split import Rows, take
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
+from unseen.heat import HeatMaps
 from unseen.members import Learning, Member, Told
 from unseen.parts.features import Features
-from unseen.parts.loops import one_thread
 from unseen.pictures import Maps, Pictures
 from unseen.types import Method
 
-ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
-ENOUGH_IMAGES = 200  # the same for images, of which nobody has thousands, and which take long to score five times
-FOLDS = 5
 
-
-class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new rows are.
 
     `method`: what learns, by default the evidence stack. `normal`: the label of normal rows. `kinds`: column name ->
@@ -78,15 +73,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         anomaly class; no y means all rows are taken for normal, and images for what their folders say. `groups` (n,):
         which kind of normal a row belongs to.
         """
-        table = looked_at(X, self.features)
+        table = admitted(X, None, self.features)
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
         group, kinds = encode_groups(groups, rows=len(table))
         check_normals(codes)
-        whole = self.schema_for(table, codes)
+        whole = schema_of(table, codes, self.kinds)
         learning, told = self.learning(whole), Told(table, codes, group)
-        folds = self.held_out(codes, group, np.random.default_rng(learning.seed), images=isinstance(table, Maps))
+        rng, images = np.random.default_rng(learning.seed), isinstance(table, Maps)
+        folds = held_out(codes, group, rng, asked=self.calibration, images=images)
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
         members = tuple(learning.trained(whole, told, held) for held in folds)
         self.schema_ = whole
@@ -119,7 +115,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.schema_.encode(take(table, np.arange(1)))  # refuses other columns
         check_normals(codes)
         learning, told = self.learning(self.schema_), Told(table, codes, group)
-        folds = self.held_out(codes, group, np.random.default_rng(learning.seed), parts=len(self.members_))
+        rng = np.random.default_rng(learning.seed)
+        folds = held_out(codes, group, rng, asked=self.calibration, parts=len(self.members_))
         if len(folds) < len(self.members_):
             raise DataError(
                 f"this detector was trained in {len(self.members_)} folds, and {len(folds)} normal rows cannot be cut "
@@ -174,38 +171,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
         each = [member.scores(table, self.torch_device()) for member in self.members_]
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
-
-    def heat(self, X: Any) -> list[NDArray[np.float32]]:
-        """How anomalous each place of an image is, higher = worse: of every image a map of its size (height, width).
-
-        For images, by a method that looks at cells, as the default does. Members are averaged. Maps have a scale of
-        their own, the same for all images: see `heat_threshold`.
-        """
-        self.check_fitted()
-        table = self.admitted(X)
-        if not isinstance(table, Maps) or not isinstance(self.schema_, Pictures):
-            raise Unsupported("heat maps are for images: fit on Images.read(folder), and ask for the heat of images")
-        each = [member.heat(table, self.torch_device()) for member in self.members_]
-        return self.schema_.on_images(np.mean(each, axis=0), table.sizes)
-
-    def heat_threshold(self, alpha: float = 0.05) -> float:
-        """The heat that the hottest cell of an image of a good part exceeds with a chance of about alpha."""
-        check_level("alpha", alpha)
-        peaks = [member.peaks for member in self.members_ if member.peaks is not None]
-        if not peaks:
-            raise Unsupported("there is no heat map: this detector judges no single cells of images")
-        return float(np.mean([np.quantile(found, 1 - alpha, method="higher") for found in peaks]))
-
-    def heat_range(self, alpha: float = 0.05) -> tuple[float, float, float]:
-        """Low, threshold and top of a scale for all heat maps: the usual peak of a good part, and thrice as far beyond.
-
-        `threshold` is `heat_threshold`, and always above `low`; where all peaks are alike, by a hundredth.
-        """
-        threshold = self.heat_threshold(alpha)
-        peaks = [member.peaks for member in self.members_ if member.peaks is not None]
-        above = threshold - float(np.mean([np.median(found) for found in peaks]))
-        step = above if above > 0 else max(abs(threshold), 1e-6) / 100
-        return threshold - step, threshold, threshold + 3 * step
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
@@ -288,30 +253,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def held_out(
-        self,
-        codes: NDArray[np.int64],
-        group: NDArray[np.int64],
-        rng: np.random.Generator,
-        *,
-        parts: int | None = None,
-        images: bool = False,
-    ) -> list[Rows]:
-        """Row numbers of the calibration normals: one array for a split, K for K folds; `parts` says which it is."""
-        normals = calibrators(codes)
-        asked = self.calibration
-        if asked is None:
-            split = len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
-            asked = 0.2 if split else FOLDS
-        if isinstance(asked, float):
-            check_level("calibration", asked)
-            return [hold_out(normals, group, asked, rng)]
-        if asked < 2:
-            raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked}")
-        folds = min(asked, len(normals))
-        part = spread(group[normals], folds, rng)
-        return [normals[part == k] for k in range(folds)]
-
     def chosen(self, schema: Schema | Pictures | None = None) -> Method:
         """The method that learns: for images one that takes them, a method for rows on their patches."""
         method: Method | None = self.method
@@ -321,18 +262,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def admitted(self, X: Any) -> Any:
         """Maps of images, seen as those of training; of anything else a table or a matrix."""
-        schema = getattr(self, "schema_", None)
-        if isinstance(schema, Schema) and isinstance(X, Images | Maps):
-            raise DataError("this detector was trained on a table: expected rows with its columns, got images")
-        return looked_at(X, schema.features if isinstance(schema, Pictures) else self.features)
-
-    def schema_for(self, table: Any, codes: NDArray[np.int64]) -> Schema | Pictures:
-        """What the columns mean, or how images are seen."""
-        if isinstance(table, Maps):
-            d, h, w = table.x.shape[1:]
-            return Pictures(table.features, (d, h, w))
-        with one_thread():
-            return Schema.infer(table, normals=codes <= 0, kinds=self.kinds)
+        return admitted(X, getattr(self, "schema_", None), self.features)
 
     def learning(self, schema: Schema | Pictures) -> Learning:
         """How members come about in this call, from a seed of its own."""
@@ -366,13 +296,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def looked_at(X: Any, features: Features | None) -> Any:
-    """Maps of images; of anything else a table or a matrix."""
-    if isinstance(X, Images):
-        return Maps.of(X, features)
-    return X if isinstance(X, Maps) else admit(X)
 
 
 def enough(count: int) -> bool:

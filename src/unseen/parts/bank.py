@@ -160,7 +160,7 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
     n, m = values.shape
     if m < LONG or m % LANES or k > LANES:
         return values.topk(min(k, m), dim=1, largest=False).indices
-    laid = values.view(n, -1, LANES)  # (n, m / LANES, lanes)
+    laid = values.view(n, m // LANES, LANES)
     lanes = laid.amin(dim=1).topk(k, dim=1, largest=False).indices  # (n, k)
     left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)  # (n, m / LANES * k)
     found = left.topk(k, dim=1, largest=False).indices
