@@ -6,8 +6,7 @@ fitted on the 4 or 8 rows and nothing else, on the vectors as they are: scaling 
 much. "no residual" is the same method on where rows lie, and so the same scorer for every category.
 
 "resad" and "resad-pp" are flattered: the form of their residuals, density and neighbours were chosen while looking at
-these categories and draws, which the baselines were not. And their rows on the page of 2026-11-25 are of the version
-before residuals had the unit of their kind's normals.
+these categories and draws, which the baselines were not.
 
 python -m bench.domains                                  # what is done already is not done again; then the page
 python -m bench.domains --seeds 1 --methods resad nearest --out quick
