@@ -189,11 +189,12 @@ def hidden(job: Job, folder: Path) -> Record:
     rows = np.concatenate([good[:half], bad[:count]])
     tested = np.concatenate([good[half:], bad[round(half * RATES[-1] / (1 - RATES[-1])) :]])  # the same at every rate
     start = time.perf_counter()
-    detector = Detector(HIDDEN[job.method], random_state=job.draw).fit(maps.take(rows))
+    taken = np.zeros(len(rows), dtype=int)  # for normal, whatever their folders say
+    detector = Detector(HIDDEN[job.method], random_state=job.draw).fit(maps.take(rows), taken)
     audit = detector.audit_
     if job.method.endswith("trimmed"):
         kept = np.setdiff1d(np.arange(len(rows)), audit["row"].to_numpy()[audit["weight"].to_numpy() < 1])
-        detector = Detector(HIDDEN[job.method], random_state=job.draw).fit(maps.take(rows[kept]))
+        detector = Detector(HIDDEN[job.method], random_state=job.draw).fit(maps.take(rows[kept]), taken[kept])
     fitted = time.perf_counter() - start
     first = audit["row"].to_numpy()[:count]
     precision = float(np.mean(first >= half)) if count else None
