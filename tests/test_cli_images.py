@@ -119,7 +119,7 @@ def test_fit_says_what_to_type_next(made, tmp_path, capsys):
 def test_fields_of_a_method_inside_keep_what_is_not_named(made, tmp_path, capsys):
     line = ["--method", "patches", "--set", "base.k=3", "stride=1", "--size", "64", "--cache", made / "seen"]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
-    base = unseen.Nearest(k=3, whiten=True, bank=2048, shrinkage=0.01)
+    base = unseen.Nearest(k=3, whiten=True, bank=2048, coreset=True, shrinkage=0.01)
     assert Bundle.load(tmp_path / "m").detector.method == Patches(base, stride=1)
 
 
