@@ -10,6 +10,7 @@ import unseen
 ROOT = Path(unseen.__file__).parent
 RANKS = {
     "errors": 0,
+    "options": 0,
     "types": 1,
     "data": 2,
     "parts": 2,

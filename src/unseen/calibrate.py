@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unseen.data.labels import calibrators
 from unseen.data.split import Rows, hold_out, spread
 from unseen.errors import DataError
+from unseen.options import option
 from unseen.parts.extremes import pareto
 
 Array = NDArray[np.float64]
@@ -183,7 +184,7 @@ def benjamini_hochberg(pvalues: Array, fdr: float, counts: NDArray[np.int64] | N
 
 def check_level(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise DataError(f"{name} must lie between 0 and 1, exclusive, got {value}: 0.01 means one in a hundred")
+        raise DataError(f"{option(name)} must lie between 0 and 1, exclusive, got {value}: 0.01 means one in a hundred")
 
 
 def held_out(

@@ -22,6 +22,7 @@ from unseen.errors import DataError, UnseenError
 from unseen.folder import Seeing
 from unseen.inspection import score_folder
 from unseen.openset import Protocol
+from unseen.options import typed
 from unseen.settings import pairs
 from unseen.stream import score_file
 from unseen.terminal import complain, err, noted, out, progressing, say
@@ -253,7 +254,7 @@ def info(folder: flags.Saved, /) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, or 2 for what its user can put right, or 130 after Ctrl-C."""
     try:
-        with noted():
+        with noted(), typed():
             app(sys.argv[1:] if argv is None else argv)
     except CycloptsError:  # has been shown
         return 2

@@ -23,6 +23,7 @@ from unseen.data.split import Rows, take
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.heat import HeatMaps
 from unseen.members import Learning, Member, Told
+from unseen.options import option
 from unseen.parts.features import Features
 from unseen.pictures import Maps, Pictures
 from unseen.types import Method
@@ -184,7 +185,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if (alpha is None) == (fdr is None):
             raise DataError(
-                "detect needs one policy: alpha=0.01 (share of normals flagged) or fdr=0.1 (share of false alarms)"
+                f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or {option('fdr', 0.1)} "
+                "(share of false alarms)"
             )
         pvalues = self.pvalue(X)
         return pvalues <= self.cut(pvalues, alpha=alpha, fdr=fdr)
@@ -206,7 +208,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(
                 f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is "
                 f"below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} or more, "
-                "or let a model go on where the normals end (tail=True)",
+                f"or let a model go on where the normals end ({option('tail', True)})",
                 FewNormals,
                 stacklevel=3,
             )

@@ -21,6 +21,7 @@ from unseen.detector import Detector
 from unseen.errors import DataError
 from unseen.measure import FIGURES, LEAST, figures, over_classes, over_seeds
 from unseen.methods import DEFAULT, IMAGE_DEFAULT, for_images, to_json
+from unseen.options import option
 from unseen.pictures import Maps
 from unseen.types import Method
 
@@ -45,9 +46,12 @@ class Protocol:
     def __post_init__(self) -> None:
         for name in ("seen", "shots", "seeds", "normals"):
             if getattr(self, name) < 1:
-                raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise DataError(f"{option(name)} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.contamination < 1:
-            raise DataError(f"contamination is a share of the training normals, 0 to below 1; got {self.contamination}")
+            raise DataError(
+                f"{option('contamination')} must be a share of the training normals, from 0 to below 1, got "
+                f"{self.contamination}"
+            )
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,9 @@ def labelled(
     codes = place[codes]
     if not (codes == 0).any():
         found = ", ".join(map(repr, names[:10]))
-        raise DataError(f"no row of {where} is {normal!r}; its values are {found}: name the normal one (--normal NAME)")
+        raise DataError(
+            f"no row of {where} is {normal!r}; its values are {found}: name the normal one ({option('normal', ...)})"
+        )
     if (codes == -1).any():
         raise DataError(f"{where} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them")
     return given, codes, everything

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.errors import DataError
+from unseen.options import option
 
 MISSING = ("", "?", "-", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "none")
 YES = frozenset({"t", "true", "yes", "y", "1"})
@@ -90,7 +91,7 @@ def unreadable(name: str, words: pa.ChunkedArray, expected: str) -> DataError:
     return DataError(
         f"column {name!r}: {len(bad)} of {len(words)} values are not {expected}, "
         f"first {words[bad[0] - 1].as_py()!r} in row {bad[0]}; correct them, leave them empty if they are unknown, "
-        f"or fit with kinds={{{name!r}: 'category'}}"
+        f"or fit with {option('kinds', {name: 'category'})}"
     )
 
 
