@@ -28,8 +28,8 @@ from bench.devnet_table import load
 from bench.entrants import ENTRANTS
 from bench.side_by_side import finish, installed, limits, timed
 from bench.store import Record, Store
+from unseen.data.frames import tabulate
 from unseen.data.split import Rows
-from unseen.data.tables import tabulate
 
 RESULTS = Path("docs/benchmarks/adbench.parquet")
 FOLDER = "adbench/classical"

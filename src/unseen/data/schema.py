@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from unseen.data.columns import REASONS, Column, Kind, fate
+from unseen.data.frames import tabulate
 from unseen.data.scaling import Fill, standardise
-from unseen.data.tables import admit, require, tabulate
+from unseen.data.tables import admit, require
 from unseen.errors import BundleError, DataError
 
 log = logging.getLogger("unseen")

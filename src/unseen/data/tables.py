@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import numbers
+import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
-from datetime import date, time, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
-from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from unseen.data.frames import framed, plain, records
 from unseen.errors import DataError
 
-SCALARS = (str, numbers.Number, date, time, timedelta)  # what a column of mixed Python objects may hold
+log = logging.getLogger("unseen")
 
 
 def admit(table: object) -> pa.Table | NDArray[Any]:
-    """An Arrow table for any data frame, a matrix (n, d) for any array or list of rows of numbers.
+    """An Arrow table for any data frame or list of dictionaries, a matrix (n, d) for any array or list of numbers.
 
     >>> admit({"rows": 1})
     Traceback (most recent call last):
@@ -30,56 +29,53 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     """
     if issparse(table):
         raise DataError("Sparse data was passed, but dense data is required. Use '.toarray()' to make it dense.")
-    try:
-        frame = nw.from_native(table, eager_only=True, pass_through=True)
-        if isinstance(frame, nw.DataFrame):
-            names = distinct(frame.columns)
-            return pa.table(
-                {name: arrow(name, series) for name, series in zip(names, frame.iter_columns(), strict=True)}
-            )
-    except DuplicateError as error:
-        raise DataError(f"column names must be distinct: {error}; rename the repeated ones") from error
-    return matrix(table)
+    if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):
+        return records(table)
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    if isinstance(table, pa.Table):
+        return pa.Table.from_arrays([plain(column) for column in table.columns], names=_renamed(table.column_names))
+    if nw.dependencies.is_pandas_dataframe(table):  # others cannot have two columns of one name
+        table = table.set_axis(_renamed(table.columns), axis=1)
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    return framed(frame) if isinstance(frame, nw.DataFrame) else matrix(table)
 
 
-def distinct(names: Sequence[object]) -> list[str]:
-    """The names as text, or a DataError when two are spelled alike (a data frame may hold both 1 and '1')."""
+def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
+    """The names as text, repeated ones numbered, and a note that says so, empty where none was.
+
+    >>> distinct_names(["a", "a", "b", "a_2", 1])
+    (['a', 'a_3', 'b', 'a_2', '1'], "columns that have the name of an earlier one are numbered: 'a' is now 'a_3'")
+    """
     spelled = [str(name) for name in names]
-    repeated = sorted(name for name, count in Counter(spelled).items() if count > 1)
-    if repeated:
-        raise DataError(f"column names must be distinct, but these occur more than once: {repeated}; rename them")
-    return spelled
+    taken, count, given = set(spelled), Counter[str](), list[str]()
+    renamed = []
+    for name in spelled:
+        count[name] += 1
+        new = name
+        while count[name] > 1 and new in taken:
+            new = f"{name}_{count[name]}"
+            count[name] += new in taken
+        taken.add(new)
+        given.append(new)
+        renamed += [f"{name!r} is now {new!r}"] * (new != name)
+    more = f", and {len(renamed) - 5} more" if len(renamed) > 5 else ""
+    note = f"columns that have the name of an earlier one are numbered: {', '.join(renamed[:5])}{more}"
+    return given, note if renamed else ""
 
 
-def arrow(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
-    """One column of a data frame as Arrow values; a column of mixed Python objects as text."""
-    try:
-        values = series.to_arrow()
-    except (pa.ArrowException, TypeError, OverflowError):
-        values = pa.array(mixed(name, series), pa.large_string())
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
-
-
-def mixed(name: str, series: nw.Series[Any]) -> list[str | None]:
-    """The text of each object, None where it is missing."""
-    absent = series.is_null().to_list()
-    values = [None if gone else value for value, gone in zip(series.to_list(), absent, strict=True)]
-    for row, value in enumerate(values, start=1):
-        if value is not None and not isinstance(value, SCALARS):
-            raise DataError(
-                f"column {name!r}: expected numbers or text, got a {type(value).__name__} in row {row}; "
-                "turn such values into columns of their own, or drop the column"
-            )
-    return [None if value is None else str(value) for value in values]
+def _renamed(names: Iterable[object]) -> list[str]:
+    given, note = distinct_names(names)
+    if note:
+        log.warning(note)
+    return given
 
 
 def matrix(table: object) -> NDArray[Any]:
     """A 2-D array of real numbers (n, d); what cannot be one is refused in scikit-learn's words."""
     try:
-        array = np.asarray(table)
-    except ValueError as error:
+        array = np.asarray(_unmasked(table))
+    except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"expected a data frame or a 2-D array of numbers: {error}") from error
     if np.iscomplexobj(array):
         raise DataError("Complex data not supported: pass real and imaginary part as two columns")
@@ -100,15 +96,27 @@ def parsed(array: NDArray[Any]) -> NDArray[np.float64]:
     if array.dtype.kind not in "OUS":
         raise DataError(f"expected an array of numbers, got {array.dtype}; pass a data frame to keep other types")
     try:
-        return array.astype(np.float64)
-    except ValueError as error:
+        return _nulls(array).astype(np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{error}: an array must hold numbers only; pass a data frame to keep text") from error
 
 
-def tabulate(array: NDArray[Any], names: Sequence[str]) -> pa.Table:
-    """An Arrow table with these names for the columns of a matrix (n, d)."""
-    columns = (np.array(array[:, j], dtype=np.float64) for j in range(len(names)))
-    return pa.table({name: pa.chunked_array([pa.array(column)]) for name, column in zip(names, columns, strict=True)})
+def _unmasked(table: object) -> object:
+    """A masked array as numbers, NaN where the mask is."""
+    if not isinstance(table, np.ma.MaskedArray):
+        return table
+    if table.dtype.kind not in "buifO":
+        raise DataError(f"expected a masked array of numbers, got {table.dtype}; pass a data frame to keep other types")
+    return np.ma.filled(table.astype(object if table.dtype.kind == "O" else np.float64), np.nan)
+
+
+def _nulls(array: NDArray[Any]) -> NDArray[Any]:
+    """An array in which pandas' NA is None, as float() knows neither."""
+    if array.dtype.kind != "O":
+        return array
+    copy = array.copy()
+    copy[np.reshape([type(value).__name__ == "NAType" for value in array.flat], array.shape)] = None
+    return copy
 
 
 def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> None:

@@ -1,0 +1,106 @@
+"""Data frames of any kind, and lists of rows with named values, as Arrow tables."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unseen.errors import DataError
+
+SCALARS = (str, numbers.Number, date, time, timedelta, UUID)  # what a column of mixed Python objects may hold
+FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError)  # of values that have no type of their own
+
+
+def framed(frame: nw.DataFrame[Any]) -> pa.Table:
+    """The columns of a data frame whose names are distinct."""
+    if (numeric := _matrix_of(frame)) is not None:
+        return tabulate(numeric, frame.columns, from_pandas=True)
+    return pa.table({name: _column(name, frame[name]) for name in frame.columns})
+
+
+def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
+    """A column for each name that any of the rows has, in order of appearance; null where a row lacks it.
+
+    >>> records([{"a": 1, "b": "x"}, {"a": 2.5}]).to_pydict()
+    {'a': [1.0, 2.5], 'b': ['x', None]}
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({str(name): _listed(str(name), [row.get(name) for row in rows]) for name in names})
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Arrow values without what only says how they are kept: dictionaries and extensions."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
+
+
+def tabulate(array: NDArray[Any], names: Sequence[str], *, from_pandas: bool = False) -> pa.Table:
+    """An Arrow table with these names for the columns of a matrix (n, d); NaN is null if it comes `from_pandas`."""
+    columns = np.ascontiguousarray(array.T, dtype=array.dtype if from_pandas else np.float64)
+    return pa.Table.from_arrays([pa.array(column, from_pandas=from_pandas) for column in columns], names=list(names))
+
+
+def _matrix_of(frame: nw.DataFrame[Any]) -> NDArray[Any] | None:
+    """The values of a pandas frame whose columns are all of one of numpy's types of numbers: (n, d)."""
+    if not nw.dependencies.is_pandas_dataframe(native := frame.to_native()):
+        return None
+    types = set(native.dtypes)
+    alike = len(types) == 1 and isinstance(kind := types.pop(), np.dtype) and kind.kind in "if"
+    return np.asarray(native.to_numpy()) if alike else None
+
+
+def _column(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
+    """One column as Arrow values; a column of mixed Python objects as text."""
+    native = series.to_native()
+    if (kind := str(getattr(native, "dtype", ""))).startswith(("period", "Sparse")):  # pandas alone has these
+        native = native.dt.to_timestamp() if kind.startswith("period") else native.sparse.to_dense()
+        series = nw.from_native(native, series_only=True)
+    try:
+        values = series.to_arrow()
+        chunked = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+        inner = chunked.type.value_type if pa.types.is_dictionary(chunked.type) else chunked.type
+        if not (isinstance(inner, pa.BaseExtensionType) or _is_pointer(series, inner)):
+            return plain(chunked)
+    except FAILURES:
+        pass
+    absent = series.is_null().to_list()
+    return _text(name, [None if gone else value for value, gone in zip(series.to_list(), absent, strict=True)])
+
+
+def _is_pointer(series: nw.Series[Any], kind: pa.DataType) -> bool:
+    """Whether polars wrote addresses of objects in place of the objects."""
+    return series.dtype == nw.Object and pa.types.is_fixed_size_binary(kind)
+
+
+def _listed(name: str, values: list[Any]) -> pa.ChunkedArray:
+    """Python objects as Arrow values of one type, else as text."""
+    try:
+        return pa.chunked_array([pa.array(values, from_pandas=True)])
+    except FAILURES:
+        return _text(name, values)
+
+
+def _text(name: str, values: list[Any]) -> pa.ChunkedArray:
+    """The text of each object, null where it is missing."""
+    given = [None if _is_absent(value) else value for value in values]
+    for row, value in enumerate(given, start=1):
+        if not (value is None or isinstance(value, SCALARS) or type(value).__name__ == "Interval"):
+            raise DataError(
+                f"column {name!r}: expected numbers or text, got a {type(value).__name__} in row {row}; "
+                "turn such values into columns of their own, or drop the column"
+            )
+    return pa.chunked_array([pa.array([None if v is None else str(v) for v in given], pa.large_string())])
+
+
+def _is_absent(value: Any) -> bool:
+    """Whether an object stands for a missing value; pandas' own cannot be compared."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
