@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 import unseen
-from unseen import cli, files
+from unseen import cli
 from unseen.bundle import Bundle
 from unseen.errors import DataError
 from unseen.methods.comet import CoMet
@@ -449,15 +450,15 @@ def test_a_damaged_detector(model, here, capsys):
 
 
 def test_a_full_disk(here, capsys, monkeypatch):
-    def full(*_):
+    def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write", full)
+    monkeypatch.setattr(os, "fsync", full)
     status = cli.main(["evaluate", "train.csv", "--label", "label", "--seeds", "1", *LIGHT, "--json", "e.json"])
     said = capsys.readouterr()
     assert status == 2
     assert "Unseen classes" in said.out, "the work of minutes is shown even when it cannot be kept"
-    assert "e.json: it cannot be written (No space left on device)" in said.err
+    assert "e.json: the disk is full, and nothing is left of it" in said.err
     assert sorted(path.name for path in here.iterdir()) == ["train.csv", "train.parquet"]
 
 

@@ -280,12 +280,13 @@ def test_a_large_image_is_drawn_and_boxed_in_its_own_pixels(made, tmp_path, caps
 
 
 def test_nothing_is_left_of_what_fails(made, new, tmp_path, capsys, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
+    def full(descriptor):
+        if ".s.csv" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(inspection, "overlay", full)
+    monkeypatch.setattr(os, "fsync", full)
     err = refused(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p")
-    assert "p: it cannot be written (No space left on device), and nothing is left of it" in err
+    assert "s.csv: the disk is full, and nothing is left of it" in err
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 

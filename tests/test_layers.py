@@ -11,7 +11,9 @@ ROOT = Path(unseen.__file__).parent
 RANKS = {
     "errors": 0,
     "options": 0,
+    "paths": 0.5,
     "types": 1,
+    "atomic": 1,
     "data": 2,
     "parts": 2,
     "methods": 3,

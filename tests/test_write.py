@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from unseen.data import read, write
+from unseen.atomic import Making
+from unseen.data import read
 from unseen.data.write import Writer
 from unseen.errors import DataError
 
@@ -55,18 +56,14 @@ def test_interrupted_work_leaves_nothing(tmp_path, name, error):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 @pytest.mark.parametrize("batches", [1, 200])
-def test_full_disk_says_so_and_leaves_nothing(tmp_path, name, batches, monkeypatch):
-    def full(path, mode):
-        path.touch()
-        return os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
-
+def test_full_disk_says_so_and_leaves_nothing(tmp_path, name, batches):
     def filled():
         with Writer(tmp_path / name) as out:
+            out.file.out = Path("/dev/full").open("wb")  # noqa: SIM115 (the writer closes it)
             for _ in range(batches):
                 out.write(pa.table({"word": ["some text"] * 1000}))
 
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(DataError, match=r"the disk is full; the partial file was removed and nothing is left; free"):
+    with pytest.raises(DataError, match=r"out\.\w+: the disk is full, and nothing is left of it; free some space"):
         filled()
     assert os.listdir(tmp_path) == []
 
@@ -75,7 +72,7 @@ def test_disk_that_fills_at_the_last_moment(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(write.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match="the disk is full"), Writer(tmp_path / "out.csv") as out:
         out.write(ROWS)
     assert os.listdir(tmp_path) == []
@@ -92,10 +89,48 @@ def test_path_that_cannot_be_written_is_refused_before_any_work(tmp_path):
         Writer(tmp_path / "out.xlsx")
 
 
-def test_nested_columns_do_not_fit_into_csv(tmp_path):
-    with (
-        pytest.raises(DataError, match=r"nested columns \['a'\]; leave them out or write Parquet"),
-        Writer(tmp_path / "a.csv") as out,
-    ):
-        out.write(pa.table({"a": [[1, 2]]}))
+SOLE = pa.table({"id": [7]})
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pa.array([[1, 2]]), "list<.*>"),
+        (pa.array([{"x": 1}]), "struct<.*>"),
+        (pa.array([b"\xff\x00"]), "binary"),
+        (pa.array([b"\xff"], pa.large_binary()), "large_binary"),
+        (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), "month_day_nano_interval"),
+    ],
+)
+def test_what_csv_cannot_hold_is_named(tmp_path, column, kind):
+    message = rf"a\.csv: CSV cannot hold the columns 'k' \({kind}\); leave them out or write Parquet"
+    with pytest.raises(DataError, match=message), Writer(tmp_path / "a.csv") as out:
+        out.write(SOLE.append_column("k", column))
     assert os.listdir(tmp_path) == []
+
+
+def test_what_parquet_cannot_hold_is_named(tmp_path):
+    column = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
+    message = r"Parquet cannot hold the columns 'k' \(month_day_nano_interval\); leave them out or turn them into text"
+    with pytest.raises(DataError, match=message), Writer(tmp_path / "a.parquet") as out:
+        out.write(SOLE.append_column("k", column))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+@pytest.mark.parametrize(
+    "column", [pa.array(["x"], pa.string_view()), pa.array([b"x"]), pa.array([b"x"], pa.binary_view())], ids=str
+)
+def test_text_however_it_is_stored(tmp_path, name, column):
+    with Writer(tmp_path / name) as out:
+        out.write(SOLE.append_column("k", column))
+    assert read.table(tmp_path / name)["k"].to_pylist() in (["x"], [b"x"])
+
+
+def test_a_table_appears_with_what_belongs_to_it(tmp_path):
+    with Making() as made:
+        with Writer(tmp_path / "a.csv", made) as out:
+            made.folder(tmp_path / "pictures")
+            out.write(SOLE)
+        assert all(name.startswith(".") for name in os.listdir(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "pictures"]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +18,14 @@ from torch import Tensor, nn
 
 import unseen
 from unseen import methods
+from unseen.atomic import Making
 from unseen.data.schema import Schema
 from unseen.data.split import Rows
 from unseen.detector import Detector
-from unseen.errors import BundleError, DataError, UnseenError
+from unseen.errors import BundleError, UnseenError
 from unseen.manifest import JSON, TENSORS, Manifest, Settings, compare, content, digest
 from unseen.members import Member
+from unseen.paths import new_path
 from unseen.pictures import Pictures
 from unseen.types import Method
 
@@ -52,12 +50,13 @@ class Bundle:
 
     def save(self, folder: str | Path) -> None:
         """Write a new folder; when anything fails on the way, none is left."""
-        target = new_path(folder)
+        new_path(folder)
         tensors = bytes_of(state_of(self.detector))
-        files = {TENSORS: tensors, JSON: described(self, digest(tensors)).text()}
-        with filled(target) as partial:
-            for name, data in files.items():
-                write(partial / name, data)
+        text = described(self, digest(tensors)).text()
+        with Making() as made:
+            new = made.folder(folder)
+            new.write(TENSORS, tensors)
+            new.write(JSON, text)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -103,41 +102,6 @@ def with_verdict(judged: pa.Table, cut: float) -> pa.Table:
     """The table with a column `verdict`, "anomaly" where `pvalue` is at most `cut`."""
     flagged = judged["pvalue"].to_numpy() <= cut
     return judged.append_column("verdict", pa.array(np.where(flagged, "anomaly", "normal"), pa.string()))
-
-
-def new_path(path: str | Path) -> Path:
-    """The path, if something can be made there: worth asking before a long training."""
-    asked = Path(path)
-    if os.path.lexists(asked):
-        raise DataError(f"{asked}: exists already and is left as it is; choose another name or remove it")
-    if not asked.parent.is_dir():
-        raise DataError(f"{asked}: there is no folder {asked.parent}; create it first")
-    return asked
-
-
-@contextmanager
-def filled(target: Path) -> Iterator[Path]:
-    """A hidden folder to write to, which is given its name at the end; when anything fails on the way, none is left."""
-    partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
-    try:
-        partial.mkdir()
-        yield partial
-        partial.rename(target)
-    except OSError as error:
-        raise DataError(
-            f"{target}: it cannot be written ({error.strerror}), and nothing is left of it; free some space or "
-            "choose another place"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def write(file: Path, data: bytes) -> None:
-    """All bytes to the disk."""
-    with file.open("xb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
 
 
 def described(bundle: Bundle, tensors: str) -> Manifest:

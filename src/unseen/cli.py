@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 import unseen
 from unseen import files, flags, openset, render
 from unseen import folder as folders
-from unseen.bundle import Bundle, new_path
+from unseen.bundle import Bundle
 from unseen.data import read
 from unseen.data.write import Writer
 from unseen.detector import Detector
@@ -23,6 +23,7 @@ from unseen.folder import Seeing
 from unseen.inspection import score_folder
 from unseen.openset import Protocol
 from unseen.options import typed
+from unseen.paths import new_path
 from unseen.settings import pairs
 from unseen.stream import score_file
 from unseen.terminal import complain, err, noted, out, progressing, say

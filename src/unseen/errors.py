@@ -9,6 +9,11 @@
 `FewNormals` is a warning: the work goes on, but its answers are coarser than the user may think.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from sklearn.exceptions import NotFittedError
 
 
@@ -34,3 +39,26 @@ class BundleError(UnseenError):
 
 class FewNormals(UserWarning):
     """Few normal rows: p-values are coarse and thresholds uncertain."""
+
+
+@contextmanager
+def unwritable(target: Path) -> Iterator[None]:
+    """What the system refuses meanwhile, as a DataError about what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{target}: {_refusal(error)}") from error
+
+
+def _refusal(error: OSError) -> str:
+    """What went wrong, what is left, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full, and nothing is left of it; free some space or choose another disk"
+    if error.errno == errno.EEXIST:
+        return "appeared meanwhile and is left as it is; choose another name or remove it"
+    if error.errno == errno.ENAMETOOLONG:
+        return "the name is too long; choose a shorter one"
+    why = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"it may not be written ({why}); check who may write there, or choose another place"
+    return f"it cannot be written ({why}), and nothing is left of it; choose another place"

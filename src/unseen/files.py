@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen import render
-from unseen.bundle import Bundle, write
+from unseen.atomic import Making
+from unseen.bundle import Bundle
 from unseen.data import read
 from unseen.data.labels import encode_labels
 from unseen.data.tables import require, resembling
@@ -136,11 +137,5 @@ def without(table: pa.Table, drop: Sequence[str]) -> pa.Table:
 
 def save_json(file: Path, plain: object) -> None:
     """A file that is whole or not there."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        write(partial, json.dumps(plain, indent=1).encode())
-        partial.rename(file)
-    except OSError as error:
-        raise DataError(f"{file}: it cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with Making() as made:
+        made.file(file).write(json.dumps(plain, indent=1).encode())

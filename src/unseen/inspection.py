@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unseen.bundle import Bundle, filled, new_path
+from unseen.atomic import Folder, Making
+from unseen.bundle import Bundle
 from unseen.data import images as reading
 from unseen.data.images import Images
 from unseen.data.write import Writer
@@ -19,6 +20,7 @@ from unseen.detector import Detector
 from unseen.errors import Unsupported
 from unseen.folder import note, writable
 from unseen.overlay import Shown, box, overlay, page
+from unseen.paths import new_path
 from unseen.pictures import Maps
 from unseen.terminal import progressing
 
@@ -88,12 +90,11 @@ def score_folder(
         if not mapped:
             raise Unsupported("--overlays needs a method that looks at cells: this one judges images as a whole")
     images = Images.read(source, normal=detector.normal)
-    with Writer(target) as out:
+    with Making() as made, Writer(target, made) as out:
         found = judged(detector, images, alpha=alpha, fdr=fdr, cache=cache)
         level = found.cut or fdr or 0.0  # where nothing is flagged there is no largest alarm
         if overlays is not None:
-            with filled(overlays) as folder:
-                draw(detector, found, level, folder, cache)
+            draw(detector, found, level, made.folder(overlays), cache)
         elif mapped:
             for row, heat in hot(detector, found, cache):
                 found.boxes[row] = box(heat, detector.heat_threshold(level))
@@ -133,7 +134,7 @@ def blocks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     yield from (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
 
 
-def draw(detector: Detector, found: Judged, level: float, folder: Path, cache: Path | None) -> None:
+def draw(detector: Detector, found: Judged, level: float, folder: Folder, cache: Path | None) -> None:
     """A PNG of every flagged image, in sub-folders like its own, and report.html; fills in the boxes."""
     scale = detector.heat_range(level)
     rows: list[Shown] = []
@@ -141,14 +142,11 @@ def draw(detector: Detector, found: Judged, level: float, folder: Path, cache: P
         name, score, p = found.names[row], float(found.score[row]), float(found.pvalue[row])
         found.boxes[row] = box(heat, scale[1])
         picture = drawn(found.images, row, heat, scale, title=f"score {score:.4g}, p-value {p:.2g}")
-        file = folder / f"{name}.png"  # with the ending of its own: x.jpg and x.bmp are two
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
+        folder.write(f"{name}.png", picture)  # with the ending of its own: x.jpg and x.bmp are two
         if len(rows) < SHOWN:
             rows.append(Shown(writable(name), found.images.labels[row], score, p, "anomaly", picture))
     title = f"{len(found.flagged):,} of {len(found.images):,} images flagged"
-    text = page(rows, title=title, notes=notes(found, level, scale))
-    (folder / "report.html").write_text(text, encoding="utf-8")
+    folder.write("report.html", page(rows, title=title, notes=notes(found, level, scale)).encode())
 
 
 def drawn(

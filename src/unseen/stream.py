@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from unseen.atomic import scratch
 from unseen.bundle import Bundle, with_verdict
 from unseen.data.read import batches
 from unseen.data.tables import require
@@ -52,13 +52,10 @@ def score_file(
     with Writer(target) as out:
         if fdr is None:
             return verdicts(judged, out, bundle.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
-        hidden = out.path.with_name(f".{out.path.name}.judged-{secrets.token_hex(4)}.parquet")
-        try:
-            seen = copied(judged, hidden)
+        with scratch(out.path) as folder:
+            seen = copied(judged, hidden := folder / "judged.parquet")
             pvalues, counts = np.array(list(seen)), np.array(list(seen.values()))
             return verdicts(batches(hidden), out, bundle.detector.cut(pvalues, alpha=None, fdr=fdr, counts=counts))
-        finally:
-            hidden.unlink(missing_ok=True)
 
 
 def judged_batches(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +12,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from unseen.atomic import replace
 from unseen.errors import DataError
+from unseen.paths import regular, sweep
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LARGEST = torch.finfo(torch.float16).max
@@ -44,6 +44,7 @@ class FeatureCache:
     Nothing is ever removed: 10,000 images take 2.4 GB; the folder may be deleted at any time. Several processes may
     share it: a file appears whole or not at all, and one that does not hold what was put there is a miss.
 
+    >>> import tempfile
     >>> cache = FeatureCache(tempfile.mkdtemp())
     >>> key = key_of(b"an image", "lite0")
     >>> cache.get(key) is None
@@ -55,13 +56,12 @@ class FeatureCache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        sweep(self.folder)
 
     def get(self, key: str) -> Tensor | None:
         """The map that was put under this key, as `halved` leaves it, or None: (d, h, w)."""
-        with suppress(OSError, SafetensorError, KeyError):
-            kept = safetensors.torch.load(self.path(key).read_bytes())
-            if torch.equal(kept["digest"], digest(kept["map"])):
-                return kept["map"].float()
+        with suppress(OSError, SafetensorError):
+            return kept_map(safetensors.torch.load(regular(self.path(key))))
         return None
 
     def put(self, key: str, features: Tensor) -> None:
@@ -83,20 +83,17 @@ class FeatureCache:
         return self.folder / f"{key}.safetensors"
 
 
+def kept_map(kept: dict[str, Tensor]) -> Tensor | None:
+    """The map in a file's tensors, if it is what `put` writes: three dimensions, half precision, finite, unchanged."""
+    found = kept.get("map")
+    if kept.keys() != {"map", "digest"} or found is None or found.dtype != torch.float16 or found.ndim != 3:
+        return None
+    whole = torch.equal(kept["digest"], digest(found)) and bool(found.isfinite().all())
+    return found.float() if whole else None
+
+
 def digest(kept: Tensor) -> Tensor:
     """SHA-256 of a map's type, shape and bytes: (d, h, w) -> (32,) uint8."""
     found = sha256(f"{kept.dtype} {tuple(kept.shape)}".encode())
     found.update(kept.reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(found.digest()), dtype=torch.uint8)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file at once: who reads it meanwhile finds the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
