@@ -94,8 +94,8 @@ def test_labels_are_folders_whether_or_not_one_is_normal(folder):
 
 
 def test_endings_in_any_case_and_nothing_hidden(folder):
-    taken = ["a.JPG", "b.jpeg", "c.Png", "d.bmp", "e.tif", "f.TIFF", "g.webp"]
-    root = folder(*taken, "h.gif", "i.txt", "jpg", ".k.jpg", ".l/m.jpg", "n/.o/p.jpg")
+    taken = ["a.JPG", "b.jpeg", "c.Png", "d.bmp", "e.tif", "f.TIFF", "g.webp", "h.jfif", "i.jpe"]
+    root = folder(*taken, "j.gif", "k.txt", "jpg", ".k.jpg", ".l/m.jpg", "n/.o/p.jpg")
     assert Images.read(root).names == taken
 
 
@@ -159,7 +159,7 @@ def test_layout_of_mvtec(folder, normal):
         (["train/good/1.jpg", "train/dent/2.jpg", "test/dent/1.jpg"], ("dent", "normal", "dent")),
         (["test/good/1.jpg", "test/dent/1.jpg", "ground_truth/dent/1.png"], ("dent", "normal")),
         (["test/good/1.jpg", "test/dent/1.jpg"], ("test", "test")),
-        (["train/normal/1.jpg", "ground_truth/1.jpg"], ("ground_truth", "train")),
+        (["train/normal/1.jpg", "ground_truth/1.jpg"], ("train",)),
     ],
 )
 def test_layout_of_mvtec_is_known_by_its_folders(folder, names, labels):
@@ -171,7 +171,7 @@ def test_masks_without_images_are_left_out_and_logged_once(folder, caplog):
     root = folder("a/x.jpg", "a/x_mask.png", "b/z_mask.png", "a/y_mask.png")
     assert listing(root) == [("a/x.jpg", "a", "a/x_mask.png")]
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("unseen", "WARNING", f"{root}: left out masks without an image: 2, first a/y_mask.png")
+        ("unseen", "WARNING", f"{root}: left out 2 masks, first a/y_mask.png: no image has its name")
     ]
 
 
@@ -179,7 +179,8 @@ def test_masks_of_mvtec_without_images_are_logged(folder, caplog):
     caplog.set_level(logging.WARNING, logger="unseen")
     Images.read(folder(*MVTEC, "ground_truth/scratch/000_mask.png"))
     assert [r.getMessage().split(": ", 1)[1] for r in caplog.records] == [
-        "left out masks without an image: 1, first ground_truth/scratch/000_mask.png"
+        "left out 1 masks, first ground_truth/scratch/000_mask.png: no image has its name; if the folder 'ground_truth'"
+        " holds photos, give it another name"
     ]
 
 
@@ -429,6 +430,49 @@ def test_mask(saved, case):
 def test_mask_of_1_bit(saved):
     dots = Image.fromarray(ramp(0, 255, dtype=np.uint8)).convert("1")
     assert mask(saved("a.png", dots), (SIDE, SIDE))[0, :2].tolist() == [False, True]
+
+
+def test_mask_saved_as_jpeg_is_cut_at_half(saved):
+    spot = np.zeros((64, 64), dtype=np.uint8)
+    spot[19:40, 21:45] = 255
+    file = saved("a.jpg", spot, quality=40)
+    assert len(np.unique(pixels(file))) > 2, "JPEG left greys around the edge"
+    assert (mask(file, (64, 64)) == (spot > 0)).all()
+
+
+def test_photo_taken_for_a_mask_is_refused(saved):
+    photo = np.random.default_rng(0).integers(60, 180, (SIDE, SIDE)).astype(np.uint8)
+    photo[:4] = 0  # a quarter is black
+    with pytest.raises(DataError, match=r"a\.png: expected a mask, .* but 75% of its pixels are neither; if"):
+        mask(saved("a.png", photo), (SIDE, SIDE))
+
+
+def test_file_that_may_not_be_read(saved, monkeypatch):
+    file = saved("a.png", grey(0))
+
+    def refusing(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(file), "stat", refusing)
+    with pytest.raises(DataError, match=r"a\.png: it cannot be read \(Permission denied\); allow it"):
+        pixels(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names on this system")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert Images.read(tmp_path).names == ["gone.png", "pipe.png"]
+    with pytest.raises(DataError, match=r"pipe\.png: the file is empty"):
+        pixels(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"gone\.png: no such file"):
+        pixels(tmp_path / "gone.png")
+
+
+def test_link_to_a_file_is_read(saved, tmp_path):
+    file = saved("a.png", grey(7))
+    (tmp_path / "b.png").symlink_to(file)
+    assert (pixels(tmp_path / "b.png") == 7).all()
 
 
 def test_mask_of_another_size(saved):

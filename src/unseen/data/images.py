@@ -1,28 +1,27 @@
-"""Images on disk: which files a folder holds, what each shows, where its defect is, and their pixels.
+"""Images on disk: the files of a folder, what each shows, where its defect is, and their pixels.
 
-A class is a sub-folder. The layout of MVTec AD (Bergmann et al. 2019: train/good, test/<class>, ground_truth/<class>)
-is known by its names. Reading pixels needs Pillow, the extra `images`; looking through a folder does not.
+Reading pixels needs Pillow, the extra `images`; looking through a folder does not.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unseen.data.layout import arranged, imageless, listed
 from unseen.errors import DataError, Unsupported
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")  # no other parser of Pillow gets to see a file
 LEAST = 16  # pixels on a side
 MOST = 100_000_000  # pixels in all
+BLACK = 32  # values below are the black of a mask, those as far from 255 its white
 RANGES = (255, 4095, 65535)  # largest grey values of 8, 12 and 16 bits
 
 log = logging.getLogger("unseen")
@@ -32,13 +31,15 @@ log = logging.getLogger("unseen")
 class Images:
     """Image files, what each shows (None where nobody said), and where its defect is (a mask file, or None).
 
-    Names in tables of results are relative to `root`.
+    `unread`: files of the folder that are pictures, too, but of a type that is not read. Names in tables of results are
+    relative to `root`.
     """
 
     files: tuple[Path, ...]
     labels: tuple[str | None, ...]
     masks: tuple[Path | None, ...]
     root: Path
+    unread: tuple[Path, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path, *, normal: str = "normal") -> Images:
@@ -46,8 +47,8 @@ class Images:
 
         A file directly in the folder has no label; any other that of the first folder below. Where there is train/good,
         or test and ground_truth, the labels are the folders in train and test, `good` being called `normal`.
-        The mask of x.jpg is the PNG file x_mask.png or x.png beside it, or of that name in ground_truth for test.
-        Links to folders are not followed.
+        A file called x_mask, or in a folder `mask`, `masks` or `ground_truth`, is no image but the mask of the one that
+        has its name. So is x.png beside x.jpg. What is left out is logged. Links to folders are not followed.
 
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -61,21 +62,19 @@ class Images:
         [None, None, '2.png']
         """
         root = Path(folder)
-        found = listed(root)
-        files = [file for file in found if file.suffix.lower() in ENDINGS]
-        labels = labelled(files, normal)
-        masks, orphans = paired(files)
-        names = [file for file in labels if file in masks]
-        if not names:
-            raise imageless(root, found)
-        if orphans:
-            log.warning("%s: left out masks without an image: %d, first %s", root, len(orphans), orphans[0].as_posix())
-        spots = [masks[name] for name in names]
+        files, links = listed(root)
+        layout = arranged(files, links, normal)
+        if not layout.labels:
+            raise imageless(root, files)
+        for note in layout.notes:
+            log.warning("%s: %s", root, note)
+        spots = map(layout.masks.get, layout.labels)
         return cls(
-            files=tuple(root / name for name in names),
-            labels=tuple(labels[name] for name in names),
+            files=tuple(root / name for name in layout.labels),
+            labels=tuple(layout.labels.values()),
             masks=tuple(None if spot is None else root / spot for spot in spots),
             root=root,
+            unread=tuple(root / name for name in layout.unread),
         )
 
     def __len__(self) -> int:
@@ -123,6 +122,8 @@ def pixels(file: str | Path) -> NDArray[np.uint8]:
 def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Where a mask marks a defect: the brightest channel is above half of its range, or is 1 and nowhere more: (h, w).
 
+    JPEG leaves greys around an edge; where most of a mask is grey, it is a photo.
+
     >>> mask("nowhere.png", (64, 64))
     Traceback (most recent call last):
     unseen.errors.DataError: nowhere.png: no such file; check the spelling and the folder
@@ -139,81 +140,23 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
             f"{file}: expected a mask of 0 and 255, or of 0 and 1, found values up to {highest}; "
             "save it with 255 wherever there is a defect"
         )
+    between = float(np.mean((values >= BLACK) & (values <= 255 - BLACK)))
+    if between > 0.5:
+        raise DataError(
+            f"{file}: expected a mask, black and white, but {between:.0%} of its pixels are neither; if it"
+            " is a photo, give it a name or a folder that is not that of a mask; if it is a mask, save it as 0 and 255"
+        )
     return values > (0 if highest == 1 else 127)
 
 
-def listed(root: Path) -> list[Path]:
-    """Every file below a folder that is not hidden, relative to it, sorted by name."""
-    if not root.exists():
-        raise DataError(f"{root}: no such folder; check the spelling")
-    if not root.is_dir():
-        raise DataError(f"{root}: expected a folder of images, found a file; name the folder that it is in")
-
-    def fail(error: OSError) -> NoReturn:
-        raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror}); allow it, or move it away")
-
-    files = []
-    for here, folders, names in os.walk(root, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(here, name).relative_to(root) for name in names if not name.startswith(".")]
-    return sorted(files, key=Path.as_posix)
-
-
-def labelled(files: list[Path], normal: str) -> dict[Path, str | None]:
-    """What each file shows by the folder that it is in, in the order of the rows; masks are among them."""
-    if not is_mvtec(files):
-        return {file: file.parts[0] if len(file.parts) > 1 else None for file in files}
-    inside = [file for part in ("train", "test") for file in files if file.parts[0] == part and len(file.parts) > 2]
-    return {file: normal if file.parts[1] == "good" else file.parts[1] for file in inside}
-
-
-def is_mvtec(files: list[Path]) -> bool:
-    tops = {file.parts[0] for file in files}
-    return tops >= {"test", "ground_truth"} or any(file.parts[:2] == ("train", "good") for file in files)
-
-
-def paired(files: list[Path]) -> tuple[dict[Path, Path | None], list[Path]]:
-    """The images with their masks, and the masks that belong to none."""
-    known = {file.with_suffix(""): file for file in files if is_png(file)}
-    truth = "ground_truth" if is_mvtec(files) else None
-    only = {file for file in files if file.parts[0] == truth or (is_png(file) and file.stem.endswith("_mask"))}
-    masks = {file: next(filter(None, map(known.get, places(file))), None) for file in files if file not in only}
-    taken = set(masks.values())
-    images = {file: spot for file, spot in masks.items() if file not in taken}
-    return images, sorted(only - taken, key=Path.as_posix)
-
-
-def places(image: Path) -> list[Path]:
-    """Where the mask of an image may be, best first, without the ending.
-
-    >>> [place.as_posix() for place in places(Path("test/hole/1.jpg"))]
-    ['test/hole/1_mask', 'test/hole/1', 'ground_truth/hole/1_mask', 'ground_truth/hole/1']
-    """
-    same = image.with_suffix("")
-    marked = same.with_name(same.name + "_mask")
-    beside = [marked] if is_png(image) else [marked, same]
-    if image.parts[0] != "test":
-        return beside
-    return beside + [Path("ground_truth", *place.parts[1:]) for place in (marked, same)]
-
-
-def is_png(file: Path) -> bool:
-    return file.suffix.lower() == ".png"
-
-
-def imageless(root: Path, found: list[Path]) -> DataError:
-    kinds = sorted({file.suffix.lower() or file.name for file in found})
-    what = f"{len(found)} files ({', '.join(kinds[:5])})" if found else "no file"
-    return DataError(
-        f"{root}: no image in it; expected files that end in {', '.join(ENDINGS)}, found {what}; name another folder "
-        "(masks are no images, hidden files are skipped, links to folders are not followed)"
-    )
-
-
 def check_file(file: Path) -> None:
-    if not file.exists():
-        raise DataError(f"{file}: no such file; check the spelling and the folder")
-    if file.stat().st_size == 0:
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file; check the spelling and the folder") from error
+    except OSError as error:
+        raise DataError(f"{file}: it cannot be read ({error.strerror}); allow it, or remove it") from error
+    if size == 0:
         raise DataError(f"{file}: the file is empty; expected an image; copy it anew, or remove it")
 
 
