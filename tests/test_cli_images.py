@@ -228,12 +228,17 @@ def test_overlays(made, new, tmp_path, capsys):
     found = rows_of(tmp_path / "s.csv")
     flagged = {name: row for name, row in found.items() if row["verdict"] == "anomaly"}
     assert {"hole/größe 漢字.jpg", "hole/02.jpg", "hole/02.bmp"} <= flagged.keys()
-    drawn = {file.relative_to(pictures).as_posix() for file in pictures.rglob("*.png")}
-    assert drawn == {f"{name}.png" for name in flagged}
-    assert size_of(pictures / "hole" / "02.bmp.png") == (900, 400)
+    drawn = sorted(file.relative_to(pictures).as_posix() for file in pictures.rglob("*.png"))
+    assert drawn == sorted(row["overlay"] for row in flagged.values())
+    assert {row["overlay"] for row in found.values() if row["verdict"] == "normal"} == {""}
+    assert flagged["hole/02.bmp"]["overlay"] != flagged["hole/02.jpg"]["overlay"]
+    assert flagged["hole/größe 漢字.jpg"]["overlay"][4:] == "-hole-grosse.png"
+    assert size_of(pictures / flagged["hole/02.bmp"]["overlay"]) == (900, 400)
     page = (pictures / "report.html").read_text(encoding="utf-8")
     order = re.findall(r'<th scope="row">(.*?)</th>', page)
     assert order == sorted(flagged, key=lambda name: (float(found[name]["pvalue"]), -float(found[name]["score"])))
+    assert [found[name]["overlay"][:5] for name in order] == [f"{rank:04}-" for rank in range(1, len(order) + 1)]
+    assert re.findall(r"<small>(.*?)</small>", page) == [found[name]["overlay"] for name in order]
     assert f"{len(flagged)} of 10 images flagged" in page
     assert "p-value of at most 0.05" in page
     assert len(list((tmp_path / "kept").iterdir())) == 10
@@ -276,7 +281,69 @@ def test_a_large_image_is_drawn_and_boxed_in_its_own_pixels(made, tmp_path, caps
     assert row["verdict"] == "anomaly"
     assert int(row["right"]) > 700
     assert int(row["bottom"]) <= 900
-    assert size_of(tmp_path / "p" / "a.png.png") == (900, 400)
+    assert size_of(tmp_path / "p" / "0001-a.png") == (900, 400)
+
+
+HARD = ["n" * 250 + ".jpg", "report.html/x.jpg", "a.jpg", "a.jpg.png/b.jpg", "A.JPG", "-.jpg", ".. ..jpg"]
+
+
+def test_any_name_that_an_image_may_have_is_one_that_its_overlay_can_have(made, new, tmp_path, capsys):
+    there = sorted((new / "hole").glob("*.jpg")) * 3
+    for name, file in zip(HARD, there, strict=False):
+        (tmp_path / "hard" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hard" / name).write_bytes(file.read_bytes())
+    line = ["score", made / "m", tmp_path / "hard", "--alpha", "0.5", "--out", tmp_path / "s.csv"]
+    assert run(capsys, *line, "--overlays", tmp_path / "p")[0] == 0
+    found = rows_of(tmp_path / "s.csv")
+    overlays = {row["overlay"] for row in found.values()}
+    assert found.keys() == {name for name in HARD if not name.startswith(".")}
+    assert {row["verdict"] for row in found.values()} == {"anomaly"}
+    assert {file.name for file in (tmp_path / "p").iterdir()} == overlays | {"report.html"}
+    assert len(overlays) == len(found)
+    assert max(map(len, overlays)) < 80
+
+
+def test_files_of_types_that_are_not_read_have_a_row_that_says_so(made, new, tmp_path, capsys):
+    with Image.open(new / "normal" / "00.jpg") as image:
+        image.save(new / "normal" / "moves.gif")
+    (new / "hole" / "phone.HEIC").write_bytes(b"x" * 99)
+    (new / "Thumbs.db").write_bytes(b"x")
+    status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
+    assert status == 0
+    assert f"note: {new}: skipped files of types that are not read: 1 .db, 1 .heic, 1 .gif" in " ".join(err.split())
+    assert "9 images scored" in out
+    found = rows_of(tmp_path / "s.csv")
+    assert list(found)[-3:] == ["normal/05.jpg", "hole/phone.HEIC", "normal/moves.gif"]
+    assert found["normal/moves.gif"]["verdict"] == found["hole/phone.HEIC"]["verdict"] == "failed"
+    assert found["normal/moves.gif"]["problem"] == "files of type .gif are not read; save it as PNG or JPEG"
+    assert {found["hole/phone.HEIC"][key] for key in COLUMNS[1:3] + COLUMNS[4:8]} == {""}
+
+
+def test_masks_as_jpeg_in_a_folder_of_their_own_reach_the_method(made, tmp_path, capsys):
+    fill(tmp_path / "tiles", normal=30, hole=3)
+    (tmp_path / "tiles" / "masks" / "hole").mkdir(parents=True)
+    for file in (tmp_path / "tiles" / "hole").glob("*.png"):
+        with Image.open(file) as spot:
+            spot.save(tmp_path / "tiles" / "masks" / "hole" / f"{file.stem}.jpg", quality=50)
+        file.unlink()
+    status, _, err = run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")
+    assert (status, err) == (0, "")
+    assert Bundle.load(tmp_path / "m").facts["anomalies"] == {"hole": 3}
+    maps = unseen.Maps.of(unseen.Images.read(tmp_path / "tiles"), unseen.Features(size=64))
+    assert (maps.mask[:3].astype(float).max(axis=(1, 2)) > 0.5).all()
+    assert (maps.mask[3:] == -1).all()
+
+
+def test_images_with_a_mask_but_no_class_are_named(made, tmp_path, capsys):
+    fill(tmp_path / "tiles", here=9)
+    (tmp_path / "tiles" / "masks").mkdir()
+    Image.new("L", (SIDE, SIDE), 255).save(tmp_path / "tiles" / "masks" / "03.png")
+    status, _, err = run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")
+    assert status == 0
+    assert f"{tmp_path / 'tiles'}: no sub-folder names a class: all 9 images are taken for normal" in err
+    assert "1 images with a mask are in no folder of a class, first 03.jpg: they are taken for normal" in err
+    facts = Bundle.load(tmp_path / "m").facts
+    assert [facts[key] for key in ("rows", "normals", "unlabelled")] == [9, 9, 0]
 
 
 def test_nothing_is_left_of_what_fails(made, new, tmp_path, capsys, monkeypatch):
@@ -481,9 +548,8 @@ def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
         lighter = LIGHT if line.split()[1] in ("fit", "evaluate") else []
         assert run(capsys, *shlex.split(line)[1:], *lighter)[0] == 0, line
     columns = re.search(r"columns `(.*?)`\.", page_text("docs/images.md", "## What is written"), flags=re.DOTALL)
-    assert re.split(r"`,\s+`", columns[1]) == list(
-        csv.DictReader(io.StringIO(Path("scores.csv").read_text())).fieldnames
-    )
+    written = list(csv.DictReader(io.StringIO(Path("scores.csv").read_text())).fieldnames)
+    assert [*re.split(r"`,\s+`", columns[1]), "overlay"] == written
 
 
 def page_text(name, heading):

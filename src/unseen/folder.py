@@ -56,6 +56,7 @@ def labelled_images(
     """
     images = Images.read(folder, normal=normal)
     class_counts(images, normal)  # before minutes are spent on them
+    note_unlabelled(images)
     maps, failed = seen(images, features, cache)
     counts = class_counts(maps.images, normal, failed=len(failed))
     return maps, None, None, {"source": folder.absolute().name, "label": None, "drop": [], "group": None, **counts}
@@ -63,7 +64,8 @@ def labelled_images(
 
 def class_counts(images: Images, normal: str, *, failed: int = 0, advice: str = ADVICE) -> dict[str, Any]:
     """How many images are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
-    codes, names = encode_labels(images.labels, rows=len(images), normal=normal)
+    labels = images.labels if any(label is not None for label in images.labels) else None
+    codes, names = encode_labels(labels, rows=len(images), normal=normal)
     counts = counted(codes, names)
     if not counts["normals"]:
         raise DataError(
@@ -125,6 +127,20 @@ def note(images: Images, failed: dict[str, str]) -> None:
         first, more = [*failed.values()][:NAMED], len(failed) - NAMED
         said = "; ".join(first) + (f"; and {more:,} more" if more > 0 else "")
         log.warning("%d of %d images cannot be used, the others go on: %s", len(failed), len(images), said)
+
+
+def note_unlabelled(images: Images) -> None:
+    """Say that no folder names a class, or which images have a mask, but no folder that says what they show."""
+    if all(label is None for label in images.labels):
+        log.warning("%s: no sub-folder names a class: all %d images are taken for normal", images.root, len(images))
+    each = zip(images.names, images.labels, images.masks, strict=True)
+    found = [name for name, label, spot in each if label is None and spot is not None]
+    if found:
+        log.warning(
+            "%d images with a mask are in no folder of a class, first %s: they are taken for normal; put those that "
+            "show a defect into a sub-folder that names it",
+            *(len(found), found[0]),
+        )
 
 
 def writable(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +28,17 @@ from unseen.terminal import progressing
 
 BLOCK = 64  # images whose maps are in memory at once
 SHOWN = 200  # images on the report page: a browser would take long over more
+NAME = 60  # characters of an image's name in the name of its overlay
 SIDE = 700  # pixels of a drawn image at most: an overlay has room for half of them
 EDGES = ("left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores and p-values of images (n,), NaN where a file cannot be used; why not, by name; the largest alarm."""
+    """Scores and p-values of images and, behind them, of files of types that are not read (n,), NaN where one failed.
+
+    `failed`: why, by name; `cut`: the largest alarm; `boxes` and `overlays`, file names, by row.
+    """
 
     images: Images
     score: NDArray[np.float64]
@@ -40,10 +46,11 @@ class Judged:
     failed: dict[str, str]
     cut: float
     boxes: dict[int, tuple[int, int, int, int] | None] = field(default_factory=dict)
+    overlays: dict[int, str] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> list[str]:
-        return self.images.names
+        return [*self.images.names, *unread(self.images)]
 
     @cached_property
     def flagged(self) -> NDArray[np.int64]:
@@ -51,10 +58,14 @@ class Judged:
         rows = np.flatnonzero(self.pvalue <= self.cut)
         return rows[np.lexsort((-self.score[rows], self.pvalue[rows]))]
 
-    def table(self) -> pa.Table:
-        """A row for each file, in the order of their names."""
+    def table(self, *, drawn: bool) -> pa.Table:
+        """A row for each file, in the order of their names, then for each that is of a type that is not read.
+
+        `drawn`: with a column for the name of its overlay.
+        """
         verdict = np.where(np.isnan(self.score), "failed", np.where(self.pvalue <= self.cut, "anomaly", "normal"))
-        edges = [self.boxes.get(row) or (None,) * len(EDGES) for row in range(len(self.names))]
+        rows = range(len(self.names))
+        edges = [self.boxes.get(row) or (None,) * len(EDGES) for row in rows]
         return pa.table(
             {
                 "file": pa.array(map(writable, self.names), pa.string()),
@@ -63,6 +74,7 @@ class Judged:
                 "verdict": pa.array(verdict, pa.string()),
                 **{edge: pa.array([each[k] for each in edges], pa.int64()) for k, edge in enumerate(EDGES)},
                 "problem": pa.array([self.failed.get(name) for name in self.names], pa.string()),
+                **({"overlay": pa.array(map(self.overlays.get, rows), pa.string())} if drawn else {}),
             }
         )
 
@@ -98,13 +110,13 @@ def score_folder(
         elif mapped:
             for row, heat in hot(detector, found, cache):
                 found.boxes[row] = box(heat, detector.heat_threshold(level))
-        out.write(found.table())
+        out.write(found.table(drawn=overlays is not None))
     return found
 
 
 def judged(detector: Detector, images: Images, *, alpha: float | None, fdr: float | None, cache: Path | None) -> Judged:
     """What the detector says of each image, a block of them after the other."""
-    score, pvalue = np.full((2, len(images)), np.nan)
+    score, pvalue = np.full((2, len(images) + len(images.unread)), np.nan)
     failed: dict[str, str] = {}
     names = {name: row for row, name in enumerate(images.names)}
     with progressing("images scored", total=len(images)) as bar:
@@ -117,7 +129,13 @@ def judged(detector: Detector, images: Images, *, alpha: float | None, fdr: floa
     used = ~np.isnan(score)
     pvalue[used] = detector.conformal_of().pvalue(score[used])
     reasons = {name: reason.removeprefix(f"{images.root / name}: ") for name, reason in failed.items()}
-    return Judged(images, score, pvalue, reasons, detector.cut(pvalue[used], alpha=alpha, fdr=fdr))
+    return Judged(images, score, pvalue, reasons | unread(images), detector.cut(pvalue[used], alpha=alpha, fdr=fdr))
+
+
+def unread(images: Images) -> dict[str, str]:
+    """Why files of types that are not read are of no use, by name."""
+    files = {file.relative_to(images.root).as_posix(): file.suffix.lower() for file in images.unread}
+    return {name: f"files of type {kind} are not read; save it as PNG or JPEG" for name, kind in files.items()}
 
 
 def hot(detector: Detector, found: Judged, cache: Path | None) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -135,18 +153,31 @@ def blocks(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def draw(detector: Detector, found: Judged, level: float, folder: Folder, cache: Path | None) -> None:
-    """A PNG of every flagged image, in sub-folders like its own, and report.html; fills in the boxes."""
+    """A PNG of every flagged image, numbered, the oddest first, and report.html; fills in the boxes and the names."""
     scale = detector.heat_range(level)
     rows: list[Shown] = []
-    for row, heat in hot(detector, found, cache):
+    for rank, (row, heat) in enumerate(hot(detector, found, cache), start=1):
         name, score, p = found.names[row], float(found.score[row]), float(found.pvalue[row])
         found.boxes[row] = box(heat, scale[1])
         picture = drawn(found.images, row, heat, scale, title=f"score {score:.4g}, p-value {p:.2g}")
-        folder.write(f"{name}.png", picture)  # with the ending of its own: x.jpg and x.bmp are two
-        if len(rows) < SHOWN:
-            rows.append(Shown(writable(name), found.images.labels[row], score, p, "anomaly", picture))
+        found.overlays[row] = numbered(rank, name)
+        folder.write(found.overlays[row], picture)
+        if rank <= SHOWN:
+            label = found.images.labels[row]
+            rows.append(Shown(writable(name), label, score, p, "anomaly", picture, file=found.overlays[row]))
     title = f"{len(found.flagged):,} of {len(found.images):,} images flagged"
     folder.write("report.html", page(rows, title=title, notes=notes(found, level, scale)).encode())
+
+
+def numbered(rank: int, name: str) -> str:
+    """A short file name of its own for any image: its rank, then what of its name every system can spell.
+
+    >>> numbered(7, "größe/Bild 1.jpg"), numbered(12345, "漢字.png")
+    ('0007-grosse-Bild-1.png', '12345.png')
+    """
+    plain = normalize("NFKD", name.rsplit(".", 1)[0].replace("ß", "ss")).encode("ascii", "ignore").decode()
+    kept = re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-NAME:].strip("-")
+    return f"{rank:04}-{kept}.png" if kept else f"{rank:04}.png"
 
 
 def drawn(

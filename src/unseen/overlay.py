@@ -42,6 +42,7 @@ thead th {{ color: var(--faint); font-weight: normal; }}
 tbody th {{ overflow-wrap: anywhere; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 td:last-child {{ width: 60%; }}
+small {{ color: var(--faint); }}
 img {{ display: block; min-width: 28rem; max-width: 100%; height: auto; border-radius: 4px; }}
 </style>
 </head>
@@ -65,7 +66,7 @@ img {{ display: block; min-width: 28rem; max-width: 100%; height: auto; border-r
 
 @dataclass(frozen=True)
 class Shown:
-    """An image in the report; `label` is None where it is not known, `picture` is a PNG of `overlay`."""
+    """An image in the report; `label` is None where it is not known, `picture` a PNG of `overlay` kept as `file`."""
 
     name: str
     label: str | None
@@ -73,6 +74,7 @@ class Shown:
     pvalue: float
     verdict: str
     picture: bytes
+    file: str = ""
 
 
 def overlay(
@@ -203,13 +205,14 @@ def line(row: Shown) -> str:
     name, verdict, score = escape(row.name), escape(row.verdict), f"{row.score:.5g}"
     alt = f"{name}: the image, and its heat; score {score}, {verdict}"
     picture = f"data:image/png;base64,{b64encode(row.picture).decode()}"
+    kept = f"<small>{escape(row.file)}</small>" if row.file else ""
     cells = (
         f'<th scope="row">{name}</th>',
         f"<td>{'not known' if row.label is None else escape(row.label)}</td>",
         f"<td{number()}>{score}</td>",
         f"<td{number()}>{row.pvalue:.2g}</td>",
         f"<td>{verdict}</td>",
-        f'<td><img src="{picture}" width="{WIDTH}" height="{HEIGHT}" alt="{alt}"></td>',
+        f'<td><img src="{picture}" width="{WIDTH}" height="{HEIGHT}" alt="{alt}">{kept}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
 
