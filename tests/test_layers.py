@@ -16,6 +16,7 @@ RANKS = {
     "atomic": 1,
     "data": 2,
     "parts": 2,
+    "ranges": 2,
     "methods": 3,
     "adapt": 4,
     "audit": 4,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 
-from unseen import methods
+from unseen import methods, ranges
 from unseen.adapt import adaptable
 from unseen.admission import admitted, schema_of
 from unseen.audit import audited
@@ -270,6 +270,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """How members come about in this call, from a seed of its own."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         method = self.chosen(schema)
+        ranges.check(method)
         if isinstance(schema, Schema) and methods.takes_images(method):
             raise DataError(
                 f"{type(method).__name__} is a method for images, and was given a table: give it Images.read(folder), "

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from unseen import ranges
 from unseen.data.tables import resembling
 from unseen.errors import DataError
 from unseen.methods import IMAGES, METHODS, to_json
@@ -26,7 +27,9 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    return changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+    method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+    ranges.check(method)
+    return method
 
 
 def changed(method: Any, name: str, settings: Iterable[str]) -> Method:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from unseen import ranges
 from unseen.errors import DataError
 from unseen.methods.aavae import AAVAE
 from unseen.methods.ahl import AHL
@@ -150,23 +151,37 @@ def plain(value: Any) -> Any:
 
 
 def from_json(spec: dict[str, Any]) -> Method:
-    """The method that `to_json` wrote down.
+    """The method that `to_json` wrote; DataError for fields that are unknown, of another type, or beyond their range.
 
     >>> from_json(to_json(DEFAULT)) == DEFAULT
     True
     """
-    fields = dict(spec)
-    name = fields.pop("name", None)
-    if name not in EVERY:
-        raise DataError(f"unknown method {name!r}: this release knows {', '.join(sorted(EVERY))}")
-    kind = type(EVERY[name])
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(fields) - known):
+    method = _from_json(spec, 1)
+    ranges.check_size(method)
+    return method
+
+
+def _from_json(spec: object, depth: int) -> Method:
+    ranges.check_depth(depth)
+    name = spec.get("name") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(name, str) or name not in EVERY:
+        raise DataError(f"unknown method {ranges.shortened(name)}: this release knows {', '.join(sorted(EVERY))}")
+    kind, given = type(EVERY[name]), {key: value for key, value in spec.items() if key != "name"}
+    known = ranges.fields(kind)
+    if unknown := sorted(set(given) - set(known)):
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
-    return kind(**{key: from_plain(value) for key, value in fields.items()})
+    needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}  # type: ignore[arg-type]
+    if missing := sorted(needed - set(given)):
+        raise DataError(f"method {name!r}: expected field {missing[0]!r}, found none")
+    return kind(**{field: _field(kind, field, value, depth) for field, value in given.items()})
 
 
-def from_plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(from_plain(v) for v in value)
-    return from_json(value) if isinstance(value, dict) else value
+def _field(kind: type, name: str, value: object, depth: int) -> Any:
+    """A field's value from JSON, checked before anything is made of it."""
+    if not ranges.holds_methods(ranges.fields(kind)[name]):
+        return ranges.check_field(kind, name, value)
+    several = isinstance(value, list)
+    each = tuple(_from_json(spec, depth + 1) for spec in (value if isinstance(value, list) else [value]))
+    built = each if several else each[0]
+    ranges.check_inside(kind, name, built)
+    return built

@@ -1,0 +1,190 @@
+"""What the fields of methods may be: one table for Python, the command line and saved detectors.
+
+Checked before anything is built, so that no number makes a scorer that scores NaN, or takes the memory of a machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from unseen.errors import DataError
+from unseen.types import Method, Trainable
+
+DEEPEST = 8  # methods inside methods
+PARTS = 10_000  # layers that a method may build, all that is inside it counted
+LONGEST = 100  # entries of a list
+SOME, LARGE, HUGE = 1_000, 100_000, 10_000_000
+ABOVE = 1e-12  # stands for "above 0"
+
+COUNT, NUMBER, POSITIVE, SHARE = (1, HUGE), (0, 1e6), (ABOVE, 1e6), (0, 1)
+WIDTH, FEW, RATE = (1, LARGE), (1, SOME), (ABOVE, 10)
+
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("bank", "cells", "rows", "size", "steps", "subset", "sync"), COUNT),
+    **dict.fromkeys(("adapt_steps", "inner_steps", "outer_steps", "pool", "tuning_steps"), (0, HUGE)),
+    **dict.fromkeys(("codes", "directions", "embedding", "hidden", "latent", "prototypes", "width"), WIDTH),
+    **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), WIDTH),
+    **dict.fromkeys(("couplings", "members", "parts", "references", "rounds", "stride", "tasks"), FEW),
+    **dict.fromkeys(("inner_rate", "projection_rate", "rate"), RATE),
+    **dict.fromkeys(("cut", "discount", "explore", "known", "learned", "memory", "momentum", "most"), SHARE),
+    **dict.fromkeys(("quantile", "reject", "residual", "share", "threshold", "top"), SHARE),
+    **dict.fromkeys(("alpha", "anchor", "awareness", "bound", "commitment", "contrast", "correlation"), NUMBER),
+    **dict.fromkeys(("eta", "gamma", "margin", "noise", "outlier", "pairs", "penalty", "position"), NUMBER),
+    **dict.fromkeys(("pushed", "reconstruction", "rho", "ridge", "sharpness", "shrinkage", "spread"), NUMBER),
+    **dict.fromkeys(("strength", "variance", "warmup"), NUMBER),
+    **dict.fromkeys(("length", "likeness", "power", "refresh", "temperature"), POSITIVE),
+    "batch": (2, HUGE),
+    "blocks": (0, SOME),
+    "folds": (2, SOME),
+    "kappa": (-0.999, 1e6),
+    "trees": (1, 10_000),
+    "IsolationForest.rows": (2, HUGE),  # one row says nothing about a typical path
+}
+
+
+def check(method: object) -> None:
+    """DataError where a field of one of our methods has another type, or lies beyond its range; those inside, too.
+
+    >>> from unseen.methods.distances import Nearest
+    >>> check(Nearest(k=0))
+    Traceback (most recent call last):
+    unseen.errors.DataError: Nearest: k must be a whole number from 1 to 100,000, got 0
+    """
+    check_each(method, 1)
+    check_size(method)
+
+
+def check_each(method: Any, depth: int) -> None:
+    check_depth(depth)
+    if not is_ours(method):
+        return
+    for name, hint in fields(type(method)).items():
+        value = getattr(method, name)
+        if holds_methods(hint):
+            check_inside(type(method), name, value)
+            for inside in value if isinstance(value, tuple) else (value,):
+                check_each(inside, depth + 1)
+        else:
+            check_field(type(method), name, value)
+
+
+def check_depth(depth: int) -> None:
+    if depth > DEEPEST:
+        raise DataError(f"a method may be inside a method, and so on, {DEEPEST} deep at most")
+
+
+def check_size(method: object) -> None:
+    """DataError for more layers than anybody waits for; each field may be within its range."""
+    if (found := parts(method)) > PARTS:
+        raise DataError(f"{type(method).__name__}: it would have {found:,} parts, and may have {PARTS:,}: take fewer")
+
+
+def check_inside(kind: type, name: str, value: object) -> None:
+    """DataError unless the value is a method, or several, of the sort that the field takes."""
+    hint = fields(kind)[name]
+    several = get_origin(hint) is tuple
+    given = value if several and isinstance(value, tuple) else (value,)
+    fits = all(isinstance(one, Trainable) if hint is Trainable else is_method(one) for one in given)
+    if not fits or several != isinstance(value, tuple) or len(given) > LONGEST:
+        what = "a method that is trained by gradient descent, such as DevNet" if hint is Trainable else "a method"
+        what = f"a tuple of at most {LONGEST} methods" if several else what
+        raise DataError(f"{kind.__name__}: {name} must be {what}, got {shortened(value)}")
+
+
+def check_field(kind: type, name: str, value: object) -> Any:
+    """The value as its field has it, from Python or from JSON; DataError for another type, and beyond the range."""
+    hint = fields(kind)[name]
+    try:
+        found = TypeAdapter(hint).validate_json(json.dumps(value, default=plain), strict=True)
+    except (ValidationError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}") from error
+    low, high = range_of(kind, name)
+    long = isinstance(found, tuple) and len(found) > LONGEST
+    if long or not all(low <= number <= high for number in numbers(found)):
+        raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}")
+    return found
+
+
+def range_of(kind: type, name: str) -> tuple[float, float]:
+    """The least and the largest that a number may be; no limits for what is no number."""
+    return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
+
+
+def wanted(kind: type, name: str) -> str:
+    """What a field takes, in words."""
+    hint, (low, high) = fields(kind)[name], range_of(kind, name)
+    if hint is bool:
+        return "true or false"
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    sorts = get_args(hint) or (hint,)
+    what = {int: "whole number", float: "number", str: "name"}[sorts[0]]
+    if get_origin(hint) is tuple:
+        what = f"at most {LONGEST} {what}s" if Ellipsis in sorts else f"{len(sorts)} {what}s"
+    else:
+        what = f"a {what}"
+    if sorts[0] is str:
+        return what
+    return f"{what} above 0, at most {high:,.10g}" if low == ABOVE else f"{what} from {low:,.10g} to {high:,.10g}"
+
+
+def parts(method: Any) -> int:
+    """How many layers a method builds, about: what is inside counts as often as it is copied."""
+    if not is_ours(method):
+        return 1
+    copies, inside = 1, 0
+    for name, hint in fields(type(method)).items():
+        value = getattr(method, name)
+        if holds_methods(hint):
+            inside += sum(map(parts, value)) if isinstance(value, tuple) else parts(value)
+        elif name in ("members", "couplings", "blocks"):
+            copies *= max(value, 1)
+        elif name == "hidden" and isinstance(value, tuple):
+            inside += len(value)
+    return copies * (1 + inside)
+
+
+def fields(kind: type) -> dict[str, Any]:
+    """The fields of a method and their types."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def holds_methods(hint: Any) -> bool:
+    return bool({Method, Trainable} & {hint, *get_args(hint)})
+
+
+def is_method(value: object) -> bool:
+    return callable(getattr(value, "build", None)) and callable(getattr(value, "train", None))
+
+
+def is_ours(method: object) -> bool:
+    """Whether it is a method of this package: what the fields of others mean is theirs to say."""
+    return type(method).__module__.startswith("unseen.methods.") and dataclasses.is_dataclass(method)
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """The numbers in a field."""
+    if isinstance(value, tuple):
+        for each in value:
+            yield from numbers(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def plain(value: object) -> Any:
+    """numpy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
