@@ -7,7 +7,7 @@ from unseen.calibrate import Conformal
 from unseen.data.images import Images
 from unseen.data.read import table as read_table
 from unseen.data.schema import Schema
-from unseen.detector import Detector
+from unseen.detector import Detector, scorer
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
@@ -122,4 +122,5 @@ __all__ = [
     "__version__",
     "evaluate",
     "read_table",
+    "scorer",
 ]

@@ -33,3 +33,14 @@ def schema_of(table: Any, codes: NDArray[np.int64], kinds: Mapping[str, str] | N
         return Pictures(table.features, (d, h, w))
     with one_thread():
         return Schema.infer(table, normals=codes <= 0, kinds=kinds)
+
+
+def refuse(metadata: Mapping[str, Any]) -> None:
+    """DataError for what scikit-learn passes beside X and y, and no method here could follow."""
+    if "sample_weight" in metadata:
+        raise DataError(
+            "sample_weight is not supported: p-values count normal rows, each of them once. Leave it out; a row that "
+            "may be no normal one can be labelled as unknown (None), and a row that counts more can be there more often"
+        )
+    if metadata:
+        raise DataError(f"fit takes X, y and groups, and no {next(iter(metadata))!r}: leave it out")

@@ -113,7 +113,7 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
         "torch": str(torch.__version__),
     }
     settings = Settings.model_construct(
-        normal=detector.normal,
+        normal=str(detector.normal),
         kinds=None if detector.kinds is None else dict(detector.kinds),
         calibration=detector.calibration,
         random_state=None if isinstance(seed, np.random.RandomState) else seed,
@@ -155,6 +155,9 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
         detector.features = detector.schema_.features
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
+    unnamed = tuple(f"x{j}" for j in range(len(detector.schema_.inputs)))  # as a matrix has them
+    if isinstance(detector.schema_, Schema) and detector.schema_.inputs != unnamed:
+        detector.name_features(detector.schema_.inputs)
     schemas = [schema_from(plain) for plain in manifest.members]
     return detector.assemble(tuple(trained(method, schema, tensors, f"{k}.") for k, schema in enumerate(schemas)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,28 +14,35 @@ from sklearn.utils import check_random_state
 
 from unseen import methods, ranges
 from unseen.adapt import adaptable
-from unseen.admission import admitted, schema_of
+from unseen.admission import admitted, refuse, schema_of
 from unseen.audit import audited
 from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, held_out, outranked
-from unseen.data.labels import LEAST, calibrators, check_normals, encode_groups, encode_labels
+from unseen.data.labels import LEAST, calibrators, check_normals, doubt, encode_groups, encode_labels
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, take
+from unseen.data.tables import named_in_text
+from unseen.devices import device_of
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.heat import HeatMaps
+from unseen.measure import separation
 from unseen.members import Learning, Member, Told
 from unseen.options import option
 from unseen.parts.features import Features
 from unseen.pictures import Maps, Pictures
+from unseen.settings import method_of, parameters, with_parameters
 from unseen.types import Method
+
+FLAGGED = 0.05  # the largest p-value of an outlier to `predict`, which scikit-learn gives no level
 
 
 class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new rows are.
 
-    `method`: what learns, by default the evidence stack. `normal`: the label of normal rows. `kinds`: column name ->
-    'number', 'boolean', 'category' or 'text', where the inferred kind is wrong. `calibration`: share of normals held
-    out for p-values (float), or number of folds of a cross-conformal predictor (int); None takes a fifth from 1,000
-    normals on, and 5 folds below. `device`: 'cpu', 'cuda' or 'auto'. `random_state`: same seed, same scores. `tail`:
+    `method`: what learns, an object or its name; None: the evidence stack, or the image stack. `normal`: the label of
+    normal rows, as y has it. `kinds`: column name -> 'number', 'boolean', 'category' or 'text', where the inferred kind
+    is wrong. `calibration`: share of normals held out for p-values (float), or number of folds of a cross-conformal
+    predictor (int); None takes a fifth from 1,000 normals on, and 5 folds below. `device`: 'cpu', 'cuda', 'cuda:1',
+    'auto', or a `torch.device`. `random_state`: same seed, same scores. `tail`:
     p-values below 1 / (m + 1), by a model of how the scores of normals go on beyond the highest of m held-out ones.
     `features`: how images are seen, where `fit` is given some (`Images.read`).
 
@@ -48,12 +55,12 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        method: Method | None = None,
+        method: Method | str | None = None,
         *,
-        normal: str = "normal",
+        normal: str | float = "normal",
         kinds: Mapping[str, str] | None = None,
         calibration: float | int | None = None,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         random_state: int | np.random.RandomState | None = None,
         tail: bool = False,
         features: Features | None = None,
@@ -67,19 +74,21 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.tail = tail
         self.features = features
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         """Learn from a data frame or array X (n, columns), or from images.
 
         `y` (n,): 0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an
         anomaly class; no y means all rows are taken for normal, and images for what their folders say. `groups` (n,):
-        which kind of normal a row belongs to.
+        which kind of normal a row belongs to. There is no other metadata: `sample_weight` is refused.
         """
+        refuse(metadata)
         table = admitted(X, None, self.features)
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
         group, kinds = encode_groups(groups, rows=len(table))
         check_normals(codes)
+        doubt(codes, names, y)
         whole = schema_of(table, codes, self.kinds)
         learning, told = self.learning(whole), Told(table, codes, group)
         rng, images = np.random.default_rng(learning.seed), isinstance(table, Maps)
@@ -89,6 +98,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.schema_ = whole
         self.classes_, self.groups_ = names, kinds
         self.training_ = (table, y)
+        self.name_features(None if isinstance(table, np.ndarray | Maps) or not named_in_text(X) else whole.inputs)
         return self.assemble(members)
 
     @property
@@ -149,7 +159,15 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new: Detector = clone(self)
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (table, y)
+        new.name_features(getattr(self, "feature_names_in_", None))
         return new.assemble((self.learning(self.schema_).adapted(self.members_[0], told, calibrating),))
+
+    def name_features(self, names: Sequence[str] | None) -> None:
+        """scikit-learn's `feature_names_in_`, which there is after data frames alone."""
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
@@ -236,7 +254,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         def score(member: Member, rows: Rows) -> NDArray[np.float64]:
             return member.scores(take(table, rows), self.torch_device())
 
-        return audited(self.members_, codes, self.normal, score)
+        return audited(self.members_, codes, str(self.normal), score)
 
     def __getstate__(self) -> Any:
         """All but the training rows."""
@@ -248,16 +266,52 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """scikit-learn's: negative for rows with a p-value of at most 0.05 (n,)."""
-        return self.score_samples(X) - self.offset_
+        """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others (n,)."""
+        scores = self.anomaly_score(X)
+        distance = -scores - self.offset_
+        flagged = self.conformal_.pvalue(scores) <= FLAGGED
+        return np.where(flagged, np.minimum(distance, -np.finfo(np.float64).tiny), np.maximum(distance, 0.0))
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.pvalue(X) <= FLAGGED, -1, 1)
+
+    def score(self, X: Any, y: Any) -> float:
+        """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y as in `fit`.
+
+        All anomaly classes count alike, and unlabelled rows not at all.
+        """
+        return separation(self.anomaly_score(X), y, self.normal)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; with `deep` also the method's fields, such as `method__margin`, and those inside them."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        if deep and params["method"] is not None:
+            try:
+                method = method_of(params["method"])
+            except DataError:  # which fit will say
+                return params
+            params |= {f"method__{name}": value for name, value in parameters(method).items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters; `method__margin=3` changes a field of the method, which there must be one of."""
+        fields = {
+            name.removeprefix("method__"): params.pop(name) for name in list(params) if name.startswith("method__")
+        }
+        super().set_params(**params)
+        if fields and self.method is None:
+            raise DataError(
+                f"method is None, the default of what fit is given, so {next(iter(fields))!r} is a field of none "
+                f"yet: set the method too, for example method={next(iter(methods.METHODS))!r}"
+            )
+        if fields:
+            self.method = with_parameters(method_of(self.method), fields)
+        return self
 
     def chosen(self, schema: Schema | Pictures | None = None) -> Method:
         """The method that learns: for images one that takes them, a method for rows on their patches."""
-        method: Method | None = self.method
+        method = None if self.method is None else method_of(self.method)
         if isinstance(schema or getattr(self, "schema_", None), Pictures):
             return methods.IMAGE_DEFAULT if method is None else methods.for_images(method)
         return methods.DEFAULT if method is None else method
@@ -279,11 +333,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return Learning(method, self.torch_device(), seed)
 
     def torch_device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise Unsupported(f"device {self.device!r}: torch finds no CUDA device here; use 'cpu', or 'auto'")
-        return torch.device(self.device)
+        return device_of(self.device)
 
     def check_fitted(self) -> None:
         if not hasattr(self, "members_"):
@@ -299,6 +349,25 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def scorer(estimator: Any, X: Any, y: Any) -> float:
+    """For scikit-learn's `scoring=`: the chance that an anomaly scores higher than a normal row (ROC AUC).
+
+    scoring="roc_auc" takes the higher `decision_function` for the class 1, where scikit-learn's own outlier detectors,
+    too, are low for anomalies: with labels 0 and 1 it is upside down. This is not, whatever the labels: those of
+    `Detector.fit`. It takes pipelines, searches, and scikit-learn's own outlier detectors with the same labels.
+
+    >>> from sklearn.model_selection import cross_val_score
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(400, 3)), np.repeat(["normal", "leak"], [360, 40])
+    >>> X[y == "leak"] += 9
+    >>> mixed = rng.permutation(400)
+    >>> cross_val_score(Detector("mahalanobis"), X[mixed], y[mixed], scoring=scorer, cv=3).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    found = [each for each in (estimator, *estimator.get_params().values()) if isinstance(each, Detector)]
+    return separation(-estimator.score_samples(X), y, found[0].normal if found else "normal")
 
 
 def enough(count: int) -> bool:

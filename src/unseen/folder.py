@@ -86,7 +86,7 @@ def train_and_test(
 
 def good_images(folder: Path, bundle: Bundle, cache: Path | None) -> tuple[Maps, None]:
     """Maps of the images in a folder; where it has sub-folders, of those called normal."""
-    normal = bundle.detector.normal
+    normal = str(bundle.detector.normal)
     images = Images.read(folder, normal=normal)
     if any(label is not None for label in images.labels):
         class_counts(images, normal, advice="name the folder that has good images in it, and nothing else")
@@ -98,7 +98,7 @@ def good_images(folder: Path, bundle: Bundle, cache: Path | None) -> tuple[Maps,
 def odd_images(bundle: Bundle, folder: Path, cache: Path | None) -> pa.Table:
     """File, weight and score of the images that training took for normal, lowest weight first."""
     detector, facts = bundle.detector, bundle.facts
-    maps, _ = seen(Images.read(folder, normal=detector.normal), detector.features, cache)
+    maps, _ = seen(Images.read(folder, normal=str(detector.normal)), detector.features, cache)
     if len(maps) != facts.get("rows", len(maps)):
         raise DataError(
             f"{folder}: expected the {facts['rows']:,} usable images of {facts['source']} that the detector was "

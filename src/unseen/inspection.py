@@ -101,7 +101,7 @@ def score_folder(
         new_path(overlays)
         if not mapped:
             raise Unsupported("--overlays needs a method that looks at cells: this one judges images as a whole")
-    images = Images.read(source, normal=detector.normal)
+    images = Images.read(source, normal=str(detector.normal))
     with Making() as made, Writer(target, made) as out:
         found = judged(detector, images, alpha=alpha, fdr=fdr, cache=cache)
         level = found.cut or fdr or 0.0  # where nothing is flagged there is no largest alarm

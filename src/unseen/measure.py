@@ -8,6 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from unseen.data.labels import encode_labels
+from unseen.errors import DataError
+from unseen.options import option
+
 LEAST = 20  # test rows below which a class is listed, not averaged
 FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
@@ -21,6 +25,21 @@ def auroc(normal: Scores, anomaly: Scores) -> float:
     0.875
     """
     return float(roc_auc_score(*joined(normal, anomaly)))
+
+
+def separation(scores: Scores, y: Any, normal: Any) -> float:
+    """ROC AUC of anomaly scores (n,) of rows with labels y; rows without a label do not count."""
+    if y is None:
+        raise DataError("a score needs y, the labels of the rows: 0 or 'normal', and anomalies by 1 or a name")
+    codes, _ = encode_labels(y, rows=len(scores), normal=normal)
+    normals, anomalies = scores[codes == 0], scores[codes > 0]
+    if not len(normals) or not len(anomalies):
+        raise DataError(
+            f"a score needs normal rows and anomalies, and y labels {len(normals)} and {len(anomalies)} of these: "
+            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, have both in each fold "
+            "(cv=StratifiedKFold(3, shuffle=True))"
+        )
+    return auroc(normals, anomalies)
 
 
 def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from unseen.data.images import Images
-from unseen.data.labels import encode_labels
+from unseen.data.labels import doubt, encode_labels, originals
 from unseen.data.split import Rows, halves, identical, take
 from unseen.data.tables import admit, require
 from unseen.detector import Detector
@@ -68,15 +69,19 @@ def evaluate(
     table: Any,
     *,
     label: str | None = None,
-    normal: str = "normal",
+    normal: str | float = "normal",
     test: Any = None,
     protocol: Protocol | None = None,
     methods: Mapping[str, Method] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    group: str | None = None,
+    device: str | torch.device = "cpu",
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
 
     `label` names the column that says what a row is; maps of images (`Maps.of`) bring the names of their folders.
+    `normal`, `kinds` and `device` are those of `Detector`; `group` names the column with the `groups` of its `fit`.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
     classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
@@ -93,13 +98,19 @@ def evaluate(
     True
     """
     choices = protocol or Protocol()
-    train, codes, names = labelled(table, label, normal)
+    train, codes, names, spelling = labelled(table, label, normal)
+    doubt(codes, names, list(map(spelling.get, names)))
+    groups, train = apart(train, group)
     usual: Mapping[str, Method] = {"evidence-stack": DEFAULT}
     if isinstance(train, Maps):
         usual = {"image-stack": IMAGE_DEFAULT}
         methods = {name: for_images(method) for name, method in (methods or {}).items()}
     chosen = methods or usual
-    tested, answers, names = (train, codes, names) if test is None else labelled(test, label, normal, names)
+    tested, answers = train, codes
+    if test is not None:
+        given, answers, names, more = labelled(test, label, normal, names)
+        tested, spelling = apart(given, group, needed=False)[1], more | spelling
+    shown = tuple(str(spelling[name]).strip() for name in names)
     alike = None if test is not None else train.identical() if isinstance(train, Maps) else identical(train)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
@@ -107,13 +118,14 @@ def evaluate(
         if not draw.seen and seed == 0:
             log.warning(
                 "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are "
-                "unseen, and no label is used: give anomalies the names of their kinds, or ask for fewer shots",
+                "unseen, and no label is used: name anomalies by their kinds, or show fewer rows of each (%s)",
                 choices.shots,
+                option("shots", ...),
             )
         for name, method in chosen.items():
-            detector = Detector(method, normal=normal, random_state=seed)
+            detector = Detector(method, normal=normal, kinds=kinds, device=device, random_state=seed)
             with said_before() if any(runs.values()) else nullcontext():
-                runs[name].append(one_run(detector, train, tested, answers, draw, names))
+                runs[name].append(one_run(detector, train, groups, tested, answers, draw, shown))
             progress()
     return [summary(name, chosen[name], runs[name], choices) for name in chosen]
 
@@ -130,22 +142,36 @@ def said_before() -> Iterator[None]:
 
 
 def labelled(
-    table: Any, label: str | None, normal: str, known: tuple[str, ...] = ()
-) -> tuple[Any, NDArray[np.int64], tuple[str, ...]]:
-    """The table without its label column, codes (n,), and class names; codes of `known` names stay as they are."""
+    table: Any, label: str | None, normal: Any, known: tuple[str, ...] = ()
+) -> tuple[Any, NDArray[np.int64], tuple[str, ...], dict[str, Any]]:
+    """The table without its label column, codes (n,), class names, `known` ones first, and each as the table has it."""
     given, said, where = told(table, label)
-    codes, names = encode_labels(said, rows=len(given), normal=normal)
-    everything = known + tuple(n for n in names if n not in known)
-    place = np.array([0, *(everything.index(n) + 1 for n in names), -1])
-    codes = place[codes]
+    codes, names = encode_labels(said, rows=len(given), normal=normal, known=known)
+    spelling = originals(said)
     if not (codes == 0).any():
-        found = ", ".join(map(repr, names[:10]))
+        found = ", ".join(repr(spelling[name]) for name in names[:10] if name in spelling)
         raise DataError(
             f"no row of {where} is {normal!r}; its values are {found}: name the normal one ({option('normal', ...)})"
         )
     if (codes == -1).any():
-        raise DataError(f"{where} has {(codes == -1).sum()} rows without a label: an evaluation needs all of them")
-    return given, codes, everything
+        raise DataError(
+            f"{where}: expected a label in every row, found none in {(codes == -1).sum():,} of {len(codes):,}: an "
+            "evaluation needs to know what each row is; label these rows, or leave them out"
+        )
+    return given, codes, names, spelling
+
+
+def apart(table: Any, group: str | None, *, needed: bool = True) -> tuple[Any, Any]:
+    """The column that says which kind of normal a row belongs to, None where nothing does, and the other columns."""
+    if group is None:
+        return None, table
+    if isinstance(table, Maps):
+        raise DataError(f"images have no columns, so no column {group!r} says which kind of normal they are")
+    if needed:
+        require([group], table.column_names, where="the table")
+    elif group not in table.column_names:
+        return None, table
+    return np.asarray(table[group].to_pylist(), dtype=object), table.drop_columns([group])
 
 
 def told(table: Any, label: str | None) -> tuple[Any, Any, str]:
@@ -158,9 +184,27 @@ def told(table: Any, label: str | None) -> tuple[Any, Any, str]:
         return table, table.labels, f"the folder {table.images.root}"
     given = admit(table)
     if isinstance(given, np.ndarray) or label is None:
-        raise DataError("an evaluation needs a data frame, and the name of its label column (label='...')")
+        raise DataError(
+            f"an evaluation needs a data frame, and its column that says what each row is ({option('label', ...)})"
+        )
     require([label], given.column_names, where="the table")
     return given.drop_columns([label]), given[label], f"column {label!r}"
+
+
+def lacking(classes: Mapping[str, int], unlabelled: int) -> list[str]:
+    """What an evaluation of a table alone, without another one for testing, still needs to say anything.
+
+    >>> lacking({"leak": 60, "crack": 12}, 0)
+    []
+    >>> lacking({"leak": 10}, 3)
+    ['a label in every row (3 have none)', "at least 20 test rows of a class (half of the largest, 'leak', is 5)"]
+    """
+    needs = [f"a label in every row ({unlabelled:,} have none)"] if unlabelled else []
+    name, most = max(classes.items(), key=lambda item: item[1], default=("", 0))
+    if most < 2 * LEAST:
+        half = f"half of the largest, {name!r}, is {most // 2}" if most else "no anomaly is labelled"
+        needs.append(f"at least {LEAST} test rows of a class ({half})")
+    return needs
 
 
 def draw_rows(
@@ -209,12 +253,18 @@ def draw_training(
 
 
 def one_run(
-    detector: Detector, table: Any, tested: Any, answers: NDArray[np.int64], draw: Draw, names: tuple[str, ...]
+    detector: Detector,
+    table: Any,
+    groups: Any,
+    tested: Any,
+    answers: NDArray[np.int64],
+    draw: Draw,
+    names: tuple[str, ...],
 ) -> dict[str, Any]:
     """Fit and score once: figures by class, share of test normals flagged, seconds."""
     labels = np.array([detector.normal, *names], dtype=object)[draw.y]
     start = time.perf_counter()
-    detector.fit(take(table, draw.train), labels)
+    detector.fit(take(table, draw.train), labels, groups=None if groups is None else groups[draw.train])
     fitted = time.perf_counter()
     scores = detector.anomaly_score(take(tested, draw.test))
     done = time.perf_counter()

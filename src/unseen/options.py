@@ -9,7 +9,15 @@ from contextvars import ContextVar
 from types import EllipsisType
 
 FLAGS = {"kinds": "kind", "groups": "group", "random_state": "seed", "methods": "method"}  # where the names differ
-BLANKS = {"normal": "NAME", "label": "COL", "group": "COL", "kind": "COL=KIND", "test": "DATA", "method": "NAME"}
+BLANKS = {
+    "normal": "NAME",
+    "label": "COL",
+    "group": "COL",
+    "kind": "COL=KIND",
+    "test": "DATA",
+    "method": "NAME",
+    "shots": "N",
+}
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
 

@@ -1,18 +1,19 @@
-"""Settings as words of a command line: NAME=VALUE becomes the field of a method, in the field's own type."""
+"""Methods as users name and change them: by name, by NAME=VALUE on a command line, by scikit-learn's parameters."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from unseen import ranges
 from unseen.data.tables import resembling
 from unseen.errors import DataError
-from unseen.methods import IMAGES, METHODS, to_json
+from unseen.methods import EVERY, METHODS, to_json
+from unseen.options import option
 from unseen.types import Method
 
 
@@ -27,7 +28,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+    method = changed(EVERY[name], name, settings)
     ranges.check(method)
     return method
 
@@ -55,6 +56,79 @@ def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
         else:
             changes[field] = parsed(field, asked[field], hints[field], fields[field])
     new: Method = dataclasses.replace(method, **changes)
+    return new
+
+
+def method_of(asked: object) -> Method:
+    """A method given by its name or as itself.
+
+    >>> method_of("mahalanobis")
+    Mahalanobis(shrinkage=0.001)
+    >>> method_of("mahalonobis")
+    Traceback (most recent call last):
+    unseen.errors.DataError: method='mahalonobis': there is no method of that name (did you mean 'mahalanobis'?); ...
+    """
+    if isinstance(asked, str):
+        if asked in EVERY:
+            return EVERY[asked]
+        close = resembling(asked, list(EVERY))
+        raise DataError(
+            f"{option('method', asked)}: there is no method of that name{close}; the names are {', '.join(EVERY)}"
+        )
+    whole = not isinstance(asked, type) and all(callable(getattr(asked, part, None)) for part in ("build", "train"))
+    if dataclasses.is_dataclass(asked) and whole:
+        method: Any = asked
+        return cast(Method, method)
+    ours = {type(method).__name__: name for name, method in EVERY.items()}
+    kind = asked.__name__ if isinstance(asked, type) else type(asked).__name__
+    if isinstance(asked, type) and asked in map(type, EVERY.values()):
+        raise DataError(
+            f"method is the class {kind}: pass an object of it, such as METHODS[{ours[kind]!r}] or {kind}(...)"
+        )
+    meant = f"; the method of unseen with that name is unseen.{kind}()" if kind in ours else ""
+    raise DataError(
+        "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such as Mahalanobis(), "
+        f"got {asked!r:.80}{meant}"
+    )
+
+
+def parameters(method: Any) -> dict[str, Any]:
+    """The fields of a method, as scikit-learn names what is nested; those of methods inside likewise.
+
+    >>> parameters(METHODS["comet"])["base__steps"]
+    1500
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        found[field.name] = value
+        if composed(value):
+            found |= {f"{field.name}__{inner}": each for inner, each in parameters(value).items()}
+    return found
+
+
+def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
+    """The method with some of its `parameters` changed.
+
+    >>> with_parameters(METHODS["comet"], {"base__steps": 20}).base.steps
+    20
+    """
+    fields = {field.name for field in dataclasses.fields(method)}
+    plain = {name: value for name, value in changes.items() if name in fields}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        outer, _, rest = name.partition("__")
+        if name in plain:
+            continue
+        if not rest or outer not in fields or not composed(plain.get(outer, getattr(method, outer))):
+            known = list(parameters(method))
+            raise DataError(
+                f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its fields are "
+                f"{', '.join(known)}"
+            )
+        inner.setdefault(outer, {})[rest] = value
+    nested = {name: with_parameters(plain.get(name, getattr(method, name)), rest) for name, rest in inner.items()}
+    new: Method = dataclasses.replace(method, **plain | nested)
     return new
 
 

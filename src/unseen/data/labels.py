@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.errors import DataError, FewNormals
+from unseen.options import option
 from unseen.types import NORMAL, UNLABELLED
 
+log = logging.getLogger("unseen")
 FEW = 30  # normals below which the user is warned
 LEAST = 2  # normals below which nothing can be held out
 BOOLEANS = {"false": "0", "true": "1"}
@@ -20,12 +24,13 @@ WHOLE = re.compile(r"-?\d+\.0+")  # a number that pandas writes with a point, as
 
 
 def encode_labels(
-    y: Any, *, rows: int, normal: str = "normal", known: tuple[str, ...] = ()
+    y: Any, *, rows: int, normal: Any = "normal", known: tuple[str, ...] = ()
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...; those `known` go first.
 
-    The name `normal` is normal, and so is 0 or False unless another name is given; -1, None or NaN is unlabelled;
-    every other value names an anomaly class. Labels read as text mean what they mean as numbers.
+    The label `normal` is normal, and so is 0 or False unless another one is given; None, NaN, an empty text or -1 is
+    unlabelled; every other value names an anomaly class. Labels read as text mean what they mean as numbers.
+    Where y holds only 1 and -1, `normal` must say which is normal, and the other one is an anomaly.
     No y at all: every row is taken for normal.
 
     >>> encode_labels(["normal", "dos", None, "probe"], rows=4)
@@ -33,22 +38,77 @@ def encode_labels(
     >>> encode_labels([-1, 1, 1], rows=3)
     Traceback (most recent call last):
     unseen.errors.DataError: y holds only -1 and 1, which is scikit-learn's convention for predictions ...
+    >>> encode_labels([-1, 1, 1], rows=3, normal=1)
+    (array([1, 0, 0]), ('-1',))
     """
     if y is None:
         return np.zeros(rows, dtype=np.int64), known
-    names = [None if absent(v) else spelled(v) for v in listed(y, rows)]
-    present = {name for name in names if name is not None}
-    if present == {"-1", "1"}:
-        raise DataError(
-            "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
-            "pass 0 or 'normal' for normal rows, a class name or 1, 2, ... for anomalies, -1 only for unlabelled rows"
-        )
-    fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED, normal: NORMAL}
-    if normal == "normal":  # another name leaves 0 to be a class
+    name = normal_name(normal)
+    names = canonical(listed(y, rows))
+    present = {label for label in names if label is not None}
+    fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED}
+    if present and present <= {"-1", "1"}:
+        if "-1" in present and name == "1":  # scikit-learn's outliers
+            del fixed["-1"]
+        elif len(present) == 2 and name != "-1":
+            raise DataError(
+                "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
+                f"say which is normal, {option('normal', 1)} (scikit-learn's convention) or {option('normal', -1)}; or "
+                "pass 0 or 'normal' for normal rows, 1, 2, ... or names for anomalies, and -1 only for unlabelled rows"
+            )
+    fixed[name] = NORMAL
+    if name == "normal":  # another name leaves 0 to be a class
         fixed["0"] = NORMAL
     classes = (*known, *sorted(present - fixed.keys() - set(known), key=numbers_first))
-    codes = fixed | {name: code for code, name in enumerate(classes, start=1)}
-    return np.fromiter((codes[name] for name in names), dtype=np.int64, count=len(names)), classes
+    codes = fixed | {label: code for code, label in enumerate(classes, start=1)}
+    return np.fromiter((codes[label] for label in names), dtype=np.int64, count=len(names)), classes
+
+
+def normal_name(normal: Any) -> str:
+    """The one spelling of the label of normal rows.
+
+    >>> normal_name(True), normal_name("1.0"), normal_name(" ok ")
+    ('1', '1', 'ok')
+    """
+    if not isinstance(normal, str | int | float | np.generic) or absent(normal):
+        raise DataError(
+            f"{option('normal')} must be the label of normal rows, such as 'normal', 0 or True, got {normal!r}"
+        )
+    return spelled(normal)
+
+
+def originals(y: Any) -> dict[str, Any]:
+    """For each label's one spelling, its first value as the data has it.
+
+    >>> originals([True, False, None, True])
+    {'1': True, '0': False}
+    """
+    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y).ravel().tolist()
+    found: dict[str, Any] = {}
+    for name, value in zip(canonical(values), values, strict=True):
+        if name is not None and name not in found:
+            found[name] = value.item() if isinstance(value, np.generic) else value
+    return found
+
+
+def as_given(names: Sequence[str], y: Any) -> tuple[str, ...]:
+    """Names of classes as the data spells them: "True" for what is "1" in `encode_labels`."""
+    found = {} if y is None else originals(y)
+    return tuple(str(found.get(name, name)).strip() for name in names)
+
+
+def doubt(codes: NDArray[np.int64], names: Sequence[str], y: Any) -> None:
+    """Warn where one anomaly class has more rows than there are normal and unlabelled ones: is it the normal one?"""
+    taken = int((codes <= 0).sum())
+    counts = np.bincount(codes[codes > 0], minlength=1)
+    if y is None or counts.max() <= taken:
+        return
+    label = originals(y)[names[int(counts.argmax()) - 1]]
+    log.warning(
+        "%s of %s rows are labelled %r and taken for anomalies, only %s rows are taken for normal: if %r is the label "
+        "of normal rows, say so with %s",
+        *(f"{counts.max():,}", f"{len(codes):,}", label, f"{taken:,}", label, option("normal", label)),
+    )
 
 
 def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -69,7 +129,7 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
 
 def listed(y: Any, rows: int) -> list[Any]:
     """The values of a list, array, series or Arrow column."""
-    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else np.asarray(y, dtype=object)
+    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y)
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
@@ -81,6 +141,30 @@ def listed(y: Any, rows: int) -> list[Any]:
     return list(values)
 
 
+def unmasked(y: Any) -> NDArray[np.object_]:
+    """Labels as an array of objects, None where a masked array has none."""
+    if not isinstance(y, np.ma.MaskedArray):
+        return np.asarray(y, dtype=np.object_)
+    return np.where(np.ma.getmaskarray(y), None, np.asarray(y.data, dtype=np.object_))  # type: ignore[call-overload]
+
+
+class _Spellings(dict[Any, str | None]):
+    """The one spelling of each value that occurs, None for one that is absent; worked out once a value."""
+
+    def __missing__(self, value: Any) -> str | None:
+        self[value] = name = None if absent(value) else spelled(value)
+        return name
+
+
+def canonical(values: Sequence[Any]) -> list[str | None]:
+    """The one spelling of each label, None where there is none."""
+    spellings = _Spellings()
+    try:
+        return [spellings[value] for value in values]
+    except TypeError as error:
+        raise DataError(f"y must hold numbers or texts, one label per row, found something else ({error})") from error
+
+
 def spelled(value: Any) -> str:
     """One name for one label, typed or read as text: "1" for 1, 1.0, True, "1.0" and "true"."""
     if isinstance(value, bool | np.bool_):
@@ -88,7 +172,8 @@ def spelled(value: Any) -> str:
     text = str(value).strip()
     if text.lower() in BOOLEANS:
         return BOOLEANS[text.lower()]
-    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
+    whole = text.partition(".")[0] if WHOLE.fullmatch(text) else text
+    return "0" if whole == "-0" else whole
 
 
 def numbers_first(name: str) -> tuple[bool, str]:
@@ -116,7 +201,8 @@ def check_normals(codes: NDArray[np.int64]) -> None:
     if normals < LEAST:
         raise DataError(
             f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
-            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label"
+            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label "
+            f"({option('normal', ...)})"
         )
     if normals < FEW:
         warnings.warn(

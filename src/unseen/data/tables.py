@@ -41,6 +41,11 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     return framed(frame) if isinstance(frame, nw.DataFrame) else matrix(table)
 
 
+def named_in_text(frame: object) -> bool:
+    """Whether all columns of a data frame are named by texts: pandas allows numbers, too."""
+    return not nw.dependencies.is_pandas_dataframe(frame) or all(isinstance(name, str) for name in frame.columns)
+
+
 def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
     """The names as text, repeated ones numbered, and a note that says so, empty where none was.
 
