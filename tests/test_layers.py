@@ -29,6 +29,7 @@ RANKS = {
     "admission": 5,
     "members": 5,
     "manifest": 5,
+    "restore": 6,
     "heat": 6,
     "detector": 7,
     "bundle": 8,

@@ -43,7 +43,7 @@ def test_every_number_has_a_range_and_what_lies_beyond_is_refused(kind, name):
 
 
 def test_no_range_is_of_no_field():
-    known = {name for _, name in NUMBERS}
+    known = {name for _, name in NUMBERS} | {"levels", "size", "tiles"}  # of Features
     assert {key.split(".")[-1] for key in RANGES} <= known
 
 

@@ -11,26 +11,21 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from
 from safetensors.torch import save as bytes_of
-from torch import Tensor, nn
+from torch import Tensor
 
 import unseen
 from unseen import methods
 from unseen.atomic import Making
 from unseen.data.schema import Schema
-from unseen.data.split import Rows
 from unseen.detector import Detector
-from unseen.errors import BundleError, UnseenError
-from unseen.manifest import JSON, TENSORS, Manifest, Settings, compare, content, digest
+from unseen.errors import BundleError
+from unseen.manifest import JSON, TENSORS, Manifest, Settings, digest
 from unseen.members import Member
 from unseen.paths import new_path
 from unseen.pictures import Pictures
+from unseen.restore import State, read_tensors, scorer_of
 from unseen.types import Method
-
-# what building and filling a scorer may raise when fields and tensors do not belong together
-MISFITS = (UnseenError, SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -66,19 +61,10 @@ class Bundle:
             found = "a file" if place.exists() else "nothing"
             raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
         manifest = Manifest.read(place / JSON)
-        tensors = content(place / TENSORS)
-        compare(place / TENSORS, found=digest(tensors), said=manifest.tensors)
+        tensors = read_tensors(place / TENSORS, said=manifest.tensors)
         try:
-            return cls(rebuilt(manifest, tensors_from(tensors)), manifest.facts)
-        except (
-            UnseenError,
-            SafetensorError,
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
+            return cls(rebuilt(manifest, tensors), manifest.facts)
+        except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
                 f"{place}: its parts make no detector in unseen {unseen.__version__} ({error}); it was saved by unseen "
                 f"{manifest.facts.get('unseen')}: load it with that release, or fit and save again"
@@ -159,7 +145,11 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
     if isinstance(detector.schema_, Schema) and detector.schema_.inputs != unnamed:
         detector.name_features(detector.schema_.inputs)
     schemas = [schema_from(plain) for plain in manifest.members]
-    return detector.assemble(tuple(trained(method, schema, tensors, f"{k}.") for k, schema in enumerate(schemas)))
+    check_alike(detector.schema_, schemas)
+    state = State(tensors)
+    members = tuple(trained(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
+    state.check_empty()
+    return detector.assemble(members)
 
 
 def schema_from(plain: dict[str, Any]) -> Schema | Pictures:
@@ -167,40 +157,25 @@ def schema_from(plain: dict[str, Any]) -> Schema | Pictures:
     return Pictures.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def trained(method: Method, schema: Schema | Pictures, tensors: Mapping[str, Tensor], prefix: str) -> Member:
-    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-    calibration = own.pop("calibration").numpy().astype(np.float64)
-    held = own.pop("held", None)  # of detectors that an earlier release saved there is none
-    peaks = own.pop("peaks", None)
-    rows = None if held is None else rows_of(held, len(calibration))
-    state = {name.removeprefix("scorer."): tensor for name, tensor in own.items()}
-    heights = None if peaks is None else peaks.numpy().astype(np.float64)
-    return Member(schema, scorer_of(method, schema.shape, state), calibration, rows, heights)
+def trained(method: Method, schema: Schema | Pictures, state: State) -> Member:
+    """A member in its state, of which nothing is left."""
+    calibration = state.sorted("calibration")
+    held = state.rows("held", count=len(calibration)) if "held" in state.left else None  # earlier releases kept none
+    scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
+    mapped = hasattr(scorer, "map") and "peaks" in state.left
+    peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
+    state.check_empty()
+    return Member(schema, scorer, calibration, held, peaks)
 
 
-def rows_of(held: Tensor, count: int) -> Rows:
-    """Row numbers of the calibration rows, checked."""
-    if held.dtype != torch.int64 or held.shape != (count,) or held.min() < 0 or len(held.unique()) < count:
-        raise BundleError(f"tensor 'held': expected {count} row numbers, found {held.dtype} of {tuple(held.shape)}")
-    return held.numpy()
+def check_alike(whole: Schema | Pictures, members: list[Schema | Pictures]) -> None:
+    """BundleError unless the members read the same columns in the same order as the detector, or the same images."""
+    for schema in members:
+        if read_by(schema) != read_by(whole):
+            raise BundleError("a member reads other columns than the detector, or in another order")
 
 
-def scorer_of(method: Method, shape: tuple[int, ...], state: dict[str, Tensor]) -> nn.Module:
-    """The method's scorer in this state, tried on a row: buffers of a wrong size may fit one by one, not together."""
-    with torch.device("meta"):  # takes no memory, whatever the fields ask for
-        planned = method.build(shape).state_dict()
-    misfit = [name for name in planned if name in state and planned[name].dtype != state[name].dtype]
-    if misfit:
-        kinds = f"expected {planned[misfit[0]].dtype}, found {state[misfit[0]].dtype}"
-        raise BundleError(f"tensor {misfit[0]!r}: {kinds}")
-    asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (planned, state))
-    if asked > held:
-        raise BundleError(f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}")
-    scorer = method.build(shape)
-    scorer.load_state_dict(state)
-    scorer.eval()
-    with torch.no_grad():
-        found = tuple(scorer(torch.zeros(1, *shape)).shape)
-    if found != (1,):
-        raise BundleError(f"one row was given scores of shape {found}")
-    return scorer
+def read_by(schema: Schema | Pictures) -> object:
+    if isinstance(schema, Pictures):
+        return schema
+    return [(column.name, column.kind) for column in schema.columns], schema.inputs

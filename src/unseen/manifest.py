@@ -7,19 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 import unseen
+from unseen.data.columns import Kind
 from unseen.errors import BundleError, DataError
+from unseen.paths import regular
 
 FORMAT = 1
 JSON, TENSORS = "bundle.json", "tensors.safetensors"
 MOST = 64 << 20  # bytes of bundle.json: a thousand columns of fifty levels take about 10 MB
+DEEPEST = 100  # lists and objects in one another
 AGAIN = "copy the folder again from where it was saved, or fit and save again"
+
+
+def each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name occurs twice")
+    return names
+
+
+Names = Annotated[list[str], AfterValidator(each_once)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Folds = Annotated[int, Field(ge=2)]
 
 
 class Settings(BaseModel):
@@ -27,9 +44,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     normal: str
-    kinds: dict[str, str] | None
-    calibration: float | int | None
-    random_state: int | None
+    kinds: dict[str, Kind] | None
+    calibration: Folds | Share | None
+    random_state: Annotated[int, Field(ge=0, lt=2**32)] | None
     tail: bool = False
 
 
@@ -41,25 +58,27 @@ class Manifest(BaseModel):
     facts: dict[str, Any]
     method: dict[str, Any]
     detector: Settings
-    classes: list[str]
-    groups: list[str] = []
+    classes: Names
+    groups: Names = []
     columns: dict[str, Any]
-    members: list[dict[str, Any]]
+    members: Annotated[list[dict[str, Any]], Field(min_length=1)]
     tensors: str  # the hash of the other file
 
     def text(self) -> bytes:
         """bundle.json, with a hash of all its other content."""
         try:
-            plain = json.loads(spelled(self.model_dump()))
-        except (TypeError, ValueError) as error:
+            plain = parsed(spelled(self.model_dump()).encode())
+        except (TypeError, ValueError, RecursionError) as error:
             raise DataError(f"facts of a saved detector must be plain JSON values: {error}") from error
-        return spelled(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode()
+        return spelled(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode(
+            errors="surrogatepass"
+        )
 
     @classmethod
     def read(cls, file: Path) -> Manifest:
         """bundle.json, checked: of a known format, unchanged, and complete."""
         try:
-            plain = json.loads(content(file, most=MOST), parse_constant=refused)
+            plain = parsed(content(file))
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}") from error
         check_format(file, plain)
@@ -102,8 +121,44 @@ def number(value: object) -> Any:
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
+def parsed(data: bytes) -> Any:
+    """Plain values from JSON in UTF-8; ValueError for what another reader might take otherwise, or not at all.
+
+    >>> parsed(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: key 'a' occurs twice
+    """
+    text = data.decode(errors="surrogatepass")  # half characters, which names of files may have
+    plain = json.loads(text, parse_constant=refused, parse_float=finite, object_pairs_hook=distinct)
+    level, depth = [plain], 0
+    while level:
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        level, depth = [inside for each in level for inside in contents(each)], depth + 1
+    return plain
+
+
+def contents(plain: object) -> Iterable[Any]:
+    return plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+
+
 def refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+def finite(text: str) -> float:
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"{text} is too large for a number")
+    return found
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} occurs twice")
+        found[key] = value
+    return found
 
 
 def digest(data: bytes) -> str:
@@ -115,13 +170,17 @@ def compare(file: Path, *, found: str, said: object) -> None:
         raise BundleError(f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}")
 
 
-def content(file: Path, *, most: int | None = None) -> bytes:
-    """All bytes of a file that was saved, or a BundleError."""
+def content(file: Path) -> bytes:
+    """All bytes of bundle.json, or a BundleError."""
+    with readable(file):
+        return regular(file, most=MOST)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """What the system refuses to read, as a BundleError."""
     try:
-        size = file.stat().st_size
-        if most is not None and size > most:
-            raise BundleError(f"{file}: expected at most {most:,} bytes, found {size:,}; {AGAIN}")
-        return file.read_bytes()
+        yield
     except FileNotFoundError as error:
         raise BundleError(f"{file}: missing; a saved detector holds {JSON} and {TENSORS}; {AGAIN}") from error
     except OSError as error:

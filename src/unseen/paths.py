@@ -9,8 +9,10 @@ import re
 import secrets
 import shutil
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from unseen.errors import DataError, unwritable
 
@@ -41,24 +43,33 @@ def new_path(path: str | Path) -> Path:
     return asked
 
 
-def regular(path: Path, *, most: int | None = None) -> bytes:
-    """All bytes of a file, at most `most`; OSError for a device, a pipe or a folder, which might never end.
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file to read and its size; OSError for a device, a pipe or a folder, which might never end.
 
-    >>> regular(Path("/dev/zero"))
+    >>> with opened(Path("/dev/zero")):
+    ...     pass
     Traceback (most recent call last):
     OSError: [Errno 22] no regular file
     """
-    _size(os.stat(path), most)  # some devices do something when they are opened
+    _check_regular(os.stat(path))  # some devices do something when they are opened
     with os.fdopen(os.open(path, os.O_RDONLY | WITHOUT_WAITING), "rb") as file:
-        return file.read(_size(os.fstat(file.fileno()), most))
+        found = os.fstat(file.fileno())
+        _check_regular(found)
+        yield file, found.st_size
 
 
-def _size(found: os.stat_result, most: int | None) -> int:
+def regular(path: Path, *, most: int) -> bytes:
+    """All bytes of a file, at most `most`."""
+    with opened(path) as (file, size):
+        if size > most:
+            raise OSError(errno.EFBIG, f"expected at most {most:,} bytes, found {size:,}")
+        return file.read(size)
+
+
+def _check_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "no regular file")
-    if most is not None and found.st_size > most:
-        raise OSError(errno.EFBIG, f"expected at most {most:,} bytes, found {found.st_size:,}")
-    return found.st_size
 
 
 def sweep(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from unseen.data import images as files
@@ -25,9 +27,30 @@ from unseen.parts.cache import FeatureCache, halved, key_of
 from unseen.parts.features import Features
 from unseen.parts.framing import letterbox, unletterbox
 from unseen.parts.loops import one_thread
+from unseen.ranges import check_field
 
 BLOCK = 32  # images read before a backbone sees them
-SAVED: dict[str, Any] = {"backbone": str, "levels": tuple[int, ...], "size": int, "tiles": int}  # fields of Features
+LARGEST = 1 << 26  # numbers in a map: 3,000 channels of 150 x 150 cells
+
+
+class SavedFeatures(BaseModel):
+    """Fields of `Features` as JSON has them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    backbone: str
+    levels: tuple[int, ...]
+    size: int
+    tiles: int
+
+
+class Saved(BaseModel):
+    """`Pictures` as JSON has them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    features: SavedFeatures
+    shape: tuple[int, int, int]
+
+
 UNSAID = -1.0  # share of a cell that is defect, where no mask says
 
 
@@ -160,10 +183,13 @@ class Pictures:
     def from_json(cls, plain: dict[str, Any]) -> Pictures:
         """The schema that `to_json` wrote."""
         try:
-            told = {name: TypeAdapter(kind).validate_python(plain["features"][name]) for name, kind in SAVED.items()}
-            d, h, w = TypeAdapter(tuple[int, int, int]).validate_python(plain["shape"])
-            return cls(Features(**{**plain["features"], **told}), (d, h, w))
-        except (ValidationError, KeyError, TypeError, DataError) as error:
+            saved = Saved.model_validate_json(json.dumps(plain))
+            for name in ("levels", "size", "tiles"):
+                check_field(Features, name, getattr(saved.features, name))
+            if min(saved.shape) < 1 or math.prod(saved.shape) > LARGEST:
+                raise DataError(f"maps of shape {saved.shape} are none of images")
+            return cls(Features(**saved.features.model_dump()), saved.shape)
+        except ValueError as error:
             raise BundleError(f"the saved image schema cannot be read, save the detector again: {error}") from error
 
 

@@ -44,6 +44,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "folds": (2, SOME),
     "kappa": (-0.999, 1e6),
     "trees": (1, 10_000),
+    "Features.levels": (0, SOME),
+    "Features.size": (32, 10_000),
+    "Features.tiles": (1, 100),
     "IsolationForest.rows": (2, HUGE),  # one row says nothing about a typical path
 }
 

@@ -13,11 +13,12 @@ from typing import Any, cast, get_args
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from unseen.data.columns import REASONS, Column, Kind, fate
 from unseen.data.frames import tabulate
 from unseen.data.scaling import Fill, standardise
+from unseen.data.strict import strictly
 from unseen.data.tables import admit, require
 from unseen.errors import BundleError, DataError
 
@@ -155,9 +156,13 @@ class Schema:
     def from_json(cls, plain: object) -> Schema:
         """The schema that `to_json` wrote."""
         try:
-            return TypeAdapter(Schema).validate_python(plain)
-        except ValidationError as error:
+            schema: Schema = strictly(Schema, plain)
+        except ValueError as error:
             raise BundleError(f"the saved schema cannot be read, save the detector again: {error}") from error
+        for column in schema.columns:
+            if len(set(column.features)) < len(column.features):
+                raise BundleError(f"the saved schema has a level twice in column {column.name!r}")
+        return schema
 
 
 def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:

@@ -17,6 +17,7 @@ from unseen.errors import DataError
 from unseen.paths import regular, sweep
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+MOST = 1 << 30  # bytes of a file: a map of 300 channels at 1,000 x 1,000 cells takes 600 MB
 LARGEST = torch.finfo(torch.float16).max
 
 
@@ -61,7 +62,7 @@ class FeatureCache:
     def get(self, key: str) -> Tensor | None:
         """The map that was put under this key, as `halved` leaves it, or None: (d, h, w)."""
         with suppress(OSError, SafetensorError):
-            return kept_map(safetensors.torch.load(regular(self.path(key))))
+            return kept_map(safetensors.torch.load(regular(self.path(key), most=MOST)))
         return None
 
     def put(self, key: str, features: Tensor) -> None:

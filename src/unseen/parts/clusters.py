@@ -61,6 +61,7 @@ class Partition(Resizing):
 
     names: Tensor  # (k,) the groups, ascending; one name says that clusters tell
     centres: Tensor  # (k, d)
+    in_order = ("names",)
 
     def __init__(self, d: int) -> None:
         super().__init__()

@@ -85,6 +85,7 @@ class Confident(Resizing):
     standing: Tensor
     counting: Tensor
     penalty: Tensor
+    may_be_nan = ("standing",)
 
     def __init__(self, scorer: nn.Module) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ class ImageStackScorer(nn.Module):
     weights: Tensor
     auroc: Tensor
     shift: Tensor
+    may_be_nan = ("auroc",)
 
     def __init__(self, members: Sequence[nn.Module], learned: Tensor) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ class Plain(Resizing):
     columns: Tensor  # (c,) the columns that this looks at
     logarithms: Tensor  # (c, 2) centre and spread of their logarithms; NaN where a column is none
     standard: Tensor  # (c, 2) mean and standard deviation of the undone values of normals
+    may_be_nan = ("logarithms",)
 
     def __init__(self) -> None:
         super().__init__()

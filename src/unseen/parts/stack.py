@@ -22,6 +22,7 @@ class StackScorer(nn.Module):
     learned: Tensor  # (e,) whether the evidence uses labels
     weights: Tensor
     auroc: Tensor
+    may_be_nan = ("auroc",)
 
     def __init__(self, d: int, *, measures: tuple[str, ...], views: list[str], learned: Tensor) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ class Surprise(Resizing):
     BODY, MOST = 0.9, 20.0
     normals: Tensor
     scale: Tensor
+    in_order = ("normals",)
 
     def __init__(self, e: int) -> None:
         super().__init__()

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unseen.errors import DataError
 from unseen.parts.nets import Resizing
 
 TOGETHER = 8  # levels that all walkers take together: an isolation forest ends there
+DEEPEST = 10_000  # levels of a tree that is loaded: each takes time, and no row needs so many
 AGAIN = 4  # levels between two looks at who has reached a leaf
 
 
@@ -28,6 +30,7 @@ class Trees(Resizing):
     value: Tensor  # (nodes,)
     roots: Tensor  # (trees,)
     depth: Tensor  # () steps from the roots to the deepest leaf
+    may_be_infinite = ("threshold",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +76,33 @@ class Trees(Resizing):
             here = below(here, start)
         node = node.index_copy(0, walking, here)
         return self.value.index_select(0, node).view(len(x), len(roots)).mean(dim=1)
+
+    def check_loaded(self, x: Tensor) -> None:
+        """DataError unless the tables are trees for rows like x (n, d): every node has one parent, every path ends."""
+        tables = (self.feature, self.threshold, self.left, self.value)
+        if len({tuple(table.shape) for table in tables}) > 1 or self.left.ndim != 1 or not len(self.roots):
+            raise DataError("trees: expected tables of one length, and roots")
+        here = torch.arange(len(self.left))
+        inner = self.left > here
+        met = torch.cat([self.left[inner], self.left[inner] + 1, self.roots.reshape(-1)])
+        checks = {
+            f"columns from 0 to {x.shape[1] - 1}": (self.feature >= 0) & (self.feature < x.shape[1]),
+            "children after their parents": self.left >= here,
+            "an infinite threshold at a leaf, and only there": (self.threshold == torch.inf) != inner,
+            f"nodes from 0 to {len(here) - 1}": (met >= 0) & (met < len(here)),
+            f"at most {DEEPEST:,} levels": (self.depth >= 0) & (self.depth <= DEEPEST),
+        }
+        for what, holds in checks.items():
+            if not holds.all():
+                raise DataError(f"trees: expected {what}")
+        if met.bincount().max() > 1:
+            raise DataError("trees: expected one parent for every node")
+        here = self.roots
+        for _ in range(int(self.depth)):
+            here = self.left[here[inner[here]]]
+            here = torch.cat([here, here + 1])
+        if inner[here].any():
+            raise DataError(f"trees: expected leaves within {int(self.depth):,} steps")
 
 
 def flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,0 +1,31 @@
+"""Values from JSON that came from outside: every part is known, and of its own type."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+
+def strictly(kind: Any, plain: object) -> Any:
+    """A value of this type, such as a dataclass of dataclasses; ValueError for unknown parts and for other types.
+
+    What has a default may be missing, as in what an earlier release wrote.
+    """
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    found = adapter.validate_json(json.dumps(plain), strict=True)
+    check_known(plain, adapter.dump_python(found, mode="json"))
+    return found
+
+
+def check_known(plain: Any, known: Any, where: str = "") -> None:
+    """ValueError for a key that the value has and what was made of it lacks."""
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            if not isinstance(known, dict) or key not in known:
+                raise ValueError(f"unknown field {where + str(key)!r}")
+            check_known(value, known[key], f"{where}{key}.")
+    elif isinstance(plain, list):
+        for k, value in enumerate(plain):
+            check_known(value, known[k], f"{where}{k}.")
