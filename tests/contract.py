@@ -12,10 +12,12 @@ import torch
 
 from unseen.errors import DataError, Unsupported
 from unseen.methods import from_json, to_json
+from unseen.methods.deepsad import DeepSAD
 from unseen.methods.evidence import LEARNERS
 from unseen.parts.loops import minimise
 from unseen.parts.nets import seeded
-from unseen.types import Method, Run, Samples
+from unseen.parts.scoring import CHUNK, scores
+from unseen.types import Method, Run, Samples, Trainable
 
 FEWER = {"steps": 80, "episodes": 4, "inner_steps": 10, "outer_steps": 10, "tuning_steps": 20, "trees": 20, "batch": 64}
 
@@ -62,6 +64,7 @@ def check_method(method: Method) -> None:
     scorer = trained(method, data)
     check_untouched(data, before, states)
     check_scores(scorer, data)
+    check_equal_rows(scorer, data.x)
     check_reload(method, scorer, data)
     check_same_seed(method, scorer, data)
     check_json(method)
@@ -95,6 +98,19 @@ def check_scores(scorer: torch.nn.Module, data: Samples) -> None:
     assert shown > scores[data.y == 0].median(), "anomalies that it was shown do not outrank normals"
 
 
+def check_equal_rows(scorer: torch.nn.Module, x: torch.Tensor) -> None:
+    """A row's score is the same to the last bit alone, in any batch, in any order and wherever the batch is cut."""
+    cpu = torch.device("cpu")
+    rows = x.repeat(CHUNK // len(x) + 2, 1)  # more than a block of rows
+    whole = scores(scorer, rows, cpu)
+    assert torch.equal(whole.view(-1, len(x)), whole[: len(x)].expand(len(rows) // len(x), -1)), "equal rows differ"
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(scores(scorer, rows[order], cpu), whole[order]), "a score depends on the order of the rows"
+    for size in (1, 7, 63, 65):
+        parts = torch.cat([scores(scorer, part, cpu) for part in rows[:130].split(size)])
+        assert torch.equal(parts, whole[:130]), f"a score depends on the batch: {size} rows at a time"
+
+
 def check_reload(method: Method, scorer: torch.nn.Module, data: Samples) -> None:
     empty = method.build((6,))
     empty.load_state_dict({k: v.clone() for k, v in scorer.state_dict().items()})
@@ -109,13 +125,16 @@ def check_json(method: Method) -> None:
     assert from_json(to_json(method)) == method
 
 
-def check_without_anomalies(method: Method) -> None:
+def check_without_anomalies(method: Any) -> None:
+    """Far rows outrank normals; a method that refuses to learn without labels says so, and what it wraps may learn."""
     data = toy().normals
     try:
         scorer = trained(method, data)
     except DataError:
         if not method.uses_labels:
             raise
+        if hasattr(method, "base") and isinstance(method.base, Trainable):
+            check_without_anomalies(dataclasses.replace(method, base=quick(DeepSAD())))
         return
     far = torch.full((4, 6), 9.0) * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None]
     assert scored(scorer, far).min() > scored(scorer, data.x).median(), "far-away rows do not outrank normals"

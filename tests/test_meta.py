@@ -14,6 +14,7 @@ from unseen.errors import DataError
 from unseen.methods import METHODS
 from unseen.methods.ahl import AHL, KINDS, of_others, remembered, weights
 from unseen.methods.autoencoder import AutoEncoder
+from unseen.methods.deepsad import DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.dplan import DPLAN, strangeness
@@ -252,6 +253,14 @@ def test_no_cluster_of_normals_is_left_out(seed):
     made = AHL(DevNet(), clusters=3, distributions=4).made(data, generator(seed))
     corner = [torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item() for task in made]
     assert set(corner[:3]) == {0, 1, 2}  # each once before any comes again
+
+
+def test_made_anomalies_are_never_normal_without_labels():
+    data = toy().normals
+    for task in AHL(DeepSVDD(), distributions=6, clusters=2).made(data, generator()):
+        for part in (task.support, task.query):
+            assert (part.y > 0).sum() == len(part) // 2  # as many made ones as normals
+            assert (part.y >= 0).all()
 
 
 @pytest.mark.parametrize("rows", [slice(118, 121), slice(0, 121), slice(0, 122)])

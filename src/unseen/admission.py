@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.images import Images
+from unseen.data.repeats import Table, counted, nearly
 from unseen.data.schema import Schema
+from unseen.data.split import Rows, take
 from unseen.data.tables import admit
 from unseen.errors import DataError
+from unseen.options import option
 from unseen.parts.features import Features
 from unseen.parts.loops import one_thread
 from unseen.pictures import Maps, Pictures
+
+log = logging.getLogger("unseen")
 
 
 def admitted(X: Any, schema: Schema | Pictures | None, features: Features | None) -> Any:
@@ -24,6 +30,51 @@ def admitted(X: Any, schema: Schema | Pictures | None, features: Features | None
     if isinstance(X, Images):
         return Maps.of(X, schema.features if isinstance(schema, Pictures) else features)
     return X if isinstance(X, Maps) else admit(X)
+
+
+def standing(table: Any, schema: Schema | Pictures, codes: NDArray[np.int64], repeats: str | None) -> Rows:
+    """For each training row the number of the row that stands for it, itself where it counts: (n,).
+
+    Copies agree in their class, too; a row that is labelled normal stands for one without a label.
+    """
+    best = np.argsort(codes < 0, kind="stable")  # labelled ones first: they may calibrate
+    rows = hashable(take(table, best), schema, np.maximum(codes, 0)[best])
+    stands = np.empty(len(codes), dtype=np.int64)
+    stands[best] = best[counted(rows, repeats, chance=isinstance(schema, Schema))]
+    return stands
+
+
+def hashable(table: Any, schema: Schema | Pictures, kind: NDArray[np.int64]) -> Table:
+    """Rows as their method sees them, each column with the user's that it comes from."""
+    if isinstance(schema, Schema):
+        with one_thread():
+            return Table(schema.encode(table), np.asarray(schema.origin), kind)
+    x = table.identical().astype(np.float32)[:, None]
+    return Table(x, np.zeros(1, dtype=np.int64), kind)
+
+
+def note_repeats(
+    table: Any, schema: Schema | Pictures, codes: NDArray[np.int64], rows: Rows, repeats: str | None
+) -> None:
+    """Say how many rows are copies and count once, and where rows are nearly copies."""
+    copies, what = len(codes) - len(rows), "rows" if isinstance(schema, Schema) else "images"
+    if copies:
+        log.warning(
+            "%s of %s training %s repeat another one and are counted once, as a copy would calibrate against itself; "
+            "to count each of them, ask for %s",
+            *(f"{copies:,}", f"{len(codes):,}", what, option("repeats", "keep")),
+        )
+    normals = rows[codes[rows] <= 0]
+    if repeats == "keep" or not isinstance(schema, Schema) or len(normals) < 2:
+        return
+    found = nearly(hashable(take(table, normals), schema, codes[normals] * 0))
+    if found is not None:
+        where = "the last digits" if found == "digits" else f"column {schema.columns[int(found)].name!r}"
+        log.warning(
+            "many normal rows differ from another one in %s alone: if they are copies of one record, p-values come out "
+            "too small; leave the copies out%s",
+            *(where, "" if found == "digits" else ", or the column"),
+        )
 
 
 def schema_of(table: Any, codes: NDArray[np.int64], kinds: Mapping[str, str] | None) -> Schema | Pictures:

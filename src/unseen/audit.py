@@ -38,7 +38,11 @@ Member = TypeVar("Member", bound=Trained)
 
 
 def audited(
-    members: Sequence[Member], codes: NDArray[np.int64], normal: str, score: Callable[[Member, Rows], Array]
+    members: Sequence[Member],
+    codes: NDArray[np.int64],
+    normal: str,
+    score: Callable[[Member, Rows], Array],
+    stands: Rows,
 ) -> pa.Table:
     """`row`, `weight`, `score` and `label` of the training rows with codes (n,) of at most 0, lowest weight first.
 
@@ -46,34 +50,35 @@ def audited(
     from 1 on the weight falls as 1 / score. Who says so: members that carry weights (CoMet), of the rows that they were
     trained on; for rows that none of them was trained on, a member that they were held back from; else the members that
     were trained on them. Several are averaged. Rows are compared with those that the same member saw, or did not see,
-    as well: what was learned from scores lower. `score(member, rows)` scores rows of the training table.
+    as well: what was learned from scores lower. `score(member, rows)` scores rows of the training table. `stands` (n,):
+    the row that counted in a row's place; copies are as suspect as that one.
     """
-    taken = codes <= 0
-    if len(members) == 1 and np.array_equal(np.sort(held_of(members[0])), calibrators(codes)):
+    taken, rows = codes <= 0, np.flatnonzero(stands == np.arange(len(stands)))
+    if len(members) == 1 and np.array_equal(np.sort(held_of(members[0])), rows[calibrators(codes[rows])]):
         raise Unsupported(
             "adapt moved this detector to these rows, and trained it on none of them, so there is nothing to audit: "
             "audit the detector that it came from, or fit one on these rows"
         )
     for member in members:
-        check(member, taken, score)
+        check(member, taken, rows, score)
     weight, standing = np.full((2, len(codes)), np.nan)
-    for opinions in (carried(members, len(codes)), outside(members), inside(members, taken, score)):
+    for opinions in (carried(members, rows), outside(members), inside(members, taken, score)):
         if np.isnan(weight[taken]).any():  # else nobody is asked
             unsaid = np.isnan(weight)
             for all_, said in zip((weight, standing), averaged(list(opinions), len(codes)), strict=True):
                 all_[unsaid] = said[unsaid]
-    rows = np.flatnonzero(taken)
+    weight, standing, rows = weight[stands], standing[stands], np.flatnonzero(taken)
     rows = rows[np.lexsort((rows, -standing[rows], weight[rows]))]
     labels = pa.array([normal if code == 0 else None for code in codes[rows]], pa.string())
     return pa.table({"row": rows, "weight": weight[rows], "score": standing[rows], "label": labels})
 
 
-def check(member: Member, taken: NDArray[np.bool_], score: Callable[[Member, Rows], Array]) -> None:
+def check(member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]) -> None:
     """DataError unless this is the table that the member was trained on, as far as the rows that it held out tell."""
     held = held_of(member)
-    if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(taken):
+    if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(rows):
         trained = len(member.scorer.weight) + len(held)
-        raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(taken):,}")
+        raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}")
     foreign = held.max() >= len(taken) or not taken[held].all()
     if foreign or np.mean(alike(score(member, held), member.calibration)) < ALIKE:
         raise DataError(
@@ -92,12 +97,12 @@ def alike(found: Array, said: Array) -> NDArray[np.bool_]:
     return np.isclose(found, said, rtol=1e-3, atol=1e-3 * float(np.std(said)))
 
 
-def carried(members: Sequence[Member], n: int) -> Iterator[Opinion]:
+def carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
     """Weights that CoMet trained with, of the rows that it trained on."""
     for member in members:
         if isinstance(member.scorer, Confident):
             weight, standing = (t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing))
-            yield np.setdiff1d(np.arange(n), held_of(member)), weight, standing
+            yield np.setdiff1d(counted, held_of(member)), weight, standing
 
 
 def outside(members: Sequence[Member]) -> Iterator[Opinion]:

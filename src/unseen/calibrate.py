@@ -21,6 +21,7 @@ ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200
 ENOUGH_IMAGES = 200  # the same for images, of which nobody has thousands, and which take long to score five times
 SHARE, FOLDS = 0.2, 5  # of the normals that a split holds out; cuts of them where one split is not enough
 LEAST = 1e-9  # no smaller p-value is ever given: nobody can check it
+ALIKE = 1e-5  # of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
 DIGITS = 3  # of a p-value in the tail, rounded up: more would be a pretence
 
 
@@ -83,19 +84,21 @@ class Tail:
 class Conformal:
     """Scores of held-out normals, sorted (m,): the yardstick for p-values and thresholds (Vovk et al. 2005).
 
-    For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer. With a `tail`, rows
-    that score above all m have p-values below 1/(m+1); those are a model's, and the promise ends at 1/(m+1).
+    For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer. Calibration scores
+    less than `alike` below a score count as equal to it, so that rounding never makes a row an anomaly. With a `tail`,
+    rows that score above all m have p-values below 1/(m+1); those are a model's, and the promise ends at 1/(m+1).
     """
 
     scores: Array
     tail: Tail | None = None
+    alike: float = 0.0
 
     @classmethod
     def fit(cls, scores: Array, *, tail: bool = False) -> Conformal:
         """Calibrate on scores of held-out normals (m,), in any order."""
         if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
             raise DataError(f"calibration needs finite scores of shape (m,), at least one; got shape {scores.shape}")
-        return cls(np.sort(scores), Tail.fit(scores) if tail else None)
+        return cls(np.sort(scores), Tail.fit(scores) if tail else None, alike(scores))
 
     @classmethod
     def across(cls, calibration: Sequence[Array], *, tail: bool = False) -> Conformal:
@@ -113,8 +116,10 @@ class Conformal:
 
         >>> Conformal.fit(np.array([1., 2., 3.])).pvalue(np.array([2.5]))
         array([0.5])
+        >>> Conformal.fit(np.array([1., 2., 3.])).pvalue(np.array([2.000001]))  # as if it were 2
+        array([0.75])
         """
-        above = len(self.scores) - np.searchsorted(self.scores, score, side="left")
+        above = len(self.scores) - np.searchsorted(self.scores + self.alike, score, side="left")
         p = np.asarray((1 + above) / (len(self.scores) + 1), dtype=np.float64)
         return p if self.tail is None else np.where(above == 0, np.minimum(p, self.tail.pvalue(score)), p)
 
@@ -122,13 +127,14 @@ class Conformal:
         """Score above which exactly the rows with pvalue <= alpha lie; infinite when alpha is below all p-values.
 
         >>> Conformal.fit(np.array([1., 2., 3.])).threshold(0.5)
-        2.0
+        2.00000666...
         """
         check_level("alpha", alpha)
         rank = int(np.floor(alpha * (len(self.scores) + 1) + 1e-9))  # how many p-values are <= alpha
         if rank == 0:
-            return np.inf if self.tail is None else max(float(self.scores[-1]), self.tail.threshold(alpha))
-        return float(self.scores[-rank]) if rank <= len(self.scores) else -np.inf
+            highest = float(self.scores[-1] + self.alike)
+            return np.inf if self.tail is None else max(highest, self.tail.threshold(alpha))
+        return float(self.scores[-rank] + self.alike) if rank <= len(self.scores) else -np.inf
 
 
 def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
@@ -141,9 +147,18 @@ def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
     >>> outranked([np.array([1., 2.]), np.array([10., 20.])], [np.array([1.5, 9.]), np.array([30., 90.])]).round(2)
     array([3.83, 4.97])
     """
-    rank = sum(np.searchsorted(c, s, side="left") for c, s in zip(calibration, scores, strict=True))
+    rank = sum(np.searchsorted(c + alike(c), s, side="left") for c, s in zip(calibration, scores, strict=True))
     mean = np.mean([standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
     return np.asarray(rank + fraction(mean), dtype=np.float64)
+
+
+def alike(scores: Array) -> float:
+    """The difference up to which two scores count as equal: (m,) -> float.
+
+    >>> alike(np.array([0.0, 2.0, 4.0]))
+    1.33...e-05
+    """
+    return ALIKE * float(np.abs(scores - np.median(scores)).mean())
 
 
 def fraction(deviation: Array | float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from unseen import methods, ranges
 from unseen.adapt import adaptable
-from unseen.admission import admitted, refuse, schema_of
+from unseen.admission import admitted, note_repeats, refuse, schema_of, standing
 from unseen.audit import audited
 from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, held_out, outranked
 from unseen.data.labels import LEAST, calibrators, check_normals, doubt, encode_groups, encode_labels
@@ -44,7 +44,9 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
     predictor (int); None takes a fifth from 1,000 normals on, and 5 folds below. `device`: 'cpu', 'cuda', 'cuda:1',
     'auto', or a `torch.device`. `random_state`: same seed, same scores. `tail`:
     p-values below 1 / (m + 1), by a model of how the scores of normals go on beyond the highest of m held-out ones.
-    `features`: how images are seen, where `fit` is given some (`Images.read`).
+    `features`: how images are seen, where `fit` is given some (`Images.read`). `repeats`: of training rows that occur
+    more than once, "keep" counts each and "once" one; None counts copies once, and rows that by their nature come again
+    each time.
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
@@ -64,6 +66,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = None,
         tail: bool = False,
         features: Features | None = None,
+        repeats: Literal["keep", "once"] | None = None,
     ) -> None:
         self.method = method
         self.normal = normal
@@ -73,6 +76,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.tail = tail
         self.features = features
+        self.repeats = repeats
 
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         """Learn from a data frame or array X (n, columns), or from images.
@@ -90,11 +94,12 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         check_normals(codes)
         doubt(codes, names, y)
         whole = schema_of(table, codes, self.kinds)
-        learning, told = self.learning(whole), Told(table, codes, group)
+        rows = self.counting(table, whole, codes)
+        learning, told = self.learning(whole), Told(table, codes, group, rows)
         rng, images = np.random.default_rng(learning.seed), isinstance(table, Maps)
-        folds = held_out(codes, group, rng, asked=self.calibration, images=images)
+        folds = held_out(codes[rows], group[rows], rng, asked=self.calibration, images=images)
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
-        members = tuple(learning.trained(whole, told, held) for held in folds)
+        members = tuple(learning.trained(whole, told, rows[held]) for held in folds)
         self.schema_ = whole
         self.classes_, self.groups_ = names, kinds
         self.training_ = (table, y)
@@ -125,16 +130,17 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
         self.schema_.encode(take(table, np.arange(1)))  # refuses other columns
         check_normals(codes)
-        learning, told = self.learning(self.schema_), Told(table, codes, group)
+        rows = self.counting(table, self.schema_, codes)
+        learning, told = self.learning(self.schema_), Told(table, codes, group, rows)
         rng = np.random.default_rng(learning.seed)
-        folds = held_out(codes, group, rng, asked=self.calibration, parts=len(self.members_))
+        folds = held_out(codes[rows], group[rows], rng, asked=self.calibration, parts=len(self.members_))
         if len(folds) < len(self.members_):
             raise DataError(
                 f"this detector was trained in {len(self.members_)} folds, and {len(folds)} normal rows cannot be cut "
                 "in as many: give more normal rows at a time"
             )
         each = zip(self.members_, folds, strict=True)
-        members = tuple(learning.updated(member, told, held) for member, held in each)
+        members = tuple(learning.updated(member, told, rows[held]) for member, held in each)
         self.classes_, self.groups_ = names, kinds
         self.training_ = (table, y)
         return self.assemble(members)
@@ -149,13 +155,14 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         adaptable(self.chosen())  # says now which methods can
         table = self.admitted(X_normal)
         codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
-        calibrating = calibrators(codes)
+        rows = self.counting(table, self.schema_, codes)
+        calibrating = rows[calibrators(codes[rows])]
         if len(calibrating) < LEAST:
             raise DataError(
                 f"adapt was given {len(calibrating)} normal rows of {len(table)}, and needs at least {LEAST}, better "
                 "20: each is scored by what adapted on the others, and m of them give no p-value below 1/(m + 1)"
             )
-        told = Told(table, codes, np.zeros_like(codes))
+        told = Told(table, codes, np.zeros_like(codes), rows)
         new: Detector = clone(self)
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (table, y)
@@ -189,6 +196,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(table) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
         each = [member.scores(table, self.torch_device()) for member in self.members_]
+        for found in each:
+            check_finite(found, self.chosen())
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
@@ -250,11 +259,12 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
+        stands = standing(table, self.schema_, codes, self.repeats)
 
         def score(member: Member, rows: Rows) -> NDArray[np.float64]:
             return member.scores(take(table, rows), self.torch_device())
 
-        return audited(self.members_, codes, str(self.normal), score)
+        return audited(self.members_, codes, str(self.normal), score, stands)
 
     def __getstate__(self) -> Any:
         """All but the training rows."""
@@ -320,6 +330,14 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Maps of images, seen as those of training; of anything else a table or a matrix."""
         return admitted(X, getattr(self, "schema_", None), self.features)
 
+    def counting(self, table: Any, schema: Schema | Pictures, codes: NDArray[np.int64]) -> Rows:
+        """Numbers of the rows that count: one of several copies (m,)."""
+        rows = np.flatnonzero(standing(table, schema, codes, self.repeats) == np.arange(len(codes)))
+        note_repeats(table, schema, codes, rows, self.repeats)
+        if len(rows) < len(codes):
+            check_normals(codes[rows])
+        return rows
+
     def learning(self, schema: Schema | Pictures) -> Learning:
         """How members come about in this call, from a seed of its own."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -368,6 +386,16 @@ def scorer(estimator: Any, X: Any, y: Any) -> float:
     """
     found = [each for each in (estimator, *estimator.get_params().values()) if isinstance(each, Detector)]
     return separation(-estimator.score_samples(X), y, found[0].normal if found else "normal")
+
+
+def check_finite(found: NDArray[np.float64], method: Method) -> None:
+    """No p-value follows from a score that is no number."""
+    bad = np.flatnonzero(~np.isfinite(found))
+    if len(bad):
+        raise DataError(
+            f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a finite number is "
+            f"expected, and {len(bad) - 1:,} other rows likewise: fit again, or take another method"
+        )
 
 
 def enough(count: int) -> bool:

@@ -53,11 +53,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Told:
-    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of kinds of normal (n,)."""
+    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of kinds of normal (n,).
+
+    `rows` (m,): the numbers of those that count; the others are copies of them.
+    """
 
     table: Any
     codes: NDArray[np.int64]
     group: NDArray[np.int64]
+    rows: Rows
 
     def samples(self, schema: Schema | Pictures, rows: Rows) -> Samples:
         """Some of the rows, encoded."""
@@ -78,7 +82,7 @@ class Learning:
 
     def trained(self, whole: Schema | Pictures, told: Told, held: Rows) -> Member:
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
-        inside = np.setdiff1d(np.arange(len(told.codes)), held)
+        inside = np.setdiff1d(told.rows, held)
         with one_thread():
             schema = whole.relearn(take(told.table, inside), normals=told.codes[inside] <= 0)
         run = self.run(schema)
@@ -92,10 +96,10 @@ class Learning:
 
     def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
         """A member for the kind of normal that these rows show; `calibrating` names those that also calibrate it."""
-        support = told.samples(member.schema, np.arange(len(told.codes))).to(self.device)
-        run = self.run(member.schema)
+        support = told.samples(member.schema, told.rows).to(self.device)
+        run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
-            scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, calibrating, run)
+            scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, places, run)
         return member_of(self.method, member.schema, scorer, calibration, calibrating, peaks)
 
     def learned(
@@ -108,7 +112,7 @@ class Learning:
         run: Run,
     ) -> Member:
         """The scorer once it has learned from all rows but those held out, and their scores."""
-        data = told.samples(schema, np.setdiff1d(np.arange(len(told.codes)), held)).to(self.device)
+        data = told.samples(schema, np.setdiff1d(told.rows, held)).to(self.device)
         with one_thread():
             learn(scorer, data, run)
         rows = schema.encode(take(told.table, held))

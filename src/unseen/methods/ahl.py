@@ -85,7 +85,7 @@ class AHL:
         normals, anomalies = some(data.normals, ROWS, generator), data.anomalies
         owner = nearest_centre(normals.x, centres(normals.x, self.clusters, generator))
         several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [normals]
-        ways, pseudo = hiding(anomalies, generator), len(data.classes) and max(data.classes) + 1
+        ways, pseudo = hiding(anomalies, generator), max(data.classes, default=0) + 1
         rounds = math.ceil(self.distributions / len(several))
         order = torch.cat([torch.randperm(len(several), generator=generator) for _ in range(rounds)]).tolist()
         found = []

@@ -14,6 +14,7 @@ from unseen.errors import DataError
 from unseen.parts.episodes import mixed, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing
+from unseen.parts.products import Linear
 from unseen.parts.reconstruction import Variational, narrow
 from unseen.parts.regions import Regions, fitted, hazard
 from unseen.types import NORMAL, UNLABELLED, Run, Samples
@@ -96,7 +97,7 @@ class CSADScorer(Resizing):
         super().__init__()
         k = narrow(d, latent)
         self.body = Variational(d, hidden=hidden, latent=latent, likeness=likeness)
-        self.head = nn.Linear(k, 1)
+        self.head = Linear(k, 1)
         self.regions = Regions(k)
         self.register_buffer("error", torch.ones(2))
 

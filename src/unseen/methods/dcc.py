@@ -13,6 +13,7 @@ from unseen.errors import DataError
 from unseen.parts.clusters import Partition
 from unseen.parts.covariance import downdated, inverse_root, means, shrunk, within
 from unseen.parts.nets import Resizing
+from unseen.parts.products import product
 from unseen.types import Run, Samples
 
 RIDGE = 1e-3  # of the mean variance: directions in which no normal varies count strongly, but not without bound
@@ -84,7 +85,7 @@ class DCCScorer(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         f = lifted(x)
-        each = downdated(f @ self.root, f @ self.residual, self.mean, most=self.most)  # (n, k)
+        each = downdated(product(f, self.root), product(f, self.residual), self.mean, most=self.most)  # (n, k)
         return each.amin(dim=1).clamp_min(0).sqrt()
 
 

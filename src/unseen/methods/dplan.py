@@ -18,6 +18,7 @@ from unseen.parts.environment import Replay, Transition, following, reward
 from unseen.parts.episodes import draw, some, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
+from unseen.parts.products import Linear
 from unseen.types import Run, Samples
 
 ROWS = 20_000  # unlabelled rows that the environment holds
@@ -117,7 +118,7 @@ class Agent(nn.Module):
     def __init__(self, d: int, *, hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.body = nn.Sequential(mlp([d, *hidden]), nn.ReLU())
-        self.head = nn.Linear(hidden[-1], 2)
+        self.head = Linear(hidden[-1], 2)
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(x)

@@ -15,6 +15,7 @@ from unseen.parts.clusters import Partition
 from unseen.parts.episodes import batches, mixed
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing, mlp
+from unseen.parts.products import product
 from unseen.types import Run, Samples
 
 
@@ -115,7 +116,7 @@ class DUQScorer(Resizing):
 
     def embedded(self, rows: Tensor) -> Tensor:
         """W_c f(x) for every kind: (n, d) -> (n, k, m)."""
-        return torch.einsum("nh,kmh->nkm", self.body(rows), self.kernel)
+        return product(self.body(rows), self.kernel.flatten(0, 1).T).unflatten(1, self.kernel.shape[:2])
 
     def distances(self, rows: Tensor) -> Tensor:
         """D_c, half the mean squared distance to each centroid in units of `length`: (n, d) -> (n, k)."""

@@ -13,6 +13,7 @@ from unseen.errors import DataError
 from unseen.parts.clusters import Partition
 from unseen.parts.covariance import inverse_root, means, normalised, shrunk, tukey, within
 from unseen.parts.nets import Resizing
+from unseen.parts.products import product
 from unseen.types import Run, Samples
 
 
@@ -106,5 +107,5 @@ class FeCAMScorer(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         f = self.features(x)
-        each = [((f - mean) @ root).norm(dim=1) for mean, root in zip(self.mean, self.root, strict=True)]
+        each = [product(f - mean, root).norm(dim=1) for mean, root in zip(self.mean, self.root, strict=True)]
         return torch.stack(each).amin(dim=0)

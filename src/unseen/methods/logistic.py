@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from unseen.errors import DataError
+from unseen.parts.products import product
 from unseen.types import Run, Samples
 
 FAR = 10.0  # standard deviations of the normals beyond which a value counts no more
@@ -80,4 +81,4 @@ class LogisticScorer(nn.Module):
         return ((x - self.centre) / self.scale).clamp(-FAR, FAR)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.standard(x) @ self.weight + self.bias
+        return product(self.standard(x), self.weight[:, None])[:, 0] + self.bias

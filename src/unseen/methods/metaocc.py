@@ -18,6 +18,7 @@ from unseen.parts.eigen import discriminants
 from unseen.parts.episodes import some, tasks, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
+from unseen.parts.products import product
 from unseen.types import Run, Samples
 
 NORMALS, ANOMALIES = 8192, 256  # rows that the last, and every later, eigenvalue problem takes at most
@@ -125,4 +126,4 @@ class ProjectedScorer(nn.Module):
         self.matrix = F.pad(found, (0, self.matrix.shape[1] - found.shape[1])).contiguous()
 
     def forward(self, x: Tensor) -> Tensor:
-        return ((self.net(x) - self.centre) @ self.matrix).square().sum(dim=1).log1p()
+        return product(self.net(x) - self.centre, self.matrix).square().sum(dim=1).log1p()

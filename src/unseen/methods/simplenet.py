@@ -13,6 +13,7 @@ from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.episodes import mixed, together
 from unseen.parts.loops import descend
+from unseen.parts.products import Linear
 from unseen.parts.pseudo import anomalous
 from unseen.types import Run, Samples
 
@@ -86,8 +87,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, d: int, *, width: int) -> None:
         super().__init__()
-        self.projection = nn.Linear(d, d)
-        first, last = nn.Linear(d, width), nn.Linear(width, 1, bias=False)
+        self.projection = Linear(d, d)
+        first, last = Linear(d, width), Linear(width, 1, bias=False)
         self.net = nn.Sequential(first, nn.LayerNorm(width), nn.LeakyReLU(SLOPE), last)
         nn.init.orthogonal_(self.projection.weight)
         for layer in (first, last):

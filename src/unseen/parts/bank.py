@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from unseen.parts.nets import Resizing
+from unseen.parts.products import NARROW, product
 
 NEAR = 1e-3  # two rows nearer than this count as the same: keeps logarithms of distances finite
 TOGETHER = 256  # rows searched at once: their distances to a bank then stay in the cache
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
+RANK = 1e-12  # of the largest variance: smaller ones are rounding, where rows are fewer than columns
 PLANE = 0.1  # of the mean squared distance of near rows from their middle: how soft the plane through them is
 
 
@@ -45,12 +47,7 @@ class Whitening(Resizing):
         for a kind of normal that lies elsewhere, too, and so can be had from a few rows of it.
         """
         means, own = means_of(x, group)
-        covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
-        for block, kind in zip(x.split(BLOCK), own.split(BLOCK), strict=True):
-            centred = block.double() - (means if len(means) == 1 else means[kind])
-            covariance.addmm_(centred.T, centred)  # (d, d)
-        covariance /= max(len(x) - len(means), 1)
-        values, vectors = torch.linalg.eigh(covariance)
+        values, vectors = principal(x, means, own)
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
         self.mean = (means[0] if len(means) == 1 else means).to(x.dtype)
@@ -68,14 +65,14 @@ class Whitening(Resizing):
             return torch.zeros(len(x), dtype=torch.int64, device=x.device)
         means = Bank(x.shape[1])
         means.fill(self.mean @ self.matrix)
-        return means.nearest(x @ self.matrix, k=1)[:, 0]
+        return means.nearest(product(x, self.matrix), k=1)[:, 0]
 
     def common(self, x: Tensor) -> Tensor:
         """Whitened rows relative to one point, whatever their kind, so that they can be compared: (n, d) -> (n, d)."""
-        return (x - (self.mean if self.mean.ndim == 1 else self.mean[0])) @ self.matrix
+        return product(x - (self.mean if self.mean.ndim == 1 else self.mean[0]), self.matrix)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.common(x) if self.mean.ndim == 1 else (x - self.mean[self.kind(x)]) @ self.matrix
+        return self.common(x) if self.mean.ndim == 1 else product(x - self.mean[self.kind(x)], self.matrix)
 
 
 class Bank(Resizing):
@@ -102,6 +99,8 @@ class Bank(Resizing):
     def nearest(self, x: Tensor, *, k: int) -> Tensor:
         """Numbers of the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
         size = self.rows.square().sum(dim=1)  # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
+        if len(size) < NARROW:
+            return smallest(size - 2 * product(x, self.rows.T), k=k)
         each = [smallest(torch.addmm(size, some, self.rows.T, alpha=-2), k=k) for some in x.split(TOGETHER)]
         return torch.cat(each)
 
@@ -132,6 +131,33 @@ class Bank(Resizing):
         products.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         shares = torch.linalg.solve(products, apart @ (x - middle)[:, :, None])  # (n, k, 1)
         return x - middle - (apart.mT @ shares)[:, :, 0]
+
+
+def principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances, ascending, and directions of rows around their means, in double: (n, d), (g, d), (n,) -> (d,), (d, d).
+
+    With fewer rows than columns they come from the products of rows, (n, n), and the directions without variance are
+    whatever completes them: thousands of columns cost no more than the rows there are.
+
+    >>> x = torch.tensor([[0.0, 0.0, 1.0], [0.0, 4.0, 1.0]])
+    >>> principal(x, *means_of(x))[0].round(decimals=4)
+    tensor([0., 0., 8.], dtype=torch.float64)
+    """
+    n, d = x.shape
+    freedom = max(n - len(means), 1)
+    if n >= d:
+        covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
+        for block, kind in zip(x.split(BLOCK), own.split(BLOCK), strict=True):
+            centred = block.double() - (means if len(means) == 1 else means[kind])
+            covariance.addmm_(centred.T, centred)
+        values, vectors = torch.linalg.eigh(covariance / freedom)
+        return values, vectors
+    centred = x.double() - means[own]
+    values, vectors = torch.linalg.eigh(centred @ centred.T / freedom)
+    kept = values > values[-1:] * RANK  # the others are rounding
+    spanning = centred.T @ (vectors[:, kept] / (values[kept] * freedom).sqrt())  # (d, r), orthonormal
+    flat = torch.linalg.qr(spanning.to(x.dtype), mode="complete").Q[:, spanning.shape[1] :].double()
+    return torch.cat([values.new_zeros(flat.shape[1]), values[kept]]), torch.cat([flat, spanning], dim=1)
 
 
 def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:

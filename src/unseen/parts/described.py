@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from unseen.parts import losses
 from unseen.parts.bank import NEAR, Bank
 from unseen.parts.deviation import CHUNK, Deviation
 from unseen.parts.nets import Resizing
+from unseen.parts.products import Linear
 
 
 class DescribedScorer(Resizing):
@@ -34,7 +35,7 @@ class DescribedScorer(Resizing):
         self.register_buffer("centre", torch.zeros(p))
         self.register_buffer("scale", torch.ones(p))
         self.register_buffer("trust", torch.ones(p))
-        self.head = nn.Linear(p, 2)
+        self.head = Linear(p, 2)
 
     def columns(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
         """Description, closeness to shown anomalies, and position: (n, d), (n, width), (m, d) -> (n, p).

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from unseen.parts.products import Linear
+
 Built = TypeVar("Built")
 
 
@@ -30,7 +32,7 @@ def mlp(widths: Sequence[int], *, bias: bool = True) -> nn.Sequential:
     """Linear layers of these widths with ReLU between them: (n, widths[0]) -> (n, widths[-1])."""
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b, bias=bias), nn.ReLU()]
+        layers += [Linear(a, b, bias=bias), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -39,7 +41,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.body = nn.Sequential(nn.LayerNorm(width), Linear(width, width), nn.GELU(), Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -47,7 +49,7 @@ class Residual(nn.Module):
 
 def residual_mlp(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
     """Linear, residual blocks, linear: (n, inputs) -> (n, outputs)."""
-    return nn.Sequential(nn.Linear(inputs, width), *(Residual(width) for _ in range(blocks)), nn.Linear(width, outputs))
+    return nn.Sequential(Linear(inputs, width), *(Residual(width) for _ in range(blocks)), Linear(width, outputs))
 
 
 class Resizing(nn.Module):
@@ -62,7 +64,7 @@ class Resizing(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class Widening(nn.Linear):
+class Widening(Linear):
     """A linear layer whose number of outputs is learnt: it takes the number of what is loaded.
 
     >>> layer = Widening(3, 2)

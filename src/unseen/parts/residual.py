@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unseen.parts import losses
 from unseen.parts.bank import NEAR, Bank
 from unseen.parts.nets import mlp
+from unseen.parts.products import Linear
 from unseen.parts.standard import Standard
 from unseen.parts.surface import decide
 from unseen.types import Samples
@@ -59,7 +60,7 @@ class ResidualScorer(nn.Module):
         self.register_buffer("middle", torch.zeros(d))
         for name in ("spread", "size", "size_spread"):
             self.register_buffer(name, torch.ones(d))
-        self.head = nn.Linear(2 * d, 2)
+        self.head = Linear(2 * d, 2)
         self.standard = Standard(2)
 
     def residual(self, x: Tensor, references: References) -> Tensor:

@@ -1,0 +1,169 @@
+"""Training rows that occur more than once: copies of one record, or a state that comes again?
+
+A copy calibrates against itself: held out, it looks as normal as the row that was trained on, and the p-values of
+fresh rows become far too small. A row that by its nature occurs often, such as a machine at rest or one of a few
+patterns, is what fresh rows will be like, and has to count each time. What tells them apart is whether a row could be
+there twice by chance: not if it holds a value that no other row holds, nor if no other row differs from it in a single
+column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.split import Rows
+from unseen.errors import DataError
+
+Hashes = NDArray[np.uint64]
+
+CHOICES = ("keep", "once")
+STATE = 0.01  # share of the rows, and
+OFTEN = 20  # times, from which on a row is a state that comes again, whatever its values
+FEW = 10  # distinct rows: fewer are all states, and fewer may repeat equally often by chance
+GRID = 0.2  # 5% quantile of the gaps between values, in units of their median: random values have .07, whole numbers 1
+COARSE = 0.01  # standard deviations: rows that differ by less in every column differ in the last digits
+NEARLY = 0.1  # share of the rows from which on near copies are worth a warning
+MOST = 1 << 20  # cells of rows that near copies are looked for among
+BLOCK = 1 << 20  # cells hashed at a time
+
+
+@dataclass(frozen=True)
+class Table:
+    """Encoded rows (n, d), which columns of the user each of the d comes from, and what else must agree (n,)."""
+
+    x: NDArray[np.float32]
+    origin: NDArray[np.int64]
+    kind: NDArray[np.int64]
+
+    def total(self) -> Hashes:
+        """A hash of each row: (n,)."""
+        return _hashed(self.x) + _mixed(self.kind.astype(np.uint64))
+
+    def units(self) -> Iterator[tuple[int, Callable[[Rows], Hashes]]]:
+        """The user's columns, each with what hashes its part of some rows; a total less it is the total without it."""
+        for j in np.unique(self.origin):
+            yield int(j), partial(self._part, np.flatnonzero(self.origin == j))
+
+    def _part(self, columns: NDArray[np.int64], rows: Rows) -> Hashes:
+        return _hashed(self.x[np.ix_(rows, columns)], columns)
+
+    def without(self, j: int) -> Table:
+        """The rows without a column of the user's."""
+        kept = self.origin != j
+        return Table(self.x[:, kept], self.origin[kept], self.kind)
+
+
+def counted(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
+    """For each row the number of the row that stands for it, itself where it counts: (n,).
+
+    `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other repeats as they come.
+    `chance`: whether a row could be there twice by chance at all, as no image could.
+
+    >>> rows = Table(np.array([[0.5, 0.1], [0.7, 0.3], [0.5, 0.1]], np.float32), np.arange(2), np.zeros(3, np.int64))
+    >>> counted(rows, "once"), counted(rows, "keep")
+    (array([0, 1, 0]), array([0, 1, 2]))
+    """
+    if asked not in (None, *CHOICES):
+        raise DataError(f"repeats must be 'keep', 'once' or None, got {asked!r}")
+    n = len(table.x)
+    total = table.total()
+    _, first, place, count = np.unique(total, return_index=True, return_inverse=True, return_counts=True)
+    if asked == "keep" or len(first) == n:
+        return np.arange(n)
+    real = np.zeros(len(first), dtype=bool)
+    if asked is None:
+        again = count[count > 1]
+        if len(again) < FEW or again.min() < again.max():  # else all rows were copied alike
+            real = (count >= OFTEN) & (count >= STATE * n) | (len(first) < FEW)
+        if chance:
+            real |= _by_chance(table, total, first, count > 1)
+    return np.where(real[place], np.arange(n), first[place])
+
+
+def nearly(table: Table) -> int | str | None:
+    """Where near copies differ: the number of the user's column, "digits" for the last digits, None without any.
+
+    Rows are looked through that agree in half of the columns, for differences in a column of the other half.
+    """
+    units = np.unique(table.origin)
+    for held in (units[: len(units) // 2], units[len(units) // 2 :]):
+        some = _alike(table, np.isin(table.origin, held))
+        total, shares = some.total(), {}
+        for j, unit in some.units():
+            if j not in held:
+                shares[j] = _shared(total - unit(np.arange(len(total)))).mean()
+        for j in sorted(shares, key=lambda j: -shares[j])[:2]:
+            if shares[j] >= NEARLY and _copies(some.without(j)):
+                return j
+    coarse = Table(np.round(table.x / COARSE).astype(np.float32), table.origin, table.kind)
+    return "digits" if _copies(_alike(coarse, np.ones(coarse.x.shape[1], dtype=bool))) else None
+
+
+def _copies(table: Table) -> bool:
+    """Whether copies are a share of the rows worth a word; of two copies one is counted."""
+    return len(table.x) > 0 and np.mean(counted(table, None) != np.arange(len(table.x))) >= NEARLY / 2
+
+
+def _alike(table: Table, columns: NDArray[np.bool_]) -> Table:
+    """At most about MOST cells of the rows: all with some of the contents that these columns have, none with others."""
+    step = -(-table.x.size // MOST)
+    if step < 2 or not columns.any():
+        return table
+    rows = np.flatnonzero(_hashed(table.x[:, columns]) % np.uint64(step) == 0)
+    return Table(table.x[rows], table.origin, table.kind[rows])
+
+
+def _by_chance(table: Table, total: Hashes, first: Rows, repeated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether distinct rows (u,), given by where they first occur, may well be there twice."""
+    if len(np.unique(table.origin)) == 1:
+        return np.full(len(first), _is_grid(table.x[first]))
+    recurs, alike = np.ones(len(first), dtype=bool), np.zeros(len(first), dtype=bool)
+    for _, unit in table.units():
+        own = unit(first)
+        recurs &= _shared(own)
+        alike |= _shared(total[first] - own)
+        if not recurs[repeated].any():
+            break
+    return recurs & alike
+
+
+def _is_grid(values: NDArray[np.float32]) -> bool:
+    """Whether distinct values lie evenly, as whole numbers and rounded ones do."""
+    gaps = np.diff(np.unique(values.sum(axis=1)))
+    return len(gaps) < 2 or bool(np.quantile(gaps, 0.05) >= GRID * np.median(gaps))
+
+
+def _shared(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of these occur more than once: (n,) -> (n,)."""
+    order = np.argsort(hashes, kind="stable")
+    same = hashes[order][1:] == hashes[order][:-1]
+    found = np.zeros(len(hashes), dtype=bool)
+    found[order[1:]] = same
+    found[order[:-1]] |= same
+    return found
+
+
+def _hashed(x: NDArray[np.float32], columns: NDArray[Any] | None = None) -> Hashes:
+    """The sum of a hash of each cell, by its column and bits, so that a column can be taken out: (n, d) -> (n,)."""
+    n, d = x.shape
+    salt = _mixed(np.arange(1, d + 1, dtype=np.uint64) if columns is None else (columns + 1).astype(np.uint64))
+    found = np.zeros(n, dtype=np.uint64)
+    step = max(BLOCK // max(d, 1), 1)
+    for start in range(0, n, step):
+        bits = (x[start : start + step] + np.float32(0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
+        found[start : start + step] = _mixed(bits.astype(np.uint64) ^ salt).sum(axis=1, dtype=np.uint64)
+    return found
+
+
+def _mixed(z: Hashes) -> Hashes:
+    """Steele, Lea & Flood 2014, SplitMix64: a permutation of 64-bit numbers in which every bit moves every other."""
+    z = z + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))
