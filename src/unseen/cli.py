@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,7 +28,7 @@ from unseen.options import typed
 from unseen.paths import new_path
 from unseen.settings import pairs
 from unseen.stream import score_file
-from unseen.terminal import complain, err, noted, out, progressing, say
+from unseen.terminal import complain, err, noted, out, progressing, say, stoppable
 
 ALPHA = 0.05
 
@@ -253,18 +255,19 @@ def info(folder: flags.Saved, /) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; 0, or 2 for what its user can put right, or 130 after Ctrl-C."""
+    """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal that stopped it."""
     try:
-        with noted(), typed():
+        with stoppable(), noted(), typed():
             app(sys.argv[1:] if argv is None else argv)
     except CycloptsError:  # has been shown
         return 2
     except UnseenError as error:
         complain(f"error: {error}")
         return 2
-    except KeyboardInterrupt:
-        complain("interrupted; nothing unfinished is left")
-        return 130
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # the terminal may be gone
+            complain("interrupted; nothing unfinished is left")
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return 0
 
 

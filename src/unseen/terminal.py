@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from unseen.errors import FewNormals
+
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 out = Console(markup=False, emoji=False, highlight=False)
 err = Console(markup=False, emoji=False, highlight=False, stderr=True)
@@ -64,6 +69,32 @@ def noted() -> Iterator[None]:
     finally:
         log.removeFilter(record)
         log.setLevel(level)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Meanwhile SIGTERM and SIGHUP raise what Ctrl-C raises, with the number of the signal, so that all is cleaned up.
+
+    What comes after the first is not heeded, but for Ctrl-C: who stops a service may send both. Where a signal is
+    ignored, as below nohup, it stays so.
+    """
+    found = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: handler for number, handler in found.items() if handler not in (signal.SIG_IGN, None)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for other in before.keys() - {signal.SIGINT}:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread handle signals
+        before = {}
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
