@@ -14,6 +14,7 @@ RANKS = {
     "paths": 0.5,
     "types": 1,
     "atomic": 1,
+    "facts": 1,
     "devices": 1,
     "data": 2,
     "parts": 2,

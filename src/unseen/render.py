@@ -11,6 +11,7 @@ from rich.text import Text
 
 from unseen.bundle import Bundle
 from unseen.detector import Detector
+from unseen.facts import Adapted, Counts, Made, as_text, formless, of_form
 from unseen.measure import LEAST
 from unseen.methods import to_json
 from unseen.methods.evidence import LEARNERS, EvidenceStack
@@ -38,9 +39,15 @@ def summary(bundle: Bundle) -> RenderableType:
 def contents(bundle: Bundle) -> RenderableType:
     """Everything that is known of a detector."""
     detector = bundle.detector
-    first = grid([*made(bundle), *data(bundle), *columns(detector), *calibration(bundle), *thresholds(detector)])
-    evaluation = bundle.facts.get("evaluation") or []
-    return Group(first, *evidence(detector), *(["", report(evaluation)] if evaluation else []))
+    lines = [*made(bundle), *data(bundle), *columns(detector), *calibration(bundle), *thresholds(detector)]
+    rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
+    reported: list[RenderableType] = []
+    if evaluation and "evaluation" not in rest:
+        try:
+            reported = ["", report(evaluation)]
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):  # somebody's own
+            rest["evaluation"] = as_text(evaluation)
+    return Group(grid([*lines, *rest.items()]), *evidence(detector), *reported)
 
 
 def made(bundle: Bundle) -> list[tuple[str, str]]:
@@ -50,9 +57,8 @@ def made(bundle: Bundle) -> list[tuple[str, str]]:
     chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
     lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
-    if "created" in bundle.facts:
-        versions = " with unseen {unseen}, torch {torch}".format(**bundle.facts)
-        lines.append(("trained", bundle.facts["created"] + versions))
+    if (facts := of_form(Made, bundle.facts)) is not None:
+        lines.append(("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}"))
     return lines
 
 
@@ -67,21 +73,19 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
     """Rows and columns; of a bundle that the command line made also what their labels said."""
     facts, schema, kind = bundle.facts, bundle.detector.schema_, samples(bundle)
     lines = []
-    if "rows" in facts:
-        counts = facts["anomalies"]
-        parts = f"{facts['normals']:,} normal, {sum(counts.values()):,} anomalies{others(facts)}"
+    if (counts := of_form(Counts, facts)) is not None:
+        parts = f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} anomalies{others(counts)}"
         lines = [
-            ("data", f"{facts['source']}, labels {told(facts['label'])}"),
-            (kind, f"{facts['rows']:,}: {parts}"),
-            ("classes", listed(f"{name} {count:,}" for name, count in counts.items())),
+            ("data", f"{counts.source}, labels {told(counts.label)}"),
+            (kind, f"{counts.rows:,}: {parts}"),
+            ("classes", listed(f"{name} {count:,}" for name, count in counts.anomalies.items())),
         ]
-    if "adapted" in facts:
-        adapted = "a kind of normal of which {source} has {rows:,} {kind}".format(**facts["adapted"], kind=kind)
-        lines.append(("moved to", adapted))
+    if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
+        lines.append(("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}"))
     if isinstance(schema, Pictures):
         return [*lines, ("seen by", seen(schema))]
     dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
-    dropped += [f"{name} (asked)" for name in facts.get("drop", [])]
+    dropped += [f"{name} (asked)" for name in of_form(list[str], facts.get("drop")) or []]
     return [
         *lines,
         ("columns", f"{len(schema.columns)} used, encoded as {schema.width} numbers"),
@@ -94,10 +98,10 @@ def samples(bundle: Bundle) -> str:
     return "images" if isinstance(bundle.detector.schema_, Pictures) else "rows"
 
 
-def others(facts: dict[str, Any]) -> str:
+def others(counts: Counts) -> str:
     """Rows without a label, and files that could not be used, if there are any."""
-    unlabelled = f", {facts['unlabelled']:,} unlabelled" if facts["unlabelled"] else ""
-    return unlabelled + (f"; {facts['failed']:,} more could not be used" if facts.get("failed") else "")
+    unlabelled = f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
+    return unlabelled + (f"; {counts.failed:,} more could not be used" if counts.failed else "")
 
 
 def told(label: str | None) -> str:
@@ -125,7 +129,7 @@ def calibration(bundle: Bundle) -> list[tuple[str, str]]:
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
-    if "adapted" in bundle.facts:
+    if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new kind, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
         return [("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")]

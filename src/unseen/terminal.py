@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import threading
 import warnings
@@ -11,15 +12,39 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from unseen.errors import FewNormals
 
 STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-out = Console(markup=False, emoji=False, highlight=False)
-err = Console(markup=False, emoji=False, highlight=False, stderr=True)
+# what no terminal shows as it is, or shows elsewhere: control characters, marks of direction, halves of characters
+UNPRINTABLE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may have it, whoever wrote it.
+
+    >>> printable("bytes \\x1b[31min\\u202etuo")
+    'bytes \\\\x1b[31min\\\\u202etuo'
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class Printer(Console):
+    """A console that shows names from files, folders and saved detectors as what they are, not as commands to it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(printable(part.text), part.style)
+
+
+out = Printer(markup=False, emoji=False, highlight=False)
+err = Printer(markup=False, emoji=False, highlight=False, stderr=True)
 
 
 def say(text: str) -> None:

@@ -1,0 +1,82 @@
+"""What is said about the making of a detector beside what it learned: anything that JSON holds, by whoever saved it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+LONGEST, NAME = 200, 40  # characters of a fact that nobody knows the form of, and of its name
+SHOWN = 20  # such facts that are shown
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Counts(BaseModel):
+    """What `unseen fit` says of its data."""
+
+    model_config = ConfigDict(strict=True)
+    source: str
+    label: str | None
+    rows: Count
+    normals: Count
+    unlabelled: Count
+    anomalies: dict[str, Count]
+    failed: Count = 0
+
+
+class Adapted(BaseModel):
+    """What `unseen adapt` says of its data."""
+
+    model_config = ConfigDict(strict=True)
+    source: str
+    rows: Count
+
+
+class Made(BaseModel):
+    """What saving says."""
+
+    model_config = ConfigDict(strict=True)
+    created: str
+    unseen: str
+    torch: str
+
+
+def of_form(kind: Any, facts: object) -> Any:
+    """The facts as this form, or one of them as this type; None where they have another.
+
+    >>> of_form(Adapted, {"source": "new.csv", "rows": 7}), of_form(Adapted, {"rows": "7"}), of_form(list[str], 7)
+    (Adapted(source='new.csv', rows=7), None, None)
+    """
+    try:
+        return TypeAdapter(kind).validate_python(facts, strict=True)
+    except ValidationError:
+        return None
+
+
+def formless(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts that are of no known form, as JSON, long ones cut.
+
+    >>> formless({"rows": 430, "evaluation": "AUROC 0.9", "fit_seconds": 2.5})
+    {'rows': '430', 'evaluation': '"AUROC 0.9"'}
+    """
+    said = {"drop": list[str], "group": str | None, "fit_seconds": float, "evaluation": list[dict[str, Any]]}
+    told = {
+        name for name, kind in said.items() if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
+    }
+    for kind, part in ((Made, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
+        if of_form(kind, part) is not None:
+            told |= {"adapted"} if kind is Adapted else set(kind.model_fields)
+    rest = [name for name in facts if name not in told]
+    found = {shortened(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
+    return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})
+
+
+def as_text(value: object) -> str:
+    return shortened(json.dumps(value, ensure_ascii=False), LONGEST)
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
