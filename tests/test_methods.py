@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.ensemble import IsolationForest as SklearnIsolationForest
+from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from contract import check_method, parametrised, quick, scored, toy, trained
@@ -128,6 +129,29 @@ def test_expected_path_is_published():
 def test_methods_that_need_anomalies_say_so(method):
     with pytest.raises(DataError, match=r"0.*label at least one row"):
         trained(quick(method), toy().normals)
+
+
+def test_logistic_of_more_columns_than_rows_is_the_same_minimum():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(30, 200, generator=g), (torch.arange(30) < 6).long()
+    scorer = trained(Logistic(), Samples.of(x + y[:, None], y))
+    z = scorer.standard(x + y[:, None]).double().numpy()
+    direct = LogisticRegression(C=1 / (Logistic().penalty * 30), class_weight="balanced", max_iter=10_000, tol=1e-10)
+    direct.fit(z, y.numpy())
+    np.testing.assert_allclose(scorer.weight.numpy(), direct.coef_[0], atol=2e-3 * np.abs(direct.coef_).max())
+
+
+def test_whitening_of_more_columns_than_rows_is_the_same_distance():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 50, generator=g) * torch.linspace(0.5, 3, 50)
+    new = torch.cat([x[:3], torch.randn(5, 50, generator=g)]).double()
+    centred = (x - x.mean(dim=0)).double()
+    covariance = centred.T @ centred / 19
+    shrunk = covariance + 1e-2 * covariance.diagonal().mean() * torch.eye(50, dtype=torch.float64)
+    gap = new - x.mean(dim=0)
+    expected = (gap * torch.linalg.solve(shrunk, gap.T).T).sum(dim=1).sqrt()
+    found = scored(trained(Mahalanobis(shrinkage=1e-2), Samples.of(x)), new.float())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
 
 
 def test_devnet_regularises_hidden_kernels_only():

@@ -15,7 +15,7 @@ def product(x: Tensor, right: Tensor) -> Tensor:
     ...     product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
-    if torch.is_grad_enabled() or right.shape[1] >= NARROW:
+    if torch.is_grad_enabled() or not 0 < right.shape[1] < NARROW:
         return x @ right
     return torch.stack([(x * column).sum(dim=1) for column in right.T], dim=1)
 
