@@ -70,10 +70,10 @@ class Surprise(Resizing):
         part = ((score - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
         before, after = self.place.gather(1, right - 1), self.place.gather(1, right)
         inside = -torch.log1p(-(before + 0.5 + part * (after - before)) / m)
-        start = self.normals[:, body, None] + self.alike
+        start = self.normals[:, body, None]
         beyond = (score - start) / torch.maximum(self.scale, self.alike)
         beyond -= torch.log1p(-(self.place[:, body, None] + 0.5) / m)
-        return torch.where(score > start, beyond.clamp_max(self.MOST), inside)
+        return torch.where(score > start + self.alike, beyond.clamp_max(self.MOST), inside)
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
