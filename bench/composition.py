@@ -71,7 +71,7 @@ def inside(part: Name) -> list[Name]:
     """All other parts that a part is made of, near and far.
 
     >>> [inner.name for inner in inside(Name("unseen.parts.bank", "Bank"))]
-    ['Resizing']
+    ['Resizing', 'product']
     """
     found: list[Name] = []
     queue = [part]
