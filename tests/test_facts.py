@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pytest
 
 from unseen import cli
@@ -41,6 +42,17 @@ def shown(facts, tmp_path, capsys, names=("a", "b")):
 )
 def test_any_facts(tmp_path, capsys, facts, line):
     assert line in " ".join(shown(facts, tmp_path, capsys).split())
+
+
+@pytest.mark.parametrize(
+    "facts", [{"drop": None, "label": [1]}, {"rows": "many", "source": 3}, {"group": {}, "rows": -1}]
+)
+def test_commands_that_read_facts_go_on_without_those_of_no_known_form(tmp_path, capsys, facts):
+    shown(facts, tmp_path, capsys)
+    arrow_csv.write_csv(pa.table({"a": np.arange(40.0) % 7, "b": np.arange(40.0) % 5}), tmp_path / "t.csv")
+    assert cli.main(["adapt", str(tmp_path / "m"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "m2")]) == 0
+    assert cli.main(["audit", str(tmp_path / "m"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "s.csv")]) == 2
+    assert "t.csv: " in capsys.readouterr().err  # it is another table than the training one
 
 
 HOSTILE = "a\x1b[2J\u202eb\x9b31m\u2066c"

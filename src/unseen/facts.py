@@ -56,6 +56,18 @@ def of_form(kind: Any, facts: object) -> Any:
         return None
 
 
+def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the data and its columns, as far as it is of a known form.
+
+    >>> of_data({"label": "kind", "drop": 7, "rows": 430, "note": "first try"})
+    {'source': 'the data', 'label': 'kind', 'rows': 430}
+    """
+    forms = {"source": str, "label": str, "group": str, "drop": list[str], "rows": Count}
+    told = {name: facts[name] for name, form in forms.items() if of_form(form, facts.get(name)) is not None}
+    none = {name: None for name in ("label", "group") if name in facts and facts[name] is None}
+    return {"source": "the data", **none, **told}
+
+
 def formless(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts that are of no known form, as JSON, long ones cut.
 

@@ -18,6 +18,7 @@ from unseen.data import read
 from unseen.data.labels import encode_labels
 from unseen.data.tables import require, resembling
 from unseen.errors import DataError
+from unseen.facts import of_data
 from unseen.pictures import Pictures
 from unseen.stream import check_keep
 
@@ -49,7 +50,7 @@ def labelled_rows(
 
 def normal_rows(file: Path, bundle: Bundle) -> tuple[pa.Table, pa.ChunkedArray | None]:
     """Rows to move to, and their labels: a file with labels may hold other rows than normal ones."""
-    facts, table = bundle.facts, table_with(file, [])
+    facts, table = of_data(bundle.facts), table_with(file, [])
     aside = [*facts.get("drop", []), *filter(None, [facts.get("label"), facts.get("group")])]
     known = facts.get("label") in table.column_names
     return without(table, aside), table[facts["label"]] if known else None
@@ -77,7 +78,7 @@ def suspects(bundle: Bundle, file: Path, keep: Sequence[str]) -> pa.Table:
     table = table_with(file, keep)
     kept = keep or table.column_names
     check_keep(kept, taken=AUDITED)
-    facts = bundle.facts
+    facts = of_data(bundle.facts)
     if len(table) != facts.get("rows", len(table)):
         raise DataError(
             f"{file}: expected the {facts['rows']:,} rows of {facts['source']} that the detector was trained on, found "

@@ -16,6 +16,7 @@ from unseen.data.images import Images
 from unseen.data.labels import encode_labels
 from unseen.data.tables import resembling
 from unseen.errors import DataError
+from unseen.facts import of_data
 from unseen.files import counted, spelled
 from unseen.parts.features import Features
 from unseen.pictures import Maps
@@ -97,7 +98,7 @@ def good_images(folder: Path, bundle: Bundle, cache: Path | None) -> tuple[Maps,
 
 def odd_images(bundle: Bundle, folder: Path, cache: Path | None) -> pa.Table:
     """File, weight and score of the images that training took for normal, lowest weight first."""
-    detector, facts = bundle.detector, bundle.facts
+    detector, facts = bundle.detector, of_data(bundle.facts)
     maps, _ = seen(Images.read(folder, normal=str(detector.normal)), detector.features, cache)
     if len(maps) != facts.get("rows", len(maps)):
         raise DataError(
