@@ -502,7 +502,7 @@ def test_a_folder_with_a_detector_of_tables(made, tmp_path, capsys):
     line = ["fit", tmp_path / "t.parquet", "--label", "label", "--method", "mahalanobis", "--out", tmp_path / "t"]
     assert run(capsys, *line)[0] == 0
     err = refused(capsys, "score", tmp_path / "t", made / "tiles", "--out", tmp_path / "s.csv")
-    assert f"tiles: expected a CSV or Parquet file, as {tmp_path / 't'} judges rows of tables, found a folder" in err
+    assert f"tiles: expected a file, as {tmp_path / 't'} judges rows of tables, found a folder" in err
 
 
 def test_wrong_flags_of_score(made, tmp_path, capsys):

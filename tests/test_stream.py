@@ -30,7 +30,7 @@ def bundle():
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Several batches, of few rows."""
-    monkeypatch.setattr(stream, "batches", lambda path: read.batches(path, rows=BATCH))
+    monkeypatch.setattr(stream, "batches", lambda path, **how: read.batches(path, rows=BATCH, **how))
 
 
 def new_rows(n=100):

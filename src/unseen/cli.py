@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +20,7 @@ from unseen import files, flags, openset, render
 from unseen import folder as folders
 from unseen.bundle import Bundle
 from unseen.data import read
+from unseen.data.text import STANDARD
 from unseen.data.write import Writer
 from unseen.detector import Detector
 from unseen.errors import DataError, UnseenError
@@ -60,6 +63,7 @@ def fit(
     normal: flags.Normal = "normal",
     drop: flags.Drop = (),
     group: flags.Group = None,
+    no_header: flags.NoHeader = False,
     kind: flags.Kind = (),
     method: flags.One = None,
     settings: flags.Settings = (),
@@ -72,15 +76,15 @@ def fit(
 ) -> None:
     """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
     new_path(folder)
-    unusual = (seeing or Seeing()).told() | {"cache": cache}
-    flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind}, images=unusual)
+    unusual, headless = (seeing or Seeing()).told() | {"cache": cache}, {"no-header": no_header or None}
+    flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind, **headless}, images=unusual)
     chosen = flags.chosen(method or flags.usual(train), settings, train)
     kinds = pairs(kind, what="COL=KIND")
     detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed, tail=tail)
     if train.is_dir():
         what, given = "images", folders.labelled_images(train, normal, (seeing or Seeing()).features(), cache)
     else:
-        what, given = "rows", files.labelled_rows(train, label, normal, drop, group)
+        what, given = "rows", files.labelled_rows(train, label, normal, drop, group, header=not no_header)
     rows, y, groups, facts = given
     start = time.perf_counter()
     with progressing(f"training on {len(rows):,} {what}"):
@@ -91,7 +95,7 @@ def fit(
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
     out.print(render.summary(bundle))
     aside = {"label": label, "normal": normal, "drop": [*drop, *filter(None, [group])]}
-    say_next(folder, train, {**aside, "method": method, "set": settings, **unusual}, what)
+    say_next(folder, train, {**aside, **headless, "method": method, "set": settings, **unusual}, what)
 
 
 @app.command(
@@ -99,19 +103,25 @@ def fit(
     help_epilogue="Example:\n"
     "  unseen score m new.parquet --out scores.csv --keep id --alpha 0.01\n"
     "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1\n"
-    "  unseen score m photos --out scores.csv --overlays photos-flagged",
+    "  unseen score m photos --out scores.csv --overlays photos-flagged\n"
+    "  zcat new.csv.gz | unseen score m - --out - | head",
 )
 def score(
     folder: flags.Saved,
-    data: Annotated[Path, Parameter(help="CSV or Parquet file of any size, or a folder of any number of images")],
+    data: Annotated[
+        Path, Parameter(help="CSV, JSON Lines or Parquet file of any size, or a folder of images; - is standard input")
+    ],
     /,
     *,
-    target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
+    target: Annotated[
+        Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output")
+    ],
     keep: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")] = (),
     alpha: Annotated[
         float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
     ] = None,
     fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None,
+    no_header: flags.NoHeader = False,
     tail: flags.Tail = False,
     overlays: flags.Overlays = None,
     cache: flags.Cache = None,
@@ -120,7 +130,7 @@ def score(
     if alpha is not None and fdr is not None:
         raise DataError("expected --alpha or --fdr, found both: leave one out")
     alpha = ALPHA if alpha is None and fdr is None else alpha
-    flags.check(data, rows={"keep": keep}, images={"overlays": overlays, "cache": cache})
+    flags.check(data, rows={"keep": keep, "no-header": no_header}, images={"overlays": overlays, "cache": cache})
     bundle = files.loaded(folder, data)
     if tail and not bundle.detector.tail:
         bundle.detector.set_params(tail=True).assemble(bundle.detector.members_)
@@ -129,11 +139,14 @@ def score(
         what, rows, flagged, cut = "images", len(found.names) - len(found.failed), len(found.flagged), found.cut
     else:
         with progressing("scoring rows", total=read.rows(data)) as bar:
-            tally = score_file(bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, progress=bar)
+            tally = score_file(
+                bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, header=not no_header, progress=bar
+            )
         what, rows, flagged, cut = "rows", tally.rows, tally.flagged, tally.cut
     told = f"that share of normal {what} has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
-    say(f"{rows:,} {what} scored, {flagged:,} flagged for a p-value of at most {cut:.3g}: {told}")
-    say(f"written to {target}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
+    tell = aloud(target)
+    tell(f"{rows:,} {what} scored, {flagged:,} flagged for a p-value of at most {cut:.3g}: {told}")
+    tell(f"written to {named(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
 
 
 @app.command(
@@ -144,22 +157,21 @@ def score(
 )
 def adapt(
     folder: flags.Saved,
-    normals: Annotated[
-        Path, Parameter(help="CSV or Parquet file with a few normal rows of the new kind, or a folder of good images")
-    ],
+    normals: Annotated[Path, Parameter(help="file with a few normal rows of the new kind, or a folder of good images")],
     /,
     *,
     target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
+    no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
 ) -> None:
     """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
     new_path(target)
-    flags.check(normals, rows={}, images={"cache": cache})
+    flags.check(normals, rows={"no-header": no_header}, images={"cache": cache})
     old = files.loaded(folder, normals)
     if normals.is_dir():
         what, given = "images", folders.good_images(normals, old, cache)
     else:
-        what, given = "rows", files.normal_rows(normals, old)
+        what, given = "rows", files.normal_rows(normals, old, header=not no_header)
     rows, y = given
     adapted = {"source": normals.absolute().name, "rows": len(rows)}
     moved = Bundle(old.detector.adapt(rows, y), {**old.facts, "adapted": adapted, "evaluation": []})
@@ -186,6 +198,7 @@ def evaluate(
         Path | None, Parameter(metavar="DATA", help="what to test on; without it half of TRAIN, the other half trains")
     ] = None,
     drop: flags.Drop = (),
+    no_header: flags.NoHeader = False,
     protocol: Annotated[Protocol | None, Parameter(name="*")] = None,
     method: flags.Several = (),
     settings: flags.Settings = (),
@@ -199,12 +212,12 @@ def evaluate(
     if settings and len(method) > 1:
         raise DataError(f"--set changes one method, and --method names {len(method)}: evaluate them one by one")
     unusual = (seeing or Seeing()).told() | {"cache": cache}
-    flags.check(train, rows={"label": label, "drop": drop}, images=unusual)
+    flags.check(train, rows={"label": label, "drop": drop, "no-header": no_header}, images=unusual)
     chosen = {name: flags.chosen(name, settings, train) for name in method or (flags.usual(train),)}
     if train.is_dir():
         table, tested = folders.train_and_test(train, test, normal, seeing or Seeing(), cache)
     else:
-        table, tested = files.train_and_test(train, test, label, drop)
+        table, tested = files.train_and_test(train, test, label, drop, header=not no_header)
     choices = protocol or Protocol()
     with progressing("fits done", total=choices.seeds * len(chosen)) as bar:
         reports = openset.evaluate(
@@ -225,27 +238,31 @@ def evaluate(
 )
 def audit(
     folder: flags.Saved,
-    train: Annotated[Path, Parameter(help="the CSV or Parquet file, or the folder, that it was trained on")],
+    train: Annotated[Path, Parameter(help="the file, or the folder, that it was trained on")],
     /,
     *,
-    target: Annotated[Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write")],
+    target: Annotated[
+        Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output")
+    ],
     keep: Annotated[
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all")
     ] = (),
+    no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
 ) -> None:
     """Write the training rows or images that were taken for normal, those that look least like it first."""
-    flags.check(train, rows={"keep": keep}, images={"cache": cache})
+    flags.check(train, rows={"keep": keep, "no-header": no_header}, images={"cache": cache})
     bundle = files.loaded(folder, train)
     with Writer(target) as file:
         if train.is_dir():
             what, found = "images", folders.odd_images(bundle, train, cache)
         else:
-            what, found = "rows", files.suspects(bundle, train, keep)
+            what, found = "rows", files.suspects(bundle, train, keep, header=not no_header)
         file.write(found)
     doubted = int((found["weight"].to_numpy() < 1).sum())
-    say(f"{len(found):,} {what} were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
-    say(f"written to {target}")
+    tell = aloud(target)
+    tell(f"{len(found):,} {what} were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
+    tell(f"written to {named(target)}")
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
@@ -258,12 +275,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal that stopped it."""
     try:
         with stoppable(), noted(), typed():
-            app(sys.argv[1:] if argv is None else argv)
+            app(paths(sys.argv[1:] if argv is None else argv))
     except CycloptsError:  # has been shown
         return 2
     except UnseenError as error:
         complain(f"error: {error}")
         return 2
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be said at the end
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt as stop:
         with suppress(OSError):  # the terminal may be gone
             complain("interrupted; nothing unfinished is left")
@@ -271,16 +291,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def paths(argv: Sequence[str]) -> list[str]:
+    """The words of a command line, where - for a path is spelled as the parser takes it: not for a flag."""
+    pairs = pairwise(["", *argv])
+    return [f"./{word}" if word == STANDARD and (flag == "--out" or flag[:1] != "-") else word for flag, word in pairs]
+
+
+def named(target: Path) -> str:
+    return "standard output" if str(target) == STANDARD else str(target)
+
+
+def aloud(target: Path) -> Callable[[str], None]:
+    """Where words about a result go: to standard error if standard output is the result."""
+    return complain if str(target) == STANDARD else say
+
+
 def say_next(folder: Path, train: Path, told: dict[str, object], what: str) -> None:
     """The two command lines that follow a fit, without flags that say the usual."""
-    typed: list[str] = []
+    typed = ["TRAIN" if str(train) == STANDARD else str(train)]
     for flag, value in told.items():
-        words = [str(word) for word in (value if isinstance(value, list | tuple) else [value])]
+        words = [str(word) for word in (value if isinstance(value, list | tuple) else [value]) if word is not True]
         typed += [f"--{flag}", *words] if value and words != {"normal": ["normal"]}.get(flag) else []
     drawn = " --overlays pictures" if train.is_dir() else ""
     say(f"\nNext: score other {what}; find out how blind such a detector is to classes without labels.")
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv{drawn}")
-    say(f"  {shlex.join(['unseen', 'evaluate', str(train), *typed])}")
+    say(f"  {shlex.join(['unseen', 'evaluate', *typed])}")
 
 
 if __name__ == "__main__":

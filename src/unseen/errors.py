@@ -46,6 +46,8 @@ def unwritable(target: Path) -> Iterator[None]:
     """What the system refuses meanwhile, as a DataError about what was to be written."""
     try:
         yield
+    except BrokenPipeError:  # whoever read standard output has seen enough
+        raise
     except OSError as error:
         raise DataError(f"{target}: {_refusal(error)}") from error
 

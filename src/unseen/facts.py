@@ -68,13 +68,24 @@ def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": "the data", **none, **told}
 
 
+def headed(facts: Mapping[str, Any]) -> bool:
+    """Whether a CSV file begins with names of columns, as the one did that the detector was trained on."""
+    return facts.get("header") is not False
+
+
 def formless(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts that are of no known form, as JSON, long ones cut.
 
     >>> formless({"rows": 430, "evaluation": "AUROC 0.9", "fit_seconds": 2.5})
     {'rows': '430', 'evaluation': '"AUROC 0.9"'}
     """
-    said = {"drop": list[str], "group": str | None, "fit_seconds": float, "evaluation": list[dict[str, Any]]}
+    said = {
+        "drop": list[str],
+        "header": bool,
+        "group": str | None,
+        "fit_seconds": float,
+        "evaluation": list[dict[str, Any]],
+    }
     told = {
         name for name, kind in said.items() if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }

@@ -17,8 +17,9 @@ from unseen.bundle import Bundle
 from unseen.data import read
 from unseen.data.labels import encode_labels
 from unseen.data.tables import require, resembling
+from unseen.data.text import shown
 from unseen.errors import DataError
-from unseen.facts import of_data
+from unseen.facts import headed, of_data
 from unseen.pictures import Pictures
 from unseen.stream import check_keep
 
@@ -32,38 +33,39 @@ def loaded(folder: Path, data: Path) -> Bundle:
     if images and not data.is_dir():
         raise DataError(f"{data}: expected a folder of images, as {folder} judges images, found a file")
     if data.is_dir() and not images:
-        raise DataError(f"{data}: expected a CSV or Parquet file, as {folder} judges rows of tables, found a folder")
+        raise DataError(f"{data}: expected a file, as {folder} judges rows of tables, found a folder")
     return bundle
 
 
 def labelled_rows(
-    file: Path, label: str | None, normal: str, drop: Sequence[str], group: str | None
+    file: Path, label: str | None, normal: str, drop: Sequence[str], group: str | None, *, header: bool
 ) -> tuple[pa.Table, pa.ChunkedArray, list[Any] | None, dict[str, Any]]:
     """Rows to train on, their labels, their kinds of normal, and what is known of them."""
     column = named(label, file)
     aside = [*drop, column, *([group] if group else [])]
-    table = table_with(file, aside)
-    facts = {"source": file.name, "label": column, "drop": list(drop), "group": group}
-    facts |= label_counts(file, table[column], column, normal)
+    table = table_with(file, aside, header=header)
+    facts = {"source": shown(Path(file.name)), "label": column, "drop": list(drop), "group": group}
+    facts |= ({} if header else {"header": False}) | label_counts(file, table[column], column, normal)
     return without(table, aside), table[column], table[group].to_pylist() if group else None, facts
 
 
-def normal_rows(file: Path, bundle: Bundle) -> tuple[pa.Table, pa.ChunkedArray | None]:
+def normal_rows(file: Path, bundle: Bundle, *, header: bool) -> tuple[pa.Table, pa.ChunkedArray | None]:
     """Rows to move to, and their labels: a file with labels may hold other rows than normal ones."""
-    facts, table = of_data(bundle.facts), table_with(file, [])
+    facts = of_data(bundle.facts)
+    table = table_with(file, [], header=header and headed(bundle.facts))
     aside = [*facts.get("drop", []), *filter(None, [facts.get("label"), facts.get("group")])]
     known = facts.get("label") in table.column_names
     return without(table, aside), table[facts["label"]] if known else None
 
 
 def train_and_test(
-    file: Path, test: Path | None, label: str | None, drop: Sequence[str]
+    file: Path, test: Path | None, label: str | None, drop: Sequence[str], *, header: bool
 ) -> tuple[pa.Table, pa.Table | None]:
     """Rows to train on, and rows to test on, if there is another file, which may lack what is dropped."""
     column = named(label, file)
     aside = [name for name in drop if name != column]
-    table = without(table_with(file, [*drop, column]), aside)
-    return table, None if test is None else without(table_with(test, [column]), aside)
+    table = without(table_with(file, [*drop, column], header=header), aside)
+    return table, None if test is None else without(table_with(test, [column], header=header), aside)
 
 
 def named(label: str | None, file: Path) -> str:
@@ -73,9 +75,9 @@ def named(label: str | None, file: Path) -> str:
     return label
 
 
-def suspects(bundle: Bundle, file: Path, keep: Sequence[str]) -> pa.Table:
+def suspects(bundle: Bundle, file: Path, keep: Sequence[str], *, header: bool) -> pa.Table:
     """Weight, score and some or all columns of the rows that training took for normal, lowest weight first."""
-    table = table_with(file, keep)
+    table = table_with(file, keep, header=header and headed(bundle.facts))
     kept = keep or table.column_names
     check_keep(kept, taken=AUDITED)
     facts = of_data(bundle.facts)
@@ -123,10 +125,10 @@ def spelled(anomalies: Mapping[str, int]) -> str:
     return render.listed(f"{name!r} ({count:,})" for name, count in anomalies.items())
 
 
-def table_with(file: Path, wanted: Sequence[str]) -> pa.Table:
+def table_with(file: Path, wanted: Sequence[str], *, header: bool) -> pa.Table:
     """The rows of a file, at least one, that has these columns."""
-    table = read.table(file)
-    require(wanted, table.column_names, where=str(file))
+    table = read.table(file, header=header)
+    require(wanted, table.column_names, where=shown(file))
     if len(table) == 0:
         raise DataError(f"{file}: the file has no rows below its header; expected normal rows and labelled anomalies")
     return table

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from unseen.data.text import STANDARD
 from unseen.errors import DataError
 from unseen.folder import Seeing
 from unseen.methods import IMAGES, METHODS
@@ -21,12 +22,18 @@ NAMES = (*METHODS, *IMAGES)
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]
 Train = Annotated[
     Path,
-    Parameter(help="CSV or Parquet file: normal rows and a few labelled anomalies; or a folder of images by class"),
+    Parameter(
+        help="CSV, JSON Lines or Parquet file: normal rows, a few labelled anomalies; or a folder of images by class"
+    ),
 ]
 Label = Annotated[str | None, Parameter(metavar="COL", help="column of a file that says what each row is")]
 Normal = Annotated[str, Parameter(metavar="NAME", help="what that column, or a sub-folder, calls normal")]
 Drop = Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")]
 Group = Annotated[str | None, Parameter(metavar="COL", help="column that says which kind of normal a row is")]
+NoHeader = Annotated[
+    bool,
+    Parameter(name="--no-header", help="the first line of a CSV file is a row; the columns are x0, x1, ..."),
+]
 Kind = Annotated[
     tuple[str, ...],
     Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
@@ -71,10 +78,10 @@ def chosen(name: str, settings: tuple[str, ...], data: Path) -> Method:
 
 def check(data: Path, *, rows: Mapping[str, object], images: Mapping[str, object]) -> None:
     """DataError for flags that mean nothing for what is there: those for rows of files, or those for images."""
-    if not data.exists():
+    if str(data) != STANDARD and not data.exists():
         raise DataError(f"{data}: no such file or folder; check the spelling")
     wrong = rows if data.is_dir() else images
-    given = [f"--{name}" for name, value in wrong.items() if value not in (None, ())]
+    given = [f"--{name}" for name, value in wrong.items() if value not in (None, (), False)]
     if given:
         what = "a folder of images, without columns, a class a sub-folder" if data.is_dir() else "no folder of images"
         raise DataError(f"{data} is {what}: leave out {', '.join(given)}")

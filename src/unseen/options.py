@@ -44,6 +44,8 @@ def option(name: str, value: object = None) -> str:
     if not _typed.get():
         return name if value is None else f"{name}={'...' if value is ... else repr(value)}"
     flag = FLAGS.get(name, name)
+    if value is False:
+        return f"--no-{flag}"
     return " ".join([f"--{flag.replace('_', '-')}", *_words(flag, value)])
 
 

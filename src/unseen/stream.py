@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,12 @@ import pyarrow as pa
 from unseen.atomic import scratch
 from unseen.bundle import Bundle, with_verdict
 from unseen.data.read import batches
+from unseen.data.schema import Schema
 from unseen.data.tables import require
+from unseen.data.text import STANDARD, shown
 from unseen.data.write import Writer
 from unseen.errors import DataError
+from unseen.facts import headed
 
 RESULTS = ("score", "pvalue", "verdict")
 
@@ -37,9 +41,13 @@ def score_file(
     keep: Sequence[str] = (),
     alpha: float | None = None,
     fdr: float | None = None,
+    header: bool = True,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Tally:
-    """Write the columns `keep` of a CSV or Parquet file, and score, p-value and verdict of each row, in its order.
+    """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
+
+    With nothing to keep, the first column is `row`, counted from 1. "-" as `source` is standard input, as `target`
+    standard output. Without `header`, or if the detector was trained so, the first line of a CSV file is a row.
 
     `alpha`: the share of normal rows that may be flagged. `fdr`: the share of the alarms in this file that may be
     false; that takes all p-values, so judged rows first go to a hidden file beside the target. `progress` is told the
@@ -48,27 +56,32 @@ def score_file(
     check_keep(keep)
     if (alpha is None) == (fdr is None):
         raise DataError("scoring needs one policy: alpha (share of normals flagged) or fdr (share of false alarms)")
-    judged = judged_batches(bundle, Path(source), keep, progress)
+    header = header and headed(bundle.facts)
+    judged = judged_batches(bundle, Path(source), keep, header, progress)
     with Writer(target) as out:
         if fdr is None:
             return verdicts(judged, out, bundle.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
-        with scratch(out.path) as folder:
+        beside = Path(gettempdir(), "scores") if str(out.path) == STANDARD else out.path
+        with scratch(beside) as folder:
             seen = copied(judged, hidden := folder / "judged.parquet")
             pvalues, counts = np.array(list(seen)), np.array(list(seen.values()))
             return verdicts(batches(hidden), out, bundle.detector.cut(pvalues, alpha=None, fdr=fdr, counts=counts))
 
 
 def judged_batches(
-    bundle: Bundle, source: Path, keep: Sequence[str], progress: Callable[[int], None]
+    bundle: Bundle, source: Path, keep: Sequence[str], header: bool, progress: Callable[[int], None]
 ) -> Iterator[pa.Table]:
-    """Kept columns, score and p-value, batch by batch."""
-    done = 0
-    for batch in batches(source):
-        require(keep, batch.column_names, where=str(source))
+    """Kept columns or row numbers, score and p-value, batch by batch."""
+    schema, done = bundle.detector.schema_, 0
+    expected = [column.name for column in schema.columns] if isinstance(schema, Schema) else []
+    for batch in batches(source, header=header, expected=expected):
+        require(keep, batch.column_names, where=shown(source))
         try:
             judged = bundle.judged(batch)
-        except DataError as error:
+        except (DataError, pa.ArrowException) as error:
             raise DataError(f"{located(source, done, len(batch))}: {error}") from error
+        if not keep:
+            judged = judged.add_column(0, "row", pa.array(np.arange(done + 1, done + len(batch) + 1)))
         for name in reversed(keep):
             judged = judged.add_column(0, batch.schema.field(name), batch[name])
         yield judged
@@ -78,7 +91,7 @@ def judged_batches(
 
 def located(source: Path, done: int, rows: int) -> str:
     """Where a batch lies, for errors that count its rows from 1."""
-    return f"{source}, rows {done + 1:,} to {done + rows:,}, counted from 1 again" if done else str(source)
+    return f"{shown(source)}, rows {done + 1:,} to {done + rows:,}, counted from 1 again" if done else shown(source)
 
 
 def copied(judged: Iterator[pa.Table], hidden: Path) -> Counter[float]:

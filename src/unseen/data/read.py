@@ -1,34 +1,35 @@
-"""Reading CSV and Parquet files, whole or in batches of constant memory.
+"""Reading CSV, JSON Lines and Parquet files, whole or in batches of constant memory.
 
-Every column of a CSV file is read as text: a type guessed from the first rows may fail on a later one. `Schema` makes
+Every column of a text file is read as text: a type guessed from the first rows may fail on a later one. `Schema` makes
 numbers of it, and knows what counts as missing; here only the empty field does.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
-import re
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
+from unseen.data import jsonl, packed
+from unseen.data.fields import fields
+from unseen.data.head import column_names, head
+from unseen.data.text import STANDARD, Text, shown
 from unseen.errors import DataError
 
+log = logging.getLogger("unseen")
 CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 PARQUET = (".parquet", ".pq")
-DELIMITERS = ",;\t|"
-BLOCK = 1 << 22  # bytes parsed at a time; no row may be longer
+FREE, RATIO = 1 << 30, 1000  # bytes in memory that any file may take, and how many for each byte on disk
 
 
-def table(path: str | Path) -> pa.Table:
-    """The whole file.
+def table(path: str | Path, *, header: bool = True) -> pa.Table:
+    """The whole file; "-" is standard input. Without `header` the first line of a CSV file is a row.
 
     >>> table("nowhere.csv")
     Traceback (most recent call last):
@@ -36,12 +37,24 @@ def table(path: str | Path) -> pa.Table:
     """
     file = existing(path)
     with explained(file):
-        schema, stream = opened(file)
-        return pa.Table.from_batches(list(stream), schema)
+        source = None if is_parquet(file) else Text(file)
+        if source and is_json(source):
+            return jsonl.whole(source, lambda size: check_size(file, size))
+        schema, stream = opened(file, source, header)
+        held, size = list[pa.RecordBatch](), 0
+        for batch in stream:
+            size += batch.nbytes
+            check_size(file, size)
+            held.append(batch)
+        return pa.Table.from_batches(held, schema)
 
 
-def batches(path: str | Path, rows: int = 16384) -> Iterator[pa.Table]:
-    """Tables of `rows` rows each, the last one shorter, in the order of the file; one empty table for no rows.
+def batches(
+    path: str | Path, rows: int = 16384, *, header: bool = True, expected: Collection[str] = ()
+) -> Iterator[pa.Table]:
+    """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the file.
+
+    One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no object has such a key.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -51,12 +64,12 @@ def batches(path: str | Path, rows: int = 16384) -> Iterator[pa.Table]:
     """
     file = existing(path)
     with explained(file):
-        schema, stream = opened(file)
+        schema, stream = opened(file, None if is_parquet(file) else Text(file), header, expected)
         yield from rechunked(stream, schema, rows)
 
 
 def rows(path: str | Path) -> int | None:
-    """How many rows the file holds; None where only reading all of it would tell (CSV)."""
+    """How many rows the file holds; None where only reading all of it would tell (all but Parquet)."""
     file = existing(path)
     if not is_parquet(file):
         return None
@@ -67,13 +80,15 @@ def rows(path: str | Path) -> int | None:
 def existing(path: str | Path) -> Path:
     """The path of a file with something in it, of a kind that can be read."""
     file = Path(path)
-    if not file.name.lower().endswith(CSV + PARQUET):
-        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + PARQUET)}; convert or rename it")
+    if str(file) == STANDARD:
+        return file
+    if not file.name.lower().endswith(CSV + JSON + PARQUET):
+        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; convert or rename it")
     if file.is_dir():
         raise DataError(f"{file}: expected a file, found a folder; name one file in it")
     if not file.exists():
         raise DataError(f"{file}: no such file; check the spelling and the folder")
-    if file.stat().st_size == 0:
+    if file.is_file() and file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty; expected a header line with the names of the columns")
     return file
 
@@ -82,71 +97,71 @@ def is_parquet(file: Path) -> bool:
     return file.name.lower().endswith(PARQUET)
 
 
-def opened(file: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of a file and its rows as they come."""
-    if is_parquet(file):
-        source = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
-        check_names(file, source.schema_arrow.names)
-        return source.schema_arrow, source.iter_batches()
-    names, delimiter, filled = header(file)
-    check_names(file, names)
-    text = pa.schema([(name, pa.string()) for name in names])
-    if not filled:
-        return text, iter(())
-    return text, arrow_csv.open_csv(
-        pa.input_stream(file, compression="detect"),
-        read_options=arrow_csv.ReadOptions(block_size=BLOCK),
-        # a blank line is a row without a value where there is one column, and nothing elsewhere
-        parse_options=arrow_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=len(names) > 1
-        ),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=text, strings_can_be_null=True, null_values=[""], check_utf8=True
-        ),
-    )
+def is_json(source: Text) -> bool:
+    """By the name of the file; standard input by its first letter."""
+    if str(source.file) == STANDARD:
+        return source.peek().lstrip().startswith(b"{")
+    return source.file.name.lower().endswith(JSON)
+
+
+def opened(
+    file: Path, source: Text | None, header: bool, expected: Collection[str] = ()
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
+    if source is None:
+        return renamed(file, *packed.opened(str(file)))
+    return jsonl.opened(source, expected) if is_json(source) else separated(source, header)
+
+
+def renamed(
+    file: Path, schema: pa.Schema, stream: Iterator[pa.RecordBatch]
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The same, no two columns of one name."""
+    names = column_names(schema.names, file)
+    unlike = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+    return unlike, (pa.RecordBatch.from_arrays(batch.columns, schema=unlike) for batch in stream)
+
+
+def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of a CSV file, all of them text, and its rows."""
+    top = head(source, header=header)
+    if top.doubtful:
+        log.warning(
+            "%s: the first line was taken for the names of the columns, but looks like a row of data: %s; if it is "
+            "one, say so with --no-header, in Python with header=False",
+            *(shown(source.file), ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else "")),
+        )
+    schema = pa.schema([(name, pa.string()) for name in column_names(top.names, source.file)])
+    return schema, fields(source, top, schema)
 
 
 def rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `rows` rows."""
+    """The same rows in tables of `rows` rows, fewer where they take more than their room."""
     held: list[pa.RecordBatch] = []
-    count, empty = 0, True
+    count, size, empty = 0, 0, True
     for batch in stream:
         while count + len(batch) >= rows:
             taken = rows - count
             yield pa.Table.from_batches([*held, batch[:taken]], schema)
-            batch, held, count, empty = batch[taken:], [], 0, False
+            batch, held, count, size, empty = batch[taken:], [], 0, 0, False
         if len(batch):
             held.append(batch)
             count += len(batch)
+            size += batch.nbytes
+        if size >= packed.ROOM:
+            yield pa.Table.from_batches(held, schema)
+            held, count, size, empty = [], 0, 0, False
     if held or empty:
         yield pa.Table.from_batches(held, schema)
 
 
-def text_of(file: Path) -> IO[str]:
-    """The decoded text of a CSV file, a byte order mark left out, line ends as they are."""
-    if file.name.lower().endswith(".gz"):
-        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
-    return file.open(encoding="utf-8-sig", newline="")
-
-
-def header(file: Path) -> tuple[list[str], str, bool]:
-    """Names of the columns, the delimiter that separates most of them, and whether any line follows."""
-    with text_of(file) as lines:
-        first = next((line for line in lines if line.strip("\r\n")), "")
-        if not first:
-            raise DataError(f"{file}: the file is empty; expected a header line with the names of the columns")
-        bare = re.sub(r'"[^"]*"', "", first)
-        delimiter = max(DELIMITERS, key=bare.count)
-        lines.seek(0)
-        names = next(record for record in csv.reader(lines, delimiter=delimiter) if record)
-        return names, delimiter, any(line.strip("\r\n") for line in lines)
-
-
-def check_names(file: Path, names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+def check_size(file: Path, size: int) -> None:
+    """DataError for a file that unpacks to far more than files of data do."""
+    disk = file.stat().st_size if file.is_file() else size
+    if size > max(FREE, RATIO * disk):
         raise DataError(
-            f"{file}: column names must be distinct, but these occur more than once: {repeated}; rename them"
+            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no table of data; look at "
+            "long texts that are repeated, and leave out such columns"
         )
 
 
@@ -155,55 +170,12 @@ def explained(file: Path) -> Iterator[None]:
     """Whatever goes wrong while reading becomes a DataError that says where."""
     try:
         yield
-    except UnicodeDecodeError as error:
-        raise undecodable(file) or damaged(file, error) from error
-    except (pa.ArrowException, OSError, EOFError, csv.Error) as error:
-        if is_parquet(file):
-            raise damaged(file, error) from error
-        raise undecodable(file) or ragged(file) or damaged(file, error) from error
+    except (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error) as error:
+        raise damaged(file, error) from error
 
 
 def damaged(file: Path, error: Exception) -> DataError:
-    kind = "Parquet" if is_parquet(file) else "CSV"
-    return DataError(f"{file}: expected a {kind} file, but it cannot be read as one ({error}); write or copy it anew")
-
-
-def undecodable(file: Path) -> DataError | None:
-    """The error for the first line that is not UTF-8."""
-    try:
-        with gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if (byte := misfit(line)) is not None:
-                    return DataError(
-                        f"{file}, line {number}: expected UTF-8 text, found the byte 0x{byte:02x}; convert the file, "
-                        f"for example from Latin-1: iconv -f latin1 -t utf-8 {file.name} > converted.csv"
-                    )
-    except (OSError, EOFError):
-        return None
-    return None
-
-
-def misfit(line: bytes) -> int | None:
-    """The first byte that is not UTF-8."""
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return line[error.start]
-    return None
-
-
-def ragged(file: Path) -> DataError | None:
-    """The error for the first row whose number of fields is not the header's."""
-    try:
-        names, delimiter, _ = header(file)
-        with text_of(file) as lines:
-            reader = csv.reader(lines, delimiter=delimiter)
-            for record in islice(filter(None, reader), 1, None):
-                if len(record) != len(names):
-                    return DataError(
-                        f"{file}, line {reader.line_num}: expected {len(names)} fields as in the header, found "
-                        f"{len(record)}; quote fields that contain {delimiter!r}, or correct the line"
-                    )
-    except (OSError, EOFError, csv.Error):
-        return None
-    return None
+    kind = "Parquet" if is_parquet(file) else "JSON Lines" if file.name.lower().endswith(JSON) else "CSV"
+    return DataError(
+        f"{shown(file)}: expected a {kind} file, but it cannot be read as one ({error}); write or copy it anew"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 
 from unseen.atomic import File, Making
+from unseen.data.text import STANDARD
 from unseen.errors import DataError, unwritable
 from unseen.paths import new_path
 
@@ -23,7 +25,7 @@ FORMATS = {".csv": arrow_csv.CSVWriter, ".parquet": parquet.ParquetWriter, ".pq"
 class Writer:
     """Writes a CSV or Parquet file under a hidden name and gives it its own name once all of it is on disk.
 
-    With a `making`, together with what else is made there.
+    With a `making`, together with what else is made there. To standard output, "-", CSV is written as it comes.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
@@ -37,16 +39,18 @@ class Writer:
 
     def __init__(self, path: str | os.PathLike[str], making: Making | None = None) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() not in FORMATS:
+        self.kind = ".csv" if str(path) == STANDARD else self.path.suffix.lower()
+        if self.kind not in FORMATS:
             raise DataError(f"{self.path}: expected a name that ends in {', '.join(FORMATS)}")
-        new_path(self.path)
+        if str(path) != STANDARD:
+            new_path(self.path)
         self.alone, self.making = making is None, making or Making()
-        self.file: File | None = None
+        self.file: File | Standard | None = None
         self.sink: arrow_csv.CSVWriter | parquet.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
         try:
-            self.file = self.making.file(self.path)
+            self.file = Standard() if str(self.path) == STANDARD else self.making.file(self.path)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -55,26 +59,34 @@ class Writer:
     def write(self, table: pa.Table) -> None:
         """Append rows; the first call decides names and types of the columns."""
         assert self.file is not None
-        kind = self.path.suffix.lower()
         try:
             with unwritable(self.path):
                 plain = decoded(table)
-                self.sink = self.sink or FORMATS[kind](self.file.out, plain.schema)
+                self.sink = self.sink or FORMATS[self.kind](self.file.out, plain.schema)
                 self.sink.write(plain)
         except pa.ArrowException as error:
-            raise DataError(f"{self.path}: {misfit(table, kind) or error}") from error
+            raise DataError(f"{self.path}: {misfit(table, self.kind) or error}") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             if self.sink is not None:
                 with unwritable(self.path) if error is None else suppress(OSError, ValueError, pa.ArrowException):
                     self.sink.close()
+            if isinstance(self.file, Standard):
+                self.file.out.flush()
         except BaseException as failure:
             kind, error = type(failure), failure
             raise
         finally:
             if self.alone:
                 self.making.__exit__(kind, error, at)
+
+
+class Standard:
+    """Standard output in the place of a file."""
+
+    def __init__(self) -> None:
+        self.out = sys.stdout.buffer
 
 
 def decoded(table: pa.Table) -> pa.Table:

@@ -1,0 +1,76 @@
+"""Batches of a Parquet file that take bounded memory, however small a file they are packed into.
+
+A text of a megabyte that occurs in a million rows is stored once. So texts are read as codes of a dictionary, and few
+enough rows at a time are unpacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as parquet
+
+ROOM = 1 << 26  # bytes that the rows of one batch may take when unpacked, if there is more than one row
+ROWS = 1 << 16
+
+
+def opened(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of the file, and its rows; columns that are stored as codes come as the values they stand for."""
+    with parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        columns = [file.schema.column(j) for j in range(len(file.schema))]
+    coded = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    source = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=coded)
+    width = sum(column.length or 8 for column in columns)  # of what has fixed length, in bytes
+    rows = min(ROWS, max(1, ROOM // max(1, width)))
+    plain = pa.schema(
+        [field.with_type(_plain(field.type, coded=source.schema_arrow.types[j])) for j, field in enumerate(schema)]
+    )
+    return plain, _rows(source, rows, plain)
+
+
+def _rows(source: parquet.ParquetFile, rows: int, plain: pa.Schema) -> Iterator[pa.RecordBatch]:
+    with source:
+        for batch in source.iter_batches(batch_size=rows):
+            for piece in _pieces(batch):
+                columns = [_unpacked(column, kind) for column, kind in zip(piece.columns, plain.types, strict=True)]
+                yield pa.RecordBatch.from_arrays(columns, schema=plain)
+
+
+def _plain(kind: pa.DataType, *, coded: pa.DataType) -> pa.DataType:
+    """The type of a column that may have been stored as codes; nested columns stay as they are read."""
+    if pa.types.is_nested(kind):
+        return coded
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return views.get(kind, kind)
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows in pieces that have room when unpacked."""
+    size = np.zeros(len(batch), dtype=np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _is_binary(column.type.value_type):
+            lengths = pc.fill_null(pc.binary_length(column.dictionary), 0).to_numpy(zero_copy_only=False)
+            codes = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
+            size += np.append(lengths, 0).astype(np.int64)[codes]
+    piece = np.cumsum(size) // ROOM
+    bounds = [0, *(1 + np.flatnonzero(np.diff(piece))).tolist(), len(batch)]
+    yield from (batch.slice(start, end - start) for start, end in pairwise(bounds))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
+
+
+def _unpacked(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return values if values.type == kind else values.cast(kind)
