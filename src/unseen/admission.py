@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unseen.data.images import Images
 from unseen.data.repeats import Table, counted, nearly
 from unseen.data.schema import Schema
-from unseen.data.split import Rows, take
+from unseen.data.split import Rows
 from unseen.data.tables import admit
 from unseen.errors import DataError
 from unseen.options import option
@@ -32,19 +32,30 @@ def admitted(X: Any, schema: Schema | Pictures | None, features: Features | None
     return X if isinstance(X, Maps) else admit(X)
 
 
-def standing(table: Any, schema: Schema | Pictures, codes: NDArray[np.int64], repeats: str | None) -> Rows:
+def standing(
+    table: Any, schema: Schema | Pictures, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False
+) -> Rows:
     """For each training row the number of the row that stands for it, itself where it counts: (n,).
 
-    Copies agree in their class, too; a row that is labelled normal stands for one without a label.
+    Copies agree in their class, too; a row that is labelled normal stands for one without a label. `tell`: warn of
+    copies, and of what nearly is one.
     """
     best = np.argsort(codes < 0, kind="stable")  # labelled ones first: they may calibrate
-    rows = hashable(take(table, best), schema, np.maximum(codes, 0)[best])
+    rows = _hashable(table, schema, np.maximum(codes, 0)).take(best)
     stands = np.empty(len(codes), dtype=np.int64)
     stands[best] = best[counted(rows, repeats, chance=isinstance(schema, Schema))]
+    if tell:
+        copies, what = int((stands != np.arange(len(stands))).sum()), "rows"
+        if isinstance(schema, Pictures):
+            what = "images"
+        elif repeats != "keep":
+            normals = (stands[best] == best) & (codes[best] <= 0)
+            _tell_nearly(nearly(rows.take(np.flatnonzero(normals))), schema)
+        _tell_copies(copies, len(codes), what)
     return stands
 
 
-def hashable(table: Any, schema: Schema | Pictures, kind: NDArray[np.int64]) -> Table:
+def _hashable(table: Any, schema: Schema | Pictures, kind: NDArray[np.int64]) -> Table:
     """Rows as their method sees them, each column with the user's that it comes from."""
     if isinstance(schema, Schema):
         with one_thread():
@@ -53,27 +64,22 @@ def hashable(table: Any, schema: Schema | Pictures, kind: NDArray[np.int64]) -> 
     return Table(x, np.zeros(1, dtype=np.int64), kind)
 
 
-def note_repeats(
-    table: Any, schema: Schema | Pictures, codes: NDArray[np.int64], rows: Rows, repeats: str | None
-) -> None:
-    """Say how many rows are copies and count once, and where rows are nearly copies."""
-    copies, what = len(codes) - len(rows), "rows" if isinstance(schema, Schema) else "images"
+def _tell_copies(copies: int, n: int, what: str) -> None:
     if copies:
         log.warning(
             "%s of %s training %s repeat another one and are counted once, as a copy would calibrate against itself; "
             "to count each of them, ask for %s",
-            *(f"{copies:,}", f"{len(codes):,}", what, option("repeats", "keep")),
+            *(f"{copies:,}", f"{n:,}", what, option("repeats", "keep")),
         )
-    normals = rows[codes[rows] <= 0]
-    if repeats == "keep" or not isinstance(schema, Schema) or len(normals) < 2:
-        return
-    found = nearly(hashable(take(table, normals), schema, codes[normals] * 0))
+
+
+def _tell_nearly(found: int | str | None, schema: Schema) -> None:
     if found is not None:
-        where = "the last digits" if found == "digits" else f"column {schema.columns[int(found)].name!r}"
+        column = None if found == "digits" else repr(schema.columns[int(found)].name)
         log.warning(
             "many normal rows differ from another one in %s alone: if they are copies of one record, p-values come out "
             "too small; leave the copies out%s",
-            *(where, "" if found == "digits" else ", or the column"),
+            *(("the last digits", "") if column is None else (f"column {column}", ", or the column")),
         )
 
 
@@ -91,7 +97,7 @@ def refuse(metadata: Mapping[str, Any]) -> None:
     if "sample_weight" in metadata:
         raise DataError(
             "sample_weight is not supported: p-values count normal rows, each of them once. Leave it out; a row that "
-            "may be no normal one can be labelled as unknown (None), and a row that counts more can be there more often"
+            "may be no normal one can be labelled as unknown (None)"
         )
     if metadata:
         raise DataError(f"fit takes X, y and groups, and no {next(iter(metadata))!r}: leave it out")

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from unseen import methods, ranges
 from unseen.adapt import adaptable
-from unseen.admission import admitted, note_repeats, refuse, schema_of, standing
+from unseen.admission import admitted, refuse, schema_of, standing
 from unseen.audit import audited
 from unseen.calibrate import ROWS, Conformal, benjamini_hochberg, check_level, held_out, outranked
 from unseen.data.labels import LEAST, calibrators, check_normals, doubt, encode_groups, encode_labels
@@ -332,8 +332,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def counting(self, table: Any, schema: Schema | Pictures, codes: NDArray[np.int64]) -> Rows:
         """Numbers of the rows that count: one of several copies (m,)."""
-        rows = np.flatnonzero(standing(table, schema, codes, self.repeats) == np.arange(len(codes)))
-        note_repeats(table, schema, codes, rows, self.repeats)
+        stands = standing(table, schema, codes, self.repeats, tell=True)
+        rows = np.flatnonzero(stands == np.arange(len(codes)))
         if len(rows) < len(codes):
             check_normals(codes[rows])
         return rows
