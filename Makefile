@@ -8,8 +8,15 @@ STAMP := .venv/.installed
 BENCH := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
+CLEAN := .venv-clean/bin/python
 
-.PHONY: help demo demo-images test lint bench bench-quick readme install clean
+# Tests that run a second time, as on another processor: all but those of files, folders, pages and command lines.
+WORDS := api atomic bench_% cache cli cli_% fuzz images layers layout packaging pages ranges read readme stream tables write
+NUMERICAL := $(filter-out $(patsubst %,tests/test_%.py,$(WORDS)),$(wildcard tests/test_*.py))
+# Tests of what each package below its tested version has to do: frames, files, formats, pictures.
+LOWEST := $(patsubst %,tests/test_%.py,bundle calibrate images overlay parts read schema tables write)
+
+.PHONY: help demo demo-images test test-baseline lint dist lowest bench bench-quick readme install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
@@ -17,13 +24,17 @@ help:
 	@echo "            bricks with painted defects: train, score, heat maps; writes demo-images/ and its report.html"
 	@echo "            (under 3 minutes once installed)"
 	@echo "make test   linters, type checks and all tests"
+	@echo "make test-baseline"
+	@echo "            the numerical tests as on a processor without AVX, with two threads"
 	@echo "make lint   linters and type checks alone"
+	@echo "make dist   wheel and sdist in dist/, each installed into a clean environment and tried there"
+	@echo "make lowest the lower bounds of pyproject.toml, but torch's, installed and tried"
 	@echo "make bench-quick"
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
 	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/ and docs/methods/,"
 	@echo "            needs UNSEEN_DATA"
 	@echo "make readme run the demo and quote its output in README.md"
-	@echo "make clean  remove demo/, demo-images/, bench-quick/, .venv/ and .venv-bench/"
+	@echo "make clean  remove demo/, demo-images/, bench-quick/, dist/ and the environments .venv*/"
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -34,10 +45,32 @@ demo-images: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -n 2
 
+test-baseline: $(STAMP)
+	OMP_NUM_THREADS=2 $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/calibration.md src/unseen
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+dist: $(STAMP)
+	rm -rf dist .venv-clean
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv .venv-clean
+	$(CLEAN) -m pip install --quiet $(TORCH)
+	$(CLEAN) -m pip install --quiet -c constraints.txt dist/*.whl
+	$(CLEAN) -I tests/installed.py
+	$(CLEAN) -m pip install --quiet --no-deps --force-reinstall dist/*.tar.gz
+	$(CLEAN) -I tests/installed.py
+
+# After `make dist`, in the same environment: all packages go down to the versions that pyproject.toml begins with.
+# What they warn of is known since, so warnings are no errors here.
+lowest: dist
+	$(CLEAN) -m pip install --quiet $(TORCH) $$($(PYTHON) tests/lowest.py) \
+		$$(grep -E '^(pytest|hypothesis|psutil)==' constraints.txt)
+	$(CLEAN) -m pip check
+	$(CLEAN) -I tests/installed.py
+	$(CLEAN) -m pytest -o filterwarnings=default -W ignore -p no:cacheprovider $(LOWEST)
 
 # The handwritten digits, then, with UNSEEN_DATA, the default and as many peers on the other sets as two minutes hold.
 bench-quick: $(BENCH_STAMP)
@@ -83,4 +116,4 @@ $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/with
 	@touch $@
 
 clean:
-	rm -rf demo demo-images bench-quick .venv .venv-bench
+	rm -rf demo demo-images bench-quick dist .venv .venv-bench .venv-clean

@@ -1,4 +1,4 @@
-"""What every test gets: one torch thread, and the folder of public data sets where there is one."""
+"""What every test gets: torch threads, and the folder of public data sets where there is one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1)  # two test processes share the cores, and small tensors gain nothing from a second thread
+# One thread unless OMP_NUM_THREADS says more: test processes share the cores, and small tensors gain nothing.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 @pytest.fixture

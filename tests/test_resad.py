@@ -227,7 +227,8 @@ def test_what_was_learned_on_some_kinds_finds_other_anomalies_in_another_kind(me
     moved = method.adapt(scorer, new.normals[:8], run)
     score = scored(moved, new.x[8:])
     assert auroc(score[new.y[8:] == 0], score[new.y[8:] > 0]) > 0.9
-    assert torch.equal(score, scored(method.adapt(scorer, new.normals[:8], Run(torch.Generator())), new.x[8:]))
+    again = method.adapt(scorer, new.normals[:8], Run(torch.Generator()))  # another generator: eight rows are all kept
+    torch.testing.assert_close(scored(again, new.x[8:]), score, rtol=1e-4, atol=1e-4)
     alone = torch.cat([scored(moved, row[None]) for row in new.x[8:]])
     torch.testing.assert_close(alone, score, rtol=1e-4, atol=1e-4)
 
