@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,23 @@ def test_a_folder_without_the_right_to_write_as_the_system_says(tmp_path, monkey
         new_path(tmp_path / "x")
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_is_left_of_what_cannot_be_locked(tmp_path, monkeypatch, kind):
+    def refuse(opened, path):
+        os.close(opened)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(atomic, "locked", refuse)
+
+    def make():
+        with Making() as made:
+            getattr(made, kind)(tmp_path / "a")
+
+    with pytest.raises(DataError, match=r"a: it cannot be written \(Input/output error\)"):
+        make()
+    assert names(tmp_path) == []
+
+
 def test_long_names_of_any_script_have_room_for_a_hidden_one(tmp_path):
     for name in ("x" * 255, "\u6f22" * 85, "\U0001f600" * 63):
         with Making() as made:
@@ -177,6 +195,11 @@ def test_replace_takes_the_place_of_what_is_there(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
+from types import ModuleType
+sys.modules["unseen"] = package = ModuleType("unseen")  # without its __init__, which takes seconds to import
+package.__path__ = [sys.argv[2]]
+sys.modules |= {name: ModuleType(name) for name in ("sklearn", "sklearn.exceptions")}
+sys.modules["sklearn.exceptions"].NotFittedError = ValueError
 from unseen.atomic import Making, scratch
 place = Path(sys.argv[1])
 with Making() as made, scratch(place / "b") as folder:
@@ -190,7 +213,9 @@ with Making() as made, scratch(place / "b") as folder:
 @pytest.fixture
 def writer(tmp_path):
     """A process that has a file and two folders in the making."""
-    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path, Path(atomic.__file__).parent], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"there\n"
         yield process
         process.kill()

@@ -6,14 +6,17 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from contract import quick, scored, toy, trained
 from unseen.detector import Detector
 from unseen.errors import DataError
-from unseen.methods import EVERY, from_json, to_json
+from unseen.methods import EVERY, METHODS, from_json, to_json
 from unseen.methods.ahl import AHL
 from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
+from unseen.methods.dcc import DCC
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
+from unseen.methods.duq import DUQ
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flow import FlowDensity
@@ -42,6 +45,22 @@ def test_every_number_has_a_range_and_what_lies_beyond_is_refused(kind, name):
             from_json(to_json(prototype) | {name: wrong})
 
 
+LOWEST = [
+    (name, field, range_of(type(method), field)[0])
+    for name, method in METHODS.items()
+    for field, hint in fields(type(method)).items()
+    if hint is int
+]
+
+
+@pytest.mark.parametrize(("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST])
+def test_the_least_whole_number_gives_finite_scores(name, field, low):
+    data, method = toy(), quick(METHODS[name])
+    short = {each: 2 for each in ("steps", "episodes") if each in fields(type(method))}
+    scorer = trained(dataclasses.replace(method, **short | {field: low}), data)
+    assert scored(scorer, data.x).isfinite().all()
+
+
 def test_no_range_is_of_no_field():
     known = {name for _, name in NUMBERS} | {"levels", "size", "tiles"}  # of Features
     assert {key.split(".")[-1] for key in RANGES} <= known
@@ -58,8 +77,10 @@ WRONG = [
     (Nearest(k=2.5), "Nearest: k must be a whole number from 1 to 100,000, got 2.5"),
     (Nearest(whiten=3), "Nearest: whiten must be true or false, got 3"),
     (Mahalanobis(shrinkage=float("nan")), "Mahalanobis: shrinkage must be a number from 0 to 1,000,000, got nan"),
-    (DevNet(rate=0), "DevNet: rate must be a number above 0, at most 10, got 0"),
-    (DevNet(hidden=(20, 0)), "DevNet: hidden must be at most 100 whole numbers from 1 to 100,000, got (20, 0)"),
+    (DevNet(rate=0), "DevNet: rate must be a number above 0, at most 1, got 0"),
+    (DUQ(hidden=()), "DUQ: hidden must be 1 to 100 whole numbers from 1 to 10,000, got ()"),
+    (DCC(most=1.0), "DCC: most must be a number from 0 to 0.999, got 1.0"),
+    (DevNet(hidden=(20, 0)), "DevNet: hidden must be at most 100 whole numbers from 1 to 10,000, got (20, 0)"),
     (DevNet(hidden=(2,) * 101), "DevNet: hidden must be at most 100 whole numbers"),
     (Con2(context="flop"), "Con2: context must be one of 'flip', 'permute', got 'flop'"),
     (IsolationForest(rows=1), "IsolationForest: rows must be a whole number from 2 to 10,000,000, got 1"),

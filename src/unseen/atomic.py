@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from unseen.errors import unwritable
-from unseen.paths import LOCKS, hidden, is_at, locked, new_path, sweep, synced
+from unseen.paths import LOCKS, closed, hidden, is_at, locked, new_path, sweep, synced
 
 UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without hard links
 
@@ -127,10 +127,10 @@ class File:
         if self.lock >= 0:
             with suppress(OSError, ValueError):
                 self.out.close()
+        if self.hidden != self.target:
             with suppress(OSError):
                 self.hidden.unlink()
-            os.close(self.lock)
-            self.lock = -1
+        self.lock = closed(self.lock)
 
 
 class Folder:
@@ -172,10 +172,9 @@ class Folder:
 
     def discard(self) -> None:
         """Leave nothing hidden."""
-        if self.lock >= 0:
+        if self.hidden != self.target:
             shutil.rmtree(self.hidden, ignore_errors=True)
-            os.close(self.lock)
-            self.lock = -1
+        self.lock = closed(self.lock)
 
 
 @contextmanager

@@ -127,6 +127,13 @@ def locked(opened: int, path: Path) -> int:
     return -1
 
 
+def closed(lock: int) -> int:
+    """Let go of a lock, if there is one: -1."""
+    if lock >= 0:
+        os.close(lock)
+    return -1
+
+
 def is_at(opened: int, path: Path) -> bool:
     """Whether what is open is what has this name."""
     try:

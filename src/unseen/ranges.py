@@ -19,17 +19,17 @@ from unseen.types import Method, Trainable
 DEEPEST = 8  # methods inside methods
 PARTS = 10_000  # layers that a method may build, all that is inside it counted
 LONGEST = 100  # entries of a list
-SOME, LARGE, HUGE = 1_000, 100_000, 10_000_000
+SOME, HUGE = 1_000, 10_000_000
 ABOVE = 1e-12  # stands for "above 0"
 
 COUNT, NUMBER, POSITIVE, SHARE = (1, HUGE), (0, 1e6), (ABOVE, 1e6), (0, 1)
-WIDTH, FEW, RATE = (1, LARGE), (1, SOME), (ABOVE, 10)
+MANY, WIDTH, FEW, RATE = (1, 100_000), (1, 10_000), (1, SOME), (ABOVE, 1)
 
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("bank", "cells", "rows", "size", "steps", "subset", "sync"), COUNT),
-    **dict.fromkeys(("adapt_steps", "inner_steps", "outer_steps", "pool", "tuning_steps"), (0, HUGE)),
+    **dict.fromkeys(("adapt_steps", "bank", "cells", "inner_steps", "outer_steps", "size", "steps"), COUNT),
+    **dict.fromkeys(("subset", "sync", "tuning_steps"), COUNT),
     **dict.fromkeys(("codes", "directions", "embedding", "hidden", "latent", "prototypes", "width"), WIDTH),
-    **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), WIDTH),
+    **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), MANY),
     **dict.fromkeys(("couplings", "members", "parts", "references", "rounds", "stride", "tasks"), FEW),
     **dict.fromkeys(("inner_rate", "projection_rate", "rate"), RATE),
     **dict.fromkeys(("cut", "discount", "explore", "known", "learned", "memory", "momentum", "most"), SHARE),
@@ -42,13 +42,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch": (2, HUGE),
     "blocks": (0, SOME),
     "folds": (2, SOME),
+    "pool": (0, HUGE),
+    "rows": (2, HUGE),
     "kappa": (-0.999, 1e6),
     "trees": (1, 10_000),
     "Features.levels": (0, SOME),
     "Features.size": (32, 10_000),
     "Features.tiles": (1, 100),
-    "IsolationForest.rows": (2, HUGE),  # one row says nothing about a typical path
+    # where a method needs more than others that have a field of this name
+    "DCC.most": (0, 0.999),
+    "Logistic.penalty": POSITIVE,
+    "MultiDirectional.rows": (5, HUGE),
+    "ResAD.bank": (2, HUGE),
+    "ResADPlusPlus.bank": (2, HUGE),
 }
+
+SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}  # entries of a list, of which there may else be none
 
 
 def check(method: object) -> None:
@@ -108,8 +117,10 @@ def check_field(kind: type, name: str, value: object) -> Any:
     except (ValidationError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}") from error
     low, high = range_of(kind, name)
-    long = isinstance(found, tuple) and len(found) > LONGEST
-    if long or not all(low <= number <= high for number in numbers(found)):
+    fits = all(low <= number <= high for number in numbers(found))
+    if isinstance(found, tuple):
+        fits = fits and shortest(kind, name) <= len(found) <= LONGEST
+    if not fits:
         raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}")
     return found
 
@@ -117,6 +128,10 @@ def check_field(kind: type, name: str, value: object) -> Any:
 def range_of(kind: type, name: str) -> tuple[float, float]:
     """The least and the largest that a number may be; no limits for what is no number."""
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
+
+
+def shortest(kind: type, name: str) -> int:
+    return SHORTEST.get(f"{kind.__name__}.{name}", 0)
 
 
 def wanted(kind: type, name: str) -> str:
@@ -129,7 +144,8 @@ def wanted(kind: type, name: str) -> str:
     sorts = get_args(hint) or (hint,)
     what = {int: "whole number", float: "number", str: "name"}[sorts[0]]
     if get_origin(hint) is tuple:
-        what = f"at most {LONGEST} {what}s" if Ellipsis in sorts else f"{len(sorts)} {what}s"
+        least = f"{shortest(kind, name)} to" if shortest(kind, name) else "at most"
+        what = f"{least} {LONGEST} {what}s" if Ellipsis in sorts else f"{len(sorts)} {what}s"
     else:
         what = f"a {what}"
     if sorts[0] is str:
