@@ -146,8 +146,10 @@ def one_set(name: str, protocol: Protocol, stack: EvidenceStack, variants: dict[
     """Figures of all variants on each draw: (seeds, variants, columns)."""
     source = (DEVELOPMENT | SETS)[name]
     train, test = source.tables()
-    table, codes, names = labelled(train, source.label, "normal")
-    tested, answers, names = (table, codes, names) if test is None else labelled(test, source.label, "normal", names)
+    table, codes, names, _ = labelled(train, source.label, "normal")
+    tested, answers, names = (
+        (table, codes, names) if test is None else labelled(test, source.label, "normal", names)[:3]
+    )
     alike = identical(table) if test is None else None
     found = []
     for seed in range(protocol.seeds):

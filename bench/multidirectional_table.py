@@ -102,15 +102,17 @@ def one_set(name: str, variants: list[str], seeds: int) -> dict[str, dict[str, l
     """AUROC of all variants on one data set: each seed's rows are the same for all."""
     source = SETS[name]
     train, test = source.tables()
-    table, codes, names = labelled(train, source.label, "normal")
-    tested, answers, names = (table, codes, names) if test is None else labelled(test, source.label, "normal", names)
+    table, codes, names, _ = labelled(train, source.label, "normal")
+    tested, answers, names = (
+        (table, codes, names) if test is None else labelled(test, source.label, "normal", names)[:3]
+    )
     alike = identical(table) if test is None else None
     found: dict[str, dict[str, list[float]]] = {variant: {role: [] for role in ROLES} for variant in variants}
     for seed in range(seeds):
         draw = draw_rows(codes, answers, Protocol(), np.random.default_rng(seed), alike)
         for variant in variants:
             detector = Detector(VARIANTS[variant], random_state=seed)
-            classes = one_run(detector, table, tested, answers, draw, names)["classes"]
+            classes = one_run(detector, table, None, tested, answers, draw, names)["classes"]
             for role in ROLES:
                 figures = over_classes(classes, role)
                 found[variant][role].append(figures["auroc"] if figures else float("nan"))

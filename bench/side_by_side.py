@@ -176,10 +176,10 @@ def read(name: str) -> Data:
     """The data set, prepared as `unseen.openset.evaluate` prepares it; once in each process."""
     source = SETS[name]
     table, test = source.tables()
-    train, codes, names = labelled(table, source.label, "normal")
+    train, codes, names, _ = labelled(table, source.label, "normal")
     if test is None:
         return Data(train, codes, train, codes, names, identical(train))
-    tested, answers, names = labelled(test, source.label, "normal", names)
+    tested, answers, names, _ = labelled(test, source.label, "normal", names)
     return Data(train, codes, tested, answers, names, None)
 
 
