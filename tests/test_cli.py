@@ -108,7 +108,7 @@ def test_fit_then_score(here, capsys, suffix):
     assert [int(row["run"]) for row in scores] == list(range(290))
     flagged = {row["run"] for row in scores if row["verdict"] == "anomaly"}
     assert flagged == {row["run"] for row in scores if float(row["pvalue"]) <= 0.05}
-    assert f"290 rows scored, {len(flagged)} flagged for a p-value of at most 0.05" in out
+    assert f"{len(flagged)} of 290 rows flagged at p <= 0.05. About 5% of normal rows are expected among them." in out
     assert sum(row["verdict"] == "anomaly" for row in scores if row["label"] != "normal") > 80
     assert "note: columns that training did not show are ignored: 'run', 'label'" in err
 
@@ -247,7 +247,8 @@ def test_audit_writes_the_rows_that_look_least_normal_first(here, capsys):
     status, out, err = run("audit m hidden.parquet --out s.csv", capsys)
     assert (status, err) == (0, "")
     found = read_csv("s.csv")
-    assert list(found[0]) == ["weight", "score", "x", "y", "service", "run", "label"]
+    assert list(found[0]) == ["row", "weight", "score", "x", "y", "service", "run", "label"]
+    assert all(int(row["row"]) == int(row["run"]) + 1 for row in found)  # counted from 1
     assert sorted(int(row["run"]) for row in found) == list(range(213))
     assert sum(int(row["run"]) >= 200 for row in found[:20]) > 10
     weight = [float(row["weight"]) for row in found]
@@ -282,6 +283,23 @@ def test_audit_of_another_table(model, here, capsys):
     err = refused(f"audit {model} named.parquet --out s.csv", capsys)
     assert "column 'score' cannot be kept, as the result has one of that name" in err
     assert not (here / "s.csv").exists()
+
+
+def test_audit_numbers_rows_unless_a_key_is_kept(model, here, capsys):
+    assert run(f"audit {model} train.csv --out all.csv", capsys)[0] == 0
+    assert run(f"audit {model} train.csv --out some.csv --keep run", capsys)[0] == 0
+    assert list(read_csv("some.csv")[0]) == ["weight", "score", "run"]
+    assert [int(row["row"]) - 1 for row in read_csv("all.csv")] == [int(row["run"]) for row in read_csv("some.csv")]
+
+
+def test_audit_leaves_a_column_of_that_name_as_it_is(here, capsys):
+    own = rows().rename_columns(["x", "y", "service", "row", "label"])
+    parquet.write_table(own, "own.parquet")
+    assert run("fit own.parquet --label label --drop row --method mahalanobis --out m", capsys)[0] == 0
+    assert run("audit m own.parquet --out s.csv", capsys)[0] == 0
+    found = read_csv("s.csv")
+    assert list(found[0]) == ["weight", "score", "x", "y", "service", "row", "label"]
+    assert sorted(int(row["row"]) for row in found) == list(range(200))
 
 
 # words

@@ -10,8 +10,13 @@ CASES = [
     ("normal", "all good", "normal='all good'", "--normal 'all good'"),
     ("normal", ..., "normal=...", "--normal NAME"),
     ("kinds", {"a port": "category", "n": "number"}, None, "--kind 'a port=category' n=number"),
+    ("normal", "-ok", "normal='-ok'", "--normal=-ok"),
+    ("normal", False, "normal=False", "--normal False"),
+    ("normal", True, "normal=True", "--normal True"),
+    ("normal", -1, "normal=-1", "--normal -1"),
     ("groups", ..., "groups=...", "--group COL"),
     ("random_state", 3, "random_state=3", "--seed 3"),
+    ("header", False, "header=False", "--no-header"),
     ("alpha", None, "alpha", "--alpha"),
 ]
 

@@ -104,6 +104,7 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
         calibration=detector.calibration,
         random_state=None if isinstance(seed, np.random.RandomState) else seed,
         tail=detector.tail,
+        repeats=detector.repeats,
     )
     return Manifest.model_construct(
         facts=made | bundle.facts,

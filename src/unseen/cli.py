@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -23,17 +23,19 @@ from unseen.data import read
 from unseen.data.text import STANDARD
 from unseen.data.write import Writer
 from unseen.detector import Detector
+from unseen.devices import device_of
 from unseen.errors import DataError, UnseenError
 from unseen.folder import Seeing
 from unseen.inspection import score_folder
 from unseen.openset import Protocol
-from unseen.options import typed
+from unseen.options import option, typed, words
 from unseen.paths import new_path
 from unseen.settings import pairs
 from unseen.stream import score_file
 from unseen.terminal import complain, err, noted, out, progressing, say, stoppable
 
 ALPHA = 0.05
+USUAL = {"normal": "normal", "device": "cpu"}  # flags that say nothing new
 
 app = App(
     name="unseen",
@@ -68,8 +70,9 @@ def fit(
     method: flags.One = None,
     settings: flags.Settings = (),
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
-    device: Annotated[Literal["cpu", "cuda", "auto"], Parameter(help="what to train on")] = "cpu",
+    device: flags.Device = "cpu",
     tail: flags.Tail = False,
+    repeats: flags.Repeats = None,
     seeing: flags.Seen = None,
     cache: flags.Cache = None,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
@@ -79,8 +82,11 @@ def fit(
     unusual, headless = (seeing or Seeing()).told() | {"cache": cache}, {"no-header": no_header or None}
     flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind, **headless}, images=unusual)
     chosen = flags.chosen(method or flags.usual(train), settings, train)
-    kinds = pairs(kind, what="COL=KIND")
-    detector = Detector(chosen, normal=normal, kinds=kinds or None, device=device, random_state=seed, tail=tail)
+    kinds = pairs(kind, what="COL=KIND") or None
+    detector = Detector(
+        chosen, normal=normal, kinds=kinds, device=device, random_state=seed, tail=tail, repeats=repeats
+    )
+    detector.torch_device()  # refuses one that is not there before minutes are spent
     if train.is_dir():
         what, given = "images", folders.labelled_images(train, normal, (seeing or Seeing()).features(), cache)
     else:
@@ -94,8 +100,17 @@ def fit(
     bundle.save(folder)
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
     out.print(render.summary(bundle))
-    aside = {"label": label, "normal": normal, "drop": [*drop, *filter(None, [group])]}
-    say_next(folder, train, {**aside, **headless, "method": method, "set": settings, **unusual}, what)
+    # all that changes what is learned; a tail changes no figure of an evaluation, whose seeds are its own
+    same: dict[str, object] = {"label": label, "normal": normal, "drop": drop, "group": group, "kind": kind}
+    same |= {
+        "header": not no_header,
+        "method": method,
+        "set": settings,
+        "device": device,
+        "repeats": repeats,
+        **unusual,
+    }
+    say_next(folder, train, same, facts, what)
 
 
 @app.command(
@@ -143,9 +158,8 @@ def score(
                 bundle, data, target, keep=keep, alpha=alpha, fdr=fdr, header=not no_header, progress=bar
             )
         what, rows, flagged, cut = "rows", tally.rows, tally.flagged, tally.cut
-    told = f"that share of normal {what} has one, too" if fdr is None else f"up to {fdr:.3g} of these are false alarms"
     tell = aloud(target)
-    tell(f"{rows:,} {what} scored, {flagged:,} flagged for a p-value of at most {cut:.3g}: {told}")
+    tell(render.alarms(rows, flagged, what, cut=cut, alpha=alpha, fdr=fdr))
     tell(f"written to {named(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
 
 
@@ -199,9 +213,13 @@ def evaluate(
     ] = None,
     drop: flags.Drop = (),
     no_header: flags.NoHeader = False,
+    group: flags.Group = None,
+    kind: flags.Kind = (),
     protocol: Annotated[Protocol | None, Parameter(name="*")] = None,
     method: flags.Several = (),
     settings: flags.Settings = (),
+    device: flags.Device = "cpu",
+    repeats: flags.Repeats = None,
     seeing: flags.Seen = None,
     cache: flags.Cache = None,
     report: Annotated[Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")] = None,
@@ -212,16 +230,29 @@ def evaluate(
     if settings and len(method) > 1:
         raise DataError(f"--set changes one method, and --method names {len(method)}: evaluate them one by one")
     unusual = (seeing or Seeing()).told() | {"cache": cache}
-    flags.check(train, rows={"label": label, "drop": drop, "no-header": no_header}, images=unusual)
+    headless = {"no-header": no_header or None}
+    flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind, **headless}, images=unusual)
+    kinds = pairs(kind, what="COL=KIND") or None
+    device_of(device)  # refuses one that is not there before minutes are spent
     chosen = {name: flags.chosen(name, settings, train) for name in method or (flags.usual(train),)}
     if train.is_dir():
         table, tested = folders.train_and_test(train, test, normal, seeing or Seeing(), cache)
     else:
-        table, tested = files.train_and_test(train, test, label, drop, header=not no_header)
+        table, tested = files.train_and_test(train, test, label, drop, group, header=not no_header)
     choices = protocol or Protocol()
     with progressing("fits done", total=choices.seeds * len(chosen)) as bar:
         reports = openset.evaluate(
-            table, label=label, normal=normal, test=tested, protocol=choices, methods=chosen, progress=lambda: bar(1)
+            table,
+            label=label,
+            normal=normal,
+            test=tested,
+            protocol=choices,
+            methods=chosen,
+            kinds=kinds,
+            group=group,
+            device=device,
+            repeats=repeats,
+            progress=lambda: bar(1),
         )
     out.print(render.report(reports))
     if report is not None:
@@ -306,16 +337,24 @@ def aloud(target: Path) -> Callable[[str], None]:
     return complain if str(target) == STANDARD else say
 
 
-def say_next(folder: Path, train: Path, told: dict[str, object], what: str) -> None:
-    """The two command lines that follow a fit, without flags that say the usual."""
-    typed = ["TRAIN" if str(train) == STANDARD else str(train)]
-    for flag, value in told.items():
-        words = [str(word) for word in (value if isinstance(value, list | tuple) else [value]) if word is not True]
-        typed += [f"--{flag}", *words] if value and words != {"normal": ["normal"]}.get(flag) else []
+def say_next(folder: Path, train: Path, same: dict[str, object], facts: dict[str, Any], what: str) -> None:
+    """The command lines that follow a fit; where an evaluation would say nothing, what it needs."""
+    bare = what == "rows" and same["label"] is None
+    lacks = openset.lacking(facts["anomalies"], facts["unlabelled"], what)
+    needs = ([f"a column that says what each row is ({option('label', ...)})"] if bare else []) + list(lacks.values())
+    blind = "find out how blind such a detector is to classes without labels"
+    say(f"\nNext: score other {what}{'' if needs else f'; {blind}'}.")
     drawn = " --overlays pictures" if train.is_dir() else ""
-    say(f"\nNext: score other {what}; find out how blind such a detector is to classes without labels.")
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv{drawn}")
-    say(f"  {shlex.join(['unseen', 'evaluate', *typed])}")
+    if needs:
+        say(f"To {blind}, evaluate needs {', and '.join(needs)}:")
+    unusual = {name: value for name, value in same.items() if value not in ((), USUAL.get(name))}
+    typed = [word for name, value in unusual.items() for word in words(name, value)]
+    other = bare or "labels" in lacks  # another file, or this one with more labels
+    place = ("LABELLED" if what == "rows" else "FOLDER") if other else "TRAIN" if str(train) == STANDARD else str(train)
+    blank = words("label", ...) if bare else []
+    test = ["--test", "TEST"] if lacks and not other else []
+    say(f"  {shlex.join(['unseen', 'evaluate', place, *blank, *typed, *test])}")
 
 
 if __name__ == "__main__":

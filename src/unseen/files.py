@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen import render
 from unseen.atomic import Making
 from unseen.bundle import Bundle
 from unseen.data import read
-from unseen.data.labels import encode_labels
+from unseen.data.labels import as_given, encode_labels
 from unseen.data.tables import require, resembling
 from unseen.data.text import shown
 from unseen.errors import DataError
 from unseen.facts import headed, of_data
+from unseen.options import option
 from unseen.pictures import Pictures
 from unseen.stream import check_keep
 
 AUDITED = ("weight", "score")
+ROW = "row"  # counts from 1 below the header
+LIKELY = frozenset(("label", "labels", "class", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier"))
+SHOWN = 3  # columns that a hint names
+
+log = logging.getLogger("unseen")
 
 
 def loaded(folder: Path, data: Path) -> Bundle:
@@ -39,14 +47,18 @@ def loaded(folder: Path, data: Path) -> Bundle:
 
 def labelled_rows(
     file: Path, label: str | None, normal: str, drop: Sequence[str], group: str | None, *, header: bool
-) -> tuple[pa.Table, pa.ChunkedArray, list[Any] | None, dict[str, Any]]:
-    """Rows to train on, their labels, their kinds of normal, and what is known of them."""
-    column = named(label, file)
-    aside = [*drop, column, *([group] if group else [])]
+) -> tuple[pa.Table, pa.ChunkedArray | None, list[Any] | None, dict[str, Any]]:
+    """Rows to train on, their labels and kinds of normal, None where no column has any, and what is known of them."""
+    aside = [*drop, *filter(None, [label, group])]
     table = table_with(file, aside, header=header)
-    facts = {"source": shown(Path(file.name)), "label": column, "drop": list(drop), "group": group}
-    facts |= ({} if header else {"header": False}) | label_counts(file, table[column], column, normal)
-    return without(table, aside), table[column], table[group].to_pylist() if group else None, facts
+    facts: dict[str, Any] = {"source": shown(Path(file.name)), "label": label, "drop": list(drop), "group": group}
+    facts |= {} if header else {"header": False}
+    if label is None:
+        facts |= unlabelled(file, without(table, aside), normal)
+    else:
+        facts |= label_counts(file, table[label], label, normal)
+    labels = None if label is None else table[label]
+    return without(table, aside), labels, table[group].to_pylist() if group else None, facts
 
 
 def normal_rows(file: Path, bundle: Bundle, *, header: bool) -> tuple[pa.Table, pa.ChunkedArray | None]:
@@ -58,27 +70,51 @@ def normal_rows(file: Path, bundle: Bundle, *, header: bool) -> tuple[pa.Table, 
     return without(table, aside), table[facts["label"]] if known else None
 
 
+def unlabelled(file: Path, table: pa.Table, normal: str) -> dict[str, Any]:
+    """The counts of a file without a label column, of which all rows are taken for normal; that is said."""
+    if normal != "normal":
+        raise DataError(
+            f"{file}: {option('normal', normal)} says what the label column calls normal, and no column is named: add "
+            f"{option('label', ...)}"
+        )
+    log.warning(
+        "no label column is named (%s): all %s rows are taken for normal%s",
+        *(option("label", ...), f"{len(table):,}", likely(table.column_names)),
+    )
+    return {"rows": len(table), "normals": len(table), "unlabelled": 0, "anomalies": {}}
+
+
+def likely(names: Sequence[str]) -> str:
+    """A hint at columns whose names suggest labels; none is taken for one."""
+    found = [name for name in names if name.casefold().replace(" ", "_") in LIKELY][:SHOWN]
+    if not found:
+        return ""
+    columns = " and ".join(map(repr, found))
+    what = f"column {columns} looks like labels" if len(found) == 1 else f"columns {columns} look like labels"
+    return (
+        f"; {what}: say so with {option('label', found[0])}, or leave out what is none with {option('drop', found[0])}"
+    )
+
+
 def train_and_test(
-    file: Path, test: Path | None, label: str | None, drop: Sequence[str], *, header: bool
+    file: Path, test: Path | None, label: str | None, drop: Sequence[str], group: str | None, *, header: bool
 ) -> tuple[pa.Table, pa.Table | None]:
     """Rows to train on, and rows to test on, if there is another file, which may lack what is dropped."""
-    column = named(label, file)
-    aside = [name for name in drop if name != column]
-    table = without(table_with(file, [*drop, column], header=header), aside)
-    return table, None if test is None else without(table_with(test, [column], header=header), aside)
-
-
-def named(label: str | None, file: Path) -> str:
-    """The label column, which only images can do without."""
     if label is None:
-        raise DataError(f"{file}: expected --label COL, the column of the file that says what each row is, found none")
-    return label
+        raise DataError(
+            f"{file}: an evaluation needs the column that says what each row is, 'normal' or the name of a kind of "
+            f"anomaly ({option('label', ...)}){likely(table_with(file, [], header=header).column_names)}"
+        )
+    aside = [name for name in drop if name not in (label, group)]
+    table = without(table_with(file, [*drop, label, *filter(None, [group])], header=header), aside)
+    return table, None if test is None else without(table_with(test, [label], header=header), aside)
 
 
 def suspects(bundle: Bundle, file: Path, keep: Sequence[str], *, header: bool) -> pa.Table:
     """Weight, score and some or all columns of the rows that training took for normal, lowest weight first."""
     table = table_with(file, keep, header=header and headed(bundle.facts))
     kept = keep or table.column_names
+    numbered = not keep and ROW not in kept  # a column of that name stands for itself
     check_keep(kept, taken=AUDITED)
     facts = of_data(bundle.facts)
     if len(table) != facts.get("rows", len(table)):
@@ -88,23 +124,26 @@ def suspects(bundle: Bundle, file: Path, keep: Sequence[str], *, header: bool) -
         )
     aside = [name for name in (facts.get("label"), facts.get("group"), *facts.get("drop", ())) if name]
     require(aside, table.column_names, where=str(file))
-    labels = table[facts["label"]] if "label" in facts else None
+    labels = table[facts["label"]] if facts.get("label") else None
     try:
         found = bundle.detector.audit(without(table, aside), labels)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    return pa.table({name: found[name] for name in AUDITED} | {name: table[name].take(found["row"]) for name in kept})
+    first = {ROW: pc.add(found["row"], 1)} if numbered else {}
+    audited = {name: found[name] for name in AUDITED}
+    return pa.table(first | audited | {name: table[name].take(found["row"]) for name in kept})
 
 
 def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:
     """How many rows are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
     codes, names = encode_labels(labels, rows=len(labels), normal=normal)
+    names = as_given(names, labels)
     counts = counted(codes, names)
     if not counts["normals"]:
         raise DataError(
             f"{file}: no row of column {label!r} is {normal!r}{resembling(normal, names)}; of its {len(codes):,} rows "
             f"{counts['unlabelled']:,} have no label, the others are {spelled(counts['anomalies'])}: say which are "
-            "normal (--normal NAME)"
+            f"normal ({option('normal', ...)})"
         )
     return counts
 

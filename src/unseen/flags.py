@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -37,6 +37,13 @@ NoHeader = Annotated[
 Kind = Annotated[
     tuple[str, ...],
     Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
+]
+Repeats = Annotated[
+    Literal["keep", "once"] | None,
+    Parameter(help="rows that occur several times count each time, or once; without it as chance would have them"),
+]
+Device = Annotated[
+    str, Parameter(metavar="NAME", help="what to train on: cpu, cuda, one of several as cuda:1, or auto")
 ]
 Settings = Annotated[
     tuple[str, ...],

@@ -18,12 +18,12 @@ from unseen.data.tables import resembling
 from unseen.errors import DataError
 from unseen.facts import of_data
 from unseen.files import counted, spelled
+from unseen.options import option
 from unseen.parts.features import Features
 from unseen.pictures import Maps
 from unseen.terminal import progressing
 
 NAMED = 3  # files that a note names before it says how many more there are
-ADVICE = "say which are normal (--normal NAME), or put good ones into a sub-folder of that name"
 
 log = logging.getLogger("unseen")
 
@@ -63,7 +63,7 @@ def labelled_images(
     return maps, None, None, {"source": folder.absolute().name, "label": None, "drop": [], "group": None, **counts}
 
 
-def class_counts(images: Images, normal: str, *, failed: int = 0, advice: str = ADVICE) -> dict[str, Any]:
+def class_counts(images: Images, normal: str, *, failed: int = 0, advice: str | None = None) -> dict[str, Any]:
     """How many images are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
     labels = images.labels if any(label is not None for label in images.labels) else None
     codes, names = encode_labels(labels, rows=len(images), normal=normal)
@@ -72,7 +72,11 @@ def class_counts(images: Images, normal: str, *, failed: int = 0, advice: str = 
         raise DataError(
             f"{images.root}: no usable image is in a sub-folder {normal!r}{resembling(normal, names)}; of its "
             f"{len(images) + failed:,} images {failed:,} cannot be used, {counts['unlabelled']:,} are in no "
-            f"sub-folder, the others are in {spelled(counts['anomalies'])}: {advice}"
+            f"sub-folder, the others are in {spelled(counts['anomalies'])}: "
+            + (
+                advice
+                or f"say which are normal ({option('normal', ...)}), or put good ones into a sub-folder of that name"
+            )
         )
     return {**counts, "failed": failed}
 

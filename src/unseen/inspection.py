@@ -21,6 +21,7 @@ from unseen.data.write import Writer
 from unseen.detector import Detector
 from unseen.errors import Unsupported
 from unseen.folder import note, writable
+from unseen.options import option
 from unseen.overlay import Shown, box, overlay, page
 from unseen.paths import new_path
 from unseen.pictures import Maps
@@ -100,7 +101,9 @@ def score_folder(
     if overlays is not None:
         new_path(overlays)
         if not mapped:
-            raise Unsupported("--overlays needs a method that looks at cells: this one judges images as a whole")
+            raise Unsupported(
+                f"{option('overlays')} needs a method that looks at cells: this one judges images as a whole"
+            )
     images = Images.read(source, normal=str(detector.normal))
     with Making() as made, Writer(target, made) as out:
         found = judged(detector, images, alpha=alpha, fdr=fdr, cache=cache)

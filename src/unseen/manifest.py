@@ -48,6 +48,7 @@ class Settings(BaseModel):
     calibration: Folds | Share | None
     random_state: Annotated[int, Field(ge=0, lt=2**32)] | None
     tail: bool = False
+    repeats: Literal["keep", "once"] | None = None
 
 
 class Manifest(BaseModel):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -76,12 +76,13 @@ def evaluate(
     kinds: Mapping[str, str] | None = None,
     group: str | None = None,
     device: str | torch.device = "cpu",
+    repeats: Literal["keep", "once"] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
 
     `label` names the column that says what a row is; maps of images (`Maps.of`) bring the names of their folders.
-    `normal`, `kinds` and `device` are those of `Detector`; `group` names the column with the `groups` of its `fit`.
+    `normal`, `kinds`, `device` and `repeats` are those of `Detector`; `group` names the column of its `groups`.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
     classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
@@ -123,9 +124,9 @@ def evaluate(
                 option("shots", ...),
             )
         for name, method in chosen.items():
-            detector = Detector(method, normal=normal, kinds=kinds, device=device, random_state=seed)
+            learner = Detector(method, normal=normal, kinds=kinds, device=device, random_state=seed, repeats=repeats)
             with said_before() if any(runs.values()) else nullcontext():
-                runs[name].append(one_run(detector, train, groups, tested, answers, draw, shown))
+                runs[name].append(one_run(learner, train, groups, tested, answers, draw, shown))
             progress()
     return [summary(name, chosen[name], runs[name], choices) for name in chosen]
 
@@ -191,19 +192,20 @@ def told(table: Any, label: str | None) -> tuple[Any, Any, str]:
     return given.drop_columns([label]), given[label], f"column {label!r}"
 
 
-def lacking(classes: Mapping[str, int], unlabelled: int) -> list[str]:
-    """What an evaluation of a table alone, without another one for testing, still needs to say anything.
+def lacking(classes: Mapping[str, int], unlabelled: int, what: str = "rows") -> dict[str, str]:
+    """What an evaluation without a table for testing still needs to say anything: labels, or more rows, in words.
 
     >>> lacking({"leak": 60, "crack": 12}, 0)
-    []
+    {}
     >>> lacking({"leak": 10}, 3)
-    ['a label in every row (3 have none)', "at least 20 test rows of a class (half of the largest, 'leak', is 5)"]
+    {'labels': 'labels of all rows (3 have none)',
+     'rows': "at least 20 test rows of a class of anomalies (half of the largest, 'leak', is 5)"}
     """
-    needs = [f"a label in every row ({unlabelled:,} have none)"] if unlabelled else []
+    needs = {"labels": f"labels of all {what} ({unlabelled:,} have none)"} if unlabelled else {}
     name, most = max(classes.items(), key=lambda item: item[1], default=("", 0))
     if most < 2 * LEAST:
-        half = f"half of the largest, {name!r}, is {most // 2}" if most else "no anomaly is labelled"
-        needs.append(f"at least {LEAST} test rows of a class ({half})")
+        half = f"half of the largest, {name!r}, is {most // 2}" if most else "none is labelled"
+        needs["rows"] = f"at least {LEAST} test {what} of a class of anomalies ({half})"
     return needs
 
 

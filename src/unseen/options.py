@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ BLANKS = {
     "method": "NAME",
     "shots": "N",
 }
+SWITCHES = {"tail": (True, "--tail"), "header": (False, "--no-header")}  # flags that stand for one value
+NUMBER = re.compile(r"-[\d.]+")
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
 
@@ -43,18 +46,25 @@ def option(name: str, value: object = None) -> str:
     """
     if not _typed.get():
         return name if value is None else f"{name}={'...' if value is ... else repr(value)}"
-    flag = FLAGS.get(name, name)
-    if value is False:
-        return f"--no-{flag}"
-    return " ".join([f"--{flag.replace('_', '-')}", *_words(flag, value)])
+    return shlex.join(words(name, value)) or f"--{FLAGS.get(name, name)}"
 
 
-def _words(flag: str, value: object) -> list[str]:
-    """What stands behind a flag."""
-    if value is None or value is True:
+def words(name: str, value: object) -> list[str]:
+    """What is typed on a command line to set this; nothing for what is not set.
+
+    >>> words("drop", ("id", "-x")), words("tail", False), words("normal", -1)
+    (['--drop', 'id', '--drop=-x'], [], ['--normal', '-1'])
+    """
+    flag = FLAGS.get(name, name).replace("_", "-")
+    if name in SWITCHES:
+        return [SWITCHES[name][1]] if value is SWITCHES[name][0] else []
+    if value is None:
         return []
     if isinstance(value, EllipsisType):
-        return [BLANKS.get(flag, "...")]
+        return [f"--{flag}", BLANKS.get(flag, "...")]
     if isinstance(value, Mapping):
-        return [shlex.quote(f"{key}={each}") for key, each in value.items()]
-    return [shlex.quote(str(each)) for each in (value if isinstance(value, list | tuple) else [value])]
+        value = [f"{key}={each}" for key, each in value.items()]
+    texts = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
+    dashed = [text for text in texts if text.startswith("-") and not NUMBER.fullmatch(text)]  # else taken for flags
+    plain = [text for text in texts if text not in dashed]
+    return [*([f"--{flag}", *plain] if plain else []), *(f"--{flag}={text}" for text in dashed)]

@@ -53,7 +53,8 @@ def contents(bundle: Bundle) -> RenderableType:
 def made(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.chosen())
     name = fields.pop("name")
-    lists = {key.replace("_", " "): fields.pop(key) for key in ("measures", *LEARNERS) if key in fields}
+    several = [key for key, value in fields.items() if key in ("measures", *LEARNERS) or holds_methods(value)]
+    lists = {key.replace("_", " "): fields.pop(key) for key in several}
     chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
     lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
@@ -62,11 +63,15 @@ def made(bundle: Bundle) -> list[tuple[str, str]]:
     return lines
 
 
+def holds_methods(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
+
+
 def spelled(value: Any) -> str:
     """A field's value in words: a list without its brackets, a method inside by its name."""
     if isinstance(value, dict):
         return named(value)
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (" and ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def data(bundle: Bundle) -> list[tuple[str, str]]:
@@ -76,7 +81,7 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
     if (counts := of_form(Counts, facts)) is not None:
         parts = f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} anomalies{others(counts)}"
         lines = [
-            ("data", f"{counts.source}, labels {told(counts.label)}"),
+            ("data", f"{counts.source}, {told(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
             ("classes", listed(f"{name} {count:,}" for name, count in counts.anomalies.items())),
         ]
@@ -104,9 +109,11 @@ def others(counts: Counts) -> str:
     return unlabelled + (f"; {counts.failed:,} more could not be used" if counts.failed else "")
 
 
-def told(label: str | None) -> str:
+def told(label: str | None, kind: str) -> str:
     """Where labels came from."""
-    return "by folder" if label is None else f"in column {label!r}"
+    if label is None:
+        return "labels by folder" if kind == "images" else "no label column: all rows are taken for normal"
+    return f"labels in column {label!r}"
 
 
 def seen(schema: Pictures) -> str:
@@ -148,8 +155,7 @@ def evidence(detector: Detector) -> list[RenderableType]:
     if isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer):
         names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
     elif isinstance(method, ImageStack) and isinstance(scorer, ImageStackScorer):
-        plain = [to_json(member) for member in method.members]
-        names = [f"{named(each['base'])} of {each['name']}" if "base" in each else named(each) for each in plain]
+        names = [named(to_json(member)) for member in method.members]
     else:
         return []
     table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
@@ -161,7 +167,19 @@ def evidence(detector: Detector) -> list[RenderableType]:
 def named(method: dict[str, Any]) -> str:
     """The name of a member, with the switches that are on: a stack may hold a method twice."""
     marks = ", ".join(key for key, value in method.items() if value is True)
-    return f"{method['name']} ({marks})" if marks else str(method["name"])
+    own = f"{method['name']} ({marks})" if marks else str(method["name"])
+    return f"{named(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
+
+
+def alarms(rows: int, flagged: int, what: str, *, cut: float, alpha: float | None, fdr: float | None) -> str:
+    """How many were flagged, and how many false alarms that promises."""
+    share = f"{100 * ((fdr if alpha is None else alpha) or 0.0):.3g}%"
+    if alpha is None and not flagged:
+        return f"0 of {rows:,} {what} flagged: no p-value is small enough for at most {share} of false alarms."
+    found = f"{flagged:,} of {rows:,} {what} flagged at p <= {cut:.3g}."
+    if alpha is None:
+        return f"{found} Up to {share} of them are expected to be false alarms."
+    return f"{found} About {share} of normal {what} are expected among them."
 
 
 def report(reports: Sequence[dict[str, Any]]) -> RenderableType:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from unseen import ranges
 from unseen.data.tables import resembling
 from unseen.errors import DataError
-from unseen.methods import EVERY, METHODS, to_json
+from unseen.methods import EVERY, IMAGES, METHODS, to_json
 from unseen.options import option
 from unseen.types import Method
 
@@ -28,7 +28,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    method = changed(EVERY[name], name, settings)
+    method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
     ranges.check(method)
     return method
 
