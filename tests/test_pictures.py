@@ -369,7 +369,11 @@ def test_a_backbone_of_the_user_works_and_cannot_be_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-PLAIN = {"features": {"backbone": "lite0", "levels": [2, 3], "size": 64, "tiles": 1}, "shape": [3, 6, 6]}
+PLAIN = {
+    "features": {"backbone": "lite0", "levels": [2, 3], "size": 64, "tiles": 1},
+    "shape": [3, 6, 6],
+    "resaved": False,
+}
 
 
 def test_the_schema_of_images_is_plain():
@@ -512,6 +516,117 @@ def test_a_file_that_cannot_be_used_is_named_and_the_rest_goes_on(folder):
     assert (len(every), every.labels) == (0, None)
 
 
+# each image once more, as another program saved it
+
+
+class Remembers:
+    """A method for images that keeps what it was given to learn from."""
+
+    uses_labels = False
+
+    def build(self, shape):
+        return Sum()
+
+    def train(self, scorer, data, run):
+        self.data = data
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.sum(dim=(1, 2, 3))
+
+
+@pytest.fixture
+def twice(folder):
+    """Maps to train on of the 50 images of `folder`."""
+    return Maps.of(Images.read(folder), Features(Means(), size=64), resaved=True)
+
+
+def test_maps_to_train_on_have_each_image_once_more(folder, twice, tmp_path):
+    once = Maps.of(twice.images, twice.features)
+    assert once.resaved is None
+    assert np.array_equal(twice.x, once.x)
+    assert twice.resaved.shape == twice.x.shape
+    change = twice.resaved.astype(float).mean(axis=(1, 2, 3)) / twice.x.astype(float).mean(axis=(1, 2, 3))
+    assert (np.abs(change - 1) < 0.12).all()
+    assert (twice.resaved != twice.x).any(axis=(1, 2, 3)).all()
+    again = Maps.of(twice.images, twice.features, resaved=True, cache=tmp_path / ".cache")
+    assert np.array_equal(again.resaved, twice.resaved)
+    assert len(list((tmp_path / ".cache").iterdir())) == 100
+    before = seen_by(twice.features)
+    from_cache = Maps.of(twice.images, twice.features, resaved=True, cache=tmp_path / ".cache")
+    assert twice.features.backbone.seen == before
+    assert np.array_equal(from_cache.resaved, twice.resaved)
+    some = twice.take(np.array([7, 2]))
+    assert np.array_equal(some.resaved, twice.resaved[[7, 2]])
+    assert some.plain().resaved is None
+
+
+def test_half_of_the_images_come_resaved_first_whatever_their_order(twice):
+    first, other = twice.pair()
+    swapped = (first == twice.resaved).all(axis=(1, 2, 3))
+    assert 10 <= swapped.sum() <= 40
+    assert np.array_equal(other[swapped], twice.x[swapped])
+    assert np.array_equal(first[~swapped], twice.x[~swapped])
+    order = np.arange(50)[::-1]
+    assert np.array_equal(twice.take(order).pair()[0], first[order])
+    assert twice.plain().pair()[1] is None
+
+
+def test_a_method_learns_from_both_and_a_fitted_detector_scores_images_as_they_are(twice):
+    method = Remembers()
+    images = twice.take(np.arange(40))
+    detector = Detector(method, calibration=0.25, random_state=0)
+    detector.chosen = lambda schema=None: method
+    detector.fit(images)
+    held = detector.members_[0].held
+    inside = np.setdiff1d(np.arange(40), held)
+    first, other = images.pair()
+    both = method.data.both
+    assert len(both) == 2 * len(inside) == 60
+    assert np.array_equal(both.x.numpy(), np.concatenate([first[inside], other[inside]]).astype(np.float32))
+    sums = first[held].astype(np.float32).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(detector.members_[0].calibration, sums, rtol=1e-5)
+    plain = images.x.astype(np.float32).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(detector.anomaly_score(images), plain, rtol=1e-5)
+
+
+def test_both_have_the_label_the_mask_and_the_group_of_their_image():
+    x = torch.arange(12.0).view(2, 1, 2, 3)
+    data = Samples.of(x, torch.tensor([0, 3]), torch.tensor([1, 0]), torch.zeros(2, 2, 3))
+    data = replace(data, resaved=-x, mask=torch.arange(12.0).view(2, 2, 3))
+    assert data.both.y.tolist() == [0, 3, 0, 3]
+    assert data.both.group.tolist() == [1, 0, 1, 0]
+    assert torch.equal(data.both.x, torch.cat([x, -x]))
+    assert torch.equal(data.both.mask[2:], data.mask)
+    assert data.both.resaved is None
+    assert torch.equal(data[torch.tensor([1])].both.x, torch.cat([x[1:], -x[1:]]))
+    with pytest.raises(DataError, match="resaved must have the shape of x"):
+        replace(data, resaved=x[:1])
+
+
+@pytest.mark.parametrize(
+    "method", [PATCHES, BOTH, Whole(Mahalanobis(shrinkage=0.5))], ids=["patches", "stack", "whole"]
+)
+def test_what_learned_from_both_is_saved_audited_and_moved(twice, tmp_path, method):
+    detector = Detector(method, calibration=0.25, random_state=0).fit(twice)
+    audit = detector.audit_
+    assert len(audit) == 40
+    assert detector.audit(twice).equals(audit)
+    with pytest.raises(DataError, match=r"maps of images as they are: give it the images, or Maps\.of\(.*resaved=True"):
+        detector.audit(twice.plain())
+    moved = detector.adapt(twice.take(np.arange(10)))
+    assert moved.schema_.resaved
+    assert np.isfinite(moved.anomaly_score(twice)).all()
+
+
+def test_what_an_earlier_release_saved_learned_from_images_as_they_are():
+    assert not Pictures.from_json({key: value for key, value in PLAIN.items() if key != "resaved"}).resaved
+    assert Pictures.from_json(PLAIN | {"resaved": True}).resaved
+    with pytest.raises(BundleError, match="cannot be read"):
+        Pictures.from_json(PLAIN | {"resaved": "yes"})
+
+
 def test_images_with_the_same_map_are_identical():
     data = planted(3, 1)
     maps = maps_of(data[torch.tensor([0, 1, 0, 3, 1, 0])])
@@ -522,7 +637,7 @@ def test_images_with_the_same_map_are_identical():
 
 def test_files_are_judged_as_their_maps_are(folder):
     images, features = Images.read(folder), Features(Means(), size=64)
-    maps = Maps.of(images, features)
+    maps = Maps.of(images, features, resaved=True)
     of_maps = Detector(PATCHES, calibration=0.25, random_state=0).fit(maps)  # does not know the features: maps do
     of_files = Detector(PATCHES, calibration=0.25, random_state=0, features=features).fit(images)
     scores = of_maps.anomaly_score(maps)

@@ -23,13 +23,24 @@ from unseen.pictures import Maps, Pictures
 log = logging.getLogger("unseen")
 
 
-def admitted(X: Any, schema: Schema | Pictures | None, features: Features | None) -> Any:
-    """Maps of images, seen as those that the schema is of, or by `features`; of anything else a table or a matrix."""
+def admitted(X: Any, schema: Schema | Pictures | None, features: Features | None, *, learns: bool = False) -> Any:
+    """Maps of images, seen as those that the schema is of, or by `features`; of anything else a table or a matrix.
+
+    `learns`: maps of each image as it is and as it is re-saved; otherwise as it is.
+    """
     if isinstance(X, Images | Maps) and isinstance(schema, Schema):
         raise DataError("this detector was trained on a table: expected rows with its columns, got images")
+    twice = learns and (schema is None or (isinstance(schema, Pictures) and schema.resaved))
     if isinstance(X, Images):
-        return Maps.of(X, schema.features if isinstance(schema, Pictures) else features)
-    return X if isinstance(X, Maps) else admit(X)
+        return Maps.of(X, schema.features if isinstance(schema, Pictures) else features, resaved=twice)
+    if not isinstance(X, Maps):
+        return admit(X)
+    if twice and schema is not None and X.resaved is None:
+        raise DataError(
+            "this detector learned from each image as it is and as it is re-saved, and was given maps of images as they"
+            " are: give it the images, or Maps.of(images, features, resaved=True)"
+        )
+    return X if learns else X.plain()
 
 
 def standing(
@@ -87,7 +98,7 @@ def schema_of(table: Any, codes: NDArray[np.int64], kinds: Mapping[str, str] | N
     """What the columns mean, or how images are seen."""
     if isinstance(table, Maps):
         d, h, w = table.x.shape[1:]
-        return Pictures(table.features, (d, h, w))
+        return Pictures(table.features, (d, h, w), table.resaved is not None)
     with one_thread():
         return Schema.infer(table, normals=codes <= 0, kinds=kinds)
 

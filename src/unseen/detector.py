@@ -86,7 +86,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         which kind of normal a row belongs to. There is no other metadata: `sample_weight` is refused.
         """
         refuse(metadata)
-        table = admitted(X, None, self.features)
+        table = admitted(X, None, self.features, learns=True)
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
@@ -153,7 +153,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.check_fitted()
         adaptable(self.chosen())  # says now which methods can
-        table = self.admitted(X_normal)
+        table = self.admitted(X_normal, learns=True)
         codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
         rows = self.counting(table, self.schema_, codes)
         calibrating = rows[calibrators(codes[rows])]
@@ -255,7 +255,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
         """
         self.check_fitted()
-        table = self.admitted(X)
+        table = self.admitted(X, learns=True)
         if isinstance(table, Maps) and y is None:
             y = table.labels
         codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
@@ -326,9 +326,9 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
             return methods.IMAGE_DEFAULT if method is None else methods.for_images(method)
         return methods.DEFAULT if method is None else method
 
-    def admitted(self, X: Any) -> Any:
+    def admitted(self, X: Any, *, learns: bool = False) -> Any:
         """Maps of images, seen as those of training; of anything else a table or a matrix."""
-        return admitted(X, getattr(self, "schema_", None), self.features)
+        return admitted(X, getattr(self, "schema_", None), self.features, learns=learns)
 
     def counting(self, table: Any, schema: Schema | Pictures, codes: NDArray[np.int64]) -> Rows:
         """Numbers of the rows that count: one of several copies (m,)."""

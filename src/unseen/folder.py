@@ -20,7 +20,7 @@ from unseen.facts import of_data
 from unseen.files import counted, spelled
 from unseen.options import option
 from unseen.parts.features import Features
-from unseen.pictures import Maps
+from unseen.pictures import Maps, Pictures
 from unseen.terminal import progressing
 
 NAMED = 3  # files that a note names before it says how many more there are
@@ -58,7 +58,7 @@ def labelled_images(
     images = Images.read(folder, normal=normal)
     class_counts(images, normal)  # before minutes are spent on them
     note_unlabelled(images)
-    maps, failed = seen(images, features, cache)
+    maps, failed = seen(images, features, cache, resaved=True)
     counts = class_counts(maps.images, normal, failed=len(failed))
     return maps, None, None, {"source": folder.absolute().name, "label": None, "drop": [], "group": None, **counts}
 
@@ -97,13 +97,14 @@ def good_images(folder: Path, bundle: Bundle, cache: Path | None) -> tuple[Maps,
         class_counts(images, normal, advice="name the folder that has good images in it, and nothing else")
         codes, _ = encode_labels(images.labels, rows=len(images), normal=normal)
         images = images.take(np.flatnonzero(codes == 0))
-    return seen(images, bundle.detector.features, cache)[0], None
+    return seen(images, bundle.detector.features, cache, resaved=twice(bundle))[0], None
 
 
 def odd_images(bundle: Bundle, folder: Path, cache: Path | None) -> pa.Table:
     """File, weight and score of the images that training took for normal, lowest weight first."""
     detector, facts = bundle.detector, of_data(bundle.facts)
-    maps, _ = seen(Images.read(folder, normal=str(detector.normal)), detector.features, cache)
+    images = Images.read(folder, normal=str(detector.normal))
+    maps, _ = seen(images, detector.features, cache, resaved=twice(bundle))
     if len(maps) != facts.get("rows", len(maps)):
         raise DataError(
             f"{folder}: expected the {facts['rows']:,} usable images of {facts['source']} that the detector was "
@@ -117,11 +118,19 @@ def odd_images(bundle: Bundle, folder: Path, cache: Path | None) -> pa.Table:
     return pa.table({"file": names.take(found["row"]), "weight": found["weight"], "score": found["score"]})
 
 
-def seen(images: Images, features: Features | None, cache: Path | None) -> tuple[Maps, dict[str, str]]:
-    """Maps of the images that can be used, and why the others cannot, by name."""
+def twice(bundle: Bundle) -> bool:
+    """Whether the detector learned from each image as it is and as it is re-saved."""
+    schema = bundle.detector.schema_
+    return isinstance(schema, Pictures) and schema.resaved
+
+
+def seen(
+    images: Images, features: Features | None, cache: Path | None, *, resaved: bool
+) -> tuple[Maps, dict[str, str]]:
+    """Maps of the images that can be used, to train on with `resaved`, and why the others cannot, by name."""
     failed: dict[str, str] = {}
     with progressing("images seen", total=len(images)) as bar:
-        maps = Maps.of(images, features, cache=cache, failed=failed, progress=bar)
+        maps = Maps.of(images, features, resaved=resaved, cache=cache, failed=failed, progress=bar)
     note(images, failed)
     return maps, failed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -68,8 +68,10 @@ class Told:
         part = take(self.table, rows)
         with one_thread():
             x = torch.from_numpy(schema.encode(part))
+            resaved = part.pair()[1] if isinstance(part, Maps) else None
         mask = torch.from_numpy(part.mask.astype(np.float32)) if isinstance(part, Maps) else None
-        return Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]), mask)
+        data = Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]), mask)
+        return data if resaved is None else replace(data, resaved=torch.from_numpy(resaved.astype(np.float32)))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,19 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from unseen.data import images as files
+from unseen.data import resave
 from unseen.data.images import Images
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.parts import features as frozen
 from unseen.parts.cache import FeatureCache, halved, key_of
 from unseen.parts.features import Features
-from unseen.parts.framing import letterbox, unletterbox
+from unseen.parts.framing import letterbox, shrunk, unletterbox
 from unseen.parts.loops import one_thread
 from unseen.ranges import check_field
 
 BLOCK = 32  # images read before a backbone sees them
+LONGEST = 4  # times the square that is seen: longer images are shrunk before they are re-saved, which would take long
+UNSAID = -1.0  # share of a cell that is defect, where no mask says
 LARGEST = 1 << 26  # numbers in a map: 3,000 channels of 150 x 150 cells
 
 
@@ -49,17 +54,16 @@ class Saved(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     features: SavedFeatures
     shape: tuple[int, int, int]
-
-
-UNSAID = -1.0  # share of a cell that is defect, where no mask says
+    resaved: bool = False  # 0.1.0 has none
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, the order of `images`.
+    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, in the order of `images`.
 
     `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2): height and width in
-    pixels. A detector takes maps wherever it takes images, so that several can share them.
+    pixels. `resaved` (n, d, h, w), for training: each image once more, in other light, and blurred or saved by another
+    program. A detector takes maps wherever it takes images, so that several can share them.
     """
 
     x: NDArray[np.float16]
@@ -67,6 +71,7 @@ class Maps:
     sizes: NDArray[np.int64]
     images: Images
     features: Features
+    resaved: NDArray[np.float16] | None = None
 
     @classmethod
     def of(
@@ -74,11 +79,12 @@ class Maps:
         images: Images,
         features: Features | None = None,
         *,
+        resaved: bool = False,
         cache: str | Path | None = None,
         failed: dict[str, str] | None = None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Maps:
-        """Run the backbone once on every image.
+        """Run the backbone once on every image, with `resaved` twice: maps to train on, as `Detector.fit` makes them.
 
         `cache`: a folder that keeps the maps, 2 bytes a number. `failed`: gets the names of files that cannot be used,
         and why, and the others go on; without it the first one raises DataError.
@@ -89,6 +95,7 @@ class Maps:
         x = np.empty((len(images), *backbone.shape), np.float16)
         mask = np.empty((len(images), *backbone.shape[1:]), np.float16)
         sizes = np.empty((len(images), 2), np.int64)
+        again = np.empty_like(x) if resaved else None
         rows: list[int] = []
         workers = torch.get_num_threads()
         with one_thread(), ThreadPoolExecutor(workers) as pool:
@@ -96,21 +103,25 @@ class Maps:
                 read = {}  # here, one after the other: Pillow's warnings are the whole process's
                 for row in range(start, min(start + BLOCK, len(images))):
                     try:
-                        read[row], mask[row], sizes[row] = backbone.read(images.files[row], images.masks[row])
+                        found = backbone.read(images.files[row], images.masks[row], resaved=resaved)
+                        read[row], mask[row], sizes[row] = found
                     except DataError as error:
                         if failed is None:
                             raise
                         failed[images.names[row]] = str(error)
                         progress(1)
-                found = pool.map(lambda row: backbone.see(images.files[row], read[row], kept), read)  # noqa: B023
-                for row, one in zip(read, found, strict=True):
-                    x[row] = one
+                seen = pool.map(lambda views: [backbone.see(view, kept) for view in views], read.values())
+                for row, one in zip(read, seen, strict=True):
+                    x[row] = one[0]
+                    if again is not None:
+                        again[row] = one[1]
                     rows.append(row)
                     progress(1)
         used = np.array(rows, dtype=np.int64)
         if len(used) < len(images):
             x, mask, sizes = x[used], mask[used], sizes[used]
-        return cls(x, mask, sizes, images.take(used), chosen)
+            again = None if again is None else again[used]
+        return cls(x, mask, sizes, images.take(used), chosen, again)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -122,7 +133,25 @@ class Maps:
 
     def take(self, rows: NDArray[np.int64]) -> Maps:
         """The images with these row numbers."""
-        return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features)
+        again = None if self.resaved is None else self.resaved[rows]
+        return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features, again)
+
+    def plain(self) -> Maps:
+        """The images alone, as a fitted detector scores them."""
+        return replace(self, resaved=None)
+
+    def pair(self) -> tuple[NDArray[np.float16], NDArray[np.float16] | None]:
+        """Each image in one of its two versions, and in the other, None where there is one: (n, d, h, w) each.
+
+        Half of the images, by their file names, come re-saved first: what is held out to calibrate is then like photos
+        of which half have come another way.
+        """
+        if self.resaved is None:
+            return self.x, None
+        names = [file.name for file in self.images.files]
+        swapped = np.array([sha256(os.fsencode(name)).digest()[0] % 2 for name in names], dtype=bool)
+        swapped = swapped[:, None, None, None]
+        return np.where(swapped, self.resaved, self.x), np.where(swapped, self.x, self.resaved)
 
     @property
     def labels(self) -> tuple[str | None, ...] | None:
@@ -140,6 +169,8 @@ class Maps:
 class Pictures:
     """What `Schema` is for tables: how images become samples. Nothing of it is learned.
 
+    `resaved`: whether training saw each image twice, as `Maps.resaved` says.
+
     >>> pictures = Pictures(Features(), (152, 28, 28))
     >>> Pictures.from_json(pictures.to_json()) == pictures
     True
@@ -147,6 +178,7 @@ class Pictures:
 
     features: Features
     shape: tuple[int, int, int]
+    resaved: bool = False
 
     logarithms = None
     inputs = ("image",)
@@ -156,14 +188,14 @@ class Pictures:
         return self
 
     def encode(self, table: object) -> NDArray[np.float32]:
-        """Maps of images: (n, d, h, w)."""
+        """Maps of images, of those to train on one of their two versions: (n, d, h, w)."""
         if isinstance(table, Images):
             table = Maps.of(table, self.features)
         if not isinstance(table, Maps):
             raise DataError(f"this detector was trained on images: expected Images.read(folder), got {type(table)}")
         if table.features != self.features:
             raise DataError(f"this detector sees images by {self.features}; got maps made by {table.features}")
-        return table.x.astype(np.float32)
+        return table.pair()[0].astype(np.float32)
 
     def on_images(self, heat: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
         """Score maps (n, h', w') at the size of the images: n times (height, width)."""
@@ -177,7 +209,8 @@ class Pictures:
                 "a backbone of your own cannot be saved with a detector: save it as a Hugging Face folder, and name "
                 "that folder: Features(backbone='path')"
             )
-        return {"features": dataclasses.asdict(self.features), "shape": list(self.shape)}
+        features = dataclasses.asdict(self.features)
+        return {"features": features, "shape": list(self.shape), "resaved": self.resaved}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Pictures:
@@ -188,9 +221,17 @@ class Pictures:
                 check_field(Features, name, getattr(saved.features, name))
             if min(saved.shape) < 1 or math.prod(saved.shape) > LARGEST:
                 raise DataError(f"maps of shape {saved.shape} are none of images")
-            return cls(Features(**saved.features.model_dump()), saved.shape)
+            return cls(Features(**saved.features.model_dump()), saved.shape, saved.resaved)
         except ValueError as error:
             raise BundleError(f"the saved image schema cannot be read, save the detector again: {error}") from error
+
+
+@dataclass(frozen=True)
+class View:
+    """A square (3, s, s) of 8 bits that a backbone sees, and the name of its map in a cache."""
+
+    square: Tensor
+    key: str
 
 
 @dataclass(frozen=True)
@@ -203,23 +244,33 @@ class Backbone:
     shape: tuple[int, int, int]
     text: str
 
-    def read(self, file: Path, mask: Path | None) -> tuple[Tensor, NDArray[np.float16], tuple[int, int]]:
-        """The square that is seen of an image, (3, s, s) of 8 bits, its mask on the grid of the map, and its size."""
-        pixels = files.pixels(file)
+    def read(
+        self, file: Path, mask: Path | None, *, resaved: bool = False
+    ) -> tuple[list[View], NDArray[np.float16], tuple[int, int]]:
+        """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also what is seen then."""
+        pixels, content = files.pixels(file), files.content(file)
         height, width = pixels.shape[:2]
         shares = np.full(self.shape[1:], UNSAID, np.float16)
         if mask is not None:
             shares = self.shares(files.mask(mask, (height, width)))
-        return letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side), shares, (height, width)
+        views = [View(self.square(pixels), key_of(content, self.text))]
+        if resaved:
+            smaller = shrunk(torch.from_numpy(pixels).permute(2, 0, 1), LONGEST * self.side).permute(1, 2, 0).numpy()
+            square = self.square(resave.resaved(smaller, content))
+            views.append(View(square, key_of(content, f"{self.text} resaved {resave.FORMULA}")))
+        return views, shares, (height, width)
 
-    def see(self, file: Path, square: Tensor, cache: FeatureCache | None) -> NDArray[np.float16]:
-        """The map of an image."""
-        key = None if cache is None else key_of(file.read_bytes(), self.text)
-        found = None if cache is None or key is None else cache.get(key)
+    def square(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """The square that is seen of pixels (h, w, 3): (3, s, s) of 8 bits."""
+        return letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side)
+
+    def see(self, view: View, cache: FeatureCache | None) -> NDArray[np.float16]:
+        """The map of a square."""
+        found = None if cache is None else cache.get(view.key)
         if found is None:
-            found = halved(frozen.maps(self.module, square[None], self.features.size, self.features.tiles)[0])
-            if cache is not None and key is not None:
-                cache.put(key, found)
+            found = halved(frozen.maps(self.module, view.square[None], self.features.size, self.features.tiles)[0])
+            if cache is not None:
+                cache.put(view.key, found)
         return found.half().numpy()
 
     def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.float16]:

@@ -22,6 +22,7 @@ class Samples:
     `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
     `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0, 1].
     `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody said; None for rows.
+    `resaved` (n, *f), of images that train: each once more, as another program saved it; `both` has them as rows.
 
     >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
     >>> len(data), len(data.normals), data.classes
@@ -33,6 +34,7 @@ class Samples:
     group: Tensor
     weight: Tensor
     mask: Tensor | None = None
+    resaved: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ("y", "group", "weight"):
@@ -42,6 +44,8 @@ class Samples:
         if self.mask is not None and (len(self.mask), *self.mask.shape[1:]) != (len(self.x), *self.x.shape[2:]):
             shape = tuple(self.mask.shape)
             raise DataError(f"mask must have a value for each cell of x {tuple(self.x.shape)}, got shape {shape}")
+        if self.resaved is not None and self.resaved.shape != self.x.shape:
+            raise DataError(f"resaved must have the shape of x, {tuple(self.x.shape)}, got {tuple(self.resaved.shape)}")
 
     @classmethod
     def of(cls, x: Tensor, y: Tensor | None = None, group: Tensor | None = None, mask: Tensor | None = None) -> Samples:
@@ -61,8 +65,21 @@ class Samples:
         return len(self.x)
 
     def __getitem__(self, rows: Tensor | slice) -> Samples:
-        mask = None if self.mask is None else self.mask[rows]
-        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows], mask)
+        mask, resaved = (None if of is None else of[rows] for of in (self.mask, self.resaved))
+        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows], mask, resaved)
+
+    @property
+    def both(self) -> Samples:
+        """The images and, behind them, the same once more as another program saved them, where there are such.
+
+        A method learns from these. What it splits it splits before: a picture must not judge what learned from its
+        like.
+        """
+        if self.resaved is None:
+            return self
+        mask = None if self.mask is None else torch.cat([self.mask, self.mask])
+        y, group, weight = (torch.cat([of, of]) for of in (self.y, self.group, self.weight))
+        return Samples(torch.cat([self.x, self.resaved]), y, group, weight, mask)
 
     @property
     def normals(self) -> Samples:
@@ -80,8 +97,9 @@ class Samples:
         return [int(c) for c in torch.unique(self.y[self.y > NORMAL])]
 
     def to(self, device: torch.device) -> Samples:
-        mask = None if self.mask is None else self.mask.to(device)
-        return Samples(self.x.to(device), self.y.to(device), self.group.to(device), self.weight.to(device), mask)
+        mask, resaved = (None if of is None else of.to(device) for of in (self.mask, self.resaved))
+        x, y, group, weight = (of.to(device) for of in (self.x, self.y, self.group, self.weight))
+        return Samples(x, y, group, weight, mask, resaved)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,14 @@ def check_file(file: Path) -> None:
         raise DataError(f"{file}: the file is empty; expected an image; copy it anew, or remove it")
 
 
+def content(file: Path) -> bytes:
+    """All bytes of an image file."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: it cannot be read ({error.strerror}); copy it anew, or remove it") from error
+
+
 def decoded(file: Path) -> NDArray[Any]:
     """The first frame, upright: (h, w, 3) uint8, or (h, w) where it is grey of more than 8 bits."""
     try:

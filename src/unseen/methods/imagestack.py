@@ -71,7 +71,7 @@ class ImageStack:
         normals = normals[torch.randperm(len(normals), generator=run.generator).to(data.x.device)]
         folds = min(self.folds, len(normals))
         fold = torch.arange(len(normals), device=data.x.device) % folds
-        rows = replace(data[anomalies], x=summary(data.x[anomalies]), mask=None)
+        rows = replace(data[anomalies], x=summary(data.x[anomalies]), mask=None, resaved=None)
         ways = directions(rows, run.generator, folds=PARTS) or no_directions(rows, folds)
         usable = ~scorer.learned | bool(len(anomalies))
         if not usable.any():
@@ -88,8 +88,8 @@ class ImageStack:
             trial.weights = usable / usable.sum()
             self.learn(trial, data[torch.cat([normals[~out], anomalies[way.inside]])], run)
             with torch.no_grad():
-                held.append([trial.evidence(data.x[rows]) for rows in (normals[out], anomalies[way.outside])])
-                scorer.see(trial.evidence_maps(data.x[normals[out]]))
+                held.append([trial.evidence(data[rows].both.x) for rows in (normals[out], anomalies[way.outside])])
+                scorer.see(trial.evidence_maps(data[normals[out]].both.x))
         self.learn(scorer, data, run)
         scorer.surprise.fit(torch.cat([of_normals for of_normals, _ in held], dim=1))
         scorer.settle()
@@ -123,7 +123,7 @@ class ImageStack:
             if len(good) > 1:
                 others = [member.adapt(scorer.members[e], good[fold != k], run) for k in fold.unique()]
                 with torch.no_grad():
-                    found = torch.cat([other(good.x[fold == k]) for k, other in enumerate(others)])
+                    found = torch.cat([other(good[fold == k].both.x) for k, other in enumerate(others)])
                 moved.shift[e] = scorer.surprise.normals[e].median() - found.mean()
         if not moved.weights.any():
             raise DataError("no member of this ImageStack that has a say can move to another product: fit anew")

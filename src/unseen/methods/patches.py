@@ -57,7 +57,7 @@ class Patches:
     def train(self, scorer: PatchScorer, data: Samples, run: Run) -> None:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
-        anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
+        anomalies = data.both.anomalies if self.uses_labels else data.anomalies[:0]
         told = told_where(anomalies)
         rows = together(normals, labelled(scorer, anomalies[told], marked(anomalies[told], self.stride)))
         untold = anomalies[~told]
@@ -72,7 +72,7 @@ class Patches:
 
     def normals(self, scorer: PatchScorer, data: Samples, run: Run, *, fit: bool = False) -> Samples:
         """Cells of the normal images as rows, at most `cells`."""
-        normals = data.normals
+        normals = data.both.normals
         x = cells(in_context(coarser(normals.x, self.stride)))
         image = torch.arange(len(normals), device=x.device).repeat_interleave(len(x) // max(len(normals), 1))
         drawn = torch.randperm(len(x), generator=run.generator)[: self.cells].to(x.device)

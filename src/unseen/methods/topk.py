@@ -53,7 +53,7 @@ class TopK:
         return TopKScorer(shape[0], hidden=self.hidden, share=self.share)
 
     def train(self, scorer: TopKScorer, data: Samples, run: Run) -> None:
-        descend(self, scorer, data, run)
+        descend(self, scorer, data.both, run)
 
     def prepare(self, scorer: TopKScorer, data: Samples, run: Run) -> None:
         check_both(self, data)

@@ -43,6 +43,19 @@ def letterbox(pixels: Tensor, size: int) -> Tensor:
     return scaled[:, rows.to(pixels.device)][:, :, columns.to(pixels.device)]
 
 
+def shrunk(pixels: Tensor, longest: int) -> Tensor:
+    """The image, its longer side at most so many pixels: (3, h, w) of 8 bits -> (3, h', w').
+
+    >>> shrunk(torch.zeros(3, 10, 40, dtype=torch.uint8), 20).shape
+    torch.Size([3, 5, 20])
+    """
+    _, _, h, w = frame(pixels.shape[1], pixels.shape[2], longest)
+    if h >= pixels.shape[1] and w >= pixels.shape[2]:
+        return pixels
+    found: Tensor = F.interpolate(pixels[None], (h, w), mode="bilinear", antialias=True)[0]
+    return found
+
+
 def reflected(size: int, start: int, length: int) -> Tensor:
     """Which of `length` places each of `size` shows when these begin at `start` and go back and forth: (size,).
 
