@@ -16,7 +16,8 @@ from bench import data_folder
 from bench.image_methods import ALONE, HIDDEN, MOVED, OPEN
 from bench.store import Record
 from unseen import pixels
-from unseen.data.images import Images, mask
+from unseen.data.images import Images
+from unseen.data.images import mask as mask_of
 from unseen.detector import Detector
 from unseen.measure import auroc, tpr_at_fpr
 from unseen.parts.scoring import scores
@@ -44,7 +45,7 @@ class Job:
 @cache
 def seen(product: str, folder: Path) -> tuple[Maps, NDArray[np.object_]]:
     """Maps of a product, and what each image shows, `normal` or a class of defects."""
-    maps = Maps.of(Images.read(data_folder() / "images" / product), cache=folder)
+    maps = Maps.of(Images.read(data_folder() / "images" / product), resaved=True, cache=folder)
     names = np.array(maps.images.labels, dtype=object)
     good = np.array([name == NORMAL or name.endswith("normal") for name in names])
     return maps, np.where(good, "normal", names)
@@ -52,7 +53,7 @@ def seen(product: str, folder: Path) -> tuple[Maps, NDArray[np.object_]]:
 
 @cache
 def painted(file: Path | None, height: int, width: int) -> NDArray[np.bool_]:
-    return np.zeros((height, width), dtype=bool) if file is None else mask(file, (height, width))
+    return np.zeros((height, width), dtype=bool) if file is None else mask_of(file, (height, width))
 
 
 def open_set(job: Job, folder: Path) -> Record:
@@ -168,8 +169,10 @@ def joined(parts: list[Maps]) -> Maps:
         masks=tuple(spot for part in parts for spot in part.images.masks),
         root=data_folder(),
     )
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "mask", "sizes"))
-    return Maps(*arrays, images, parts[0].features)
+    x, mask, sizes, resaved = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "mask", "sizes", "resaved")
+    )
+    return Maps(x, mask, sizes, images, parts[0].features, resaved)
 
 
 def scored_alone(method: Method, references: Maps, x: Maps, seed: int) -> NDArray[np.float64]:

@@ -231,7 +231,9 @@ def main(folder: Path) -> None:
     print()
     make_images(folder, COUNTS, np.random.default_rng(0))
     done("painted the images")
-    train, test = (Maps.of(Images.read(folder / part), cache=folder / "cache") for part in COUNTS)
+    both = {part: Images.read(folder / part) for part in COUNTS}
+    train = Maps.of(both["train"], resaved=True, cache=folder / "cache")
+    test = Maps.of(both["test"], cache=folder / "cache")
     done(f"a frozen backbone saw them; what it saw is kept in {folder / 'cache'}/")
     detector = Detector(random_state=0).fit(train)
     done(f"trained on {folder / 'train'}/, in {len(detector.members_)} folds")
