@@ -724,5 +724,5 @@ def test_what_cannot_be_evaluated_is_refused():
         evaluate(maps_of(planted(), labels=(None,) * 40))
     with pytest.raises(DataError, match="no row of the folder .* is 'good'; its values are 'bright', 'dark', 'normal'"):
         evaluate(maps, normal="good")
-    with pytest.raises(DataError, match="1 rows without a label"):
+    with pytest.raises(DataError, match="found none in 1 of 40"):
         evaluate(maps_of(planted(), labels=("normal",) * 39 + (None,)))
