@@ -247,7 +247,7 @@ def test_every_error_of_arrow_is_one_of_ours(file, tmp_path, monkeypatch):
     parquet.write_table(pa.table({"a": [1, 2]}), tmp_path / "a.parquet")
     for kind in (pa.ArrowInvalid, pa.ArrowCapacityError, pa.ArrowNotImplementedError, pa.ArrowMemoryError, OSError):
 
-        def failing(path, kind=kind):
+        def failing(path, admit, kind=kind):
             def rows():
                 yield pa.RecordBatch.from_pydict({"a": [1]})
                 raise kind("beyond it")

@@ -1,6 +1,8 @@
 """Scoring files: the rows of the file in its order, whole or not at all, whatever its size."""
 
 import errno
+import io
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -181,3 +183,72 @@ def test_nothing_is_left_when_writing_fails(bundle, tmp_path, monkeypatch, polic
     with pytest.raises(DataError if full else KeyboardInterrupt, match="the disk is full" if full else None):
         score_file(bundle, source, tmp_path / "s.csv", **policy)
     assert left(tmp_path) == ["r.parquet"]
+
+
+def test_rows_are_numbered_where_nothing_is_kept(bundle, tmp_path):
+    source = stored(new_rows(), tmp_path / "r.csv")
+    score_file(bundle, source, tmp_path / "s.csv", alpha=0.05)
+    score_file(bundle, source, tmp_path / "s.parquet", fdr=0.1)
+    for scores in (arrow_csv.read_csv(tmp_path / "s.csv"), parquet.read_table(tmp_path / "s.parquet")):
+        assert scores.column_names == ["row", "score", "pvalue", "verdict"]
+        assert scores["row"].to_pylist() == list(range(1, 101))
+    named = new_rows().rename_columns(["row", "size", "kind"])
+    score_file(bundle, stored(named, tmp_path / "n.csv"), tmp_path / "k.csv", keep=["row"], alpha=0.05)
+    assert arrow_csv.read_csv(tmp_path / "k.csv")["row"].to_pylist() == list(range(100))
+
+
+@pytest.mark.parametrize("policy", [{"alpha": 0.05}, {"fdr": 0.1}])
+def test_standard_input_and_output(bundle, tmp_path, monkeypatch, policy):
+    rows = new_rows()
+    score_file(bundle, stored(rows, tmp_path / "r.csv"), tmp_path / "s.csv", keep=["id"], **policy)
+    lines = "".join(json.dumps(row) + "\n" for row in rows.to_pylist())
+    monkeypatch.chdir(tmp_path)
+    for given in ((tmp_path / "r.csv").read_bytes(), lines.encode()):
+        out = io.BytesIO()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out))
+        tally = score_file(bundle, "-", "-", keep=["id"], **policy)
+        assert tally.rows == 100
+        assert out.getvalue() == (tmp_path / "s.csv").read_bytes()
+    assert left(tmp_path) == ["r.csv", "s.csv"]
+
+
+def test_a_closed_pipe_is_no_error_of_data(bundle, tmp_path, monkeypatch):
+    class Closed(io.BytesIO):
+        def write(self, data):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(Closed()))
+    with pytest.raises(BrokenPipeError):
+        score_file(bundle, stored(new_rows(), tmp_path / "r.csv"), "-", alpha=0.05)
+
+
+def test_a_detector_remembers_that_it_was_trained_without_names(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f}" for a, b in rng.normal(size=(200, 2))]
+    (tmp_path / "r.csv").write_text("\n".join(rows))
+    detector = Detector(Mahalanobis(), random_state=0).fit(read.table(tmp_path / "r.csv", header=False))
+    for number, (facts, header) in enumerate([({"header": False}, True), ({}, False), ({"header": False}, False)]):
+        tally = score_file(
+            Bundle(detector, facts), tmp_path / "r.csv", tmp_path / f"{number}.csv", alpha=0.05, header=header
+        )
+        assert tally.rows == 200
+    with pytest.raises(DataError, match="no column 'x0', 'x1'"):
+        score_file(Bundle(detector, {}), tmp_path / "r.csv", tmp_path / "s.csv", alpha=0.05)
+
+
+def test_keys_that_json_leaves_out_are_missing(bundle, tmp_path, caplog):
+    (tmp_path / "r.jsonl").write_text('{"size": 0.5, "id": 7}\n' * 3)
+    score_file(bundle, tmp_path / "r.jsonl", tmp_path / "s.csv", keep=["id"], alpha=0.05)
+    expected = bundle.score(pa.table({"size": [0.5], "kind": pa.array([None], pa.string())}))["score"][0].as_py()
+    assert arrow_csv.read_csv(tmp_path / "s.csv")["score"].to_pylist() == [expected] * 3
+    assert "has the keys 'kind': these values are taken for missing" in caplog.text
+    with pytest.raises(DataError, match="r.jsonl has no column 'key'"):
+        score_file(bundle, tmp_path / "r.jsonl", tmp_path / "t.csv", keep=["key"], alpha=0.05)
+
+
+def test_a_column_of_a_type_that_is_no_number_is_an_error_of_ours(bundle, tmp_path):
+    for number, column in enumerate([[b"\xff"], [[1.0]], [{"a": 1}]]):
+        table = pa.table({"size": column, "kind": ["a"]})
+        with pytest.raises(DataError, match=rf"{number}.parquet"):
+            score_file(bundle, stored(table, tmp_path / f"{number}.parquet"), tmp_path / "s.csv", alpha=0.05)

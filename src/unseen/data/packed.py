@@ -6,7 +6,7 @@ enough rows at a time are unpacked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -18,18 +18,21 @@ ROOM = 1 << 26  # bytes that the rows of one batch may take when unpacked, if th
 ROWS = 1 << 16
 
 
-def opened(path: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of the file, and its rows; columns that are stored as codes come as the values they stand for."""
+def opened(path: str, admit: Callable[[int], None]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of the file, and its rows; columns that are stored as codes come as the values they stand for.
+
+    `admit` is told how many bytes a group of rows takes at least.
+    """
     with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
+        admit(max((file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups)), default=0))
         columns = [file.schema.column(j) for j in range(len(file.schema))]
     coded = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     source = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=coded)
     width = sum(column.length or 8 for column in columns)  # of what has fixed length, in bytes
     rows = min(ROWS, max(1, ROOM // max(1, width)))
-    plain = pa.schema(
-        [field.with_type(_plain(field.type, coded=source.schema_arrow.types[j])) for j, field in enumerate(schema)]
-    )
+    types = zip(schema, source.schema_arrow.types, strict=True)
+    plain = pa.schema([field.with_type(_plain(field.type, coded=kind)) for field, kind in types])
     return plain, _rows(source, rows, plain)
 
 

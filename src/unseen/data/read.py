@@ -109,7 +109,7 @@ def opened(
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
-        return renamed(file, *packed.opened(str(file)))
+        return renamed(file, *packed.opened(str(file), lambda size: check_size(file, size)))
     return jsonl.opened(source, expected) if is_json(source) else separated(source, header)
 
 
