@@ -47,13 +47,13 @@ def test_files_without_names(here, run):
     assert f"unseen evaluate bare.csv --label x2 --no-header {LIGHT}" in out
     assert Bundle.load("m").facts["header"] is False
     for flag in ("", " --no-header"):
-        assert "200 rows scored" in run(f"score m bare.csv --out s{len(flag)}.csv --keep x2{flag}")[1]
+        assert "of 200 rows flagged" in run(f"score m bare.csv --out s{len(flag)}.csv --keep x2{flag}")[1]
     assert (here / "s0.csv").read_text() == (here / "s12.csv").read_text()
     assert "200 rows were taken" not in run("audit m bare.csv --out a.csv")[1]
     assert (here / "a.csv").read_text().count("\n") == 1 + 180
     assert run("adapt m bare.csv --out m2")[0] == 0
     assert Bundle.load("m2").facts["header"] is False
-    assert "200 rows scored" in run("score m2 bare.csv --out s2.csv")[1]
+    assert "of 200 rows flagged" in run("score m2 bare.csv --out s2.csv")[1]
     status, out, _ = run(f"evaluate bare.csv --no-header --label x2 --seen 1 --seeds 1 {LIGHT}")
     assert status == 0
 
@@ -84,7 +84,7 @@ def test_training_and_scoring_from_standard_input(here, run):
         status, out, err = run(words, named)
         assert status == 0
         assert out == (here / "s.csv").read_text()
-        assert "200 rows scored" in err
+        assert "of 200 rows flagged" in err
         assert "written to standard output" in err
     status, out, err = run("audit m - --out -", named)
     assert (status, out.count("\n")) == (0, 1 + 180)
