@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from unseen.data import read
-from unseen.data.columns import HEAD
+from unseen.data.fates import HEAD
 from unseen.data.schema import Schema
 from unseen.data.write import Writer
 from unseen.errors import BundleError, DataError

@@ -195,7 +195,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         table = self.admitted(X)
         if len(table) == 0:
             raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
-        each = [member.scores(table, self.torch_device()) for member in self.members_]
+        unprecedented = self.members_[0].unprecedented(table)  # what all members know, from the whole training table
+        each = [member.scores(table, self.torch_device(), unprecedented) for member in self.members_]
         for found in each:
             check_finite(found, self.chosen())
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)

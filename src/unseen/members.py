@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.adapt import adaptable, moved
+from unseen.calibrate import fraction
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, take
 from unseen.errors import UnseenError, Unsupported
@@ -42,9 +43,20 @@ class Member:
     held: Rows | None = None
     peaks: NDArray[np.float64] | None = None
 
-    def scores(self, table: Any, device: torch.device) -> NDArray[np.float64]:
-        """Scores of the rows of a table or array: (n,)."""
-        return scored(self.scorer, self.schema.encode(table), device)
+    def scores(
+        self, table: Any, device: torch.device, unprecedented: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Scores of the rows of a table or array, raised by what is `unprecedented` in them (n,): (n,)."""
+        found = scored(self.scorer, self.schema.encode(table), device)
+        return found if unprecedented is None else raised(found, self.calibration, unprecedented)
+
+    def unprecedented(self, table: Any) -> NDArray[np.float64] | None:
+        """How much rows show that training never did (n,), which is told; None of images."""
+        if isinstance(self.schema, Pictures):
+            return None
+        news = self.schema.news(table)
+        news.tell()
+        return news.amount
 
     def heat(self, table: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
@@ -94,7 +106,8 @@ class Learning:
     def updated(self, member: Member, told: Told, held: Rows) -> Member:
         """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
-        return self.learned(member.schema, scorer, self.method.update, told, held, self.run(member.schema))
+        schema = widened(member.schema, told.table)
+        return self.learned(schema, scorer, self.method.update, told, held, self.run(schema))
 
     def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
         """A member for the kind of normal that these rows show; `calibrating` names those that also calibrate it."""
@@ -102,7 +115,7 @@ class Learning:
         run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, places, run)
-        return member_of(self.method, member.schema, scorer, calibration, calibrating, peaks)
+        return member_of(self.method, widened(member.schema, told.table), scorer, calibration, calibrating, peaks)
 
     def learned(
         self,
@@ -141,6 +154,31 @@ def member_of(
         raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
     order = np.argsort(calibration, kind="stable")
     return Member(schema, scorer, calibration[order], held[order], peaks)
+
+
+def widened(schema: Schema | Pictures, table: Any) -> Schema | Pictures:
+    """The schema, to which what these rows show is nothing new."""
+    return schema.widened(table) if isinstance(schema, Schema) else schema
+
+
+def raised(
+    scores: NDArray[np.float64], calibration: NDArray[np.float64], amount: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Scores of rows in which something is unprecedented above all of the calibration, others as they are: (n,).
+
+    score -> max(score, top) + spread * (amount + fraction(deviation)), of a row with an amount above 0: the more is
+    unprecedented the higher, and in the order of the scores where it is equally much. Calibration is sorted (m,).
+
+    >>> raised(np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])).round(2)
+    array([0.5 , 3.45, 3.23])
+    """
+    if not amount.any():
+        return scores
+    middle, high = np.quantile(calibration, [0.5, 0.9])
+    spread = (high - middle) or (calibration[-1] - calibration[0]) or 1.0
+    own = fraction((scores - middle) / spread)
+    beyond = np.maximum(scores, calibration[-1]) + spread * (amount + own)
+    return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)
 
 
 def scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:

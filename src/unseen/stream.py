@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from unseen.atomic import scratch
 from unseen.bundle import Bundle, with_verdict
+from unseen.data.precedent import told_once
 from unseen.data.read import batches
 from unseen.data.schema import Schema
 from unseen.data.tables import require
@@ -57,8 +58,13 @@ def score_file(
     if (alpha is None) == (fdr is None):
         raise DataError("scoring needs one policy: alpha (share of normals flagged) or fdr (share of false alarms)")
     header = header and headed(bundle.facts)
-    judged = judged_batches(bundle, Path(source), keep, header, progress)
-    with Writer(target) as out:
+    with told_once() as notes, Writer(target) as out:
+
+        def passed(rows: int) -> None:
+            notes.done += rows
+            progress(rows)
+
+        judged = judged_batches(bundle, Path(source), keep, header, passed)
         if fdr is None:
             return verdicts(judged, out, bundle.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
         beside = Path(gettempdir(), "scores") if str(out.path) == STANDARD else out.path

@@ -2,58 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unseen.data.scaling import Scale
-from unseen.data.values import FACTS, booleans, facts, floats, is_text, is_usable, labels, numbers, seconds, written
+from unseen.data.scaling import Scale, scales_of
+from unseen.data.spelling import PLAIN, Spelling
+from unseen.data.values import FACTS, NOTHING, booleans, facts, is_usable, labels, numbers
 from unseen.errors import DataError
 
 LEVELS = 50  # most levels of a category that get a feature of their own
 SEEN = 2  # rows in which a level must occur for that
 OTHER, ABSENT = "<other>", "<missing>"
-PAIRS = ({"t", "f"}, {"true", "false"}, {"yes", "no"}, {"y", "n"})
-HEAD = 1000  # first rows of a column
-ROW_NUMBERS = 20  # fewer equally spaced whole numbers may be chance
 
 Kind = Literal["number", "boolean", "category", "text"]
-
-REASONS = {
-    "nested": "its values are of a type that cannot be used; turn them into columns of numbers or text",
-    "missing": "wholly missing",
-    "constant": "constant",
-    "date": "a date: derive columns such as the hour from it, or ask for kind 'number' (seconds since 1970)",
-    "identifier": "an identifier: no value occurs twice, or it counts the rows; ask for a kind to keep it",
-}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its kind, the levels of a category, whether values were missing, and a scale for each feature."""
+    """One column: its kind, the levels of a category, whether values were missing, and a scale for each feature.
+
+    `spelling`: how text spells its numbers.
+    """
 
     name: str
     kind: Kind
     levels: tuple[str, ...]
     missing: bool
     scales: tuple[Scale, ...]
+    spelling: Spelling = PLAIN
 
     @classmethod
-    def learn(cls, name: str, kind: Kind, array: pa.ChunkedArray, normals: NDArray[np.bool_]) -> Column:
+    def learn(
+        cls, name: str, kind: Kind, array: pa.ChunkedArray, normals: NDArray[np.bool_], spelling: Spelling = PLAIN
+    ) -> Column:
         """Levels and missingness from all rows (n,), scales from the normal ones."""
         levels, missing = frequent(array) if kind == "category" else ((), False)
-        bare = cls(name, kind, levels, missing, ())
+        bare = cls(name, kind, levels, missing, (), spelling)
         raw = bare.raw(array)
         if np.isnan(raw).any():
             bare = replace(bare, missing=True)
             raw = bare.raw(array)
         measured = {"number": 1, "text": len(FACTS)}.get(kind, 0)  # leading features that are not just 0 or 1
-        scales = [Scale.learn(x, normals, plain=None if j < measured else True) for j, x in enumerate(raw.T)]
+        scales = scales_of(raw[:, :measured], normals) + scales_of(raw[:, measured:], normals, plain=True)
         return replace(bare, scales=tuple(scales))
+
+    @classmethod
+    def learn_numbers(
+        cls,
+        names: Sequence[str],
+        values: NDArray[np.float64],
+        normals: NDArray[np.bool_],
+        spellings: Sequence[Spelling] | None = None,
+    ) -> list[Column]:
+        """`learn` of many columns of numbers at once: values (n, k), NaN where missing."""
+        scales = scales_of(values, normals)
+        gaps = np.isnan(values)
+        lacking = np.flatnonzero(gaps.any(axis=0))
+        absent = dict(
+            zip(lacking.tolist(), scales_of(gaps[:, lacking].astype(float), normals, plain=True), strict=True)
+        )
+        spelled = spellings or [PLAIN] * len(names)
+        return [
+            cls(name, "number", (), j in absent, (scales[j], *((absent[j],) if j in absent else ())), spelled[j])
+            for j, name in enumerate(names)
+        ]
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -65,18 +82,27 @@ class Column:
 
     def raw(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
         """Values before scaling, NaN where missing: (n,) -> (n, len(features))."""
+        values = np.empty((len(array), len(self.features)))
+        self.write(values, array)
+        return values
+
+    def write(self, block: NDArray[np.float64], array: pa.ChunkedArray) -> None:
+        """`raw` of an array (n,) into a block (n, len(features))."""
         if not is_usable(array.type):
             raise DataError(f"column {self.name!r}: expected values of kind {self.kind!r}, got {array.type}")
         if self.kind == "category":
-            return self.one_hot(array)
-        if self.kind == "text":
-            values = facts(array)
+            block[:] = self.one_hot(array)
+        elif self.kind == "text":
+            block[:, : len(FACTS)] = facts(array)
+        elif self.kind == "number":
+            block[:, 0] = numbers(self.name, array, self.spelling)
         else:
-            values = (numbers if self.kind == "number" else booleans)(self.name, array)[:, None]  # (n, 1)
-        return np.column_stack([values, np.isnan(values[:, 0])]) if self.missing else values
+            block[:, 0] = booleans(self.name, array)
+        if self.missing and self.kind != "category":
+            np.isnan(block[:, 0], out=block[:, -1], casting="unsafe")
 
     def one_hot(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
-        codes, found = labels(array)
+        codes, found = labels(array, self.levels)
         place = {level: j for j, level in enumerate(self.levels)}
         other = len(self.levels) + self.missing
         absent = len(self.levels) if self.missing else other
@@ -88,65 +114,8 @@ class Column:
 
 def frequent(array: pa.ChunkedArray) -> tuple[tuple[str, ...], bool]:
     """The levels of a category that get a column, most frequent first, and whether any value is missing."""
-    codes, found = labels(array)
+    codes, found = labels(array, NOTHING)
     counts = np.bincount(codes[codes >= 0], minlength=len(found))
     ranked = sorted((-count, level) for count, level in zip(counts, found, strict=True) if count >= SEEN)
-    levels = tuple(level for _, level in ranked if level not in (OTHER, ABSENT))
-    return levels[:LEVELS], bool((codes < 0).any())
-
-
-def fate(array: pa.ChunkedArray, asked: str | None) -> str:
-    """The kind of a column, or the key of REASONS why it is dropped."""
-    return emptiness(array) or asked or nature(array)
-
-
-def nature(array: pa.ChunkedArray) -> str:
-    """The kind of a column ("number", "boolean", "category" or "text"), or the key of REASONS why it has none.
-
-    >>> nature(pa.chunked_array([["1", "?", "2.5"]])), nature(pa.chunked_array([["f", "T", "f"]]))
-    ('number', 'boolean')
-    """
-    if pa.types.is_boolean(array.type):
-        return "boolean"
-    if pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type):
-        return "date"
-    if is_text(array.type):
-        words = written(array)
-        if (values := floats(words)) is None:
-            return "date" if seconds(words) is not None else wording(words)
-    else:
-        values = numbers("", array)
-    return "identifier" if counts_rows(values) else "number"
-
-
-def wording(words: pa.ChunkedArray) -> str:
-    """The kind of a column of trimmed text that holds neither numbers nor dates."""
-    levels = [level for level in pc.unique(words).to_pylist() if level is not None]
-    if {level.lower() for level in levels} in PAIRS:
-        return "boolean"
-    filled = len(words) - words.null_count
-    if 2 * len(levels) >= filled and 2 * pc.sum(pc.match_substring(words, " ")).as_py() > filled:
-        return "text"
-    return "identifier" if len(levels) == filled and 2 * filled > len(words) else "category"
-
-
-def counts_rows(values: NDArray[np.float64]) -> bool:
-    """Whether (n,) are whole numbers, equally spaced, that rise or fall all the way: the number of a row."""
-    if len(values) < ROW_NUMBERS or not np.isfinite(values).all():
-        return False
-    steps = np.diff(values)
-    return bool(steps[0] != 0 and (steps == steps[0]).all() and (values == np.rint(values)).all())
-
-
-def emptiness(array: pa.ChunkedArray) -> str:
-    """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
-    if not is_usable(array.type):
-        return "nested"
-    if len(array) > HEAD and not emptiness(array.slice(0, HEAD)):
-        return ""  # two values are enough, and most columns show them at once
-    values = pc.unique(written(array) if is_text(array.type) else array)
-    if pa.types.is_floating(values.type):
-        values = pc.unique(pc.if_else(pc.is_nan(values), None, values))
-    if values.null_count == len(values):
-        return "missing"
-    return "constant" if len(values) == 1 else ""
+    levels = tuple(level for _, level in ranked if level not in (OTHER, ABSENT))[:LEVELS]
+    return levels, bool((codes < 0).any()) or any(level in NOTHING and level not in levels for level in found)

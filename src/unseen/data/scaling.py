@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Scale:
     fill: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite([self.centre, self.spread, self.fill]).all() and self.spread > 0):
+        if not (all(map(math.isfinite, (self.centre, self.spread, self.fill))) and self.spread > 0):
             raise DataError(f"a scale needs finite numbers and a spread above 0, got {self}")
 
     @classmethod
@@ -48,19 +49,49 @@ class Scale:
 
         Where normal rows do not vary at all, the spread is what rounding may do, so that any real deviation is large.
         """
-        finite = np.isfinite(values)
-        typical = values[finite & normals] if (finite & normals).any() else values[finite]
-        if len(typical) == 0:
-            return cls(plain is True, 0.0, 1.0, 0.0)
-        logs = signed_log(typical)
-        chosen = calls_for_plain(typical, logs) if plain is None else plain
-        shown = typical if chosen else logs
-        centre, spread = shown.mean(), shown.std()
-        if shown.min() == shown.max():
-            centre, spread = shown[0], ROUNDING * abs(shown[0]) or ROUNDING * np.abs(signed_log(values[finite])).max()
-        spread = max(spread, TINY)
-        fill = np.clip((np.median(shown) - centre) / spread, -CLIP, CLIP)
-        return cls(chosen, float(centre), float(spread), float(fill))
+        [scale] = scales_of(values[:, None], normals, plain=plain)
+        return scale
+
+
+def scales_of(values: NDArray[np.float64], normals: NDArray[np.bool_], *, plain: bool | None = None) -> list[Scale]:
+    """`Scale.learn` of many columns at once, bit for bit: (n, k) and (n,) -> k scales."""
+    n, k = values.shape
+    step = max(CELLS // max(n, 1), 1)
+    parts = (np.ascontiguousarray(values[:, start : start + step].T) for start in range(0, k, step))
+    return [scale for part in parts for scale in _scales_of(part, normals, plain)]
+
+
+def _scales_of(columns: NDArray[np.float64], normals: NDArray[np.bool_], plain: bool | None) -> list[Scale]:
+    """Scales of columns that lie side by side: (k, n) and (n,) -> k scales; those with equally many values at once."""
+    finite = np.isfinite(columns)
+    usable = finite & normals
+    none = ~usable.any(axis=1)
+    usable[none] = finite[none]
+    counts = usable.sum(axis=1)
+    found = np.empty((4, len(columns)))  # plain, centre, spread, fill
+    for count in np.unique(counts).tolist():
+        rows = np.flatnonzero(counts == count)
+        if count == 0:
+            found[:, rows] = np.array([plain is True, 0.0, 1.0, 0.0])[:, None]
+            continue
+        typical = columns[rows][usable[rows]].reshape(len(rows), count)
+        found[:, rows] = _statistics(typical, np.where(finite[rows], columns[rows], 0.0), plain)
+    return [Scale(bool(p), c, s, f) for p, c, s, f in found.T.tolist()]
+
+
+def _statistics(typical: NDArray[np.float64], values: NDArray[np.float64], plain: bool | None) -> NDArray[np.float64]:
+    """Whether to take values as they are, centre, spread and fill: (k, m), and all finite values (k, n) -> (4, k)."""
+    logs = signed_log(typical)
+    chosen = np.broadcast_to(calls_for_plain(typical, logs) if plain is None else plain, len(typical))
+    shown = np.where(chosen[:, None], typical, logs)
+    centre, spread = shown.mean(axis=1), shown.std(axis=1)
+    same = np.flatnonzero(shown.min(axis=1) == shown.max(axis=1))
+    centre[same] = shown[same, 0]
+    of_size = ROUNDING * np.abs(centre[same])
+    spread[same] = np.where(of_size > 0, of_size, ROUNDING * signed_log(np.abs(values[same])).max(axis=1, initial=0.0))
+    spread = np.maximum(spread, TINY)
+    fill = np.clip((np.median(shown, axis=1) - centre) / spread, -CLIP, CLIP)
+    return np.stack([chosen, centre, spread, fill])
 
 
 def signed_log(x: NDArray[np.float64], out: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -70,27 +101,38 @@ def signed_log(x: NDArray[np.float64], out: NDArray[np.float64] | None = None) -
     return np.copysign(logs, x, out=logs)
 
 
-def calls_for_plain(values: NDArray[np.float64], logs: NDArray[np.float64]) -> bool:
-    """Whether the logarithm clearly distorts these finite values, (n,) and (n,), where plain values are all right.
+def calls_for_plain(values: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the logarithm clearly distorts finite values, where plain values are all right: (k, m) twice -> (k,).
 
     It tears a symmetric column with a large spread into two heaps; it is what counts and sizes need.
 
-    >>> spread, sizes = 1000 * GAUSSIAN, np.exp(3 * GAUSSIAN)
-    >>> calls_for_plain(spread, signed_log(spread)), calls_for_plain(sizes, signed_log(sizes))
-    (True, False)
+    >>> columns = np.stack([1000 * GAUSSIAN, np.exp(3 * GAUSSIAN)])  # a large spread, and sizes
+    >>> calls_for_plain(columns, signed_log(columns))
+    array([ True, False])
     """
-    some = slice(None, None, -(-len(values) // SAMPLE))
-    return bend(values[some]) + CLEARLY < bend(logs[some])
+    some = slice(None, None, -(-values.shape[1] // SAMPLE))
+    return np.asarray(bend(values[:, some]) + CLEARLY < bend(logs[:, some]))
 
 
-def bend(values: NDArray[np.float64]) -> float:
-    """Mean distance of the standardised quantiles of values (n,) from a Gaussian's, infinite for a constant."""
+def bend(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean distance of the standardised quantiles from a Gaussian's, infinite for a constant: (k, m) -> (k,)."""
     with np.errstate(over="ignore", invalid="ignore"):
-        centred = values - values.mean()
-        spread = centred.std()
-    if not (np.isfinite(spread) and spread > 0):
-        return float("inf")
-    return float(np.abs(np.quantile(centred, LEVELS) / spread - GAUSSIAN).mean())
+        centred = values - values.mean(axis=1, keepdims=True)
+        spread = centred.std(axis=1)
+        usable = np.isfinite(spread) & (spread > 0)
+        found = np.full(len(values), np.inf)
+        found[usable] = np.abs(_quantiles(centred[usable]) / spread[usable, None] - GAUSSIAN).mean(axis=1)
+    return found
+
+
+def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """np.quantile(values, LEVELS, axis=1), bit for bit and several times faster for few rows: (k, m) -> (k, 99)."""
+    ordered = np.sort(values, axis=1)
+    place = (values.shape[1] - 1) * LEVELS
+    below = np.floor(place).astype(np.int64)
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, values.shape[1] - 1)]
+    share, step = place - below, high - low
+    return np.where(share >= 0.5, high - step * (1 - share), low + step * share)
 
 
 def standardise(scales: Sequence[Scale], n: int, fill: Fill) -> NDArray[np.float32]:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast, get_args
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from unseen.data.columns import REASONS, Column, Kind, fate
+from unseen.data.checks import check_request, check_rows, check_width, listed, normal_rows
+from unseen.data.columns import Column, Kind
+from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
+from unseen.data.learning import Plan, Witness, learn_constant, learn_matrix, learn_table
+from unseen.data.precedent import NOTHING_KNOWN, News, Precedent, merged, news_of_matrix, news_of_table
 from unseen.data.scaling import Fill, standardise
 from unseen.data.strict import strictly
 from unseen.data.tables import admit, require
@@ -29,7 +33,7 @@ log = logging.getLogger("unseen")
 class Schema:
     """The meaning of a table's columns: `columns` used, in training order, and `dropped` ones with the reason in words.
 
-    `inputs` are the names of all columns that training showed.
+    `inputs` are the names of all columns that training showed, `precedent` what it showed of constants and gaps.
 
     >>> table = pa.table({"bytes": [10, 20, 10, 70], "service": ["http", "ftp", "http", "ftp"], "site": ["a"] * 4})
     >>> schema = Schema.infer(table, drop=["site"])
@@ -42,6 +46,7 @@ class Schema:
     columns: tuple[Column, ...]
     dropped: dict[str, str]
     inputs: tuple[str, ...]
+    precedent: Precedent = NOTHING_KNOWN
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -66,29 +71,37 @@ class Schema:
         """
         given = admit(table)
         check_rows(given)
+        names = [f"x{j}" for j in range(given.shape[1])] if isinstance(given, np.ndarray) else given.column_names
         asked = dict(kinds or {})
-        if isinstance(given, np.ndarray):
-            names = [f"x{j}" for j in range(given.shape[1])]
-            asked = dict.fromkeys(names, "number") | asked
-            given = tabulate(given, names)
-        check_request(given.column_names, asked, drop)
-        mask = normal_rows(normals, len(given))
-        fates = {name: "asked" if name in drop else fate(given[name], asked.get(name)) for name in given.column_names}
-        dropped = {name: REASONS.get(kind, kind) for name, kind in fates.items() if kind not in get_args(Kind)}
-        kept = [(name, kind) for name, kind in fates.items() if name not in dropped]
-        if not kept:
-            raise DataError(f"no column is left to learn from (n_samples = {len(given)}): {dropped}")
-        report(dropped)
-        columns = tuple(Column.learn(name, cast(Kind, kind), given[name], mask) for name, kind in kept)
-        return cls(columns, dropped, tuple(given.column_names))
+        check_request(names, asked, drop)
+        witness = Witness(normal_rows(normals, len(given)))
+        if isinstance(given, np.ndarray) and not asked and not drop:
+            found = matrix_fates(given, names)
+        else:
+            if isinstance(given, np.ndarray):
+                asked, given = dict.fromkeys(names, "number") | asked, tabulate(given, names)
+            found = fates(given, asked, drop)
+        dropped = {name: REASONS.get(each.kind, each.kind) for name, each in found.items() if not each.used}
+        if len(dropped) == len(names):
+            raise DataError(f"no column is left to learn from (n_samples = {len(given)}): {listed(dropped)}")
+        plans = [Plan(name, cast(Kind, each.kind), each.spelling) for name, each in found.items() if each.used]
+        constant = [name for name, each in found.items() if each.kind == "constant"]
+        columns = learn(plans, constant, given, names, witness)
+        return cls(tuple(columns), dropped, tuple(names), witness.precedent())
 
     def relearn(self, table: object, *, normals: ArrayLike | None = None) -> Schema:
-        """The same columns and kinds, with levels and statistics learned anew from these rows only."""
-        given = self.arrow(admit(table))
+        """The same columns and kinds, with levels and statistics learned anew from these rows only.
+
+        What is without precedent stays as it is: that is told from all rows.
+        """
+        given = admit(table)
         check_rows(given)
-        mask = normal_rows(normals, len(given))
-        columns = tuple(Column.learn(column.name, column.kind, given[column.name], mask) for column in self.columns)
-        return Schema(columns, dict(self.dropped), self.inputs)
+        plans = [Plan(column.name, column.kind, column.spelling) for column in self.columns]
+        witness = Witness(normal_rows(normals, len(given)))
+        if not self.reads_matrix(given):
+            given = self.arrow(given)
+        columns = learn(plans, [], given, self.inputs, witness)
+        return replace(self, columns=tuple(columns))
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -130,11 +143,41 @@ class Schema:
         """
         given = admit(table)
         scales = [scale for column in self.columns for scale in column.scales]
-        if isinstance(given, np.ndarray) and all(column.kind == "number" for column in self.columns):
-            check_width(given, len(self.inputs))
-            take = np.array([self.inputs.index(self.columns[j].name) for j in self.origin])
+        if self.reads_matrix(given):
+            place = {name: j for j, name in enumerate(self.inputs)}
+            take = np.array([place[self.columns[j].name] for j in self.origin])
             return standardise(scales, len(given), matrix_rows(take, given))
         return standardise(scales, len(given), table_rows(self.columns, self.arrow(given)))
+
+    def news(self, table: object) -> News:
+        """What these rows show that training never did; nothing of a training row."""
+        given = admit(table)
+        empty = [name for name, reason in self.dropped.items() if reason == REASONS["missing"]]
+        if self.reads_matrix(given) and all(constant.kind == "number" for constant in self.precedent.constants):
+            return news_of_matrix(self.precedent, self.columns, empty, given, self.inputs)
+        return news_of_table(self.precedent, self.columns, empty, self.arrow(given))
+
+    def unprecedented(self, table: object) -> NDArray[np.float64]:
+        """How much each row shows that training never did, 0 where nothing and in every training row: (n,).
+
+        How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
+
+        >>> schema = Schema.infer([[0.0, 5.0], [1.0, 5.0], [3.0, 5.0]])
+        >>> schema.unprecedented([[9.0, 5.0], [1.0, np.inf], [np.nan, 5.0]])
+        array([0., 2., 1.])
+        """
+        return self.news(table).amount
+
+    def widened(self, table: object) -> Schema:
+        """The same schema, to which what these rows show is nothing new."""
+        return replace(self, precedent=merged(self.precedent, self.news(table)))
+
+    def reads_matrix(self, given: pa.Table | NDArray[Any]) -> bool:
+        """Whether rows are a matrix of numbers, and read as one; DataError for one of another width."""
+        if not isinstance(given, np.ndarray):
+            return False
+        check_width(given, len(self.inputs))
+        return all(column.kind == "number" for column in self.columns)
 
     def arrow(self, given: pa.Table | NDArray[Any]) -> pa.Table:
         """The trained columns by name; of a matrix by position."""
@@ -142,7 +185,8 @@ class Schema:
             check_width(given, len(self.inputs))
             return tabulate(given, self.inputs)
         require([column.name for column in self.columns], given.column_names, where="the table")
-        extra = [name for name in given.column_names if name not in set(self.inputs)]
+        known = set(self.inputs)
+        extra = [name for name in given.column_names if name not in known]
         if extra:
             log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra)))
         return given
@@ -167,15 +211,17 @@ class Schema:
 
 def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
     """What writes rows of a table into a block, column by column."""
+    held = dict(zip(table.column_names, table.columns, strict=True))  # pyarrow looks at all names for each
 
     def fill(block: NDArray[np.float64], start: int) -> None:
         end = 0
         for column in columns:
             first, end = end, end + len(column.scales)
+            array = held[column.name] if len(block) == len(table) else held[column.name].slice(start, len(block))
             try:
-                block[:, first:end] = column.raw(table[column.name].slice(start, len(block)))
+                column.write(block[:, first:end], array)
             except DataError:
-                column.raw(table[column.name])  # the same error, with the counts of the whole column
+                column.raw(held[column.name])  # the same error, with the counts of the whole column
                 raise
 
     return fill
@@ -198,38 +244,17 @@ def matrix_rows(take: NDArray[np.int64], array: NDArray[Any]) -> Fill:
     return fill
 
 
-def check_width(array: NDArray[Any], expected: int) -> None:
-    if array.shape[1] != expected:  # scikit-learn's words
-        raise DataError(f"X has {array.shape[1]} features, but Detector is expecting {expected} features as input")
-
-
-def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]) -> None:
-    """DataError unless the columns and kinds that are asked for exist."""
-    require([*kinds, *drop], names, where="the table")
-    for name, kind in kinds.items():
-        if kind not in get_args(Kind):
-            raise DataError(f"kinds[{name!r}] must be one of {', '.join(get_args(Kind))}, got {kind!r}")
-
-
-def check_rows(table: pa.Table | NDArray[Any]) -> None:
-    """DataError, in scikit-learn's words, for a table of no rows or no columns."""
-    for count, what in zip(table.shape, ("sample(s)", "feature(s)"), strict=True):
-        if count == 0:
-            raise DataError(f"Found array with 0 {what} (shape={table.shape}) while a minimum of 1 is required.")
-
-
-def normal_rows(normals: ArrayLike | None, n: int) -> NDArray[np.bool_]:
-    """Which rows are normal (n,); all of them when nothing is said."""
-    mask = np.ones(n, dtype=bool) if normals is None else np.asarray(normals)
-    if mask.dtype != bool or mask.shape != (n,):
-        raise DataError(f"normals must be {n} booleans, one for each row, got {mask.dtype} of shape {mask.shape}")
-    if not mask.any():
-        raise DataError(f"none of the {n} rows is marked normal, so nothing can be learned of the normal; mark some")
-    return mask
-
-
-def report(dropped: Mapping[str, str]) -> None:
-    """One warning that lists what was dropped without being asked for."""
-    listed = "; ".join(f"{name!r}: {reason}" for name, reason in dropped.items() if reason != "asked")
-    if listed:
-        log.warning("columns that are not used: %s", listed)
+def learn(
+    plans: list[Plan], constant: Sequence[str], given: pa.Table | NDArray[Any], names: Sequence[str], witness: Witness
+) -> list[Column]:
+    """The columns that are used, from all of a table or a matrix; the witness sees those that are constant, too."""
+    if isinstance(given, np.ndarray):
+        place = {name: j for j, name in enumerate(names)}
+        for name in constant:
+            witness.keep(Plan(name, "number"), float(given[0, place[name]]))
+        witness.complete += constant
+        return learn_matrix(plans, given, [place[plan.name] for plan in plans], witness)
+    held = dict(zip(given.column_names, given.columns, strict=True))
+    for name in constant:
+        learn_constant(name, held[name], witness)
+    return learn_table(plans, held, witness)

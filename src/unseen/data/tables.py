@@ -53,8 +53,10 @@ def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
     (['a', 'a_3', 'b', 'a_2', '1'], "columns that have the name of an earlier one are numbered: 'a' is now 'a_3'")
     """
     spelled = [str(name) for name in names]
-    taken, count, given = set(spelled), Counter[str](), list[str]()
-    renamed = []
+    taken = set(spelled)
+    if len(taken) == len(spelled):
+        return spelled, ""
+    count, given, renamed = Counter[str](), list[str](), list[str]()
     for name in spelled:
         count[name] += 1
         new = name
@@ -66,7 +68,7 @@ def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
         renamed += [f"{name!r} is now {new!r}"] * (new != name)
     more = f", and {len(renamed) - 5} more" if len(renamed) > 5 else ""
     note = f"columns that have the name of an earlier one are numbered: {', '.join(renamed[:5])}{more}"
-    return given, note if renamed else ""
+    return given, note
 
 
 def _renamed(names: Iterable[object]) -> list[str]:
@@ -131,7 +133,8 @@ def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> N
     Traceback (most recent call last):
     unseen.errors.DataError: the table has no column 'byte' (did you mean 'bytes'?); it has 'bytes', 'service'
     """
-    absent = [name for name in wanted if name not in set(present)]
+    there = set(present)
+    absent = [name for name in wanted if name not in there]
     if not absent:
         return
     shown = ", ".join(repr(name) + resembling(name, present) for name in absent[:5])

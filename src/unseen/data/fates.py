@@ -1,0 +1,212 @@
+"""What becomes of each column of a training table: a kind of values, or the reason why it is not used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unseen.data.columns import Kind
+from unseen.data.identifiers import counting, suspects
+from unseen.data.scaling import CELLS
+from unseen.data.spelling import PLAIN, UNREAD, Reading, Spelling, read_as, thousands
+from unseen.data.values import floats, is_number, is_text, is_usable, numbers, seconds, written
+
+log = logging.getLogger("unseen")
+
+PAIRS = ({"t", "f"}, {"true", "false"}, {"yes", "no"}, {"y", "n"})
+HEAD = 1000  # first rows of a column
+SHOWN = 20  # columns that a note names
+DISTINCT = 0.95  # share of values that differ, from which on they name rows
+ENOUGH = 20  # values from which on that share says something
+DATES = 0.99  # share of values that are dates where the others are slips
+DATE = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$"
+
+KINDS = frozenset(get_args(Kind))
+REASONS = {
+    "nested": "its values are of a type that cannot be used; turn them into columns of numbers or text",
+    "missing": "wholly missing",
+    "constant": "constant",
+    "date": "a date: derive columns such as the hour from it, or ask for kind 'number' (seconds since 1970)",
+    "identifier": "an identifier: hardly a value occurs twice, or it counts the rows; ask for a kind to keep it",
+}
+
+
+@dataclass(frozen=True)
+class Fate:
+    """A kind or a key of REASONS; how text spells its numbers; and a doubt that is told."""
+
+    kind: str
+    reading: Reading = UNREAD
+    doubt: str = ""
+
+    @property
+    def spelling(self) -> Spelling:
+        return self.reading.spelling or PLAIN
+
+    @property
+    def used(self) -> bool:
+        return self.kind in KINDS
+
+
+UNDECIDED, NUMBER = Fate(""), Fate("number", Reading(PLAIN))
+
+
+def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dict[str, Fate]:
+    """The fate of each column, in order; all that was understood in another way than as plain values is told."""
+    columns, dropped = dict(zip(table.column_names, table.columns, strict=True)), set(drop)
+    found = {name: Fate("asked") if name in dropped else UNDECIDED for name in columns}
+    undecided = [name for name, each in found.items() if each is UNDECIDED]
+    typed = [name for name in undecided if name not in asked and is_number(columns[name].type)]
+    step = max(CELLS // max(len(table), 1), 1)
+    for some in (typed[start : start + step] for start in range(0, len(typed), step)):
+        found |= _number_fates(np.column_stack([numbers(name, columns[name]) for name in some]), some)
+    found |= {name: fate(name, columns[name], asked.get(name)) for name in undecided if found[name] is UNDECIDED}
+    if any(each.used and each.spelling.decimal == "," and each.reading.sure for each in found.values()):
+        for name, each in found.items():  # a table has one decimal mark
+            if each.kind == "number" and is_text(columns[name].type) and each.spelling.decimal == ".":
+                found[name] = _beside_commas(name, columns[name], each)
+    _tell(found)
+    return found
+
+
+def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
+    """The fates of the columns of a matrix (n, k), all of them numbers: none is taken for an identifier."""
+    found = _number_fates(array, names)
+    for name, each in found.items():
+        if each.kind in ("identifier", "date"):
+            found[name] = Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
+    _tell(found)
+    return found
+
+
+def fate(name: str, array: pa.ChunkedArray, asked: str | None) -> Fate:
+    """What becomes of a column for which a kind may be asked."""
+    if reason := emptiness(array):
+        return Fate(reason)
+    if asked is None:
+        return nature(name, array)
+    if asked == "number" and is_text(array.type):
+        words = written(array)
+        plain = floats(words) is not None or seconds(words) is not None
+        return Fate(asked, Reading(PLAIN) if plain else read_as(words))
+    return Fate(asked)
+
+
+def nature(name: str, array: pa.ChunkedArray) -> Fate:
+    """What becomes of a column by its values alone.
+
+    >>> nature("a", pa.chunked_array([["1", "?", "2.5"]])).kind, nature("b", pa.chunked_array([["f", "T", "f"]])).kind
+    ('number', 'boolean')
+    """
+    if pa.types.is_boolean(array.type):
+        return Fate("boolean")
+    if pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type):
+        return Fate("date")
+    if not is_text(array.type):
+        return _counted(name, numbers(name, array), Reading(PLAIN))
+    words = written(array)
+    if (values := floats(words)) is not None:
+        return _counted(name, values, Reading(PLAIN))
+    if seconds(words) is not None:
+        return Fate("date")
+    reading = read_as(words)
+    if reading.spelling is not None and (values := floats(words, reading.spelling)) is not None:
+        return _counted(name, values, reading)
+    return Fate(_wording(words), reading)
+
+
+def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
+    """The fates of columns of numbers (n, k), NaN where missing."""
+    gaps = np.isnan(array).all(axis=0) if array.dtype.kind == "f" else np.zeros(array.shape[1], dtype=bool)
+    same = (array == array[0]).all(axis=0)
+    kinds = np.where(gaps, "missing", np.where(same, "constant", "number")).tolist()
+    found = {name: NUMBER if kind == "number" else Fate(kind) for name, kind in zip(names, kinds, strict=True)}
+    for j in suspects(array):
+        if kinds[j] == "number":
+            found[names[j]] = _counted(names[j], array[:, j].astype(np.float64), NUMBER.reading)
+    return found
+
+
+def emptiness(array: pa.ChunkedArray) -> str:
+    """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
+    if not is_usable(array.type):
+        return "nested"
+    if len(array) > HEAD and not emptiness(array.slice(0, HEAD)):
+        return ""  # two values are enough, and most columns show them at once
+    values = pc.unique(written(array) if is_text(array.type) else array)
+    if pa.types.is_floating(values.type):
+        values = pc.unique(pc.if_else(pc.is_nan(values), None, values))
+    if values.null_count == len(values):
+        return "missing"
+    return "constant" if len(values) == 1 else ""
+
+
+def _counted(name: str, values: NDArray[np.float64], reading: Reading) -> Fate:
+    """Numbers, unless they only count."""
+    reason, doubt = counting(name, values)
+    return Fate(reason or "number", reading, doubt)
+
+
+def _wording(words: pa.ChunkedArray) -> str:
+    """The kind of a column of trimmed text that holds neither numbers nor dates."""
+    levels = pc.unique(words).drop_null()
+    filled = len(words) - words.null_count
+    if len(levels) == 2 and {level.lower() for level in levels.to_pylist()} in PAIRS:
+        return "boolean"
+    if pc.sum(pc.match_substring_regex(words, DATE)).as_py() >= DATES * filled:
+        return "date"
+    if 2 * len(levels) >= filled and 2 * pc.sum(pc.match_substring(words, " ")).as_py() > filled:
+        return "text"
+    distinct = len(levels) == filled or (filled >= ENOUGH and len(levels) >= DISTINCT * filled)
+    return "identifier" if distinct and 2 * filled > len(words) else "category"
+
+
+def _beside_commas(name: str, array: pa.ChunkedArray, before: Fate) -> Fate:
+    """The fate of a column of numbers without decimal commas of its own, where another column has some."""
+    words = written(array)
+    if before.reading.sure:
+        return before if before.reading.example else replace(before, reading=thousands(words))
+    reading = read_as(words, commas=True)
+    values = floats(words, reading.spelling or PLAIN)
+    return before if values is None else _counted(name, values, reading)
+
+
+def _tell(found: Mapping[str, Fate]) -> None:
+    """One warning for each sort of thing that was not plain to see."""
+    told: tuple[tuple[str, Callable[[Fate], str]], ...] = (
+        ("numbers with marks of their own are read so: %s; ask for kind 'category' where they are none", _marked),
+        ("cells that are no numbers: %s; correct them, or ask for a kind", _dirty),
+        ("columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to keep one", _doubted),
+        ("columns that are not used: %s", _unused),
+    )
+    for sentence, part in told:
+        parts = [f"{name!r}: {said}" for name, each in found.items() if (said := part(each))]
+        if parts:
+            more = f"; and {len(parts) - SHOWN:,} more columns" if len(parts) > SHOWN else ""
+            log.warning(sentence, "; ".join(parts[:SHOWN]) + more)
+
+
+def _marked(each: Fate) -> str:
+    if not (each.used and each.reading.example):
+        return ""
+    return each.reading.example + ("" if each.reading.sure else " (nothing in the column shows it)")
+
+
+def _dirty(each: Fate) -> str:
+    note = each.reading.note
+    return f"{note}, it is taken for {each.kind}" if note and each.kind != "number" else note
+
+
+def _doubted(each: Fate) -> str:
+    return each.doubt if each.used else ""
+
+
+def _unused(each: Fate) -> str:
+    return "" if each.used or each.kind == "asked" else REASONS[each.kind]

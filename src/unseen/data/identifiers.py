@@ -1,0 +1,77 @@
+"""Numbers that only name or count rows, or say when: of no use for later rows, all of which lie beyond them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROW_NUMBERS = 20  # fewer equally spaced whole numbers, or fewer numbers that only rise, may be chance
+SHUFFLED = 50  # so many whole numbers without a repeat may be row numbers in another order
+CHANCE = 1e-6  # that numbers drawn from a range do not repeat; below it they were given out
+DOUBT = 1e-3  # below it, at least a word is said
+UNITS = (1.0, 1e3, 1e6, 1e9)  # a second in seconds, milliseconds, microseconds, nanoseconds
+EPOCH = (631_152_000.0, 2_524_608_000.0)  # 1990 to 2050 in seconds since 1970
+CLOCK = re.compile(r"date|stamp|epoch|^time$|^ts$|_ts$|_at$", re.IGNORECASE)
+
+RISES = "it only rises (or falls) with the rows, so every later row lies beyond what training showed"
+UNIQUE = "whole numbers of which none occurs twice, as row numbers in another order"
+MOMENTS = "it may be a time stamp (seconds since 1970), so every later row lies beyond what training showed"
+
+
+def counting(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
+    """Of numbers (n,), NaN where missing: "identifier" or "date" where they are one, else ""; and a doubt in words.
+
+    >>> counting("id", np.random.default_rng(0).permutation(np.arange(100.0)))
+    ('identifier', '')
+    >>> counting("bytes", np.array([300.0, 20, 20, 41] * 20))
+    ('', '')
+    """
+    if len(values) < ROW_NUMBERS or not np.isfinite(values).all():
+        return "", ""
+    steps = np.diff(values)
+    directed = bool((steps > 0).all() or (steps < 0).all())
+    whole = bool((values == np.rint(values)).all())
+    if whole and directed and (steps == steps[0]).all():
+        return "identifier", ""
+    if _moments(values) and (steps != 0).mean() > 0.5:
+        if (steps >= 0).all() or (steps <= 0).all() or CLOCK.search(name):
+            return "date", ""
+        return "", MOMENTS
+    if directed:
+        return "", RISES
+    return _distinct(values) if whole else ("", "")
+
+
+def suspects(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Columns of a matrix (n, k) at which `counting` is worth a look: (j,)."""
+    head = values[: 2 * SHUFFLED]
+    if len(head) < ROW_NUMBERS or not values.shape[1]:
+        return np.zeros(0, dtype=np.int64)
+    steps = np.diff(head, axis=0)
+    whole = (head == np.rint(head)).all(axis=0)
+    distinct = whole & (np.diff(np.sort(head, axis=0), axis=0) > 0).all(axis=0)
+    large = (head >= EPOCH[0]).all(axis=0)
+    return np.flatnonzero((steps > 0).all(axis=0) | (steps < 0).all(axis=0) | distinct | large)
+
+
+def _moments(values: NDArray[np.float64]) -> bool:
+    """Whether all numbers are moments between 1990 and 2050, in one unit, of less than a fifth of that time."""
+    low, high = values.min(), values.max()
+    inside = any(EPOCH[0] * unit <= low and high <= EPOCH[1] * unit for unit in UNITS)
+    return bool(inside and high - low < 0.2 * high)
+
+
+def _distinct(values: NDArray[np.float64]) -> tuple[str, str]:
+    """Whether whole numbers lie so densely that they would repeat had they not been given out one by one."""
+    n = len(values)
+    if len(np.unique(values[: 2 * SHUFFLED])) < min(n, 2 * SHUFFLED) or len(ordered := np.unique(values)) < n:
+        return "", ""
+    first, last = ordered[n // 20], ordered[-1 - n // 20]  # a few outliers do not hide that the others are dense
+    inner = n - 2 * (n // 20)
+    places = max(last - first + 1, inner)
+    chance = np.exp(np.log1p(-np.arange(inner) / places).sum())
+    if chance < CHANCE and n >= SHUFFLED:
+        return "identifier", ""
+    return "", UNIQUE if chance < DOUBT else ""

@@ -1,0 +1,138 @@
+"""Learning the columns of a training table, many at once, and what of constants and gaps it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unseen.data.columns import Column, Kind
+from unseen.data.fates import HEAD, nature
+from unseen.data.precedent import Constant, Precedent
+from unseen.data.scaling import CELLS
+from unseen.data.spelling import PLAIN, Spelling
+from unseen.data.values import booleans, labels, numbers
+
+ALONE = 500  # of so many normal rows, one may show more that no other shows than what is taken for commonplace
+FEWEST = 3  # values of a column, and at least half of them, without which nobody knows whether it is constant
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A column that is to be learned."""
+
+    name: str
+    kind: Kind
+    spelling: Spelling = PLAIN
+
+
+@dataclass
+class Witness:
+    """What training rows (n,) show of gaps and constants."""
+
+    normals: Mask
+    complete: list[str] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    present: Mask = field(init=False)  # (n,)
+    alone: NDArray[np.int64] = field(init=False)  # (2, n): columns that move, or lack a value, in this row alone
+
+    def __post_init__(self) -> None:
+        self.present = np.zeros(len(self.normals), dtype=bool)
+        self.alone = np.zeros((2, len(self.normals)), dtype=np.int64)
+
+    def see(self, plans: list[Plan], values: NDArray[np.float64], found: list[str] | None = None) -> None:
+        """Columns (n, k), NaN where missing: numbers, yes and no as 1 and 0, or places among the levels `found`."""
+        gaps = np.isnan(values)
+        lacking = gaps.sum(axis=0)
+        self.present |= ~gaps.all(axis=1)
+        self.complete += [plans[j].name for j in np.flatnonzero(lacking == 0)]
+        np.add.at(self.alone[1], gaps[:, lacking == 1].argmax(axis=0), 1)
+        head = np.sort(values[:HEAD], axis=0)
+        filled = (~np.isnan(head)).sum(axis=0)
+        some = np.flatnonzero(filled >= FEWEST)
+        usual, other = (
+            head[1, some],
+            head[filled[some] - 2, some],
+        )  # of equal numbers but one, the second and last but one
+        some, usual = some[usual == other], usual[usual == other]
+        some, usual = some[np.isfinite(usual)], usual[np.isfinite(usual)]
+        moved = ~gaps[:, some] & (values[:, some] != usual)
+        enough = 2 * lacking[some] <= len(values)
+        np.add.at(self.alone[0], moved[:, enough & (moved.sum(axis=0) == 1)].argmax(axis=0), 1)
+        for j, value in zip(some[enough & ~moved.any(axis=0)], usual[enough & ~moved.any(axis=0)], strict=True):
+            self.keep(plans[j], float(value) if found is None else found[int(value)])
+
+    def keep(self, plan: Plan, value: float | str) -> None:
+        """Remember a column as constant."""
+        if plan.kind != "text":
+            self.constants.append(Constant(plan.name, plan.kind, value, plan.spelling))
+
+    def precedent(self) -> Precedent:
+        rows = self.alone[:, self.normals]
+        place = rows.shape[1] - 1 - rows.shape[1] // ALONE
+        moves, gaps = np.partition(rows, place, axis=1)[:, place].tolist()
+        return Precedent(tuple(self.constants), tuple(self.complete), not self.present.all(), moves, gaps)
+
+
+def learn_matrix(plans: list[Plan], array: NDArray[Any], places: list[int], witness: Witness) -> list[Column]:
+    """Columns of numbers, at these places of a matrix (n, k), NaN where missing."""
+    columns = []
+    for start, stop in _chunks(len(plans), len(array)):
+        values = array[:, places[start:stop]].astype(np.float64)
+        columns += Column.learn_numbers([plan.name for plan in plans[start:stop]], values, witness.normals)
+        witness.see(plans[start:stop], values)
+    return columns
+
+
+def learn_table(plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness: Witness) -> list[Column]:
+    """Columns of any kind, in the order of the plans; numbers are learned many at once."""
+    normals, measured = witness.normals, [plan for plan in plans if plan.kind == "number"]
+    learned = {}
+    for start, stop in _chunks(len(measured), len(normals)):
+        part = measured[start:stop]
+        values = np.column_stack([numbers(plan.name, table[plan.name], plan.spelling) for plan in part])
+        for column in Column.learn_numbers([p.name for p in part], values, normals, [p.spelling for p in part]):
+            learned[column.name] = column
+        witness.see(part, values)
+    for plan in plans:
+        if plan.kind != "number":
+            learned[plan.name] = Column.learn(plan.name, plan.kind, table[plan.name], normals)
+            witness.see([plan], *_placed(plan, learned[plan.name], table[plan.name]))
+    return [learned[plan.name] for plan in plans]
+
+
+def learn_constant(name: str, array: pa.ChunkedArray, witness: Witness) -> None:
+    """Remember the value of a column that has but one and no gap, unless it is a date."""
+    found, one = nature(name, array), array[:1]
+    witness.complete.append(name)
+    if found.kind == "number":
+        spelling = found.spelling
+        value = float(numbers(name, one, spelling)[0])
+        if np.isfinite(value):
+            witness.keep(Plan(name, "number", spelling), value)
+    elif found.kind == "boolean":
+        witness.keep(Plan(name, "boolean"), float(booleans(name, one)[0]))
+    elif found.kind != "date":
+        witness.keep(Plan(name, "category"), labels(one)[1][0])
+
+
+def _placed(plan: Plan, column: Column, array: pa.ChunkedArray) -> tuple[NDArray[np.float64], list[str] | None]:
+    """Values (n, 1) of a column that holds no numbers, NaN where missing, and the levels that they are places among."""
+    if plan.kind == "boolean":
+        return booleans(plan.name, array)[:, None], None
+    codes, found = labels(array, column.levels)
+    places = np.arange(float(len(codes))) if plan.kind == "text" else codes.astype(np.float64)
+    places[codes < 0] = np.nan
+    return places[:, None], found
+
+
+def _chunks(k: int, n: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of as many of k columns as a block of n rows may hold."""
+    step = max(CELLS // max(n, 1), 1)
+    yield from ((start, min(start + step, k)) for start in range(0, k, step))

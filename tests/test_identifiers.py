@@ -1,0 +1,109 @@
+"""Columns that name or count rows are dropped, or doubted aloud; measurements stay."""
+
+import logging
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unseen.data.identifiers import counting
+from unseen.data.schema import Schema
+
+G = np.random.default_rng
+
+
+def fate_of(values, name="odd", **options):
+    table = pd.DataFrame({"useful": G(9).normal(size=len(values)), name: values})
+    return Schema.infer(table, **options).dropped.get(name, "used").partition(":")[0]
+
+
+NAMES = {
+    "row numbers": np.arange(100, 130),
+    "shuffled row numbers": G(0).permutation(60),
+    "a part of the row numbers": G(0).choice(5000, 1000, replace=False) + 100_000,
+    "shuffled, and one without": np.append(G(0).permutation(500), -1),
+    "numbers in text": [f"{i:06d}" for i in G(0).permutation(60)],
+    "hashes": [f"{value:032x}" for value in range(10**20, 10**20 + 40)],
+    "hashes, some twice": [f"{value:032x}" for value in [*range(10**20, 10**20 + 99), 10**20]],
+    "identities": [UUID(int=i) for i in range(40)],
+}
+
+
+@pytest.mark.parametrize("what", NAMES)
+def test_what_names_rows_is_dropped(what):
+    assert fate_of(NAMES[what]) == "an identifier"
+
+
+STAMPS = {
+    "rising seconds": 1.7e9 + np.arange(60) ** 2.0,
+    "rising, some at once": 1.7e9 + np.arange(60) // 2 * 7 + np.arange(60) % 2 * (np.arange(60) % 3 > 0),
+    "milliseconds": 1.7e12 + np.cumsum(G(0).integers(1, 10**6, 60)),
+}
+
+
+@pytest.mark.parametrize("what", STAMPS)
+def test_what_only_says_when_is_dropped(what):
+    assert fate_of(STAMPS[what]) == "a date"
+    assert fate_of(G(0).permutation(STAMPS[what]), name="event_ts") == "a date"
+
+
+MEASURED = {
+    "distinct floats": G(0).normal(size=500),
+    "distinct counts over a wide range": G(0).choice(10**6, 300, replace=False),
+    "counts with repeats": G(0).permutation(np.append(np.arange(300), 5)),
+    "few numbers": G(0).permutation(15),
+    "sizes": np.rint(G(0).lognormal(10, 2, 300)),
+    "ages": G(0).integers(18, 90, 200),
+    "hash-like numbers": G(0).integers(0, 2**62, 500),
+    "memory": G(0).normal(1.2e9, 4e8, 300),
+}
+
+
+@pytest.mark.parametrize("what", MEASURED)
+def test_measurements_stay_without_a_word(what, caplog):
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        assert fate_of(MEASURED[what]) == "used"
+    assert not caplog.records
+
+
+DOUBTS = {
+    "few, shuffled": (G(0).permutation(30), "as row numbers in another order"),
+    "sorted measurements": (np.sort(G(0).normal(size=100)), "it only rises"),
+    "falling": (-np.sort(np.rint(G(0).lognormal(10, 2, 60))), "(or falls)"),
+    "shuffled moments": (G(0).permutation(STAMPS["rising seconds"]), "it may be a time stamp"),
+}
+
+
+@pytest.mark.parametrize("what", DOUBTS)
+def test_what_may_only_count_is_kept_with_a_warning(what, caplog):
+    values, words = DOUBTS[what]
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        assert fate_of(values) == "used"
+    [record] = caplog.records
+    assert "should perhaps be dropped: 'odd': " in record.message
+    assert words in record.message
+    assert "ask for kind 'number'" in record.message
+
+
+@pytest.mark.parametrize("values", [NAMES["shuffled row numbers"], STAMPS["milliseconds"], DOUBTS["few, shuffled"][0]])
+def test_kind_that_is_asked_for_keeps_the_column_without_a_word(values, caplog):
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        assert fate_of(values, kinds={"odd": "number"}) == "used"
+    assert not caplog.records
+
+
+def test_array_column_that_counts_is_kept_with_a_warning(caplog):
+    x = np.column_stack([G(0).permutation(np.arange(200.0)), G(0).normal(size=200), G(0).poisson(3, 200)])
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        assert len(Schema.infer(x).columns) == 3
+    [record] = caplog.records
+    assert "'x0': it looks like an identifier" in record.message
+    assert "x1" not in record.message
+
+
+def test_chance_decides_about_whole_numbers_without_repeats():
+    # 60 draws from a range of 6 * 60 places would all differ by chance in about 1 of 100: e^(-60^2 / (2 * 360))
+    spread = G(0).choice(360, 60, replace=False).astype(float)
+    assert counting("a", spread) == ("", "")
+    assert counting("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
