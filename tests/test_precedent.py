@@ -13,6 +13,7 @@ from unseen.bundle import Bundle
 from unseen.data.precedent import told_once
 from unseen.data.schema import Schema
 from unseen.detector import Detector
+from unseen.errors import BundleError
 from unseen.members import raised
 from unseen.methods import IsolationForest, Mahalanobis, Nearest
 from unseen.stream import score_file
@@ -108,6 +109,8 @@ def test_row_of_nothing_but_gaps_is_new_unless_training_showed_one(caplog):
     ]
     frame = pd.DataFrame({"x0": [None, "1"], "x1": ["?", None]})
     assert schema.unprecedented(frame).tolist() == [1, 0]
+    beside = Schema.infer(np.column_stack([x, np.ones(40)]))
+    assert beside.unprecedented([[np.nan, np.nan, 1], [np.nan, np.nan, np.nan]]).tolist() == [0, 2]
     x[3] = np.nan
     assert Schema.infer(x).unprecedented([[np.nan, np.nan]]).tolist() == [0]
 
@@ -199,6 +202,23 @@ def test_json_and_back_and_schemas_of_the_first_release():
     old, later = Schema.from_json(plain), plant(3, valve=9.0, flow=np.nan, speed=1.5)
     assert old.unprecedented(later).tolist() == [0] * 3
     assert np.array_equal(old.encode(later), schema.encode(later))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p["complete"].append("no column"), "known of columns that are none"),
+        (lambda p: p["constants"][0].update(value="x"), "cannot be the constant of a number"),
+        (lambda p: p.update(moves=-1), "a number of columns"),
+        (lambda p: p.update(depth=1), "unknown field"),
+        (lambda p: p["constants"][0]["spelling"].update(decimal=";"), "decimal"),
+    ],
+)
+def test_damaged_facts_are_a_bundle_error(damage, message):
+    plain = Schema.infer(plant()).to_json()
+    damage(plain["precedent"])
+    with pytest.raises(BundleError, match=message):
+        Schema.from_json(plain)
 
 
 # scores -------------------------------------------------------------------------------------------------------------

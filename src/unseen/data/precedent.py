@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from unseen.data.columns import Column
 from unseen.data.scaling import CELLS, ROUNDING, signed_log
 from unseen.data.spelling import PLAIN, Spelling, reads, shortened
 from unseen.data.values import NO, YES, floats, is_text, is_usable, labels, numbers, written
+from unseen.errors import DataError
 
 log = logging.getLogger("unseen")
 
@@ -33,6 +35,11 @@ class Constant:
     kind: Literal["number", "boolean", "category"]
     value: float | str
     spelling: Spelling = PLAIN
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.value, str) if self.kind == "category" else isinstance(self.value, float)
+        if not fits or (isinstance(self.value, float) and not math.isfinite(self.value)):
+            raise DataError(f"column {self.name!r}: {self.value!r} cannot be the constant of a {self.kind}")
 
     def moved(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
         """How far each value lies from the constant, in (0, 1], 0 where it is the same or missing: (n,) -> (n,)."""
@@ -87,6 +94,14 @@ class Precedent:
     blank: bool = True
     moves: int = 0
     gaps: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.moves, self.gaps) < 0:
+            raise DataError(f"what is commonplace is a number of columns, got {self.moves} and {self.gaps}")
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.complete, *(constant.name for constant in self.constants)}
 
 
 NOTHING_KNOWN = Precedent()
@@ -192,6 +207,10 @@ class Watch:
             change = f" {shortened(str(shown))} in place of {shortened(str(constants[j].value))}"
             self.move_findings.append(Finding(constants[j].name, int(moved[:, j].sum()), first, change))
 
+    def lacking(self, complete: int) -> NDArray[np.int64]:
+        """Rows that lack a value in all columns, so many, that never lacked one."""
+        return np.flatnonzero(self.gaps == complete)
+
     def news(self, precedent: Precedent, blank: Mask, filled: tuple[str, ...]) -> News:
         beyond = np.maximum(self.gaps - precedent.gaps, 0) + np.maximum(self.moves - precedent.moves, 0) + blank
         amount = np.where(beyond > 0, beyond + self.far, 0.0)
@@ -209,7 +228,7 @@ def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequen
     for constant in precedent.constants:
         if constant.name in present and (far := constant.moved(present[constant.name])).any():
             watch.see_moves([constant], far[:, None], [present[constant.name]])
-    rows = np.arange(n)
+    rows = watch.lacking(sum(name in present for name in precedent.complete))
     if not precedent.blank:
         for column in columns:
             gap = missing(present[column.name].take(rows), column) if len(rows) else None
@@ -241,7 +260,8 @@ def news_of_matrix(
     blank = np.zeros(n, dtype=bool)
     if floating and not precedent.blank:
         used = [place[column.name] for column in columns]
-        rows = np.flatnonzero(np.isnan(array[:, used[0]]))
+        rows = watch.lacking(len(precedent.complete))
+        rows = rows[np.isnan(array[rows, used[0]])]
         blank[rows[np.isnan(array[rows][:, used]).all(axis=1)]] = True
     filled = tuple(name for name in empty if not floating or not np.isnan(array[:, place[name]]).all())
     return watch.news(precedent, blank, filled)
