@@ -90,8 +90,8 @@ WRONG = [
     (EvidenceStack(by_both=(Nearest(k=-1),)), "Nearest: k must be"),
     (AHL(Mahalanobis()), "AHL: base must be a method that is trained by gradient descent, such as DevNet, got Mah"),
     (Ensemble([1]), r"Ensemble: base must be a method, got [1]"),
-    (Ensemble(Ensemble(Nearest(), 300), 300), "Ensemble: it would have 180,300 parts, and may have 10,000"),
-    (Ensemble(FlowDensity(couplings=1000), 1000), "Ensemble: it would have 1,001,000 parts"),
+    (Ensemble(Ensemble(Nearest(), 300), 300), "Ensemble: it would have 721,200 parts, and may have 2,000"),
+    (Ensemble(FlowDensity(couplings=1000), 1000), "Ensemble: it would have 4,004,000 parts"),
 ]
 
 

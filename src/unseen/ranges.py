@@ -17,7 +17,8 @@ from unseen.errors import DataError
 from unseen.types import Method, Trainable
 
 DEEPEST = 8  # methods inside methods
-PARTS = 10_000  # layers that a method may build, all that is inside it counted
+PARTS = 2_000  # that a method may build, all that is inside it counted: about a second
+OWN = 4  # parts of a method without what is counted by its fields
 LONGEST = 100  # entries of a list
 SOME, HUGE = 1_000, 10_000_000
 ABOVE = 1e-12  # stands for "above 0"
@@ -30,7 +31,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("subset", "sync", "tuning_steps"), COUNT),
     **dict.fromkeys(("codes", "directions", "embedding", "hidden", "latent", "prototypes", "width"), WIDTH),
     **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), MANY),
-    **dict.fromkeys(("couplings", "members", "parts", "references", "rounds", "stride", "tasks"), FEW),
+    **dict.fromkeys(("couplings", "members", "references", "stride", "tasks"), FEW),
     **dict.fromkeys(("inner_rate", "projection_rate", "rate"), RATE),
     **dict.fromkeys(("cut", "discount", "explore", "known", "learned", "memory", "momentum", "most"), SHARE),
     **dict.fromkeys(("quantile", "reject", "residual", "share", "threshold", "top"), SHARE),
@@ -42,7 +43,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "batch": (2, HUGE),
     "blocks": (0, SOME),
     "folds": (2, SOME),
+    "parts": (1, 100),
     "pool": (0, HUGE),
+    "rounds": (1, 100),
     "rows": (2, HUGE),
     "kappa": (-0.999, 1e6),
     "trees": (1, 10_000),
@@ -154,9 +157,9 @@ def wanted(kind: type, name: str) -> str:
 
 
 def parts(method: Any) -> int:
-    """How many layers a method builds, about: what is inside counts as often as it is copied."""
+    """How many layers and other parts a method builds, about: what is inside counts as often as it is copied."""
     if not is_ours(method):
-        return 1
+        return OWN
     copies, inside = 1, 0
     for name, hint in fields(type(method)).items():
         value = getattr(method, name)
@@ -166,7 +169,9 @@ def parts(method: Any) -> int:
             copies *= max(value, 1)
         elif name == "hidden" and isinstance(value, tuple):
             inside += len(value)
-    return copies * (1 + inside)
+        elif name == "rounds":
+            inside += value
+    return copies * (OWN + inside)
 
 
 def fields(kind: type) -> dict[str, Any]:
