@@ -9,6 +9,7 @@ BENCH := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
 CLEAN := .venv-clean/bin/python
+MINUTES ?= 20
 
 # Tests that run a second time, as on another processor: all but those of files, folders, pages and command lines.
 WORDS := api atomic bench_% cache cli cli_% fuzz images layers layout packaging pages ranges read readme stream tables write
@@ -16,7 +17,7 @@ NUMERICAL := $(filter-out $(patsubst %,tests/test_%.py,$(WORDS)),$(wildcard test
 # Tests of what each package below its tested version has to do: frames, files, formats, pictures.
 LOWEST := $(patsubst %,tests/test_%.py,bundle calibrate images overlay parts read schema tables write)
 
-.PHONY: help demo demo-images test test-baseline lint dist lowest bench bench-quick readme install clean
+.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest bench bench-quick readme install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
@@ -27,6 +28,7 @@ help:
 	@echo "make test-baseline"
 	@echo "            the numerical tests as on a processor without AVX, with two threads"
 	@echo "make lint   linters and type checks alone"
+	@echo "make fuzz   random tables, bundles, images and command lines for 20 minutes, or MINUTES=2"
 	@echo "make dist   wheel and sdist in dist/, each installed into a clean environment and tried there"
 	@echo "make lowest the lower bounds of pyproject.toml, but torch's, installed and tried"
 	@echo "make bench-quick"
@@ -52,6 +54,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A run that was stopped goes on with the seeds that are left; SEED=0 begins with that one. What is found is printed
+# with the command that repeats it.
+fuzz: $(STAMP)
+	$(BIN)/python -m fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED),--resume .fuzz.json)
 
 dist: $(STAMP)
 	rm -rf dist .venv-clean
