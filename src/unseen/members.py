@@ -47,8 +47,12 @@ class Member:
         self, table: Any, device: torch.device, unprecedented: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Scores of the rows of a table or array, raised by what is `unprecedented` in them (n,): (n,)."""
-        found = scored(self.scorer, self.schema.encode(table), device)
-        return found if unprecedented is None else raised(found, self.calibration, unprecedented)
+        x = self.schema.encode(table)
+        found = scored(self.scorer, x, device)
+        if isinstance(self.schema, Pictures):
+            return found
+        amount = self.schema.beyond(x) + (0.0 if unprecedented is None else unprecedented)
+        return raised(found, self.calibration, amount)
 
     def unprecedented(self, table: Any) -> NDArray[np.float64] | None:
         """How much rows show that training never did (n,), which is told; None of images."""
@@ -132,6 +136,8 @@ class Learning:
             learn(scorer, data, run)
         rows = schema.encode(take(told.table, held))
         calibration = scored(scorer.eval(), rows, self.device)
+        if isinstance(schema, Schema):
+            schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
         return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
 
     def run(self, schema: Schema | Pictures) -> Run:
@@ -175,7 +181,7 @@ def raised(
     if not amount.any():
         return scores
     middle, high = np.quantile(calibration, [0.5, 0.9])
-    spread = (high - middle) or (calibration[-1] - calibration[0]) or 1.0
+    spread = max(high - middle, 1e-3 * (calibration[-1] - calibration[0])) or 1.0
     own = fraction((scores - middle) / spread)
     beyond = np.maximum(scores, calibration[-1]) + spread * (amount + own)
     return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)

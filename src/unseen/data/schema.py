@@ -22,6 +22,7 @@ from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn_constant, learn_matrix, learn_table
 from unseen.data.precedent import NOTHING_KNOWN, News, Precedent, merged, news_of_matrix, news_of_table
 from unseen.data.scaling import Fill, standardise
+from unseen.data.settings import Limits, beyond, limits
 from unseen.data.strict import strictly
 from unseen.data.tables import admit, require
 from unseen.errors import BundleError, DataError
@@ -47,11 +48,14 @@ class Schema:
     dropped: dict[str, str]
     inputs: tuple[str, ...]
     precedent: Precedent = NOTHING_KNOWN
+    limits: Limits = ()
 
     def __post_init__(self) -> None:
         for column in self.columns:
             if len(column.scales) != len(column.features):
                 raise DataError(f"column {column.name!r}: {len(column.features)} features, {len(column.scales)} scales")
+        if len(self.limits) not in (0, len(self.origin)):
+            raise DataError(f"limits are known of {len(self.limits)} encoded columns, and there are {len(self.origin)}")
         named = [*(column.name for column in self.columns), *self.dropped]
         if sorted(named) != sorted(set(self.inputs)) or len(named) != len(self.inputs):
             raise DataError("every input must be named once, among the columns or among the dropped ones")
@@ -172,7 +176,15 @@ class Schema:
 
     def widened(self, table: object) -> Schema:
         """The same schema, to which what these rows show is nothing new."""
-        return replace(self, precedent=merged(self.precedent, self.news(table)))
+        return replace(self, precedent=merged(self.precedent, self.news(table)), limits=())
+
+    def limited(self, x: NDArray[np.float32]) -> Schema:
+        """The same schema, to which encoded rows (n, d) show how far columns of few values go."""
+        return replace(self, limits=limits(x))
+
+    def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """In how many columns of few values encoded rows lie far from all that training showed: (n, d) -> (n,)."""
+        return beyond(x, self.limits)
 
     def reads_matrix(self, given: pa.Table | NDArray[Any]) -> bool:
         """Whether rows are a matrix of numbers, and read as one; DataError for one of another width."""

@@ -1,0 +1,50 @@
+"""Columns in which training shows a few values, each often: one far from all of them is a kind of its own.
+
+Trees never cut where nothing was, and a level without a row of training moves no weight: a method may be blind to the
+plainest of new kinds, so what lies beyond is found here, for all of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEW = 50  # values of a column that are settings
+EACH = 5  # rows that must show each of them: then there is hardly one that training missed by chance
+HEAD = 1000  # rows that show at once that a column has many values
+
+Limits = tuple[tuple[float, float] | None, ...]
+
+
+def limits(x: NDArray[np.float32]) -> Limits:
+    """How far values may lie, for each column of few values (n, d): beyond the last by the widest gap of all: (d,).
+
+    >>> limits(np.repeat(np.array([[0, 7, 0], [1, 7, 1], [3, 7, 9]], np.float32), [20, 20, 3], axis=0))
+    (None, (7.0, 7.0), None)
+    >>> limits(np.repeat(np.array([[0], [1], [3]], np.float32), 5, axis=0))
+    ((-2.0, 5.0),)
+    """
+    found: list[tuple[float, float] | None] = []
+    for column in x.T:
+        if len(np.unique(column[:HEAD])) > FEW:
+            found.append(None)
+            continue
+        values, counts = np.unique(column, return_counts=True)
+        apart = float(np.diff(values).max(initial=0.0))
+        usual = len(values) <= FEW and counts.min() >= EACH
+        found.append((float(values[0]) - apart, float(values[-1]) + apart) if usual else None)
+    return tuple(found)
+
+
+def beyond(x: NDArray[np.float32], limits: Limits) -> NDArray[np.float64]:
+    """In how many columns each row lies beyond the limits: (n, d) -> (n,).
+
+    >>> beyond(np.array([[2.0, 7.0], [9.0, 8.0]], np.float32), ((-2.0, 5.0), (7.0, 7.0)))
+    array([0., 2.])
+    """
+    some = np.array([j for j, each in enumerate(limits) if each is not None], dtype=np.int64)
+    if not len(some):
+        return np.zeros(len(x))
+    low, high = np.array([limits[j] for j in some], dtype=np.float32).T
+    part = x if len(some) == x.shape[1] else x[:, some]
+    return np.asarray(((part < low) | (part > high)).sum(axis=1), dtype=np.float64)
