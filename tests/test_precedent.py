@@ -162,6 +162,14 @@ def test_where_every_row_has_something_of_its_own_that_is_nothing_new():
     assert amount[2] == pytest.approx(1 + math.log(2) / (1 + math.log(2)))
 
 
+def test_copies_hide_nothing_that_is_commonplace():
+    generator = np.random.default_rng(0)
+    x = np.hstack([generator.normal(size=(80, 2)), np.eye(80), np.zeros((80, 20))])
+    detector = Detector(Mahalanobis(), random_state=0).fit(np.vstack([x, x]))
+    assert detector.schema_.precedent.moves == 1
+    assert all(member.schema.precedent.moves == 1 for member in detector.members_)
+
+
 def test_gap_of_its_own_in_many_rows_is_nothing_new_and_in_one_of_many_rows_it_is():
     x = np.random.default_rng(0).normal(size=(600, 5))
     x[0, 0] = np.nan

@@ -95,6 +95,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         doubt(codes, names, y)
         whole = schema_of(table, codes, self.kinds)
         rows = self.counting(table, whole, codes)
+        if isinstance(whole, Schema) and len(rows) < len(codes):
+            whole = whole.counted(take(table, rows), normals=codes[rows] <= 0)
         learning, told = self.learning(whole), Told(table, codes, group, rows)
         rng, images = np.random.default_rng(learning.seed), isinstance(table, Maps)
         folds = held_out(codes[rows], group[rows], rng, asked=self.calibration, images=images)

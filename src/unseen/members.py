@@ -26,6 +26,7 @@ from unseen.pictures import Maps, Pictures
 from unseen.types import Method, Run, Samples
 
 log = logging.getLogger("unseen")
+STEP = 0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
 BLOCK = 64  # images whose maps are made at once
 
 
@@ -172,18 +173,18 @@ def raised(
 ) -> NDArray[np.float64]:
     """Scores of rows in which something is unprecedented above all of the calibration, others as they are: (n,).
 
-    score -> max(score, top) + spread * (amount + fraction(deviation)), of a row with an amount above 0: the more is
-    unprecedented the higher, and in the order of the scores where it is equally much. Calibration is sorted (m,).
+    score -> max(score, top) + STEP * spread * (amount + fraction(deviation)), of a row with an amount above 0: the more
+    is unprecedented the higher, and in the order of the scores where it is equally much. Calibration is sorted (m,).
 
-    >>> raised(np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])).round(2)
-    array([0.5 , 3.45, 3.23])
+    >>> raised(np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])).round(3)
+    array([0.5  , 2.145, 2.123])
     """
     if not amount.any():
         return scores
     middle, high = np.quantile(calibration, [0.5, 0.9])
     spread = max(high - middle, 1e-3 * (calibration[-1] - calibration[0])) or 1.0
     own = fraction((scores - middle) / spread)
-    beyond = np.maximum(scores, calibration[-1]) + spread * (amount + own)
+    beyond = np.maximum(scores, calibration[-1]) + STEP * spread * (amount + own)
     return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)
 
 

@@ -100,14 +100,21 @@ class Schema:
 
         What is without precedent stays as it is: that is told from all rows.
         """
+        return replace(self, columns=tuple(self.learned(table, normals)[0]))
+
+    def counted(self, table: object, *, normals: ArrayLike | None = None) -> Schema:
+        """The same schema, what is commonplace counted anew: in these rows, the training rows without their copies."""
+        known = self.learned(table, normals)[1].precedent()
+        return replace(self, precedent=replace(self.precedent, moves=known.moves, gaps=known.gaps))
+
+    def learned(self, table: object, normals: ArrayLike | None) -> tuple[list[Column], Witness]:
+        """The columns as these rows show them, and what the rows show of gaps and constants."""
         given = admit(table)
         check_rows(given)
         plans = [Plan(column.name, column.kind, column.spelling) for column in self.columns]
         witness = Witness(normal_rows(normals, len(given)))
-        if not self.reads_matrix(given):
-            given = self.arrow(given)
-        columns = learn(plans, [], given, self.inputs, witness)
-        return replace(self, columns=tuple(columns))
+        given = given if self.reads_matrix(given) else self.arrow(given)
+        return learn(plans, [], given, self.inputs, witness), witness
 
     @property
     def features(self) -> tuple[str, ...]:
