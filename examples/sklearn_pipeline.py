@@ -7,23 +7,15 @@ about the second.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from unseen import Detector, DevNet, Mahalanobis, Method, NearestRatio
+from unseen import Detector, DevNet, Mahalanobis, Method, NearestRatio, scorer
 
 METHODS: tuple[Method, ...] = (DevNet(), Mahalanobis(), NearestRatio())
-
-
-def auroc(estimator: Any, X: Any, y: Any) -> float:
-    """A scorer for scikit-learn, whose score_samples is low for abnormal rows."""
-    return float(roc_auc_score(y != "normal", -estimator.score_samples(X)))
 
 
 def main(methods: tuple[Method, ...] = METHODS) -> None:
@@ -40,8 +32,8 @@ def main(methods: tuple[Method, ...] = METHODS) -> None:
     for method in methods:
         pipeline.set_params(detector__method=method)
         folds = StratifiedKFold(3, shuffle=True, random_state=0)
-        known = cross_val_score(pipeline, X[train], y[train], scoring=auroc, cv=folds, error_score="raise")
-        unknown = auroc(pipeline.fit(X[train], y[train]), X[fresh], y[fresh])
+        known = cross_val_score(pipeline, X[train], y[train], scoring=scorer, cv=folds, error_score="raise")
+        unknown = scorer(pipeline.fit(X[train], y[train]), X[fresh], y[fresh])
         print(f"{type(method).__name__:<16}{known.mean():>18.3f}{unknown:>18.3f}")
 
 

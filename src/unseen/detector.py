@@ -86,6 +86,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         which kind of normal a row belongs to. There is no other metadata: `sample_weight` is refused.
         """
         refuse(metadata)
+        self.chosen(), self.torch_device()  # refuse what nobody knows before rows are read
         table = admitted(X, None, self.features, learns=True)
         if isinstance(table, Maps) and y is None:
             y = table.labels
