@@ -17,6 +17,7 @@ from unseen.data.identifiers import counting, suspects
 from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, UNREAD, Reading, Spelling, read_as, thousands
 from unseen.data.values import floats, is_number, is_text, is_usable, numbers, seconds, written
+from unseen.options import option
 
 log = logging.getLogger("unseen")
 
@@ -180,10 +181,17 @@ def _beside_commas(name: str, array: pa.ChunkedArray, before: Fate) -> Fate:
 
 def _tell(found: Mapping[str, Fate]) -> None:
     """One warning for each sort of thing that was not plain to see."""
+    how = option("kinds", ...)
     told: tuple[tuple[str, Callable[[Fate], str]], ...] = (
-        ("numbers with marks of their own are read so: %s; ask for kind 'category' where they are none", _marked),
-        ("cells that are no numbers: %s; correct them, or ask for a kind", _dirty),
-        ("columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to keep one", _doubted),
+        (
+            f"numbers with marks of their own are read so: %s; ask for kind 'category' where they are none ({how})",
+            _marked,
+        ),
+        (f"cells that are no numbers: %s; correct them, or ask for a kind ({how})", _dirty),
+        (
+            f"columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to keep one ({how})",
+            _doubted,
+        ),
         ("columns that are not used: %s", _unused),
     )
     for sentence, part in told:

@@ -20,6 +20,7 @@ from unseen.data.fields import fields
 from unseen.data.head import column_names, head
 from unseen.data.text import STANDARD, Text, shown
 from unseen.errors import DataError
+from unseen.options import option
 
 log = logging.getLogger("unseen")
 CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -128,8 +129,9 @@ def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.Record
     if top.doubtful:
         log.warning(
             "%s: the first line was taken for the names of the columns, but looks like a row of data: %s; if it is "
-            "one, say so with --no-header, in Python with header=False",
+            "one, say so with %s",
             *(shown(source.file), ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else "")),
+            option("header", False),
         )
     schema = pa.schema([(name, pa.string()) for name in column_names(top.names, source.file)])
     return schema, fields(source, top, schema)

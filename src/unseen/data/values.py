@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.spelling import COMMAS, PLAIN, Spelling, reads, respelled, shortened
 from unseen.errors import DataError
+from unseen.options import option
 
 NOTHING = ("None", "none", "NONE", "missing", "Missing", "MISSING")  # missing, unless a category has them as levels
 MISSING = (
@@ -126,7 +127,7 @@ def unreadable(name: str, words: pa.ChunkedArray, bad: Collection[str], expected
     return DataError(
         f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, "
         f"first {shortened(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them empty if they are "
-        f"unknown, or fit with kinds={{{name!r}: 'category'}}"
+        f"unknown, or fit with {option('kinds', {name: 'category'})}"
     )
 
 
