@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import time
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.sparse import csr_array
 
 from unseen.data import read
 from unseen.data.fates import HEAD
+from unseen.data.scaling import Scale, scales_of
 from unseen.data.schema import Schema
 from unseen.data.write import Writer
 from unseen.errors import BundleError, DataError
@@ -110,6 +112,37 @@ def test_encoding_is_finite_and_bounded_for_any_floats(train, test):
     schema = Schema.infer(train, normals=np.arange(8) < 4)
     for x in (train, test):
         assert np.abs(schema.encode(x)).max() <= 10  # False for NaN
+
+
+def test_many_columns_are_learned_at_once_as_one_by_one(monkeypatch):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(37, 60)) * 10.0 ** generator.integers(-3, 6, 60)
+    x[:, ::3] = np.exp(3 * generator.normal(size=(37, 20)))
+    x[generator.random(x.shape) < 0.05] = np.nan
+    x[:, 7], x[3, 9] = np.where(np.arange(37) < 2, 4.0, 2.0), np.inf
+    normals = np.arange(37) > 1
+    alone = [Scale.learn(np.ascontiguousarray(column), normals) for column in x.T]
+    assert scales_of(x, normals) == alone
+    monkeypatch.setattr("unseen.data.scaling.CELLS", 200)
+    assert scales_of(x, normals) == alone
+    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(60)])
+    assert Schema.infer(frame, normals=normals) == Schema.infer(x, normals=normals)
+    assert [column.scales[0] for column in Schema.infer(x, normals=normals).columns] == alone
+
+
+def test_time_is_linear_in_columns():
+    x = np.random.default_rng(0).normal(size=(8, 4000))
+    table = pa.table({f"c{j}": column for j, column in enumerate(x.T)})
+
+    def seconds(some):
+        start = time.process_time()
+        schema = Schema.infer(some)
+        schema.relearn(some).encode(some)
+        schema.news(some)
+        return time.process_time() - start
+
+    few = min(seconds(table.select(table.column_names[:500])) for _ in range(3))
+    assert seconds(table) < 30 * few  # 8 times as many columns; a search among names for each would take 64 times
 
 
 # other kinds --------------------------------------------------------------------------------------------------------
