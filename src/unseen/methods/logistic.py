@@ -56,7 +56,7 @@ class Logistic:
         scorer.centre, scorer.scale = normals.mean(dim=0), normals.std(dim=0, correction=0) + 1e-6
         x = scorer.standard(data.x).cpu().numpy().astype(np.float64)
         # The ridge keeps the weights in the span of the rows: with fewer rows than columns, learn in that span.
-        span = np.linalg.qr(x.T).Q if len(x) < x.shape[1] else None  # (d, n), orthonormal
+        span = torch.linalg.qr(torch.from_numpy(x).T).Q.numpy() if len(x) < x.shape[1] else None  # (d, n), orthonormal
         # scikit-learn minimises the sum over rows: the penalty is a share of it. "balanced" weights sum to the rows.
         model = LogisticRegression(C=1 / (self.penalty * len(y)), class_weight="balanced", max_iter=1000)
         model.fit(x if span is None else x @ span, y, sample_weight=data.weight.cpu().numpy())
