@@ -83,7 +83,7 @@ def judged_batches(
     for batch in batches(source, header=header, expected=expected):
         require(keep, batch.column_names, where=shown(source))
         try:
-            judged = bundle.judged(batch)
+            judged = bundle.judged(schema.arrow(batch) if isinstance(schema, Schema) else batch)
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{located(source, done, len(batch))}: {error}") from error
         if not keep:

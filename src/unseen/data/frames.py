@@ -43,6 +43,10 @@ def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
 
 
+def is_plain(kind: pa.DataType) -> bool:
+    return not (pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType))
+
+
 def tabulate(array: NDArray[Any], names: Sequence[str], *, from_pandas: bool = False) -> pa.Table:
     """An Arrow table with these names for the columns of a matrix (n, d); NaN is null if it comes `from_pandas`."""
     columns = np.ascontiguousarray(array.T, dtype=array.dtype if from_pandas else np.float64)

@@ -146,9 +146,10 @@ def _some(records: Iterator[list[str]]) -> list[list[str]]:
 
 def _like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether most names are numbers, or values of the rows below."""
-    columns = list(zip(*(row for row in rows if len(row) == len(names)), strict=True)) or [()] * len(names)
-    told = [(name.strip(), values) for name, values in zip(names, columns, strict=True) if name.strip()]
-    return sum(_is_number(name) or name in values for name, values in told) > len(told) / 2
+    like = {j for j, name in enumerate(names) if _is_number(name)}
+    for row in rows:
+        like |= {j for j, (name, value) in enumerate(zip(names, row, strict=False)) if name == value != ""}
+    return len(like) > sum(map(bool, map(str.strip, names))) / 2
 
 
 def _is_number(name: str) -> bool:

@@ -201,7 +201,7 @@ class Schema:
         return all(column.kind == "number" for column in self.columns)
 
     def arrow(self, given: pa.Table | NDArray[Any]) -> pa.Table:
-        """The trained columns by name; of a matrix by position."""
+        """The columns that training showed, by name; of a matrix by position."""
         if isinstance(given, np.ndarray):
             check_width(given, len(self.inputs))
             return tabulate(given, self.inputs)
@@ -209,8 +209,9 @@ class Schema:
         known = set(self.inputs)
         extra = [name for name in given.column_names if name not in known]
         if extra:
-            log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra)))
-        return given
+            more = f" and {len(extra) - 20:,} more" if len(extra) > 20 else ""
+            log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra[:20])) + more)
+        return given.select([name for name in given.column_names if name in known]) if extra else given
 
     def to_json(self) -> dict[str, Any]:
         """Everything learned, as plain JSON values."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from unseen.data.frames import framed, plain, records
+from unseen.data.frames import framed, is_plain, plain, records
 from unseen.errors import DataError
 
 log = logging.getLogger("unseen")
@@ -34,6 +34,8 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     if isinstance(table, pa.Table):
+        if len(set(table.column_names)) == table.num_columns and all(map(is_plain, set(table.schema.types))):
+            return table  # as it is, in a time that does not count for wide tables
         return pa.Table.from_arrays([plain(column) for column in table.columns], names=_renamed(table.column_names))
     if nw.dependencies.is_pandas_dataframe(table):  # others cannot have two columns of one name
         table = table.set_axis(_renamed(table.columns), axis=1)
