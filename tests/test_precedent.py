@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from unseen.bundle import Bundle
-from unseen.data.precedent import told_once
+from unseen.data.news import told_once
 from unseen.data.schema import Schema
 from unseen.detector import Detector
 from unseen.errors import BundleError

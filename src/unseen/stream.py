@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from unseen.atomic import scratch
 from unseen.bundle import Bundle, with_verdict
-from unseen.data.precedent import told_once
+from unseen.data.news import told_once
 from unseen.data.read import batches
 from unseen.data.schema import Schema
 from unseen.data.tables import require

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,23 @@ class Witness:
         return Precedent(tuple(self.constants), tuple(self.complete), not self.present.all(), moves, gaps)
 
 
-def learn_matrix(plans: list[Plan], array: NDArray[Any], places: list[int], witness: Witness) -> list[Column]:
+def learn(
+    plans: list[Plan], constant: Sequence[str], given: pa.Table | NDArray[Any], names: Sequence[str], witness: Witness
+) -> list[Column]:
+    """The columns that are used, from all of a table or a matrix; the witness sees those that are constant, too."""
+    if isinstance(given, np.ndarray):
+        place = {name: j for j, name in enumerate(names)}
+        for name in constant:
+            witness.keep(Plan(name, "number"), float(given[0, place[name]]))
+        witness.complete += constant
+        return _learn_matrix(plans, given, [place[plan.name] for plan in plans], witness)
+    held = dict(zip(given.column_names, given.columns, strict=True))
+    for name in constant:
+        _learn_constant(name, held[name], witness)
+    return _learn_table(plans, held, witness)
+
+
+def _learn_matrix(plans: list[Plan], array: NDArray[Any], places: list[int], witness: Witness) -> list[Column]:
     """Columns of numbers, at these places of a matrix (n, k), NaN where missing."""
     columns = []
     for start, stop in _chunks(len(plans), len(array)):
@@ -90,7 +106,7 @@ def learn_matrix(plans: list[Plan], array: NDArray[Any], places: list[int], witn
     return columns
 
 
-def learn_table(plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness: Witness) -> list[Column]:
+def _learn_table(plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness: Witness) -> list[Column]:
     """Columns of any kind, in the order of the plans; numbers are learned many at once."""
     normals, measured = witness.normals, [plan for plan in plans if plan.kind == "number"]
     learned = {}
@@ -107,7 +123,7 @@ def learn_table(plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness
     return [learned[plan.name] for plan in plans]
 
 
-def learn_constant(name: str, array: pa.ChunkedArray, witness: Witness) -> None:
+def _learn_constant(name: str, array: pa.ChunkedArray, witness: Witness) -> None:
     """Remember the value of a column that has but one and no gap, unless it is a date."""
     found, one = nature(name, array), array[:1]
     witness.complete.append(name)

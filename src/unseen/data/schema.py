@@ -19,9 +19,11 @@ from unseen.data.checks import check_request, check_rows, check_width, listed, n
 from unseen.data.columns import Column, Kind
 from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
-from unseen.data.learning import Plan, Witness, learn_constant, learn_matrix, learn_table
-from unseen.data.precedent import NOTHING_KNOWN, News, Precedent, merged, news_of_matrix, news_of_table
-from unseen.data.scaling import Fill, standardise
+from unseen.data.learning import Plan, Witness, learn
+from unseen.data.news import News, merged, news_of_matrix, news_of_table
+from unseen.data.precedent import NOTHING_KNOWN, Precedent
+from unseen.data.rows import matrix_rows, table_rows
+from unseen.data.scaling import standardise
 from unseen.data.settings import Limits, beyond, limits
 from unseen.data.strict import strictly
 from unseen.data.tables import admit, require
@@ -229,54 +231,3 @@ class Schema:
             if len(set(column.features)) < len(column.features):
                 raise BundleError(f"the saved schema has a level twice in column {column.name!r}")
         return schema
-
-
-def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
-    """What writes rows of a table into a block, column by column."""
-    held = dict(zip(table.column_names, table.columns, strict=True))  # pyarrow looks at all names for each
-
-    def fill(block: NDArray[np.float64], start: int) -> None:
-        end = 0
-        for column in columns:
-            first, end = end, end + len(column.scales)
-            array = held[column.name] if len(block) == len(table) else held[column.name].slice(start, len(block))
-            try:
-                column.write(block[:, first:end], array)
-            except DataError:
-                column.raw(held[column.name])  # the same error, with the counts of the whole column
-                raise
-
-    return fill
-
-
-def matrix_rows(take: NDArray[np.int64], array: NDArray[Any]) -> Fill:
-    """What writes rows of a matrix (n, m) into a block (r, d), without a look at single columns.
-
-    `take` (d,) are the columns of the matrix; the second time one occurs, it stands for "is missing".
-    """
-    indicators = 1 + np.flatnonzero(take[1:] == take[:-1])
-    whole = np.array_equal(take, np.arange(array.shape[1]))
-
-    def fill(block: NDArray[np.float64], start: int) -> None:
-        rows = array[start : start + len(block)]
-        block[...] = rows if whole else rows[:, take]
-        if len(indicators):
-            block[:, indicators] = np.isnan(block[:, indicators])
-
-    return fill
-
-
-def learn(
-    plans: list[Plan], constant: Sequence[str], given: pa.Table | NDArray[Any], names: Sequence[str], witness: Witness
-) -> list[Column]:
-    """The columns that are used, from all of a table or a matrix; the witness sees those that are constant, too."""
-    if isinstance(given, np.ndarray):
-        place = {name: j for j, name in enumerate(names)}
-        for name in constant:
-            witness.keep(Plan(name, "number"), float(given[0, place[name]]))
-        witness.complete += constant
-        return learn_matrix(plans, given, [place[plan.name] for plan in plans], witness)
-    held = dict(zip(given.column_names, given.columns, strict=True))
-    for name in constant:
-        learn_constant(name, held[name], witness)
-    return learn_table(plans, held, witness)

@@ -1,0 +1,221 @@
+"""What rows show that training never did: constant columns that move, gaps where there were none, rows of gaps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from unseen.data.columns import Column
+from unseen.data.precedent import Constant, Precedent, distance
+from unseen.data.scaling import CELLS
+from unseen.data.spelling import PLAIN, shortened
+from unseen.data.values import is_text, is_usable, written
+
+log = logging.getLogger("unseen")
+
+SHOWN = 10  # columns that a warning names
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A column that shows something new: in how many rows, the first of them from 0, and what it shows there."""
+
+    name: str
+    rows: int
+    first: int
+    value: str = ""
+
+    def said(self, n: int) -> str:
+        return f"{self.name!r} in {self.rows:,} of {n:,} rows, first{self.value} in row {self.first + 1:,}"
+
+
+@dataclass(frozen=True)
+class News:
+    """What rows show that training never did: how much, 0 where nothing (n,), and by column."""
+
+    amount: NDArray[np.float64]
+    moves: tuple[Finding, ...] = ()
+    gaps: tuple[Finding, ...] = ()
+    blank: Mask | None = None
+    filled: tuple[str, ...] = ()
+
+    def tell(self) -> None:
+        """A warning for each sort of it."""
+        n = len(self.amount)
+        for found, sentence in (
+            (self.moves, "columns that were constant in training have other values: %s"),
+            (self.gaps, "values are missing in columns in which training never lacked one: %s"),
+        ):
+            if found:
+                parts = [finding.said(n) for finding in found[:SHOWN]]
+                more = f"; and {len(found) - SHOWN:,} more columns" if len(found) > SHOWN else ""
+                _warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
+        if self.blank is not None:
+            rows, first = f"{self.blank.sum():,}", f"{self.blank.argmax() + 1:,}"
+            _warn("rows in which every value is missing: %s", f"{rows} of {n:,}, the first is row {first}", [""])
+        if self.filled:
+            names = ", ".join(map(repr, self.filled[:SHOWN])) + (", ..." if len(self.filled) > SHOWN else "")
+            _warn("columns that had no value in training have some, and are not used: %s", names, self.filled)
+
+
+def _warn(sentence: str, what: str, names: Sequence[str]) -> None:
+    log.warning(sentence, what, extra={"told_of": [(sentence, name) for name in names]})
+
+
+class ToldOnce(logging.Filter):
+    """Lets one warning of a sort and a column through, however many batches show it; `done` rows went before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done, self.told = 0, set[tuple[str, str]]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        of = set(getattr(record, "told_of", ()))
+        new = not of or not of <= self.told
+        self.told |= of
+        if of and self.done:
+            record.msg = f"in rows from {self.done + 1:,} on, counted from 1 again: {record.msg}"
+        return new
+
+
+@contextmanager
+def told_once() -> Iterator[ToldOnce]:
+    """While a table comes in batches, what is new in a column is told once."""
+    once = ToldOnce()
+    log.addFilter(once)
+    try:
+        yield once
+    finally:
+        log.removeFilter(once)
+
+
+class Watch:
+    """Collects gaps and moves, column by column or many at once."""
+
+    def __init__(self, rows: int) -> None:
+        self.gaps, self.moves = np.zeros((2, rows), dtype=np.int64)
+        self.far = np.zeros(rows)
+        self.gap_findings: list[Finding] = []
+        self.move_findings: list[Finding] = []
+
+    def see_gaps(self, names: Sequence[str], gaps: Mask) -> None:
+        """Gaps (n, k) in columns that had none."""
+        self.gaps += gaps.sum(axis=1)
+        for j in np.flatnonzero(gaps.any(axis=0)).tolist():
+            self.gap_findings.append(Finding(names[j], int(gaps[:, j].sum()), int(gaps[:, j].argmax())))
+
+    def see_moves(self, constants: Sequence[Constant], far: NDArray[np.float64], values: Sequence[Any]) -> None:
+        """How far constants moved (n, k), and their values (k) of (n,)."""
+        moved = far > 0
+        self.moves += moved.sum(axis=1)
+        np.maximum(self.far, far.max(axis=1, initial=0.0), out=self.far)
+        for j in np.flatnonzero(moved.any(axis=0)).tolist():
+            first = int(moved[:, j].argmax())
+            value = values[j][first]
+            shown = value.as_py() if isinstance(value, pa.Scalar) else value.item()
+            change = f" {shortened(str(shown))} in place of {shortened(str(constants[j].value))}"
+            self.move_findings.append(Finding(constants[j].name, int(moved[:, j].sum()), first, change))
+
+    def lacking(self, complete: int) -> NDArray[np.int64]:
+        """Rows that lack a value in all columns, so many, that never lacked one."""
+        return np.flatnonzero(self.gaps == complete)
+
+    def news(self, precedent: Precedent, blank: Mask, filled: tuple[str, ...]) -> News:
+        beyond = np.maximum(self.gaps - precedent.gaps, 0) + np.maximum(self.moves - precedent.moves, 0) + blank
+        amount = np.where(beyond > 0, beyond + self.far, 0.0)
+        found = tuple(self.move_findings), tuple(self.gap_findings)
+        return News(amount, *found, blank if blank.any() else None, filled)
+
+
+def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], table: pa.Table) -> News:
+    """What a table shows that training never did."""
+    n, present = len(table), dict(zip(table.column_names, table.columns, strict=True))
+    watch, used = Watch(n), {column.name: column for column in columns}
+    for name in precedent.complete:
+        if name in present and (gap := missing(present[name], used.get(name))) is not None:
+            watch.see_gaps([name], gap[:, None])
+    for constant in precedent.constants:
+        if constant.name in present and (far := constant.moved(present[constant.name])).any():
+            watch.see_moves([constant], far[:, None], [present[constant.name]])
+    rows = watch.lacking(sum(name in present for name in precedent.complete))
+    if not precedent.blank:
+        for column in columns:
+            gap = missing(present[column.name].take(rows), column) if len(rows) else None
+            rows = rows[:0] if gap is None else rows[gap]
+    blank = np.zeros(n, dtype=bool)
+    blank[rows if not precedent.blank else rows[:0]] = True
+    filled = tuple(name for name in empty if name in present and _holds_any(present[name]))
+    return watch.news(precedent, blank, filled)
+
+
+def news_of_matrix(
+    precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], array: NDArray[Any], names: Sequence[str]
+) -> News:
+    """What a matrix (n, k) shows that training never did; all constants are numbers."""
+    n, place = len(array), {name: j for j, name in enumerate(names)}
+    watch = Watch(n)
+    floating = array.dtype.kind == "f"
+    for some in _blocks([place[name] for name in precedent.complete] if floating else [], n):
+        gaps = np.isnan(array[:, some])
+        if gaps.any():
+            watch.see_gaps([names[j] for j in some], gaps)
+    constants = precedent.constants
+    for some in _blocks(list(range(len(constants))), n):
+        part = [constants[j] for j in some]
+        values = array[:, [place[constant.name] for constant in part]].astype(np.float64)
+        far = distance(values, np.array([float(constant.value) for constant in part]))
+        if far.any():
+            watch.see_moves(part, far, list(values.T))
+    blank = np.zeros(n, dtype=bool)
+    if floating and not precedent.blank:
+        used = [place[column.name] for column in columns]
+        rows = watch.lacking(len(precedent.complete))
+        rows = rows[np.isnan(array[rows, used[0]])]
+        blank[rows[np.isnan(array[rows][:, used]).all(axis=1)]] = True
+    filled = tuple(name for name in empty if not floating or not np.isnan(array[:, place[name]]).all())
+    return watch.news(precedent, blank, filled)
+
+
+def missing(array: pa.ChunkedArray, column: Column | None) -> Mask | None:
+    """Which values are missing (n,), None where none is."""
+    if is_text(array.type):
+        spelling = PLAIN if column is None else column.spelling
+        array = written(array, () if column is None else column.levels)
+        if spelling.gaps:
+            array = pc.if_else(pc.is_in(array, value_set=pa.array(spelling.gaps, array.type)), None, array)
+    if pa.types.is_floating(array.type):
+        gaps = np.isnan(array.to_numpy())
+    else:
+        gaps = np.array(pc.is_null(array), dtype=bool) if array.null_count else np.zeros(0, dtype=bool)
+    return gaps if gaps.any() else None
+
+
+def merged(precedent: Precedent, news: News) -> Precedent:
+    """The precedent once these rows are known, too."""
+    moved, lacking = ({finding.name for finding in found} for found in (news.moves, news.gaps))
+    return replace(
+        precedent,
+        constants=tuple(constant for constant in precedent.constants if constant.name not in moved),
+        complete=tuple(name for name in precedent.complete if name not in lacking),
+        blank=precedent.blank or news.blank is not None,
+    )
+
+
+def _holds_any(array: pa.ChunkedArray) -> bool:
+    gap = missing(array, None)
+    return is_usable(array.type) and len(array) > 0 and (gap is None or not gap.all())
+
+
+def _blocks(items: list[int], n: int) -> Iterator[list[int]]:
+    """As many columns at a time as a block of n rows may hold."""
+    step = max(CELLS // max(n, 1), 1)
+    yield from (items[start : start + step] for start in range(0, len(items), step))
