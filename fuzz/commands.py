@@ -105,10 +105,10 @@ def everything() -> set[str]:
 
 def check_table(file: Path) -> None:
     if file.suffix == ".parquet":
-        pvalues = pyarrow.parquet.read_table(file)["pvalue"].to_pylist()
+        pvalues = pyarrow.parquet.read_table(file)["pvalue"].drop_null().to_pylist()
     else:
         with file.open(newline="", encoding="utf-8") as lines:
-            pvalues = [float(row["pvalue"]) for row in csv.DictReader(lines)]
+            pvalues = [float(row["pvalue"] or 1) for row in csv.DictReader(lines)]  # none of what cannot be read
     if not all(0 < pvalue <= 1 for pvalue in pvalues):
         raise Wrong(f"a p-value is not in (0, 1]: in {file}")
 

@@ -79,5 +79,14 @@ def taken(table: Any, rows: Any) -> Any:
 
 def spelled(table: Any) -> list[str]:
     """Each row as a text that tells it from others."""
-    rows = table.to_pylist() if isinstance(table, pa.Table) else table.tolist()
-    return [repr(row) for row in rows]
+    if not isinstance(table, pa.Table):
+        return [repr(row) for row in table.tolist()]
+    columns = [counted(table[name]).to_pylist() for name in table.column_names]
+    return [repr(row) for row in zip(*columns, strict=True)]
+
+
+def counted(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as whole numbers: Python knows none after the year 9999."""
+    if not pa.types.is_temporal(column.type):
+        return column
+    return column.cast(pa.int32() if column.type.bit_width == 32 else pa.int64())

@@ -300,6 +300,12 @@ def test_groups_share_the_calibration_rows():
     assert len(detector.fit(x, y, groups=groups).conformal_.scores) == 60
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, "one"])
+def test_a_seed_that_is_none_is_refused_in_words(seed):
+    with pytest.raises(DataError, match="random_state must be a whole number from 0 to 4,294,967,295, got"):
+        Detector(FAST, random_state=seed).fit(*rows(30, 2))
+
+
 class Diverging(DevNet):
     """A method of a user's own, whose fields nobody checks, and whose weights end as no numbers."""
 

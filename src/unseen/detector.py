@@ -344,7 +344,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def learning(self, schema: Schema | Pictures) -> Learning:
         """How members come about in this call, from a seed of its own."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = self.drawn_seed()
         method = self.chosen(schema)
         ranges.check(method)
         if isinstance(schema, Schema) and methods.takes_images(method):
@@ -353,6 +353,14 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "or take a method for rows"
             )
         return Learning(method, self.torch_device(), seed)
+
+    def drawn_seed(self) -> int:
+        try:
+            return int(check_random_state(self.random_state).randint(2**31 - 1))
+        except ValueError as error:
+            raise DataError(
+                f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got {self.random_state!r}"
+            ) from error
 
     def torch_device(self) -> torch.device:
         return device_of(self.device)
