@@ -355,6 +355,17 @@ def test_file_that_is_not_what_its_name_says(file, name):
         read.table(file(name, b"no such format"))
 
 
+@pytest.mark.parametrize("place", [5, 12, -6])
+def test_damaged_gzip(file, place):
+    """In its header, its data, and its check sum."""
+    content = bytearray(gzip.compress(b"a,b\n1,2\n3,4\n" * 9))
+    content[place] ^= 0xFF
+    content = bytes(content) if place > 5 else bytes(content[:place])
+    for reader in (read.table, lambda path: list(read.batches(path))):
+        with pytest.raises(DataError, match=r"a\.csv\.gz: expected a CSV file, but it cannot be read as one \(.*\)"):
+            reader(file("a.csv.gz", content))
+
+
 def test_truncated_parquet(file, tmp_path):
     parquet.write_table(pa.table({"a": list(range(1000))}), tmp_path / "whole.parquet")
     path = file("part.parquet", (tmp_path / "whole.parquet").read_bytes()[:-100])

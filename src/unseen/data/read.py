@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,7 +173,7 @@ def explained(file: Path) -> Iterator[None]:
     """Whatever goes wrong while reading becomes a DataError that says where."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error) as error:
         raise damaged(file, error) from error
 
 
