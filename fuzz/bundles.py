@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 from safetensors.numpy import load, save
 
 from fuzz.laws import check_sound, quick
@@ -26,6 +25,7 @@ from unseen import Bundle, Detector, UnseenError, render
 from unseen.errors import BundleError
 from unseen.manifest import JSON, TENSORS, canonical
 from unseen.methods import METHODS
+from unseen.terminal import Printer
 
 LIMITS = Limits(seconds=20, megabytes=1024)
 NAMES = sorted(METHODS)
@@ -112,7 +112,7 @@ def opened(copy: Path, rng: Rng) -> None:
 
 def shown(bundle: Bundle) -> None:
     """What `unseen info` prints of it has no control characters."""
-    page = Console(file=io.StringIO(), width=100, markup=False, emoji=False, highlight=False)
+    page = Printer(file=io.StringIO(), width=100, markup=False, emoji=False, highlight=False)
     page.print(render.contents(bundle))
     text = page.file.getvalue()  # type: ignore[attr-defined]
     if signs := sorted({repr(sign) for sign in text if not sign.isprintable() and sign != "\n"}):

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+MOST = 2**53  # whole numbers up to it are the same to all that reads JSON
+
 
 def strictly(kind: Any, plain: object) -> Any:
     """A value of this type, such as a dataclass of dataclasses; ValueError for unknown parts and for other types.
@@ -20,7 +22,9 @@ def strictly(kind: Any, plain: object) -> Any:
 
 
 def check_known(plain: Any, known: Any, where: str = "") -> None:
-    """ValueError for a key that the value has and what was made of it lacks."""
+    """ValueError for a key that the value has and what was made of it lacks, and for what no count ever reaches."""
+    if isinstance(plain, int) and abs(plain) > MOST:
+        raise ValueError(f"field {where.rstrip('.')!r}: the number is too large")
     if isinstance(plain, dict):
         for key, value in plain.items():
             if not isinstance(known, dict) or key not in known:
