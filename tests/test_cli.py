@@ -404,8 +404,11 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
     [
         ("--drop rum", "no column 'rum' (did you mean 'run'?)"),
         ("--group servise", "no column 'servise' (did you mean 'service'?)"),
-        ("--kind service", "expected COL=KIND, found 'service'"),
-        ("--kind x=numbr", "must be one of number, boolean, category, text, got 'numbr'"),
+        ("--kind service", "expected --kind COL=KIND, found 'service'"),
+        (
+            "--kind x=numbr",
+            "a kind must be one of number, boolean, category, text, got 'numbr' (did you mean 'number'?)",
+        ),
         ("--method devnt", 'Did you mean "devnet"'),
         (
             "--method devnet --set marjin=3",

@@ -138,10 +138,10 @@ def test_a_detector_without_labels_moves_to_new_normals(here, capsys):
     [
         (
             ["class"],
-            "column 'class' looks like labels: say so with --label class, or leave out what is none with --drop",
+            "column 'class' looks like labels: if so, add --label class",
         ),
-        (["Target", "y"], "columns 'Target' and 'y' look like labels: say so with --label Target"),
-        (["is anomaly"], "column 'is anomaly' looks like labels: say so with --label 'is anomaly'"),
+        (["Target", "y"], "columns 'Target' and 'y' look like labels: if so, add --label Target"),
+        (["is anomaly"], "column 'is anomaly' looks like labels: if so, add --label 'is anomaly'"),
     ],
 )
 def test_what_looks_like_labels_is_named_and_left_as_it_is(here, capsys, names, hint):
@@ -303,6 +303,9 @@ def test_devices_are_checked_before_anything_is_read(here, capsys, command):
 
 
 def test_alarms_in_words():
+    assert render.alarms(10, 0, "rows", cut=0.001, alpha=0.001, fdr=None, finest=0.005) == (
+        "0 of 10 rows flagged: no p-value is as small as 0.001."
+    )
     assert render.alarms(1287, 927, "rows", cut=0.05, alpha=0.05, fdr=None) == (
         "927 of 1,287 rows flagged at p <= 0.05. About 5% of normal rows are expected among them."
     )

@@ -425,7 +425,10 @@ def test_what_is_no_table_is_refused(table, message):
     [
         ({"kinds": {"byte": "number"}}, r"no column 'byte' \(did you mean 'bytes'\?\)"),
         ({"drop": ["prt"]}, r"no column 'prt' \(did you mean 'port'\?\)"),
-        ({"kinds": {"port": "categorical"}}, r"kinds\['port'\] must be one of number, boolean, category, text, got"),
+        (
+            {"kinds": {"port": "categorical"}},
+            r"kinds={'port': 'categorical'}: a kind must be one of number, boolean, category, text, got",
+        ),
         ({"normals": [True]}, r"normals must be 60 booleans, one for each row, got bool of shape \(1,\)"),
         ({"normals": [False] * 60}, "none of the 60 rows is marked normal"),
         ({"kinds": {"note": "number"}}, "column 'note': 60 of 60 values are not numbers, first 'call 0 of"),

@@ -82,7 +82,7 @@ def fit(
     unusual, headless = (seeing or Seeing()).told() | {"cache": cache}, {"no-header": no_header or None}
     flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind, **headless}, images=unusual)
     chosen = flags.chosen(method or flags.usual(train), settings, train)
-    kinds = pairs(kind, what="COL=KIND") or None
+    kinds = pairs(kind, what=option("kinds", ...)) or None
     detector = Detector(
         chosen, normal=normal, kinds=kinds, device=device, random_state=seed, tail=tail, repeats=repeats
     )
@@ -159,7 +159,8 @@ def score(
             )
         what, rows, flagged, cut = "rows", tally.rows, tally.flagged, tally.cut
     tell = aloud(target)
-    tell(render.alarms(rows, flagged, what, cut=cut, alpha=alpha, fdr=fdr))
+    finest = bundle.detector.conformal_of().finest
+    tell(render.alarms(rows, flagged, what, cut=cut, alpha=alpha, fdr=fdr, finest=finest))
     tell(f"written to {named(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
 
 
@@ -232,7 +233,7 @@ def evaluate(
     unusual = (seeing or Seeing()).told() | {"cache": cache}
     headless = {"no-header": no_header or None}
     flags.check(train, rows={"label": label, "drop": drop, "group": group, "kind": kind, **headless}, images=unusual)
-    kinds = pairs(kind, what="COL=KIND") or None
+    kinds = pairs(kind, what=option("kinds", ...)) or None
     device_of(device)  # refuses one that is not there before minutes are spent
     chosen = {name: flags.chosen(name, settings, train) for name in method or (flags.usual(train),)}
     if train.is_dir():

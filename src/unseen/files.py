@@ -91,9 +91,7 @@ def likely(names: Sequence[str]) -> str:
         return ""
     columns = " and ".join(map(repr, found))
     what = f"column {columns} looks like labels" if len(found) == 1 else f"columns {columns} look like labels"
-    return (
-        f"; {what}: say so with {option('label', found[0])}, or leave out what is none with {option('drop', found[0])}"
-    )
+    return f"; {what}: if so, add {option('label', found[0])}"
 
 
 def train_and_test(

@@ -171,11 +171,15 @@ def named(method: dict[str, Any]) -> str:
     return f"{named(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
 
 
-def alarms(rows: int, flagged: int, what: str, *, cut: float, alpha: float | None, fdr: float | None) -> str:
+def alarms(
+    rows: int, flagged: int, what: str, *, cut: float, alpha: float | None, fdr: float | None, finest: float = 0.0
+) -> str:
     """How many were flagged, and how many false alarms that promises."""
     share = f"{100 * ((fdr if alpha is None else alpha) or 0.0):.3g}%"
     if alpha is None and not flagged:
         return f"0 of {rows:,} {what} flagged: no p-value is small enough for at most {share} of false alarms."
+    if alpha is not None and alpha < finest:
+        return f"0 of {rows:,} {what} flagged: no p-value is as small as {alpha:.3g}."
     found = f"{flagged:,} of {rows:,} {what} flagged at p <= {cut:.3g}."
     if alpha is None:
         return f"{found} Up to {share} of them are expected to be false alarms."

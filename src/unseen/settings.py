@@ -36,7 +36,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
 def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
     """The method with some fields changed; a method inside keeps what nothing is said of, unless another is named."""
     fields = settable(method)
-    asked = pairs(settings, what="FIELD=VALUE")
+    asked = pairs(settings, what="--set FIELD=VALUE")
     inner: dict[str, list[str]] = {}
     for field in list(asked):
         outer, dot, rest = field.partition(".")

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unseen.data.columns import Kind
 from unseen.data.fates import SHOWN
-from unseen.data.tables import require
+from unseen.data.tables import require, resembling
 from unseen.errors import DataError
+from unseen.options import option
 
 
 def check_width(array: NDArray[Any], expected: int) -> None:
@@ -25,7 +26,10 @@ def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence
     require([*kinds, *drop], names, where="the table")
     for name, kind in kinds.items():
         if kind not in get_args(Kind):
-            raise DataError(f"kinds[{name!r}] must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+            raise DataError(
+                f"{option('kinds', {name: kind})}: a kind must be one of {', '.join(get_args(Kind))}, got {kind!r}"
+                f"{resembling(str(kind), get_args(Kind))}"
+            )
 
 
 def check_rows(table: pa.Table | NDArray[Any]) -> None:
