@@ -591,16 +591,16 @@ def test_a_method_learns_from_both_and_a_fitted_detector_scores_images_as_they_a
     np.testing.assert_allclose(detector.anomaly_score(images), plain, rtol=1e-5)
 
 
-def test_both_have_the_label_the_mask_and_the_group_of_their_image():
+def test_normal_images_come_twice_with_their_label_mask_and_group():
     x = torch.arange(12.0).view(2, 1, 2, 3)
     data = Samples.of(x, torch.tensor([0, 3]), torch.tensor([1, 0]), torch.zeros(2, 2, 3))
     data = replace(data, resaved=-x, mask=torch.arange(12.0).view(2, 2, 3))
-    assert data.both.y.tolist() == [0, 3, 0, 3]
-    assert data.both.group.tolist() == [1, 0, 1, 0]
-    assert torch.equal(data.both.x, torch.cat([x, -x]))
-    assert torch.equal(data.both.mask[2:], data.mask)
+    assert data.both.y.tolist() == [0, 3, 0]
+    assert data.both.group.tolist() == [1, 0, 1]
+    assert torch.equal(data.both.x, torch.cat([x, -x[:1]]))
+    assert torch.equal(data.both.mask[2:], data.mask[:1])
     assert data.both.resaved is None
-    assert torch.equal(data[torch.tensor([1])].both.x, torch.cat([x[1:], -x[1:]]))
+    assert torch.equal(data[torch.tensor([1])].both.x, x[1:])
     with pytest.raises(DataError, match="resaved must have the shape of x"):
         replace(data, resaved=x[:1])
 

@@ -22,7 +22,8 @@ class Samples:
     `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
     `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0, 1].
     `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody said; None for rows.
-    `resaved` (n, *f), of images that train: each once more, as another program saved it; `both` has them as rows.
+    `resaved` (n, *f), of images that train: each once more, as another program saved it; `both` has the normal ones as
+    rows.
 
     >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
     >>> len(data), len(data.normals), data.classes
@@ -70,16 +71,16 @@ class Samples:
 
     @property
     def both(self) -> Samples:
-        """The images and, behind them, the same once more as another program saved them, where there are such.
+        """The images and, behind them, the normal ones once more as another program saved them, where there are such.
 
-        A method learns from these. What it splits it splits before: a picture must not judge what learned from its
-        like.
+        What a method splits it splits before: a picture must not judge what learned from its like.
         """
         if self.resaved is None:
             return self
-        mask = None if self.mask is None else torch.cat([self.mask, self.mask])
-        y, group, weight = (torch.cat([of, of]) for of in (self.y, self.group, self.weight))
-        return Samples(torch.cat([self.x, self.resaved]), y, group, weight, mask)
+        good = self.y <= NORMAL
+        mask = None if self.mask is None else torch.cat([self.mask, self.mask[good]])
+        y, group, weight = (torch.cat([of, of[good]]) for of in (self.y, self.group, self.weight))
+        return Samples(torch.cat([self.x, self.resaved[good]]), y, group, weight, mask)
 
     @property
     def normals(self) -> Samples:

@@ -57,7 +57,7 @@ class Patches:
     def train(self, scorer: PatchScorer, data: Samples, run: Run) -> None:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
-        anomalies = data.both.anomalies if self.uses_labels else data.anomalies[:0]
+        anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
         told = told_where(anomalies)
         rows = together(normals, labelled(scorer, anomalies[told], marked(anomalies[told], self.stride)))
         untold = anomalies[~told]

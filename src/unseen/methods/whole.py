@@ -42,10 +42,10 @@ class Whole:
         return WholeScorer(2 * shape[0], self.base)
 
     def train(self, scorer: WholeScorer, data: Samples, run: Run) -> None:
-        data = data.both
         rows = summary(data.x)
         scorer.scaling.fit(rows[data.y <= 0])
-        self.base.train(scorer.inner, replace(data, x=scorer.scaling(rows), mask=None), replace(run, logarithms=None))
+        plain = replace(data, x=scorer.scaling(rows), mask=None, resaved=None)
+        self.base.train(scorer.inner, plain, replace(run, logarithms=None))
 
     @property
     def adapt(self) -> Any:
@@ -56,8 +56,7 @@ class Whole:
 
     def adapted(self, scorer: WholeScorer, support: Samples, run: Run) -> WholeScorer:
         """A new scorer for the kind of normal that `support` shows."""
-        support = support.both
-        rows = replace(support, x=scorer.scaling(summary(support.x)), mask=None)
+        rows = replace(support, x=scorer.scaling(summary(support.x)), mask=None, resaved=None)
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)
         moved.inner = self.base.adapt(scorer.inner, rows, run)  # type: ignore[attr-defined]
