@@ -176,7 +176,7 @@ def test_score_writes_a_row_for_each_file(made, new, tmp_path, capsys):
     flagged = [name for name, row in found.items() if row["verdict"] == "anomaly"]
     assert set(flagged) >= {f"hole/{i:02}.jpg" for i in range(3)}
     assert flagged == [name for name, row in found.items() if float(row["pvalue"]) <= 0.05]
-    assert f"9 images scored, {len(flagged)} flagged for a p-value of at most 0.05" in out
+    assert f"{len(flagged)} of 9 images flagged at p <= 0.05" in out
     left, top, right, bottom = (int(found["hole/00.jpg"][edge]) for edge in ("left", "top", "right", "bottom"))
     assert 0 <= left < right <= SIDE
     assert 0 <= top < bottom <= SIDE
@@ -204,7 +204,7 @@ def test_a_row_says_why_its_file_failed(made, new, tmp_path, capsys):
     status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
     assert status == 0
     assert "note: 4 of 12 images cannot be used" in err
-    assert "8 images scored" in out
+    assert "2 of 8 images flagged" in out
     found = rows_of(tmp_path / "s.csv")
     failed = {name: row["problem"] for name, row in found.items() if row["verdict"] == "failed"}
     assert failed.keys() == {"hole/broken.jpg", "empty.png", "hole/01.jpg", "thin.png"}
@@ -311,7 +311,7 @@ def test_files_of_types_that_are_not_read_have_a_row_that_says_so(made, new, tmp
     status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
     assert status == 0
     assert f"note: {new}: skipped files of types that are not read: 1 .db, 1 .heic, 1 .gif" in " ".join(err.split())
-    assert "9 images scored" in out
+    assert "3 of 9 images flagged" in out
     found = rows_of(tmp_path / "s.csv")
     assert list(found)[-3:] == ["normal/05.jpg", "hole/phone.HEIC", "normal/moves.gif"]
     assert found["normal/moves.gif"]["verdict"] == found["hole/phone.HEIC"]["verdict"] == "failed"
@@ -380,7 +380,7 @@ def test_all_files_failed(made, tmp_path, capsys):
     (tmp_path / "new" / "a.jpg").write_bytes(b"no image")
     status, out, _ = run(capsys, "score", made / "m", tmp_path / "new", "--fdr", "0.1", "--out", tmp_path / "s.csv")
     assert status == 0
-    assert "0 images scored, 0 flagged" in out
+    assert "0 of 0 images flagged" in out
     assert rows_of(tmp_path / "s.csv")["a.jpg"]["verdict"] == "failed"
 
 
@@ -489,8 +489,7 @@ def test_flags_for_images_with_a_table(made, tmp_path, capsys):
     assert "t.parquet is no folder of images: leave out --size, --cache" in err
     err = refused(capsys, "fit", table, "--label", "label", "--method", "patches", *out)
     assert "--method patches is for a folder of images" in err
-    assert "expected --label COL" in refused(capsys, "fit", table, *out)
-    assert "expected --label COL" in refused(capsys, "evaluate", table)
+    assert "an evaluation needs the column that says what each row is" in refused(capsys, "evaluate", table)
     assert "no such file or folder" in refused(capsys, "fit", tmp_path / "tilse", *out)
     err = refused(capsys, "score", made / "m", table, "--out", tmp_path / "s.csv")
     assert "t.parquet: expected a folder of images" in err

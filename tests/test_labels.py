@@ -143,3 +143,10 @@ def test_a_saved_detector_keeps_what_is_normal(tmp_path, normal):
     loaded = Bundle.load(tmp_path / "m").detector
     assert encode_labels(y, rows=60, normal=loaded.normal)[0].tolist() == [0] * 50 + [1] * 10
     assert loaded.score(TWO, y) == detector.score(TWO, y)
+
+
+@pytest.mark.parametrize("y", [None, [0, 0], ["normal", None]])
+def test_two_rows_are_the_least(y):
+    detector = Detector("mahalanobis", random_state=0).fit([[0.0, 1.0], [1.0, 3.0]], y)
+    pvalues = detector.pvalue([[0.0, 1.0], [50.0, -50.0]])
+    assert ((pvalues > 0.33) & (pvalues <= 1)).all()  # of two calibration rows none tells more than 1/3

@@ -293,7 +293,8 @@ def audit(
         file.write(found)
     doubted = int((found["weight"].to_numpy() < 1).sum())
     tell = aloud(target)
-    tell(f"{len(found):,} {what} were taken for normal; {doubted:,} have a weight below 1: look at the first ones")
+    look = f"{doubted:,} have a weight below 1: look at the first ones" if doubted else "none has a weight below 1"
+    tell(f"{len(found):,} {what} were taken for normal; {look}")
     tell(f"written to {named(target)}")
 
 

@@ -92,7 +92,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
             y = table.labels
         codes, names = encode_labels(y, rows=len(table), normal=self.normal)
         group, kinds = encode_groups(groups, rows=len(table))
-        check_normals(codes)
+        check_normals(codes, named_as(table))
         doubt(codes, names, y)
         whole = schema_of(table, codes, self.kinds)
         rows = self.counting(table, whole, codes)
@@ -132,7 +132,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
         group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
         self.schema_.encode(take(table, np.arange(1)))  # refuses other columns
-        check_normals(codes)
+        check_normals(codes, named_as(table))
         rows = self.counting(table, self.schema_, codes)
         learning, told = self.learning(self.schema_), Told(table, codes, group, rows)
         rng = np.random.default_rng(learning.seed)
@@ -339,7 +339,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         stands = standing(table, schema, codes, self.repeats, tell=True)
         rows = np.flatnonzero(stands == np.arange(len(codes)))
         if len(rows) < len(codes):
-            check_normals(codes[rows])
+            check_normals(codes[rows], named_as(table))
         return rows
 
     def learning(self, schema: Schema | Pictures) -> Learning:
@@ -408,6 +408,10 @@ def check_finite(found: NDArray[np.float64], method: Method) -> None:
             f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a finite number is "
             f"expected, and {len(bad) - 1:,} other rows likewise: fit again, or take another method"
         )
+
+
+def named_as(table: Any) -> str:
+    return "images" if isinstance(table, Maps) else "rows"
 
 
 def enough(count: int) -> bool:

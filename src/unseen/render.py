@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from unseen.measure import LEAST
 from unseen.methods import to_json
 from unseen.methods.evidence import LEARNERS, EvidenceStack
 from unseen.methods.imagestack import ImageStack
+from unseen.options import option
 from unseen.parts.imagestack import ImageStackScorer
 from unseen.parts.stack import StackScorer
 from unseen.pictures import Pictures
@@ -146,7 +148,8 @@ def calibration(bundle: Bundle) -> list[tuple[str, str]]:
 def thresholds(detector: Detector) -> list[tuple[str, str]]:
     """Scores from which on a row is flagged, for two levels."""
     levels = {alpha: detector.conformal_.threshold(alpha) for alpha in (0.05, 0.01)}
-    return [("thresholds", ", ".join(f"alpha {alpha}: score {score:.4g}" for alpha, score in levels.items()))]
+    scores = {alpha: f"score {score:.4g}" if score < inf else "out of reach" for alpha, score in levels.items()}
+    return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
 
 
 def evidence(detector: Detector) -> list[RenderableType]:
@@ -238,7 +241,10 @@ def blindness(entry: dict[str, Any]) -> str:
     """One sentence on the unseen class that is found worst."""
     counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
     if not counted:
-        return f"No unseen class has {LEAST} test rows, so nothing is known of how blind {entry['method']} is."
+        return (
+            f"No unseen class has {LEAST} test rows, so nothing is known of how blind {entry['method']} is. Bring more "
+            f"rows of known kinds of anomalies, or others to test on ({option('test', ...)})."
+        )
     worst = min(counted, key=lambda row: row["auroc"])
     return (
         f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is found worst, "

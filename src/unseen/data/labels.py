@@ -195,7 +195,7 @@ def calibrators(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return labelled if len(labelled) >= FEW else np.flatnonzero(codes <= 0)
 
 
-def check_normals(codes: NDArray[np.int64]) -> None:
+def check_normals(codes: NDArray[np.int64], what: str = "rows") -> None:
     """Enough rows that may be taken for normal: refused below 2, warned about below 30."""
     normals = int((codes <= 0).sum())
     if normals < LEAST:
@@ -206,8 +206,8 @@ def check_normals(codes: NDArray[np.int64]) -> None:
         )
     if normals < FEW:
         warnings.warn(
-            f"only {normals} normal rows (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
-            "thresholds are uncertain; add normal rows",
+            f"only {normals} normal {what} (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
+            f"thresholds are uncertain; add normal {what}",
             FewNormals,
             stacklevel=3,
         )

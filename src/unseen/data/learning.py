@@ -56,10 +56,8 @@ class Witness:
         head = np.sort(values[:HEAD], axis=0)
         filled = (~np.isnan(head)).sum(axis=0)
         some = np.flatnonzero(filled >= FEWEST)
-        usual, other = (
-            head[1, some],
-            head[filled[some] - 2, some],
-        )  # of equal numbers but one, the second and last but one
+        second = min(1, len(head) - 1)  # a fold of two rows is one row
+        usual, other = head[second, some], head[filled[some] - 2, some]  # the second and last but one of equal ones
         some, usual = some[usual == other], usual[usual == other]
         some, usual = some[np.isfinite(usual)], usual[np.isfinite(usual)]
         moved = ~gaps[:, some] & (values[:, some] != usual)
