@@ -290,3 +290,11 @@ def test_saved_detector_judges_what_is_new_alike_and_a_file_tells_it_once(tmp_pa
         "columns that were constant in training have other values"
     ]
     assert pa.table(pd.read_csv(tmp_path / "out.csv"))["verdict"].to_pylist()[2:4] == ["anomaly"] * 2
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_or_two_rows_tell_of_no_constant(rows):
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "c": [True, False]})
+    again = Schema.infer(table).relearn(table[:rows])
+    assert again.precedent.constants == ()
+    assert again.encode(table).shape == (2, again.width)
