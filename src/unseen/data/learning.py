@@ -53,8 +53,6 @@ class Witness:
         self.present |= ~gaps.all(axis=1)
         self.complete += [plans[j].name for j in np.flatnonzero(lacking == 0)]
         np.add.at(self.alone[1], gaps[:, lacking == 1].argmax(axis=0), 1)
-        if len(values) < FEWEST:
-            return
         head = np.sort(values[:HEAD], axis=0)
         filled = (~np.isnan(head)).sum(axis=0)
         some = np.flatnonzero(filled >= FEWEST)
