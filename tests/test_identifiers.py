@@ -107,3 +107,43 @@ def test_chance_decides_about_whole_numbers_without_repeats():
     spread = G(0).choice(360, 60, replace=False).astype(float)
     assert counting("a", spread) == ("", "")
     assert counting("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
+
+
+def test_copies_do_not_hide_what_names_rows(caplog):
+    n = 120
+    once = pd.DataFrame({"a": G(0).normal(size=n), "b": G(1).choice(["x", "y"], n), "c": G(2).poisson(3, n)})
+    once = once.assign(number=G(3).permutation(n), name=[f"row {i}" for i in G(4).permutation(n)], seen=[[1]] * n)
+    copied = {
+        "twice": pd.concat([once, once]),
+        "shuffled": pd.concat([once, once, once]).sample(frac=1.0, random_state=0),
+        "exports that overlap": pd.concat([once[:80], once[60:]]),
+        "each row twice": once.loc[once.index.repeat(2)],
+    }
+    for what, table in copied.items():
+        dropped = Schema.infer(table.assign(name=table["name"].str.replace(" ", ""))).dropped
+        assert set(dropped) == {"number", "name", "seen"}, what
+    numbers = pd.concat([once, once.assign(a=once["a"] + 1.0)])
+    assert "number" not in Schema.infer(numbers).dropped, "other rows have the same numbers"
+    assert "number" not in Schema.infer(copied["twice"], kinds={"number": "number"}).dropped
+
+
+LOCAL = {
+    "Excel in Europe": "%-d.%-m.%Y %-H:%M",
+    "Excel in America": "%-m/%-d/%Y %-I:%M %p",
+    "a web server": "%d/%b/%Y:%H:%M:%S +0100",
+    "a system log": "%b %-d %H:%M:%S",
+    "slashes": "%Y/%m/%d",
+    "short years": "%d.%m.%y %H:%M:%S",
+    "words": "%d %B %Y",
+}
+
+
+@pytest.mark.parametrize("what", LOCAL)
+def test_dates_as_people_write_them_are_dates(what):
+    moments = pd.date_range("2024-03-28", periods=60, freq="347min")
+    assert fate_of(moments.strftime(LOCAL[what])) == "a date"
+
+
+@pytest.mark.parametrize("text", ["10.0.{}", "10.0.1.{}", "1.2.20{}.4", "{} May"])
+def test_versions_and_addresses_are_no_dates(text):
+    assert fate_of([text.format(10 + i % 7) for i in range(60)]) == "used"

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.columns import Kind
-from unseen.data.identifiers import counting, suspects
+from unseen.data.identifiers import SHUFFLED, counting, suspects
 from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, UNREAD, Reading, Spelling, read_as, thousands
+from unseen.data.split import encoded
 from unseen.data.values import floats, is_number, is_text, is_usable, numbers, seconds, written
 from unseen.options import option
 
@@ -29,12 +30,21 @@ ENOUGH = 20  # values from which on that share says something
 DATES = 0.99  # share of values that are dates where the others are slips
 DATE = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$"
 
+DAY, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:19|20)\d\d"
+CLOCK = r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+LOCAL = (  # 1.3.2024 9:05, 3/1/2024 9:05 AM, 01/Mar/2024:09:05:00 +0100, 2024/03/01, 1.3.24 9:05, Mar 1 09:05:00
+    rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ -]{YEAR}(?:{CLOCK})?|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
+    rf"|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}|{MONTH} +{DAY}(?:,? {YEAR})?{CLOCK})$"
+)
+
 KINDS = frozenset(get_args(Kind))
 REASONS = {
     "nested": "its values are of a type that cannot be used; turn them into columns of numbers or text",
     "missing": "wholly missing",
     "constant": "constant",
     "date": "a date: derive columns such as the hour from it, or ask for kind 'number' (seconds since 1970)",
+    "local date": "a date: derive columns such as the hour from it",
     "identifier": "an identifier: hardly a value occurs twice, or it counts the rows; ask for a kind to keep it",
 }
 
@@ -73,6 +83,7 @@ def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dic
         for name, each in found.items():  # a table has one decimal mark
             if each.kind == "number" and is_text(columns[name].type) and each.spelling.decimal == ".":
                 found[name] = _beside_commas(name, columns[name], each)
+    found |= _of_copies(table, [name for name in undecided if name not in asked and found[name].used])
     _tell(found)
     return found
 
@@ -85,6 +96,35 @@ def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
             found[name] = Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
     _tell(found)
     return found
+
+
+def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, Fate]:
+    """The fates of columns that name or count the rows once copies are left out, as of a file that is there twice.
+
+    Rows that agree in such a column agree in all.
+    """
+    usable = table.select([name for name in table.column_names if is_usable(table[name].type)])
+    found: dict[str, Fate] = {}
+    for name in names if len(names) > 2 else ():  # where little else is there, rows may agree by their nature
+        head = pc.unique(table[name].slice(0, HEAD))
+        if len(head) < SHUFFLED or not _names_rows(nature(name, pa.chunked_array([head]))):
+            continue
+        some = usable.filter(pc.is_in(table[name], value_set=head[:SHUFFLED]))
+        if _first(some, name) is not None and (first := _first(usable, name)) is not None:
+            once = nature(name, table[name].take(first))
+            found |= {name: once} if _names_rows(once) else {}
+    return found
+
+
+def _first(table: pa.Table, name: str) -> NDArray[np.int64] | None:
+    """Where each value of a column first occurs, rising, if it says what the others are."""
+    _, first, place = np.unique(encoded(table[name]), return_index=True, return_inverse=True)
+    copied = all(np.array_equal(codes, codes[first[place]]) for codes in map(encoded, table.columns))
+    return np.sort(first) if copied else None
+
+
+def _names_rows(found: Fate) -> bool:
+    return found.kind in ("identifier", "date", "local date") or bool(found.doubt)
 
 
 def fate(name: str, array: pa.ChunkedArray, asked: str | None) -> Fate:
@@ -163,6 +203,8 @@ def _wording(words: pa.ChunkedArray) -> str:
         return "boolean"
     if pc.sum(pc.match_substring_regex(words, DATE)).as_py() >= DATES * filled:
         return "date"
+    if pc.sum(pc.match_substring_regex(words, LOCAL)).as_py() >= DATES * filled:
+        return "local date"
     if 2 * len(levels) >= filled and 2 * pc.sum(pc.match_substring(words, " ")).as_py() > filled:
         return "text"
     distinct = len(levels) == filled or (filled >= ENOUGH and len(levels) >= DISTINCT * filled)
