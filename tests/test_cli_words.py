@@ -336,3 +336,14 @@ def test_fields_of_the_image_stack_stand_in_one_line():
         "multi-directional (describe) of whole, nearest (whiten) of whole, nearest (whiten, coreset) of patches, "
         "nearest-ratio of patches"
     )
+
+
+def test_rows_without_a_label_are_normal_where_most_have_none(here, capsys):
+    table({"": 120, "leak": 45}).to_csv("t.csv", index=False)
+    status, out, err = run(f"fit t.csv --label label {LIGHT} --out m", capsys)
+    assert status == 0
+    assert "no row of column 'label' is 'normal': the 120 rows without a label are taken for normal" in err
+    assert "leak 45" in out
+    assert "no row of column 'label' is 'ok'" in refused(f"fit t.csv --label label --normal ok {LIGHT} --out n", capsys)
+    table({"": 20, "leak": 45}).to_csv("few.csv", index=False)
+    assert "of its 65 rows 20 have no label" in refused(f"fit few.csv --label label {LIGHT} --out n", capsys)

@@ -28,7 +28,9 @@ from unseen.stream import check_keep
 
 AUDITED = ("weight", "score")
 ROW = "row"  # counts from 1 below the header
-LIKELY = frozenset(("label", "labels", "class", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier"))
+LIKELY = frozenset(
+    ("label", "labels", "class", "kind", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier")
+)
 SHOWN = 3  # columns that a hint names
 
 log = logging.getLogger("unseen")
@@ -133,11 +135,19 @@ def suspects(bundle: Bundle, file: Path, keep: Sequence[str], *, header: bool) -
 
 
 def label_counts(file: Path, labels: pa.ChunkedArray, label: str, normal: str) -> dict[str, Any]:
-    """How many rows are normal, unlabelled, and of each class, most frequent first; DataError when none is normal."""
+    """How many rows are normal, unlabelled, and of each class, most frequent first.
+
+    DataError when none is normal, unless most have no label: those are taken for normal, and that is said.
+    """
     codes, names = encode_labels(labels, rows=len(labels), normal=normal)
     names = as_given(names, labels)
     counts = counted(codes, names)
-    if not counts["normals"]:
+    if not counts["normals"] and normal == "normal" and 2 * counts["unlabelled"] > len(codes):
+        log.warning(
+            "no row of column %r is 'normal': the %s rows without a label are taken for normal",
+            *(label, f"{counts['unlabelled']:,}"),
+        )
+    elif not counts["normals"]:
         raise DataError(
             f"{file}: no row of column {label!r} is {normal!r}{resembling(normal, names)}; of its {len(codes):,} rows "
             f"{counts['unlabelled']:,} have no label, the others are {spelled(counts['anomalies'])}: say which are "
