@@ -213,3 +213,21 @@ def test_average_precision_by_hand():
     # recall 1/2 at precision 1, recall 1 at precision 4/5.
     normal, anomaly = np.array([4.0, 2.0, 1.0, 0.0]), np.array([5.0, 3.0])
     assert average_precision(normal, anomaly, 0.5) == pytest.approx(0.5 * 1 + 0.5 * 0.8)
+
+
+def test_a_method_may_be_given_by_its_name():
+    by_name, by_object = (
+        evaluate(table(), label="kind", protocol=Protocol(seeds=1), methods={"m": method})[0]
+        for method in ("mahalanobis", Mahalanobis())
+    )
+    assert by_name["unseen"] == by_object["unseen"]
+    with pytest.raises(DataError, match=r"did you mean 'mahalanobis'"):
+        evaluate(table(), label="kind", methods={"m": "mahalonobis"})
+
+
+def test_a_column_of_lists_does_not_stop_an_evaluation():
+    given = table().append_column("tags", pa.array([[1, 2]] * table().num_rows))
+    [with_lists], [without] = (
+        evaluate(each, label="kind", protocol=Protocol(seeds=1), methods=MAHALANOBIS) for each in (given, table())
+    )
+    assert with_lists["unseen"] == without["unseen"]

@@ -24,6 +24,7 @@ from unseen.measure import FIGURES, LEAST, figures, over_classes, over_seeds
 from unseen.methods import DEFAULT, IMAGE_DEFAULT, for_images, to_json
 from unseen.options import option
 from unseen.pictures import Maps
+from unseen.settings import method_of
 from unseen.types import Method
 
 log = logging.getLogger("unseen")
@@ -72,7 +73,7 @@ def evaluate(
     normal: str | float = "normal",
     test: Any = None,
     protocol: Protocol | None = None,
-    methods: Mapping[str, Method] | None = None,
+    methods: Mapping[str, Method | str] | None = None,
     kinds: Mapping[str, str] | None = None,
     group: str | None = None,
     device: str | torch.device = "cpu",
@@ -82,7 +83,8 @@ def evaluate(
     """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
 
     `label` names the column that says what a row is; maps of images (`Maps.of`) bring the names of their folders.
-    `normal`, `kinds`, `device` and `repeats` are those of `Detector`; `group` names the column of its `groups`.
+    `methods` are objects or names. `normal`, `kinds`, `device` and `repeats` are those of `Detector`; `group` names
+    the column of its `groups`.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
     classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
@@ -102,11 +104,11 @@ def evaluate(
     train, codes, names, spelling = labelled(table, label, normal)
     doubt(codes, names, list(map(spelling.get, names)))
     groups, train = apart(train, group)
-    usual: Mapping[str, Method] = {"evidence-stack": DEFAULT}
+    usual: Mapping[str, Method | str] = {"evidence-stack": DEFAULT}
     if isinstance(train, Maps):
         usual = {"image-stack": IMAGE_DEFAULT}
-        methods = {name: for_images(method) for name, method in (methods or {}).items()}
-    chosen = methods or usual
+        methods = {name: for_images(method_of(method)) for name, method in (methods or {}).items()}
+    chosen = {name: method_of(method) for name, method in (methods or usual).items()}
     tested, answers = train, codes
     if test is not None:
         given, answers, names, more = labelled(test, label, normal, names)

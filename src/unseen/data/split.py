@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from unseen.data.values import is_usable
+
 Rows = NDArray[np.int64]
 
 
@@ -42,10 +44,12 @@ def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
 def identical(table: Any) -> NDArray[np.int64]:
     """A number for each row, the same for rows that agree in every column: Arrow table or matrix (n, d) -> (n,).
 
+    Columns of lists and the like, which nothing is learned from, do not count.
+
     >>> identical(np.array([[1, 2], [3, 4], [1, 2]]))
     array([0, 1, 0])
     """
-    columns = table.T if isinstance(table, np.ndarray) else table.columns
+    columns = table.T if isinstance(table, np.ndarray) else [each for each in table.columns if is_usable(each.type)]
     codes = np.zeros(len(table), dtype=np.int64)
     for column in columns:
         values = column if isinstance(column, np.ndarray) else encoded(column)
