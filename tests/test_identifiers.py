@@ -144,6 +144,13 @@ def test_dates_as_people_write_them_are_dates(what):
     assert fate_of(moments.strftime(LOCAL[what])) == "a date"
 
 
+def test_the_day_of_an_export_is_no_constant_to_remember():
+    table = pd.DataFrame({"x": G(0).normal(size=60), "day": ["1.3.2024"] * 60, "site": ["a"] * 60})
+    schema = Schema.infer(table)
+    assert schema.unprecedented(table.assign(day="2.3.2024")).tolist() == [0.0] * 60
+    assert (schema.unprecedented(table.assign(site="b")) > 1.0).all()
+
+
 @pytest.mark.parametrize("text", ["10.0.{}", "10.0.1.{}", "1.2.20{}.4", "{} May"])
 def test_versions_and_addresses_are_no_dates(text):
     assert fate_of([text.format(10 + i % 7) for i in range(60)]) == "used"

@@ -132,7 +132,7 @@ def _learn_constant(name: str, array: pa.ChunkedArray, witness: Witness) -> None
             witness.keep(Plan(name, "number", spelling), value)
     elif found.kind == "boolean":
         witness.keep(Plan(name, "boolean"), float(booleans(name, one)[0]))
-    elif found.kind != "date":
+    elif found.kind not in ("date", "local date"):
         witness.keep(Plan(name, "category"), labels(one)[1][0])
 
 
