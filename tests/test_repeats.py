@@ -133,3 +133,30 @@ def test_a_score_that_is_no_number_names_method_and_row():
         DataError, match=r"Mahalanobis gave row 1 the score nan, where a finite number is expected, and 2 "
     ):
         detector.pvalue(x[:3])
+
+
+@pytest.mark.parametrize("times", [2, 4, 10])
+def test_a_table_put_together_from_itself_is_one_table_however_few_values_it_has(times):
+    rng = np.random.default_rng(11)
+    x = rng.integers(0, 2, (60, 7))  # rows that occur once, twice or more by their nature
+    own = copies(x)
+    assert own < 3
+    whole = rng.permutation(np.tile(x, (times, 1)))
+    assert copies(whole) == 60 * (times - 1) + own
+    stands = counted(table(whole), None)
+    assert (stands[stands] == stands).all()
+    assert (whole[stands] == whole).all()
+    kind = np.r_[np.zeros(60 * times), np.ones(60)]  # only normal rows are copied
+    stands = counted(table(np.r_[whole, x], kind), None)
+    assert (stands != np.arange(len(stands))).sum() >= 60 * (times - 1)
+    assert (stands[60 * times :] >= 60 * times).all()
+
+
+def test_copies_unevenly_many_are_no_states():
+    rng = np.random.default_rng(12)
+    x, times = rng.normal(size=(150, 4)), rng.zipf(1.6, 150).clip(1, 60)
+    assert times.max() == 60
+    assert np.sum((times > 1) & (times < 20)) > 10
+    assert copies(rng.permutation(np.repeat(x, times, 0))) == times.sum() - 150
+    rest = np.zeros((400, 4))
+    assert copies(np.r_[np.repeat(x, times, 0), rest]) == times.sum() - 150

@@ -25,6 +25,8 @@ Hashes = NDArray[np.uint64]
 CHOICES = ("keep", "once")
 STATE = 0.01  # share of the rows, and
 OFTEN = 20  # times, from which on a row is a state that comes again, whatever its values
+CLEAR = 5  # times as often as any copy: less is the end of copies that are unevenly many
+MANY = 30  # distinct rows that hardly occur an even number of times each, unless all of them were copied
 FEW = 10  # distinct rows: fewer are all states, and fewer may repeat equally often by chance
 GRID = 0.2  # 5% quantile of the gaps between values, in units of their median: random values have .07, whole numbers 1
 COARSE = 0.01  # standard deviations: rows that differ by less in every column differ in the last digits
@@ -82,14 +84,47 @@ def counted(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
     _, first, place, count = np.unique(total, return_index=True, return_inverse=True, return_counts=True)
     if asked == "keep" or len(first) == n:
         return np.arange(n)
-    real = np.zeros(len(first), dtype=bool)
+    if asked is None and (times := _whole_copies(table.kind[first], count)[place]).max() > 1:
+        return _of_one(table, total, times, chance=chance)
+    real = _by_chance(table, total, first, count > 1) if asked is None and chance else np.zeros(len(first), dtype=bool)
     if asked is None:
-        again = count[count > 1]
-        if len(again) < FEW or again.min() < again.max():  # else all rows were copied alike
-            real = (count >= OFTEN) & (count >= STATE * n) | (len(first) < FEW)
-        if chance:
-            real |= _by_chance(table, total, first, count > 1)
+        real |= _states(count, real, n)
     return np.where(real[place], np.arange(n), first[place])
+
+
+def _states(count: Rows, real: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+    """Which distinct rows, that occur so often among n, are states; copies may be many of one row and few of others."""
+    if len(count) < FEW:
+        return np.ones(len(count), dtype=bool)
+    often, again = (count >= OFTEN) & (count >= STATE * n), count[count > 1]
+    if len(again) >= FEW and again.min() == again.max():  # all rows were copied alike
+        return np.zeros(len(count), dtype=bool)
+    copied = count[(count > 1) & ~often & ~real]
+    return often & (count >= CLEAR * copied.max()) if len(copied) >= FEW else often
+
+
+def _whole_copies(kind: NDArray[np.int64], count: Rows) -> Rows:
+    """How often the table was put together from itself, to tell by how often its distinct rows occur: (u,) -> (u,).
+
+    Ever the same number of times, or a multiple of it: no chance does that to many rows, however few values they have.
+    """
+    times = np.ones(len(count), dtype=np.int64)
+    for each in np.unique(kind):
+        of = kind == each
+        if of.sum() >= MANY:
+            times[of] = np.gcd.reduce(count[of])
+    return times
+
+
+def _of_one(table: Table, total: Hashes, times: Rows, *, chance: bool) -> Rows:
+    """`counted` of a table that holds rows so many `times` as they were (n,), all but one of them copies."""
+    order = np.argsort(total, kind="stable")
+    begins = np.r_[True, total[order][1:] != total[order][:-1]]
+    nth = np.arange(len(order)) - np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+    stands = np.empty(len(order), dtype=np.int64)
+    stands[order] = order[np.arange(len(order)) - nth % times[order]]
+    own = np.flatnonzero(stands == np.arange(len(stands)))
+    return own[counted(table.take(own), None, chance=chance)][np.searchsorted(own, stands)]
 
 
 def nearly(table: Table) -> int | str | None:
