@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unseen.calibrate import Conformal, benjamini_hochberg, outranked
+from unseen.calibrate import Conformal, benjamini_hochberg, check_level, held_out, outranked
 from unseen.errors import DataError
 
 
@@ -55,3 +55,22 @@ def test_calibration_refuses_what_is_not_a_score():
         Conformal.fit(np.array([1.0, np.nan]))
     with pytest.raises(DataError, match=r"shape \(m,\)"):
         Conformal.fit(np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("asked", ["3", [0.2], 1, True, 1.0, float("nan"), "0.2"])
+def test_what_is_neither_a_share_nor_a_number_of_folds(asked):
+    codes = np.zeros(60, dtype=np.int64)
+    with pytest.raises(DataError, match="calibration must"):
+        held_out(codes, codes, np.random.default_rng(0), asked=asked)
+
+
+def test_shares_and_folds_may_be_numbers_of_numpy():
+    codes, shares = np.zeros(60, dtype=np.int64), (np.float32(0.5), np.int64(3))
+    parts = [held_out(codes, codes, np.random.default_rng(0), asked=asked) for asked in shares]
+    assert [len(each) for each in parts] == [1, 3]
+    assert len(parts[0][0]) == 30
+
+
+def test_a_level_that_is_no_number():
+    with pytest.raises(DataError, match=r"alpha must lie between 0 and 1, exclusive, got '0\.1'"):
+        check_level("alpha", "0.1")

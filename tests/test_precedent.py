@@ -298,3 +298,41 @@ def test_one_or_two_rows_tell_of_no_constant(rows):
     again = Schema.infer(table).relearn(table[:rows])
     assert again.precedent.constants == ()
     assert again.encode(table).shape == (2, again.width)
+
+
+def test_an_infinite_constant_is_no_precedent_in_a_matrix_nor_in_a_frame():
+    x = np.column_stack([np.random.default_rng(0).normal(size=40), np.full(40, np.inf)])
+    for rows in (x, pd.DataFrame(x, columns=["x0", "x1"])):
+        schema = Schema.infer(rows)
+        assert schema.dropped == {"x1": "constant"}
+        assert schema.precedent.constants == ()
+        assert (schema.unprecedented(rows) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("constants", lambda known: known * 2),
+        ("complete", lambda known: [*known, known[0]]),
+        ("constants", lambda known: [{**known[0], "kind": "boolean", "value": 3.0}]),
+    ],
+)
+def test_a_precedent_that_contradicts_itself_is_refused(part, value):
+    plain = Schema.infer(plant()).to_json()
+    assert Schema.from_json(plain) == Schema.infer(plant())
+    plain["precedent"][part] = value(plain["precedent"][part])
+    with pytest.raises(BundleError, match="named twice|cannot be the constant"):
+        Schema.from_json(plain)
+
+
+def test_limits_and_fills_that_no_training_gives_are_refused():
+    schema = Schema.infer(np.column_stack([np.arange(40) % 4, np.arange(40) ** 2 % 11]))
+    whole = schema.limited(schema.encode(np.column_stack([np.arange(40) % 4, np.arange(40) % 4]))).to_json()
+    assert Schema.from_json(whole).limits[0] is not None
+    whole["limits"][0] = [3.0, -3.0]
+    with pytest.raises(BundleError, match="the lower and the upper"):
+        Schema.from_json(whole)
+    filled = schema.to_json()
+    filled["columns"][0]["scales"][0]["fill"] = 11.0
+    with pytest.raises(BundleError, match="must lie within -10 and 10"):
+        Schema.from_json(filled)

@@ -460,3 +460,16 @@ def test_thyroid_with_its_question_marks(shared):
     assert (found["TSH"], found["sick"], found["sex"], found["age"]) == ("number", "boolean", "category", "number")
     assert {"TSH is missing", "sex=<missing>", "sex=F", "referral_source=SVI"} <= set(schema.features)
     assert np.isfinite(schema.encode(table)).all()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["x0"], r"kinds must give kinds by the names of columns, as {'port': 'category'}, got \['x0'\]"),
+        ("x0", "kinds must give kinds by the names of columns"),
+        ({0: "number"}, "the table has no column 0"),
+    ],
+)
+def test_kinds_that_are_not_given_by_name(kinds, message):
+    with pytest.raises(DataError, match=message):
+        Schema.infer(np.arange(12.0).reshape(6, 2) ** 2, kinds=kinds)

@@ -197,9 +197,11 @@ def benjamini_hochberg(pvalues: Array, fdr: float, counts: NDArray[np.int64] | N
     return float(ordered[passes[-1]]) if len(passes) else 0.0
 
 
-def check_level(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise DataError(f"{option(name)} must lie between 0 and 1, exclusive, got {value}: 0.01 means one in a hundred")
+def check_level(name: str, value: object) -> None:
+    if not isinstance(value, float | int | np.number) or not 0 < value < 1:
+        raise DataError(
+            f"{option(name)} must lie between 0 and 1, exclusive, got {value!r}: 0.01 means one in a hundred"
+        )
 
 
 def held_out(
@@ -219,11 +221,11 @@ def held_out(
     if asked is None:
         split = len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
         asked = SHARE if split else FOLDS
-    if isinstance(asked, float):
+    if isinstance(asked, float | np.floating):
         check_level("calibration", asked)
-        return [hold_out(normals, group, asked, rng)]
-    if asked < 2:
-        raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked}")
-    folds = min(asked, len(normals))
+        return [hold_out(normals, group, float(asked), rng)]
+    if not isinstance(asked, int | np.integer) or asked < 2:
+        raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked!r}")
+    folds = min(int(asked), len(normals))
     part = spread(group[normals], folds, rng)
     return [normals[part == k] for k in range(folds)]

@@ -23,6 +23,8 @@ def check_width(array: NDArray[Any], expected: int) -> None:
 
 def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence[str]) -> None:
     """DataError unless the columns and kinds that are asked for exist."""
+    if not isinstance(kinds, Mapping):
+        raise DataError(f"kinds must give kinds by the names of columns, as {{'port': 'category'}}, got {kinds!r}")
     require([*kinds, *drop], names, where="the table")
     for name, kind in kinds.items():
         if kind not in get_args(Kind):

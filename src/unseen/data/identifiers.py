@@ -49,9 +49,11 @@ def suspects(values: NDArray[np.float64]) -> NDArray[np.int64]:
     head = values[: 2 * SHUFFLED]
     if len(head) < ROW_NUMBERS or not values.shape[1]:
         return np.zeros(0, dtype=np.int64)
-    steps = np.diff(head, axis=0)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        steps = np.diff(head, axis=0)
     whole = (head == np.rint(head)).all(axis=0)
-    distinct = whole & (np.diff(np.sort(head, axis=0), axis=0) > 0).all(axis=0)
+    ordered = np.sort(head, axis=0)
+    distinct = whole & (ordered[1:] > ordered[:-1]).all(axis=0)
     large = (head >= EPOCH[0]).all(axis=0)
     return np.flatnonzero((steps > 0).all(axis=0) | (steps < 0).all(axis=0) | distinct | large)
 

@@ -85,7 +85,8 @@ def learn(
     if isinstance(given, np.ndarray):
         place = {name: j for j, name in enumerate(names)}
         for name in constant:
-            witness.keep(Plan(name, "number"), float(given[0, place[name]]))
+            if np.isfinite(value := float(given[0, place[name]])):
+                witness.keep(Plan(name, "number"), value)
         witness.complete += constant
         return _learn_matrix(plans, given, [place[plan.name] for plan in plans], witness)
     held = dict(zip(given.column_names, given.columns, strict=True))

@@ -30,6 +30,8 @@ class Constant:
 
     def __post_init__(self) -> None:
         fits = isinstance(self.value, str) if self.kind == "category" else isinstance(self.value, float)
+        if self.kind == "boolean":
+            fits = fits and self.value in (0.0, 1.0)
         if not fits or (isinstance(self.value, float) and not math.isfinite(self.value)):
             raise DataError(f"column {self.name!r}: {self.value!r} cannot be the constant of a {self.kind}")
 
@@ -90,6 +92,9 @@ class Precedent:
     def __post_init__(self) -> None:
         if min(self.moves, self.gaps) < 0:
             raise DataError(f"what is commonplace is a number of columns, got {self.moves} and {self.gaps}")
+        for names in (self.complete, [constant.name for constant in self.constants]):
+            if len(set(names)) < len(names):
+                raise DataError("a column is named twice among the constants, or among those without a gap")
 
     @property
     def names(self) -> set[str]:

@@ -42,6 +42,8 @@ class Scale:
     def __post_init__(self) -> None:
         if not (all(map(math.isfinite, (self.centre, self.spread, self.fill))) and self.spread > 0):
             raise DataError(f"a scale needs finite numbers and a spread above 0, got {self}")
+        if abs(self.fill) > CLIP:
+            raise DataError(f"what stands for a missing value must lie within -{CLIP:g} and {CLIP:g}, got {self}")
 
     @classmethod
     def learn(cls, values: NDArray[np.float64], normals: NDArray[np.bool_], *, plain: bool | None = None) -> Scale:

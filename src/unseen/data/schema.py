@@ -58,6 +58,8 @@ class Schema:
                 raise DataError(f"column {column.name!r}: {len(column.features)} features, {len(column.scales)} scales")
         if len(self.limits) not in (0, len(self.origin)):
             raise DataError(f"limits are known of {len(self.limits)} encoded columns, and there are {len(self.origin)}")
+        if any(each is not None and not each[0] <= each[1] for each in self.limits):
+            raise DataError("limits of an encoded column must be the lower and the upper one")
         named = [*(column.name for column in self.columns), *self.dropped]
         if sorted(named) != sorted(set(self.inputs)) or len(named) != len(self.inputs):
             raise DataError("every input must be named once, among the columns or among the dropped ones")
@@ -80,8 +82,8 @@ class Schema:
         given = admit(table)
         check_rows(given)
         names = [f"x{j}" for j in range(given.shape[1])] if isinstance(given, np.ndarray) else given.column_names
+        check_request(names, kinds or {}, drop)
         asked = dict(kinds or {})
-        check_request(names, asked, drop)
         witness = Witness(normal_rows(normals, len(given)))
         if isinstance(given, np.ndarray) and not asked and not drop:
             found = matrix_fates(given, names)

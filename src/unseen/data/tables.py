@@ -139,7 +139,7 @@ def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> N
     absent = [name for name in wanted if name not in there]
     if not absent:
         return
-    shown = ", ".join(repr(name) + resembling(name, present) for name in absent[:5])
+    shown = ", ".join(repr(name) + resembling(str(name), present) for name in absent[:5])
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
     held = ", ".join(map(repr, present[:20])) + (", ..." if len(present) > 20 else "")
     raise DataError(f"{where} has no column {shown}{more}; it has {held or 'no columns'}")
