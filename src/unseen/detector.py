@@ -419,7 +419,7 @@ def enough(count: int) -> bool:
     if count < ROWS:
         warnings.warn(
             f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond them: p-values end "
-            f"at {1 / (count + 1):.2g} as without tail; add normal rows",
+            f"at {1 / (count + 1):.2g} as without {option('tail', True)}; add normal rows",
             FewNormals,
             stacklevel=3,
         )
