@@ -270,7 +270,7 @@ def standard_input(monkeypatch, content):
     [
         b"a,b\n1,x\n2,\n",
         "a\tb\r\n1\tx\r\n2\t\r\n".encode("utf-16"),
-        gzip.compress(b"a;b\n1;x\n2;\n"),
+        gzip.compress(b"a;b\n1;x\n2;\n", mtime=0),
         b'\n {"a":1,"b":"x"}\n{"a":2}',
     ],
 )
