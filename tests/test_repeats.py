@@ -82,6 +82,7 @@ def test_near_copies_are_found_by_column_or_last_digit():
     assert nearly(table(twice + RNG.normal(scale=1e-5, size=twice.shape))) == "digits"
     assert nearly(table(RNG.integers(0, 3, (400, 4)))) is None
     assert nearly(table(RNG.normal(size=(5000, 2)))) is None
+    assert nearly(table(RNG.normal(size=(40, 1)))) is None
 
 
 def flagged(times, repeats, method):
