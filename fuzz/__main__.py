@@ -23,7 +23,8 @@ JOBS = 2
 
 
 class Campaign:
-    """Cases of some areas in turn, two at a time, until time is up; each kind of fault is printed once, and counted."""
+    """Cases of some areas in turn, two at a time, until time is up, and those that run then
+    are broken off; each kind of fault is printed once, and counted."""
 
     def __init__(self, areas: list[ModuleType], first: int) -> None:
         self.queue = ((area, seed) for seed in count(first) for area in areas)
@@ -37,8 +38,9 @@ class Campaign:
         while time.monotonic() < end:
             while len(self.running) < JOBS:
                 self.begin()
-            self.collect(select.select(list(self.running), [], [])[0])
-        self.collect(list(self.running))
+            self.collect(select.select(list(self.running), [], [], max(0, end - time.monotonic()))[0])
+        for trial in self.running.values():
+            trial.end()
 
     def begin(self) -> None:
         area, seed = next(self.queue)

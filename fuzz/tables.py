@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import warnings
@@ -150,10 +151,17 @@ def case(rng: Rng, folder: Path) -> None:
         try:
             attempt(recipe, folder)
         except BaseException as error:
-            error.add_note(str(recipe))
+            error.add_note(brief(recipe))
             raise
 
     tried()
+
+
+def brief(recipe: Recipe) -> str:
+    """The recipe, of a wide table without the columns that are all of one kind."""
+    many = len(recipe.columns)
+    shown = recipe.columns if many <= 6 else (*recipe.columns[:1], f"{many - 1} more")
+    return str(dataclasses.replace(recipe, columns=shown))
 
 
 def attempt(recipe: Recipe, folder: Path) -> None:

@@ -106,6 +106,11 @@ class Trial:
             return Found(why, f"{why}, {self.area.LIMITS}")
         return Found(**json.loads(said)) if said else None
 
+    def end(self) -> None:
+        """Break off."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.finish()
+
 
 def name_of(area: ModuleType) -> str:
     return area.__name__.rpartition(".")[2]

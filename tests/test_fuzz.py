@@ -1,6 +1,7 @@
 """The fuzzing harness: one case gives one result, what goes wrong is told, and no case outlives its limits."""
 
 import json
+import time
 import types
 
 import pytest
@@ -66,6 +67,14 @@ def test_a_kind_of_fault_is_printed_once_with_what_repeats_it_and_counted(capsys
     campaign.collect(list(campaign.running))
     assert capsys.readouterr().out.count("python -m fuzz --area toy --seed 5") == 1
     assert campaign.summary() == "4 of toy; seeds 5 to 6; 1 kinds of faults\n     2 x toy: a number is odd"
+
+
+def test_time_is_up_also_for_what_runs():
+    campaign, start = Campaign([area(endless)], first=0), time.monotonic()
+    campaign.run(minutes=0.5 / 60)
+    assert time.monotonic() - start < 5
+    assert campaign.summary() == "; seeds 0 to 1; 0 kinds of faults"
+    assert not any(trial.folder.exists() for trial in campaign.running.values())
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
