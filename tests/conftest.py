@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ import torch
 
 # One thread unless OMP_NUM_THREADS says more: test processes share the cores, and small tensors gain nothing.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """What a benchmark silences in the logger of the package is heard again in the next test."""
+    log = logging.getLogger("unseen")
+    level = log.level
+    yield
+    log.setLevel(level)
 
 
 @pytest.fixture
