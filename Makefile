@@ -12,7 +12,9 @@ CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
 
 # Tests that run a second time, as on another processor: all but those of files, folders, pages and command lines.
-WORDS := api atomic bench_% cache cli cli_% fuzz images layers layout packaging pages ranges read readme stream tables write
+WORDS := api atomic bench_% bundle cache cli cli_% detector examples facts fields fuzz identifiers images jsonl labels \
+	layers layout openset options overlay packaging pages pictures precedent ranges read readme schema signals sklearn \
+	spelling stream tables write
 NUMERICAL := $(filter-out $(patsubst %,tests/test_%.py,$(WORDS)),$(wildcard tests/test_*.py))
 # Tests of what each package below its tested version has to do: frames, files, formats, pictures.
 LOWEST := $(patsubst %,tests/test_%.py,bundle calibrate images overlay parts read schema tables write)
