@@ -10,7 +10,10 @@ import torch
 
 from unseen import cli, render
 from unseen.bundle import Bundle
+from unseen.data import read
+from unseen.data.images import Images
 from unseen.detector import Detector
+from unseen.errors import BundleError, DataError, UnseenError
 from unseen.methods import IMAGES, METHODS
 from unseen.methods.distances import Nearest
 
@@ -347,3 +350,13 @@ def test_rows_without_a_label_are_normal_where_most_have_none(here, capsys):
     assert "no row of column 'label' is 'ok'" in refused(f"fit t.csv --label label --normal ok {LIGHT} --out n", capsys)
     table({"": 20, "leak": 45}).to_csv("few.csv", index=False)
     assert "of its 65 rows 20 have no label" in refused(f"fit few.csv --label label {LIGHT} --out n", capsys)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_an_error_in_words(name, tmp_path):
+    with pytest.raises(UnseenError, match="check the spelling|expected a file|no name"):
+        read.table(f"{name}.csv")
+    with pytest.raises(BundleError, match="found nothing"):
+        Bundle.load(tmp_path / name)
+    with pytest.raises(DataError, match="check the spelling"):
+        Images.read(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,8 +58,8 @@ class Bundle:
     def load(cls, folder: str | Path) -> Self:
         """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was trained."""
         place = Path(folder)
-        if not place.is_dir():
-            found = "a file" if place.exists() else "nothing"
+        if not os.path.isdir(place):
+            found = "a file" if os.path.exists(place) else "nothing"
             raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
         manifest = Manifest.read(place / JSON)
         tensors = read_tensors(place / TENSORS, said=manifest.tensors)

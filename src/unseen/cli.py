@@ -87,7 +87,7 @@ def fit(
         chosen, normal=normal, kinds=kinds, device=device, random_state=seed, tail=tail, repeats=repeats
     )
     detector.torch_device()  # refuses one that is not there before minutes are spent
-    if train.is_dir():
+    if os.path.isdir(train):
         what, given = "images", folders.labelled_images(train, normal, (seeing or Seeing()).features(), cache)
     else:
         what, given = "rows", files.labelled_rows(train, label, normal, drop, group, header=not no_header)
@@ -149,7 +149,7 @@ def score(
     bundle = files.loaded(folder, data)
     if tail and not bundle.detector.tail:
         bundle.detector.set_params(tail=True).assemble(bundle.detector.members_)
-    if data.is_dir():
+    if os.path.isdir(data):
         found = score_folder(bundle, data, target, alpha=alpha, fdr=fdr, overlays=overlays, cache=cache)
         what, rows, flagged, cut = "images", len(found.names) - len(found.failed), len(found.flagged), found.cut
     else:
@@ -183,7 +183,7 @@ def adapt(
     new_path(target)
     flags.check(normals, rows={"no-header": no_header}, images={"cache": cache})
     old = files.loaded(folder, normals)
-    if normals.is_dir():
+    if os.path.isdir(normals):
         what, given = "images", folders.good_images(normals, old, cache)
     else:
         what, given = "rows", files.normal_rows(normals, old, header=not no_header)
@@ -236,7 +236,7 @@ def evaluate(
     kinds = pairs(kind, what=option("kinds", ...)) or None
     device_of(device)  # refuses one that is not there before minutes are spent
     chosen = {name: flags.chosen(name, settings, train) for name in method or (flags.usual(train),)}
-    if train.is_dir():
+    if os.path.isdir(train):
         table, tested = folders.train_and_test(train, test, normal, seeing or Seeing(), cache)
     else:
         table, tested = files.train_and_test(train, test, label, drop, group, header=not no_header)
@@ -286,7 +286,7 @@ def audit(
     flags.check(train, rows={"keep": keep, "no-header": no_header}, images={"cache": cache})
     bundle = files.loaded(folder, train)
     with Writer(target) as file:
-        if train.is_dir():
+        if os.path.isdir(train):
             what, found = "images", folders.odd_images(bundle, train, cache)
         else:
             what, found = "rows", files.suspects(bundle, train, keep, header=not no_header)
@@ -346,7 +346,7 @@ def say_next(folder: Path, train: Path, same: dict[str, object], facts: dict[str
     needs = ([f"a column that says what each row is ({option('label', ...)})"] if bare else []) + list(lacks.values())
     blind = "find out how blind such a detector is to classes without labels"
     say(f"\nNext: score other {what}{'' if needs else f'; {blind}'}.")
-    drawn = " --overlays pictures" if train.is_dir() else ""
+    drawn = " --overlays pictures" if os.path.isdir(train) else ""
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv{drawn}")
     if needs:
         say(f"To {blind}, evaluate needs {', and '.join(needs)}:")

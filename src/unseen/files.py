@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ def loaded(folder: Path, data: Path) -> Bundle:
     """The saved detector, if it judges what is there: rows of a file, or images of a folder."""
     bundle = Bundle.load(folder)
     images = isinstance(bundle.detector.schema_, Pictures)
-    if images and not data.is_dir():
+    if images and not os.path.isdir(data):
         raise DataError(f"{data}: expected a folder of images, as {folder} judges images, found a file")
-    if data.is_dir() and not images:
+    if os.path.isdir(data) and not images:
         raise DataError(f"{data}: expected a file, as {folder} judges rows of tables, found a folder")
     return bundle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -73,22 +74,26 @@ def shown(default: object) -> str | None:
 
 def usual(data: Path) -> str:
     """The name of the method that learns where none is asked for."""
-    return IMAGE_STACK if data.is_dir() else STACK
+    return IMAGE_STACK if os.path.isdir(data) else STACK
 
 
 def chosen(name: str, settings: tuple[str, ...], data: Path) -> Method:
     """The method of that name, if it can learn from what is there."""
-    if name in IMAGES and not data.is_dir():
+    if name in IMAGES and not os.path.isdir(data):
         raise DataError(f"--method {name} is for a folder of images, and {data} is none: leave it out for {STACK}")
     return configured(name, settings)
 
 
 def check(data: Path, *, rows: Mapping[str, object], images: Mapping[str, object]) -> None:
     """DataError for flags that mean nothing for what is there: those for rows of files, or those for images."""
-    if str(data) != STANDARD and not data.exists():
+    if str(data) != STANDARD and not os.path.exists(data):
         raise DataError(f"{data}: no such file or folder; check the spelling")
-    wrong = rows if data.is_dir() else images
+    wrong = rows if os.path.isdir(data) else images
     given = [f"--{name}" for name, value in wrong.items() if value not in (None, (), False)]
     if given:
-        what = "a folder of images, without columns, a class a sub-folder" if data.is_dir() else "no folder of images"
+        what = (
+            "a folder of images, without columns, a class a sub-folder"
+            if os.path.isdir(data)
+            else "no folder of images"
+        )
         raise DataError(f"{data} is {what}: leave out {', '.join(given)}")

@@ -42,9 +42,9 @@ class Layout:
 
 def listed(root: Path) -> tuple[list[Path], list[Path]]:
     """Files below a folder that are not hidden, and links to folders, which are not followed; relative, by name."""
-    if not root.exists():
+    if not os.path.exists(root):
         raise DataError(f"{root}: no such folder; check the spelling")
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DataError(f"{root}: expected a folder of images, found a file; name the folder that it is in")
 
     def fail(error: OSError) -> NoReturn:

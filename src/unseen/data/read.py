@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -86,9 +87,9 @@ def existing(path: str | Path) -> Path:
         return file
     if not file.name.lower().endswith(CSV + JSON + PARQUET):
         raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; convert or rename it")
-    if file.is_dir():
+    if os.path.isdir(file):
         raise DataError(f"{file}: expected a file, found a folder; name one file in it")
-    if not file.exists():
+    if not os.path.exists(file):
         raise DataError(f"{file}: no such file; check the spelling and the folder")
     if file.is_file() and file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty; expected a header line with the names of the columns")
