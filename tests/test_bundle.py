@@ -394,7 +394,7 @@ def schemas(change):
         (schemas(lambda s: s["columns"][0]["scales"][0].update(spread="1.5")), "spread"),
         (schemas(lambda s: s["columns"][0]["scales"][0].update(spread=0)), "spread"),
         (schemas(lambda s: s["columns"][0].update(missing=0)), "missing"),
-        (schemas(lambda s: s["columns"][0]["scales"][0].update(centre=10**30)), "centre': the number is too large"),
+        (schemas(lambda s: s["columns"][0]["scales"][0].update(centre=10**30)), "the saved schema cannot be read"),
         (schemas(lambda s: s["columns"][3]["levels"].__setitem__(0, s["columns"][3]["levels"][1])), "a level twice"),
         (schemas(lambda s: s["columns"][1].update(name=s["columns"][0]["name"])), "schema cannot be read"),
         (lambda p: p["members"][0]["columns"].reverse(), "a member reads other columns than the detector"),
