@@ -23,9 +23,9 @@ from torch import Tensor
 
 from bench import show, spread
 from bench.development import DEVELOPMENT
-from bench.sets import SETS
+from bench.sets import SETS, identical
 from unseen.data.schema import Schema
-from unseen.data.split import identical, take
+from unseen.data.split import take
 from unseen.measure import figures, over_classes
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import EvidenceStack

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import show, spread
-from bench.sets import SETS
-from unseen.data.split import identical
+from bench.sets import SETS, identical
 from unseen.detector import Detector
 from unseen.measure import over_classes
 from unseen.methods.multidirectional import MultiDirectional

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from bench.entrants import ENTRANTS, OURS, PEERS, Entrant, Scores
 from bench.machine import machine, now, versions
-from bench.sets import SETS
+from bench.sets import SETS, identical
 from bench.store import Record, Store
 from bench.workers import run_all
-from unseen.data.split import identical, take
+from unseen.data.split import take
 from unseen.measure import FIGURES, figures, over_classes
 from unseen.openset import Draw, Protocol, draw_rows, labelled
 
@@ -173,7 +173,7 @@ class Data:
 
 @cache
 def read(name: str) -> Data:
-    """The data set, prepared as `unseen.openset.evaluate` prepares it; once in each process."""
+    """The data set, prepared as `unseen.openset.evaluate` prepares it, but for `identical`; once in each process."""
     source = SETS[name]
     table, test = source.tables()
     train, codes, names, _ = labelled(table, source.label, "normal")

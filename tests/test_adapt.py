@@ -399,3 +399,12 @@ def test_the_command_refuses_what_it_cannot_do(here, capsys):
     assert cli.main(["adapt", "m", "less.parquet", "--out", "m2"]) == 2
     assert "noise" in capsys.readouterr().err
     assert not (here / "m2").exists()
+
+
+def test_rows_that_what_adapted_cannot_follow_are_warned_of(caplog):
+    rng = np.random.default_rng(2)
+    detector = Detector("nearest", random_state=0).fit(rng.normal(size=(300, 3)))
+    detector.adapt(rng.normal(size=(30, 3)) + 9)  # elsewhere, as wide: followed
+    assert "score higher" not in caplog.text
+    detector.adapt(rng.normal(size=(30, 3)) * 50)  # in other units
+    assert "most of these normal rows score higher" in caplog.text

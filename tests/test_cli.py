@@ -110,7 +110,9 @@ def test_fit_then_score(here, capsys, suffix):
     assert flagged == {row["run"] for row in scores if float(row["pvalue"]) <= 0.05}
     assert f"{len(flagged)} of 290 rows flagged at p <= 0.05. About 5% of normal rows are expected among them." in out
     assert sum(row["verdict"] == "anomaly" for row in scores if row["label"] != "normal") > 80
-    assert "note: columns that training did not show are ignored: 'run', 'label'" in err
+    assert err == ""  # nothing of columns that training did not show: they are kept
+    _, _, err = run(f"score m train.{suffix} --out t.csv --keep run", capsys)
+    assert "note: columns that training did not show are ignored: 'label'" in err
 
 
 def test_the_saved_detector_is_the_one_that_was_asked_for(here, capsys):

@@ -330,3 +330,13 @@ def test_inside_scikit_learn():
 
     scores = cross_val_score(clone(pipeline), x, y, scoring=unseen_auroc, cv=StratifiedKFold(3), error_score="raise")
     assert scores.min() > 0.95
+
+
+def test_labels_that_a_score_needs_and_metadata_are_said():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.raises(DataError, match="a score needs y"):
+        cross_val_score(Detector("mahalanobis"), x, error_score="raise")
+    with pytest.raises(DataError, match="sample_weight is not supported"):
+        Detector("csad").partial_fit(x, sample_weight=np.ones(60))
+    with pytest.raises(DataError, match="tail must be True or False, got 'yes'"):
+        Detector("mahalanobis", tail="yes").fit(x)

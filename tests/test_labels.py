@@ -150,3 +150,11 @@ def test_two_rows_are_the_least(y):
     detector = Detector("mahalanobis", random_state=0).fit([[0.0, 1.0], [1.0, 3.0]], y)
     pvalues = detector.pvalue([[0.0, 1.0], [50.0, -50.0]])
     assert ((pvalues > 0.33) & (pvalues <= 1)).all()  # of two calibration rows none tells more than 1/3
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), ""])
+def test_a_row_of_no_kind_of_normal_is_refused_with_its_number(gap):
+    groups = np.array(["a"] * 40, dtype=object)
+    groups[[6, 9]] = gap
+    with pytest.raises(DataError, match="name none for 2, the first is row 7"):
+        Detector("mahalanobis").fit(np.random.default_rng(0).normal(size=(40, 2)), groups=groups)

@@ -6,14 +6,15 @@ import logging
 import numpy as np
 import pyarrow as pa
 import pytest
+from bench.sets import identical
 
 from unseen.data.labels import encode_labels
-from unseen.data.split import halves, identical
+from unseen.data.split import halves
 from unseen.errors import DataError
 from unseen.measure import auroc, average_precision, over_classes, over_seeds, tpr_at_fpr
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis
-from unseen.openset import Protocol, draw_rows, evaluate
+from unseen.openset import Protocol, alike, draw_rows, evaluate
 
 COUNTS = {"normal": 400, "a": 60, "b": 60, "c": 60, "d": 60, "rare": 12}
 MAHALANOBIS = {"mahalanobis": Mahalanobis()}
@@ -32,8 +33,8 @@ def table(seed=0, **counts):
 def drawn(seed=0, protocol=None, given=None):
     given = given or table()
     codes, names = encode_labels(given["kind"], rows=len(given))
-    alike = identical(given.drop_columns(["kind"]))
-    return codes, names, draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), alike)
+    copies = alike(given.drop_columns(["kind"]))
+    return codes, names, draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), copies)
 
 
 def test_training_rows_are_normals_and_few_shots_of_seen_classes():
@@ -89,8 +90,8 @@ def test_contamination_is_a_fraction_of_the_normals_and_of_seen_classes_only():
 def test_rows_that_stand_in_both_halves_leave_the_test_half():
     given = pa.concat_tables([table(), table()])  # every row twice
     codes, _, draw = drawn(given=given)
-    alike = identical(given.drop_columns(["kind"]))
-    assert not set(alike[draw.train]) & set(alike[draw.test])
+    same = identical(given.drop_columns(["kind"]))
+    assert not set(same[draw.train]) & set(same[draw.test])
     assert len(draw.test) < len(codes) / 3
 
 
@@ -111,6 +112,29 @@ def test_identical_sees_missing_values_and_types():
         [0, 0, 0, 1, 0],
         [0, 1, 0, 0, 1],
     ]
+
+
+def test_a_table_of_few_values_keeps_its_test_rows():
+    rng = np.random.default_rng(0)
+    kind = np.repeat(["normal", "a", "b"], [400, 60, 60])
+    state = np.where(kind == "normal", rng.choice(["idle", "run"], 520), "stop")
+    given = pa.table({"state": state, "load": rng.integers(0, 4, 520), "kind": kind})
+    _, _, draw = drawn(given=given)
+    assert len(draw.test) == 260  # half of each class, though only 12 rows are distinct
+
+
+def test_a_copy_is_known_in_another_class_and_with_another_number():
+    given = table(rare=0)
+    again = given.set_column(3, "kind", pa.array(["normal"] * len(given)))
+    both = pa.concat_tables([given, again]).append_column("id", pa.array(np.arange(2 * len(given))))
+    of_one = alike(both.drop_columns(["kind"]))
+    assert (of_one[: len(given)] == of_one[len(given) :]).all()
+
+
+def test_rows_that_are_said_to_be_no_copies_stay():
+    given = pa.concat_tables([table(), table()]).drop_columns(["kind"])
+    assert len(np.unique(alike(given))) == len(given) / 2
+    assert len(np.unique(alike(given, repeats="keep"))) == len(given)
 
 
 def test_report_keeps_seen_and_unseen_apart():

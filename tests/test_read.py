@@ -391,3 +391,17 @@ def test_error_of_the_reader_of_batches_is_not_taken_for_one_of_the_file(file):
 
     with pytest.raises(OSError, match="mine"):
         failing()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"a b c\n1 2 3\n4 5 6\n", 3), (b"note\ntwo words\n", 0), (b"a b\n1\n2\n", 0), (b"a b\nhot day\ncold day\n", 0)],
+)
+def test_columns_that_spaces_may_separate_are_told(file, caplog, content, words):
+    assert read.table(file("log.csv", content)).num_columns == 1
+    assert (f"each line has {words} words" in caplog.text) == bool(words)
+
+
+def test_a_spreadsheet_is_to_be_exported(file):
+    with pytest.raises(DataError, match="export the sheet as CSV"):
+        read.table(file("data.xlsx", b"PK"))

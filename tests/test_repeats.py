@@ -161,3 +161,13 @@ def test_copies_unevenly_many_are_no_states():
     assert copies(rng.permutation(np.repeat(x, times, 0))) == times.sum() - 150
     rest = np.zeros((400, 4))
     assert copies(np.r_[np.repeat(x, times, 0), rest]) == times.sum() - 150
+
+
+def test_rows_that_count_each_time_are_told_and_can_be_counted_once(caplog):
+    x = RNG.integers(0, 3, size=(300, 2))  # nine distinct rows
+    Detector("mahalanobis").fit(x)
+    assert "291 of 300 training rows repeat another one and count each time" in caplog.text
+    assert "repeats='once'" in caplog.text
+    caplog.clear()
+    Detector("mahalanobis", repeats="keep").fit(x)
+    assert not caplog.text

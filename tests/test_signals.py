@@ -16,6 +16,15 @@ from unseen.terminal import stoppable
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Signals are heeded, also where the tests run in the background or below nohup."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STATUS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
 def test_what_stops_a_run_leaves_nothing_and_says_so(tmp_path, monkeypatch, capsys, number):
     def work(*_):

@@ -63,6 +63,9 @@ def standing(
             normals = (stands[best] == best) & (codes[best] <= 0)
             _tell_nearly(nearly(rows.take(np.flatnonzero(normals))), schema)
         _tell_copies(copies, len(codes), what)
+        if repeats is None and isinstance(schema, Schema):
+            own = rows.take(np.flatnonzero(stands[best] == best))
+            _tell_states(len(own.x) - len(np.unique(own.total())), len(codes))
     return stands
 
 
@@ -81,6 +84,15 @@ def _tell_copies(copies: int, n: int, what: str) -> None:
             "%s of %s training %s repeat another one and are counted once, as a copy would calibrate against itself; "
             "to count each of them, ask for %s",
             *(f"{copies:,}", f"{n:,}", what, option("repeats", "keep")),
+        )
+
+
+def _tell_states(again: int, n: int) -> None:
+    if again:
+        log.warning(
+            "%s of %s training rows repeat another one and count each time, as rows of few values and states do; if "
+            "they are copies of one record, ask for %s",
+            *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -110,7 +110,7 @@ def fit(
         "repeats": repeats,
         **unusual,
     }
-    say_next(folder, train, same, facts, what)
+    say_next(folder, train, same, bundle, what)
 
 
 @app.command(
@@ -339,14 +339,14 @@ def aloud(target: Path) -> Callable[[str], None]:
     return complain if str(target) == STANDARD else say
 
 
-def say_next(folder: Path, train: Path, same: dict[str, object], facts: dict[str, Any], what: str) -> None:
+def say_next(folder: Path, train: Path, same: dict[str, object], bundle: Bundle, what: str) -> None:
     """The command lines that follow a fit; where an evaluation would say nothing, what it needs."""
     bare = what == "rows" and same["label"] is None
-    lacks = openset.lacking(facts["anomalies"], facts["unlabelled"], what)
+    lacks = openset.lacking(bundle.facts["anomalies"], bundle.facts["unlabelled"], what)
     needs = ([f"a column that says what each row is ({option('label', ...)})"] if bare else []) + list(lacks.values())
     blind = "find out how blind such a detector is to classes without labels"
     say(f"\nNext: score other {what}{'' if needs else f'; {blind}'}.")
-    drawn = " --overlays pictures" if os.path.isdir(train) else ""
+    drawn = "" if bundle.detector.members_[0].peaks is None else " --overlays pictures"
     say(f"  unseen score {shlex.quote(str(folder))} DATA --out scores.csv{drawn}")
     if needs:
         say(f"To {blind}, evaluate needs {', and '.join(needs)}:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -32,6 +33,7 @@ from unseen.pictures import Maps, Pictures
 from unseen.settings import method_of, parameters, with_parameters
 from unseen.types import Method
 
+log = logging.getLogger("unseen")
 FLAGGED = 0.05  # the largest p-value of an outlier to `predict`, which scikit-learn gives no level
 
 
@@ -87,6 +89,8 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         refuse(metadata)
         self.chosen(), self.torch_device()  # refuse what nobody knows before rows are read
+        if not isinstance(self.tail, bool | np.bool_):
+            raise DataError(f"tail must be True or False, got {self.tail!r}")
         table = admitted(X, None, self.features, learns=True)
         if isinstance(table, Maps) and y is None:
             y = table.labels
@@ -120,12 +124,13 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self.learn_on
 
-    def learn_on(self, X: Any, y: Any = None, *, groups: Any = None) -> Self:
+    def learn_on(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         """Learn on from new rows (n, columns), without the old ones: the first call is `fit`, later ones update.
 
         Columns keep the meaning that the first call gave them; classes and groups keep their codes, and new names are
         added. p-values are renewed on new normal rows held out: they hold for normal rows like those of this call.
         """
+        refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
         table = self.admitted(X)
@@ -170,7 +175,9 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (table, y)
         new.name_features(getattr(self, "feature_names_in_", None))
-        return new.assemble((self.learning(self.schema_).adapted(self.members_[0], told, calibrating),))
+        member = self.learning(self.schema_).adapted(self.members_[0], told, calibrating)
+        tell_far(member.calibration, self.members_[0].calibration)
+        return new.assemble((member,))
 
     def name_features(self, names: Sequence[str] | None) -> None:
         """scikit-learn's `feature_names_in_`, which there is after data frames alone."""
@@ -290,7 +297,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
         return np.where(self.pvalue(X) <= FLAGGED, -1, 1)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any = None) -> float:
         """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y as in `fit`.
 
         All anomaly classes count alike, and unlabelled rows not at all.
@@ -381,7 +388,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def scorer(estimator: Any, X: Any, y: Any) -> float:
+def scorer(estimator: Any, X: Any, y: Any = None) -> float:
     """For scikit-learn's `scoring=`: the chance that an anomaly scores higher than a normal row (ROC AUC).
 
     scoring="roc_auc" takes the higher `decision_function` for the class 1, where scikit-learn's own outlier detectors,
@@ -407,6 +414,16 @@ def check_finite(found: NDArray[np.float64], method: Method) -> None:
         raise DataError(
             f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a finite number is "
             f"expected, and {len(bad) - 1:,} other rows likewise: fit again, or take another method"
+        )
+
+
+def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> None:
+    """Warn where rows to adapt to score higher than all normal rows did before: what adapts did not follow them."""
+    if np.median(calibration) > before[-1]:
+        log.warning(
+            "most of these normal rows score higher, even by what adapted to them, than every row that calibrated the "
+            "detector before: only anomalies that lie farther out still can be found. Check that these rows are normal "
+            "and in the units of the training rows, or fit anew on rows of this kind"
         )
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unseen.admission import schema_of, standing
 from unseen.data.images import Images
 from unseen.data.labels import doubt, encode_labels, originals
-from unseen.data.split import Rows, halves, identical, take
+from unseen.data.split import Rows, halves, take
 from unseen.data.tables import admit, require
 from unseen.detector import Detector
 from unseen.errors import DataError
@@ -87,8 +88,8 @@ def evaluate(
     the column of its `groups`.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
-    classes are unseen. Without `test`, rows are split half and half within each class, and test rows whose features
-    also stand in the training half leave the test. Test labels are used for the report and for nothing else.
+    classes are unseen. Without `test`, rows are split half and half within each class, and test rows that are copies of
+    rows of the training half leave the test (`alike`). Test labels are used for the report and for nothing else.
 
     >>> import pyarrow as pa
     >>> from unseen.methods import Mahalanobis
@@ -114,10 +115,10 @@ def evaluate(
         given, answers, names, more = labelled(test, label, normal, names)
         tested, spelling = apart(given, group, needed=False)[1], more | spelling
     shown = tuple(str(spelling[name]).strip() for name in names)
-    alike = None if test is not None else train.identical() if isinstance(train, Maps) else identical(train)
+    copies = alike(train, kinds=kinds, repeats=repeats) if test is None else None
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
-        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), alike)
+        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), copies)
         if not draw.seen and seed == 0:
             log.warning(
                 "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are "
@@ -131,6 +132,21 @@ def evaluate(
                 runs[name].append(one_run(learner, train, groups, tested, answers, draw, shown))
             progress()
     return [summary(name, chosen[name], runs[name], choices) for name in chosen]
+
+
+def alike(table: Any, *, kinds: Mapping[str, str] | None = None, repeats: str | None = None) -> Rows:
+    """A number for each row, the same for rows of which one would tell the other's label: (n,).
+
+    Those are copies of one record, as training takes them (`Detector`), in whatever class. Rows that by their nature
+    come again stay apart: fresh rows will be like them, and a test without them would be of odd rows alone.
+
+    >>> rows = np.random.default_rng(0).normal(size=(40, 2))
+    >>> alike(np.r_[rows, rows[:2]])[38:]
+    array([38, 39,  0,  1])
+    """
+    unlabelled = np.zeros(len(table), dtype=np.int64)
+    with said_before():
+        return standing(table, schema_of(table, unlabelled, kinds), unlabelled, repeats)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from unseen.data.text import STANDARD, shown
 from unseen.data.write import Writer
 from unseen.errors import DataError
 from unseen.facts import headed
+from unseen.pictures import Pictures
 
 RESULTS = ("score", "pvalue", "verdict")
 
@@ -83,7 +84,7 @@ def judged_batches(
     for batch in batches(source, header=header, expected=expected):
         require(keep, batch.column_names, where=shown(source))
         try:
-            judged = bundle.judged(schema.arrow(batch) if isinstance(schema, Schema) else batch)
+            judged = bundle.judged(rows_of(schema, batch, keep))
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{located(source, done, len(batch))}: {error}") from error
         if not keep:
@@ -93,6 +94,13 @@ def judged_batches(
         yield judged
         done += len(batch)
         progress(len(batch))
+
+
+def rows_of(schema: Schema | Pictures, batch: pa.Table, keep: Sequence[str]) -> pa.Table:
+    """What is judged of a batch: all but columns that are kept and that training did not show."""
+    if not isinstance(schema, Schema):
+        return batch
+    return schema.arrow(batch.drop_columns([name for name in keep if name not in schema.inputs]))
 
 
 def located(source: Path, done: int, rows: int) -> str:

@@ -56,6 +56,12 @@ def head(source: Text, *, header: bool) -> Head:
     if ends[-1] == len(opening) and len(block) >= text.BLOCK:
         raise too_long(source.file, skipped + 1)
     _check(f"{where}, line {skipped + 1}", source.file, opening[place : ends[-1]], lines=records.line_num)
+    if len(names) == 1 and (words := _words(opening[place : place + _NEAR])) > 1:
+        log.warning(
+            "%s: no comma, semicolon, tab or | separates columns, so each line is one value; if spaces do, as each "
+            "line has %d words, separate them by commas: tr -s ' ' ',' < %s > separated.csv",
+            *(where, words, source.file.name),
+        )
     if header:
         start = len(opening[: ends[-1]].encode())
         return Head(names, delimiter, start, named=True, doubtful=_like_data(names, _some(records)))
@@ -112,6 +118,14 @@ def _usual(bare: str) -> str:
         return often > 0 and next(alike), often > 0 and next(alike), often
 
     return max(DELIMITERS, key=fit)
+
+
+def _words(bare: str) -> int:
+    """How many words each of the first lines has, most of them numbers below the first line; 0 if not so."""
+    lines = [line.split() for line in re.split(r"[\r\n]+", bare)[: LOOKED_AT + 1] if line.strip()]
+    below = list(chain.from_iterable(lines[1:]))
+    alike = len({len(line) for line in lines}) == 1
+    return len(lines[0]) if alike and below and sum(map(_is_number, below)) > len(below) / 2 else 0
 
 
 def _first_line(opening: str, place: int, header: bool) -> int:

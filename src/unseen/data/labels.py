@@ -121,6 +121,12 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
+    gaps = [row for row, name in enumerate(canonical(values.tolist()), start=1) if name is None]
+    if gaps:
+        raise DataError(
+            f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, the first is row "
+            f"{gaps[0]:,}: give these rows a kind, or leave them out"
+        )
     present, place = np.unique(values.astype(str), return_inverse=True)
     names = (*known, *(str(name) for name in present if name not in known))
     codes = np.array([names.index(name) for name in present], dtype=np.int64)

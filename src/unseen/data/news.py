@@ -122,7 +122,7 @@ class Watch:
             first = int(moved[:, j].argmax())
             value = values[j][first]
             shown = value.as_py() if isinstance(value, pa.Scalar) else value.item()
-            change = f" {shortened(str(shown))} in place of {shortened(str(constants[j].value))}"
+            change = f" {shortened(_figure(shown))} in place of {shortened(_usual(constants[j]))}"
             self.move_findings.append(Finding(constants[j].name, int(moved[:, j].sum()), first, change))
 
     def lacking(self, complete: int) -> NDArray[np.int64]:
@@ -208,6 +208,15 @@ def merged(precedent: Precedent, news: News) -> Precedent:
         complete=tuple(name for name in precedent.complete if name not in lacking),
         blank=precedent.blank or news.blank is not None,
     )
+
+
+def _figure(value: object) -> str:
+    """A value as a user would write it: whole numbers without a point."""
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _usual(constant: Constant) -> str:
+    return str(bool(constant.value)) if constant.kind == "boolean" else _figure(constant.value)
 
 
 def _holds_any(array: pa.ChunkedArray) -> bool:

@@ -28,6 +28,7 @@ log = logging.getLogger("unseen")
 CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 PARQUET = (".parquet", ".pq")
+SHEETS = (".xlsx", ".xls", ".ods")
 FREE, RATIO = 1 << 30, 1000  # bytes in memory that any file may take, and how many for each byte on disk
 
 
@@ -86,7 +87,8 @@ def existing(path: str | Path) -> Path:
     if str(file) == STANDARD:
         return file
     if not file.name.lower().endswith(CSV + JSON + PARQUET):
-        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; convert or rename it")
+        advice = "export the sheet as CSV" if file.name.lower().endswith(SHEETS) else "convert or rename it"
+        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; {advice}")
     if os.path.isdir(file):
         raise DataError(f"{file}: expected a file, found a folder; name one file in it")
     if not os.path.exists(file):

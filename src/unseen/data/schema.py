@@ -63,6 +63,8 @@ class Schema:
         named = [*(column.name for column in self.columns), *self.dropped]
         if sorted(named) != sorted(set(self.inputs)) or len(named) != len(self.inputs):
             raise DataError("every input must be named once, among the columns or among the dropped ones")
+        if max(self.precedent.moves, self.precedent.gaps) > len(self.inputs):
+            raise DataError("more columns than there are cannot show something new in a training row")
         if strange := self.precedent.names - set(self.inputs):
             raise DataError(f"constants and gaps are known of columns that are none: {sorted(strange)[:5]}")
 

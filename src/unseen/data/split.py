@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unseen.data.values import is_usable
-
 Rows = NDArray[np.int64]
 
 
@@ -39,23 +37,6 @@ def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
         rows = rng.permutation(np.flatnonzero(y == label))
         half[rows] = (np.arange(len(rows)) + rng.integers(2)) % 2
     return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
-
-
-def identical(table: Any) -> NDArray[np.int64]:
-    """A number for each row, the same for rows that agree in every column: Arrow table or matrix (n, d) -> (n,).
-
-    Columns of lists and the like, which nothing is learned from, do not count.
-
-    >>> identical(np.array([[1, 2], [3, 4], [1, 2]]))
-    array([0, 1, 0])
-    """
-    columns = table.T if isinstance(table, np.ndarray) else [each for each in table.columns if is_usable(each.type)]
-    codes = np.zeros(len(table), dtype=np.int64)
-    for column in columns:
-        values = column if isinstance(column, np.ndarray) else encoded(column)
-        place = np.unique(values, return_inverse=True)[1]
-        codes = np.unique(codes * (place.max(initial=0) + 1) + place, return_inverse=True)[1]
-    return codes
 
 
 def encoded(column: Any) -> NDArray[np.int64]:
