@@ -26,10 +26,10 @@ from bench.development import DEVELOPMENT
 from bench.sets import SETS, identical
 from unseen.data.schema import Schema
 from unseen.data.split import take
-from unseen.measure import figures, over_classes
+from unseen.evaluation.metrics import figures, over_classes
+from unseen.evaluation.protocol import Draw, Protocol, draw_rows, labelled
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import EvidenceStack
-from unseen.openset import Draw, Protocol, draw_rows, labelled
 from unseen.parts.deviation import FREE
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import CHUNK

@@ -35,11 +35,11 @@ from bench.store import Record, Store
 from bench.tables import code, failed, markdown, provenance
 from unseen.data.schema import Schema
 from unseen.data.split import halves, take
-from unseen.detector import Detector
-from unseen.measure import LEAST, auroc
+from unseen.detector.detector import Detector
+from unseen.evaluation.metrics import LEAST, auroc
+from unseen.evaluation.protocol import Draw, Protocol, draw_rows
 from unseen.methods import METHODS
 from unseen.methods.comet import CoMet
-from unseen.openset import Draw, Protocol, draw_rows
 from unseen.parts.confidence import Confident, excess, weights
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import scores

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from bench import data_file, spread
 from bench.machine import machine, now
 from bench.store import Record, Store
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.resad import ResAD, ResADPlusPlus

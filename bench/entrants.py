@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import unseen
 from bench.peers import PEERS
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.methods import METHODS
 from unseen.methods.evidence import EvidenceStack
 from unseen.parts.deviation import FREE

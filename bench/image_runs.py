@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from bench import data_folder
 from bench.image_methods import ALONE, HIDDEN, MOVED, OPEN
 from bench.store import Record
-from unseen import pixels
-from unseen.data.images import Images
-from unseen.data.images import mask as mask_of
-from unseen.detector import Detector
-from unseen.measure import auroc, tpr_at_fpr
+from unseen.detector.detector import Detector
+from unseen.evaluation import pixels
+from unseen.evaluation.metrics import auroc, tpr_at_fpr
 from unseen.parts.scoring import scores
-from unseen.pictures import Maps
 from unseen.types import Method, Run, Samples
+from unseen.vision.encoder import Maps
+from unseen.vision.images import Images
+from unseen.vision.images import mask as mask_of
 
 BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476

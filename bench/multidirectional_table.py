@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from bench import show, spread
 from bench.sets import SETS, identical
-from unseen.detector import Detector
-from unseen.measure import over_classes
+from unseen.detector.detector import Detector
+from unseen.evaluation.metrics import over_classes
+from unseen.evaluation.protocol import Protocol, draw_rows, labelled, one_run
 from unseen.methods.multidirectional import MultiDirectional
-from unseen.openset import Protocol, draw_rows, labelled, one_run
 from unseen.parts.described import DescribedScorer
 from unseen.types import Method, Run, Samples
 

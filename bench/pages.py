@@ -22,7 +22,7 @@ from bench.families import FAMILIES, MORE
 from bench.part_tables import SOURCE, composition, made, members, name_of, said, table, users
 from bench.side_by_side import RESULTS
 from bench.standing import Standing, headline_runs, link, standing
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.methods import METHODS
 
 FOLDER = Path("docs/methods")

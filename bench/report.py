@@ -28,7 +28,7 @@ from bench.tables import (
     spread_table,
     verdict,
 )
-from unseen.measure import LEAST
+from unseen.evaluation.metrics import LEAST
 
 SAFETY = {
     (1, 1, 0.0): "One labelled row in all",

@@ -27,11 +27,11 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from bench import data_folder, show
-from unseen.data.images import Images, pixels
-from unseen.detector import Detector
-from unseen.measure import auroc
+from unseen.detector.detector import Detector
+from unseen.evaluation.metrics import auroc
 from unseen.methods import IMAGES
-from unseen.pictures import Maps
+from unseen.vision.encoder import Maps
+from unseen.vision.images import Images, pixels
 
 PHOTOS = {"tiles": ("magnetic_tile", "MT_Free"), "cookies": ("cookies", "normal")}  # folder, end of good classes
 TEXTURES = ("brick", "grass", "gravel")

@@ -29,7 +29,7 @@ from bench import verdict
 from bench.machine import machine, now, versions
 from bench.memory import CLI, sampled
 from bench.speed import LABELLED, sample
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 
 ROWS, WIDE = (1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000), 50
 COLUMNS, TALL = (10, 20, 50, 100, 200, 500), 5000

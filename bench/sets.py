@@ -10,16 +10,16 @@ import pyarrow as pa
 from sklearn.datasets import load_digits
 
 from bench import data_file
-from unseen.data import read
 from unseen.data.split import Rows, encoded
 from unseen.data.values import is_usable
+from unseen.io import read
 
 
 def identical(table: pa.Table) -> Rows:
     """A number for each row, the same for rows that agree in every column: (n,).
 
-    For `draw_rows`, stricter than `unseen.openset.alike`: published figures lean on no test row that also stands in
-    training, by nature or not. Columns of lists and the like, which nothing is learned from, do not count.
+    For `draw_rows`, stricter than `alike`: published figures lean on no test row that also stands in training, by nature
+    or not. Columns of lists and the like, which nothing is learned from, do not count.
     """
     codes = np.zeros(len(table), dtype=np.int64)
     for column in (each for each in table.columns if is_usable(each.type)):

@@ -26,8 +26,8 @@ from bench.sets import SETS, identical
 from bench.store import Record, Store
 from bench.workers import run_all
 from unseen.data.split import take
-from unseen.measure import FIGURES, figures, over_classes
-from unseen.openset import Draw, Protocol, draw_rows, labelled
+from unseen.evaluation.metrics import FIGURES, figures, over_classes
+from unseen.evaluation.protocol import Draw, Protocol, draw_rows, labelled
 
 RESULTS = Path("docs/benchmarks/side_by_side.parquet")
 HEADLINE = (3, 10, 0.0)
@@ -173,7 +173,7 @@ class Data:
 
 @cache
 def read(name: str) -> Data:
-    """The data set, prepared as `unseen.openset.evaluate` prepares it, but for `identical`; once in each process."""
+    """The data set, prepared as `unseen.evaluate` does it, but for `identical`; once in each process."""
     source = SETS[name]
     table, test = source.tables()
     train, codes, names, _ = labelled(table, source.label, "normal")

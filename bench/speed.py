@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench import show, verdict
 from bench.machine import machine, now, versions
 from bench.peers import PEERS
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import LEARNERS, EvidenceStack
 from unseen.parts.scoring import CHUNK, scores

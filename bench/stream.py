@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from bench import data_file, spread
 from bench.machine import machine, now, versions
 from bench.tables import markdown
-from unseen.data import read
 from unseen.data.split import take
-from unseen.detector import Detector
-from unseen.measure import auroc
+from unseen.detector.detector import Detector
+from unseen.evaluation.metrics import auroc
+from unseen.io import read
 from unseen.methods.csad import CSAD
 
 PAGE = Path("docs/benchmarks/stream.md")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from bench import show
 from bench.sets import SETS
-from unseen.calibrate import Conformal
 from unseen.data.labels import encode_labels
 from unseen.data.split import take
-from unseen.detector import Detector
+from unseen.detector.conformal import Conformal
+from unseen.detector.detector import Detector
 from unseen.methods import METHODS
 
 ALPHAS = (1e-3, 1e-4)

@@ -32,8 +32,8 @@ from scipy.stats import binom
 from bench.store import Store
 from bench.workers import Record, run_all
 from unseen import __version__
-from unseen.calibrate import Conformal
-from unseen.detector import Detector
+from unseen.detector.conformal import Conformal
+from unseen.detector.detector import Detector
 from unseen.methods import METHODS
 from unseen.methods.evidence import LEARNERS
 from unseen.types import Method

@@ -38,9 +38,9 @@ from bench.standing import headline_runs, standing
 from bench.store import Record, Store
 from bench.thirds import class_weights, measured
 from unseen.data.schema import Schema
-from unseen.measure import LEAST
+from unseen.evaluation.metrics import LEAST
+from unseen.evaluation.protocol import Draw, Protocol
 from unseen.methods import METHODS
-from unseen.openset import Draw, Protocol
 from unseen.parts.bank import Bank, Whitening
 
 WIDEST = 2  # sets of each method

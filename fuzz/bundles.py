@@ -21,11 +21,12 @@ from safetensors.numpy import load, save
 
 from fuzz.laws import check_sound, quick
 from fuzz.trial import Limits, Wrong
-from unseen import Bundle, Detector, UnseenError, render
+from unseen import Bundle, Detector, UnseenError
+from unseen.cli.terminal import Printer
 from unseen.errors import BundleError
-from unseen.manifest import JSON, TENSORS, canonical
 from unseen.methods import METHODS
-from unseen.terminal import Printer
+from unseen.report import text as render
+from unseen.storage.manifest import JSON, TENSORS, canonical
 
 LIMITS = Limits(seconds=20, megabytes=1024)
 NAMES = sorted(METHODS)

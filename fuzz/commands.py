@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fuzz.trial import Limits, Wrong
-from unseen import terminal
-from unseen.cli import main
+from unseen.cli import main, terminal
 
 LIMITS = Limits(seconds=60, megabytes=2048)
 HOME = tempfile.TemporaryDirectory(prefix="unseen-fuzz-made-")

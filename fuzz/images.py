@@ -12,7 +12,7 @@ from PIL import Image
 from fuzz.commands import check_command
 from fuzz.trial import Limits, Wrong
 from unseen import UnseenError
-from unseen.data.images import Images, mask, pixels
+from unseen.vision.images import Images, mask, pixels
 
 LIMITS = Limits(seconds=90, megabytes=2048)
 Rng = np.random.Generator

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fuzz.laws import check_equal, check_rows, drawn
 from fuzz.trial import Limits
 from unseen import Bundle, Detector, UnseenError
-from unseen.data import read
+from unseen.io import read
 
 LIMITS = Limits(seconds=90)
 EACH = 6  # tables of one case

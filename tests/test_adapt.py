@@ -10,9 +10,9 @@ import torch
 
 from contract import quick, scored, toy, trained
 from test_resad import kinds
-from unseen import adapt, cli
-from unseen.bundle import Bundle
-from unseen.detector import Detector
+from unseen.cli import main as cli
+from unseen.detector import adapt
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.distances import Mahalanobis, Nearest
@@ -25,6 +25,7 @@ from unseen.parts.kinds import Kinds
 from unseen.parts.nets import Widening
 from unseen.parts.surprise import auroc
 from unseen.parts.twolevel import TwoLevel, own_first
+from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples
 
 ABLE = {name: quick(method) for name, method in METHODS.items() if hasattr(method, "adapt")}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from unseen import atomic, paths
-from unseen.atomic import Making, replace, scratch
 from unseen.errors import DataError
-from unseen.paths import new_path, regular, sweep
+from unseen.io import atomic, paths
+from unseen.io.atomic import Making, replace, scratch
+from unseen.io.paths import new_path, regular, sweep
 
 
 def names(folder):
@@ -200,7 +200,7 @@ sys.modules["unseen"] = package = ModuleType("unseen")  # without its __init__, 
 package.__path__ = [sys.argv[2]]
 sys.modules |= {name: ModuleType(name) for name in ("sklearn", "sklearn.exceptions")}
 sys.modules["sklearn.exceptions"].NotFittedError = ValueError
-from unseen.atomic import Making, scratch
+from unseen.io.atomic import Making, scratch
 place = Path(sys.argv[1])
 with Making() as made, scratch(place / "b") as folder:
     made.file(place / "a").write(b"1")

@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 from bench.side_by_side import SCHEMA
 
-from unseen.measure import FIGURES
+from unseen.evaluation.metrics import FIGURES
 
 LEVEL = {"evidence-stack": 0.9, "catboost": 0.8, "mahalanobis": 0.7}
 

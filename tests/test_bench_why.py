@@ -15,8 +15,8 @@ from bench.standing import headline_runs, standing
 from bench.thirds import by_thirds, measured, outscored, rank_correlation
 from bench.why import counted, jobs, where
 
+from unseen.evaluation.protocol import Draw
 from unseen.methods import METHODS
-from unseen.openset import Draw
 
 EVEN = np.full(4, 0.25)
 

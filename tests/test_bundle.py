@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from contract import quick
-from unseen.atomic import Folder
-from unseen.bundle import Bundle
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, NotFitted
-from unseen.manifest import MOST, canonical, digest
+from unseen.io.atomic import Folder
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.distances import Mahalanobis, Nearest
+from unseen.storage.bundle import Bundle
+from unseen.storage.manifest import MOST, canonical, digest
 
 
 def table(n=150, anomalies=10, seed=0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unseen.errors import DataError
-from unseen.parts.cache import FeatureCache, halved, key_of
+from unseen.vision.cache import FeatureCache, halved, key_of
 
 KEY = key_of(b"an image", "lite0")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unseen.calibrate import Conformal, benjamini_hochberg, check_level, held_out, outranked
+from unseen.detector.conformal import Conformal, benjamini_hochberg, check_level, held_out, outranked
 from unseen.errors import DataError
 
 

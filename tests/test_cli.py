@@ -14,14 +14,14 @@ import pyarrow.parquet as parquet
 import pytest
 
 import unseen
-from unseen import cli
-from unseen.bundle import Bundle
+from unseen.cli import main as cli
+from unseen.detector.settings import configured
 from unseen.errors import DataError
+from unseen.evaluation.protocol import Protocol
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Nearest
-from unseen.openset import Protocol
-from unseen.settings import configured
+from unseen.storage.bundle import Bundle
 
 LIGHT = ("--method", "mahalanobis")
 

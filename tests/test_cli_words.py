@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from unseen import cli, render
-from unseen.bundle import Bundle
-from unseen.data import read
-from unseen.data.images import Images
-from unseen.detector import Detector
+from unseen.cli import main as cli
+from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, UnseenError
+from unseen.io import read
 from unseen.methods import IMAGES, METHODS
 from unseen.methods.distances import Nearest
+from unseen.report import text as render
+from unseen.storage.bundle import Bundle
+from unseen.vision.images import Images
 
 LIGHT = "--method mahalanobis"
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from contract import check_method, quick, scored, toy, trained
-from unseen.bundle import Bundle
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, Unsupported
 from unseen.methods import METHODS
 from unseen.methods.autoencoder import AutoEncoder
@@ -26,6 +25,7 @@ from unseen.parts.episodes import parted, task
 from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
 from unseen.parts.surprise import auroc
+from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples, Trainable
 
 INSIDE = {name: m for name, m in METHODS.items() if isinstance(m, Trainable)}

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from contract import quick, scored, toy, trained
-from unseen.bundle import Bundle
 from unseen.data.labels import encode_groups, encode_labels
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, NotFitted, Unsupported
-from unseen.measure import auroc
+from unseen.evaluation.metrics import auroc
 from unseen.methods.csad import CSAD
 from unseen.methods.distances import Mahalanobis
 from unseen.parts.regions import FEWEST, Regions, hazard
+from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples
 
 FAST = quick(CSAD())

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unseen.data.defects import (
+from unseen.errors import DataError
+from unseen.vision.defects import (
     KINDS,
     PAINTERS,
     blotch,
@@ -19,7 +20,6 @@ from unseen.data.defects import (
     shuffled,
     stroke,
 )
-from unseen.errors import DataError
 
 SHAPES = ((16, 16), (16, 60), (61, 17), (64, 48))
 

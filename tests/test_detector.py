@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from contract import quick
-from unseen.calibrate import held_out
 from unseen.data.labels import encode_labels
-from unseen.detector import Detector
+from unseen.detector.conformal import held_out
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.devnet import DevNet

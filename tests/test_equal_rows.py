@@ -7,7 +7,7 @@ import torch
 
 from contract import check_equal_rows, parametrised, trained
 from unseen import Detector
-from unseen.calibrate import Conformal, alike, outranked
+from unseen.detector.conformal import Conformal, alike, outranked
 from unseen.methods import METHODS
 from unseen.methods.distances import Mahalanobis
 from unseen.methods.isolation import IsolationForest

@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn.functional import max_pool2d
 
 from unseen import Detector, Mahalanobis
-from unseen.data.images import Images
 from unseen.methods import Patches
-from unseen.parts.features import Features
-from unseen.pictures import Maps
+from unseen.vision.encoder import Maps
+from unseen.vision.features import Features
+from unseen.vision.images import Images
 
 ROOT = Path(__file__).parents[1]
 

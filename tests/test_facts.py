@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pytest
 
-from unseen import cli
-from unseen.bundle import Bundle
-from unseen.detector import Detector
+from unseen.cli import main as cli
+from unseen.detector.detector import Detector
 from unseen.methods.distances import Mahalanobis
+from unseen.storage.bundle import Bundle
 
 COUNTS = {"source": "a.csv", "label": "y", "rows": 9, "normals": 7, "unlabelled": 0, "anomalies": {"leak": 2}}
 REPORT = {"method": "nearest", "protocol": {"shots": 3, "seeds": 1, "seen": 1, "normals": 9}, "classes": []}

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from unseen.errors import DataError, Unsupported
-from unseen.parts.backbones import Hidden, Lite0, normalisation
-from unseen.parts.features import Features, Frozen, describe, joined, maps, square
-from unseen.parts.framing import merge, tiles
+from unseen.vision.backbones import Hidden, Lite0, normalisation
+from unseen.vision.features import Features, Frozen, describe, joined, maps, square
+from unseen.vision.framing import merge, tiles
 
 
 def images(n=3, size=64, seed=0):

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pytest
 
-from unseen.data import read, text
-from unseen.data.fields import last_end
+from unseen.io import read, text
+from unseen.io.records import last_end
 
 
 @pytest.mark.parametrize(

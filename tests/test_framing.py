@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unseen.errors import DataError
-from unseen.parts.framing import frame, letterbox, merge, reflected, shared, side, span, tiles, unletterbox
+from unseen.vision.framing import frame, letterbox, merge, reflected, shared, side, span, tiles, unletterbox
 
 
 def test_frame_by_hand():

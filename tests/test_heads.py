@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contract import quick, scored, toy, trained
+from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
 from unseen.methods.con2 import Con2, Contexts
@@ -22,7 +23,6 @@ from unseen.parts import losses, terms
 from unseen.parts.heads import Head
 from unseen.parts.nets import seeded
 from unseen.parts.pseudo import saliency, saliency_cut, scattered
-from unseen.settings import configured
 from unseen.types import Run, Samples
 
 

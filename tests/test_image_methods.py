@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from contract import check_json, check_same_seed, check_untouched, quick, scored, trained
-from unseen.data.images import Images
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.errors import DataError
 from unseen.methods import EVERY, IMAGES, METHODS, for_images, from_json, to_json
 from unseen.methods.comet import CoMet
@@ -29,10 +28,11 @@ from unseen.methods.simplenet import SimpleNet
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.parts.episodes import together
-from unseen.parts.features import Features
 from unseen.parts.surprise import auroc
-from unseen.pictures import Maps
 from unseen.types import Run, Samples
+from unseen.vision.encoder import Maps
+from unseen.vision.features import Features
+from unseen.vision.images import Images
 
 NAMES = ("normal", "bright", "dark", "odd")  # of classes 0, 1, ..., each a shift of another channel
 

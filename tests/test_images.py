@@ -10,9 +10,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from unseen.data import images
-from unseen.data.images import Images, eight_bits, mask, pixels
 from unseen.errors import DataError, Unsupported
+from unseen.vision import images
+from unseen.vision.images import Images, eight_bits, mask, pixels
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -6,9 +6,9 @@ import json
 import pyarrow as pa
 import pytest
 
-from unseen.data import jsonl, read
 from unseen.data.schema import Schema
 from unseen.errors import DataError
+from unseen.io import jsonl, read
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from unseen.bundle import Bundle
 from unseen.data.labels import as_given, encode_labels, originals
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
 from unseen.errors import DataError
+from unseen.evaluation.protocol import Protocol, evaluate
 from unseen.methods.distances import Mahalanobis
-from unseen.openset import Protocol, evaluate
-from unseen.options import typed
+from unseen.storage.bundle import Bundle
+from unseen.wording import typed
 
 pytestmark = pytest.mark.filterwarnings("ignore::unseen.errors.FewNormals")
 TWO = [[0.1 * i, (i % 7) - 3.0] for i in range(60)]

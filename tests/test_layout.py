@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen.data.layout import arranged
+from unseen.vision.layout import arranged
 
 
 def laid(*names, normal="normal", links=()):

@@ -10,6 +10,7 @@ import scipy.linalg
 import torch
 
 from contract import quick, scored, toy, trained
+from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
 from unseen.methods.ahl import AHL, KINDS, of_others, remembered, weights
@@ -26,7 +27,6 @@ from unseen.parts.eigen import discriminants
 from unseen.parts.environment import Replay, following, reward
 from unseen.parts.episodes import in_two, some, tasks
 from unseen.parts.pseudo import feature_noise, feature_swap
-from unseen.settings import configured
 from unseen.types import Episode, Run, Samples
 
 LN3 = float(np.log(3.0))

@@ -11,10 +11,10 @@ from bench.sets import identical
 from unseen.data.labels import encode_labels
 from unseen.data.split import halves
 from unseen.errors import DataError
-from unseen.measure import auroc, average_precision, over_classes, over_seeds, tpr_at_fpr
+from unseen.evaluation.metrics import auroc, average_precision, over_classes, over_seeds, tpr_at_fpr
+from unseen.evaluation.protocol import Protocol, alike, draw_rows, evaluate
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis
-from unseen.openset import Protocol, alike, draw_rows, evaluate
 
 COUNTS = {"normal": 400, "a": 60, "b": 60, "c": 60, "d": 60, "rare": 12}
 MAHALANOBIS = {"mahalanobis": Mahalanobis()}

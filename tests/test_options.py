@@ -2,7 +2,7 @@
 
 import pytest
 
-from unseen.options import option, typed
+from unseen.wording import option, typed
 
 CASES = [
     ("tail", True, "tail=True", "--tail"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unseen.errors import DataError, Unsupported
-from unseen.overlay import Shown, box, overlay, page
+from unseen.report.overlay import Shown, box, overlay, page
 
 PIXELS = np.full((40, 40, 3), 120, dtype=np.uint8)
 SCALE = {"low": 0.0, "threshold": 2.0, "top": 4.0}

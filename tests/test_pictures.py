@@ -11,11 +11,10 @@ from torch import nn
 
 from test_bundle import rewrite
 from test_image_methods import BOTH, maps_of, planted
-from unseen.bundle import Bundle
-from unseen.calibrate import Conformal
-from unseen.data.images import Images, mask, pixels
-from unseen.detector import Detector
+from unseen.detector.conformal import Conformal
+from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, Unsupported
+from unseen.evaluation.protocol import Protocol, evaluate
 from unseen.methods import IMAGES
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.forest import Forest
@@ -23,10 +22,11 @@ from unseen.methods.patches import Patches
 from unseen.methods.ratio import NearestRatio
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
-from unseen.openset import Protocol, evaluate
-from unseen.parts.features import Features
-from unseen.pictures import Maps, Pictures
+from unseen.storage.bundle import Bundle
 from unseen.types import Samples
+from unseen.vision.encoder import Maps, Pictures
+from unseen.vision.features import Features
+from unseen.vision.images import Images, mask, pixels
 
 PATCHES, WHOLE = Patches(Nearest(k=1)), Whole(Mahalanobis())
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import label
 
 from unseen.errors import DataError
-from unseen.pixels import pixel_auroc, pixel_average_precision, pro
+from unseen.evaluation.pixels import pixel_auroc, pixel_average_precision, pro
 
 HEAT = np.array([[0.9, 0.8, 0.1], [0.7, 0.2, 0.3]])
 MASK = np.array([[1, 0, 0], [1, 0, 0]], dtype=bool)

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from unseen.bundle import Bundle
 from unseen.data.news import told_once
 from unseen.data.schema import Schema
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
+from unseen.detector.members import raised
 from unseen.errors import BundleError
-from unseen.members import raised
 from unseen.methods import IsolationForest, Mahalanobis, Nearest
-from unseen.stream import score_file
+from unseen.scoring.stream import score_file
+from unseen.storage.bundle import Bundle
 
 
 def plant(n=60, seed=0, **columns):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from contract import quick, scored, toy, trained
-from unseen.detector import Detector
+from unseen.detector.detector import Detector
+from unseen.detector.settings import configured
 from unseen.errors import DataError
+from unseen.fields import RANGES, check, fields, holds_methods, range_of
 from unseen.methods import EVERY, METHODS, from_json, to_json
 from unseen.methods.ahl import AHL
 from unseen.methods.comet import CoMet
@@ -21,8 +23,6 @@ from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flow import FlowDensity
 from unseen.methods.isolation import IsolationForest
-from unseen.ranges import RANGES, check, fields, holds_methods, range_of
-from unseen.settings import configured
 
 KINDS = sorted({type(method) for method in EVERY.values()}, key=lambda kind: kind.__name__)
 NUMBERS = [

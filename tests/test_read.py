@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from unseen.data import packed, read, text
 from unseen.errors import DataError
+from unseen.io import packed, read, text
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unseen.data.resave import resaved
+from unseen.vision.resave import resaved
 
 pytest.importorskip("PIL.Image")
 

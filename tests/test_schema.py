@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
-from unseen.data import read
 from unseen.data.fates import HEAD
 from unseen.data.scaling import Scale, scales_of
 from unseen.data.schema import Schema
-from unseen.data.write import Writer
 from unseen.errors import BundleError, DataError
+from unseen.io import read
+from unseen.io.write import Writer
 
 E = math.e
 

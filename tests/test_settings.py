@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from unseen import Bundle, Detector
+from unseen.data.limits import beyond, limits
 from unseen.data.schema import Schema
-from unseen.data.settings import beyond, limits
 from unseen.errors import BundleError
 from unseen.methods import METHODS
 from unseen.methods.forest import Forest

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import _unseen
-from unseen import cli
-from unseen.atomic import Making
-from unseen.terminal import stoppable
+from unseen.cli import main as cli
+from unseen.cli.terminal import stoppable
+from unseen.io.atomic import Making
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 

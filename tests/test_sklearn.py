@@ -14,15 +14,15 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unseen.bundle import Bundle
-from unseen.detector import Detector, scorer
-from unseen.devices import device_of
+from unseen.detector.detector import Detector, scorer
+from unseen.detector.devices import device_of
+from unseen.detector.settings import method_of
 from unseen.errors import DataError, Unsupported
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.settings import method_of
+from unseen.storage.bundle import Bundle
 
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 

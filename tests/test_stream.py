@@ -10,14 +10,14 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 
-from unseen import stream
-from unseen.bundle import Bundle
-from unseen.calibrate import benjamini_hochberg
-from unseen.data import read, write
-from unseen.detector import Detector
+from unseen.detector.conformal import benjamini_hochberg
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, FewNormals
+from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
-from unseen.stream import score_file
+from unseen.scoring import stream
+from unseen.scoring.stream import score_file
+from unseen.storage.bundle import Bundle
 
 BATCH = 40
 

@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from unseen.data.tables import admit, distinct_names
+from unseen.data.tables import admit
 from unseen.errors import DataError
+from unseen.names import distinct_names
 
 
 def plain(table):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from unseen.bundle import Bundle
-from unseen.calibrate import LEAST, Conformal, Tail, deviation, fraction
-from unseen.detector import Detector
+from unseen.detector.conformal import LEAST, Conformal, Tail, deviation, fraction
+from unseen.detector.detector import Detector
 from unseen.errors import DataError, FewNormals
 from unseen.methods.distances import Mahalanobis
 from unseen.parts.extremes import pareto, weibull
+from unseen.storage.bundle import Bundle
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.2])

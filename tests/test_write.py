@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from unseen.atomic import Making
-from unseen.data import read
-from unseen.data.write import Writer
 from unseen.errors import DataError
+from unseen.io import read
+from unseen.io.atomic import Making
+from unseen.io.write import Writer
 
 ROWS = pa.table({"key": ["a", "b,c"], "score": [0.25, 1e-5]})
 

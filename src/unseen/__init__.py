@@ -2,13 +2,12 @@
 
 __version__ = "0.1.0"  # stands first: a saved detector records it
 
-from unseen.bundle import Bundle
-from unseen.calibrate import Conformal
-from unseen.data.images import Images
-from unseen.data.read import table as read_table
 from unseen.data.schema import Schema
-from unseen.detector import Detector, scorer
+from unseen.detector.conformal import Conformal
+from unseen.detector.detector import Detector, scorer
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
+from unseen.evaluation.protocol import Protocol, evaluate
+from unseen.io.read import table as read_table
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
 from unseen.methods.ahl import AHL
@@ -49,10 +48,11 @@ from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.simplenet import SimpleNet
 from unseen.methods.ssae import SSAE
 from unseen.methods.whole import Whole
-from unseen.openset import Protocol, evaluate
-from unseen.parts.features import Features
-from unseen.pictures import Maps
+from unseen.storage.bundle import Bundle
 from unseen.types import Adaptable, Episode, Method, Run, Samples, Trainable, Updatable
+from unseen.vision.encoder import Maps
+from unseen.vision.features import Features
+from unseen.vision.images import Images
 
 __all__ = [
     "AAVAE",

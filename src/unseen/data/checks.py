@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unseen.data.columns import Kind
 from unseen.data.fates import SHOWN
-from unseen.data.tables import require, resembling
 from unseen.errors import DataError
-from unseen.options import option
+from unseen.names import require, resembling
+from unseen.wording import option
 
 
 def check_width(array: NDArray[Any], expected: int) -> None:

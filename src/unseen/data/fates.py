@@ -18,7 +18,7 @@ from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, UNREAD, Reading, Spelling, read_as, thousands
 from unseen.data.split import encoded
 from unseen.data.values import floats, is_number, is_text, is_usable, numbers, seconds, written
-from unseen.options import option
+from unseen.wording import option
 
 log = logging.getLogger("unseen")
 

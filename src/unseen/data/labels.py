@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.errors import DataError, FewNormals
-from unseen.options import option
 from unseen.types import NORMAL, UNLABELLED
+from unseen.wording import option
 
 log = logging.getLogger("unseen")
 FEW = 30  # normals below which the user is warned

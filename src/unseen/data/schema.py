@@ -20,14 +20,15 @@ from unseen.data.columns import Column, Kind
 from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn
+from unseen.data.limits import Limits, beyond, limits
 from unseen.data.news import News, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
 from unseen.data.rows import matrix_rows, table_rows
 from unseen.data.scaling import standardise
-from unseen.data.settings import Limits, beyond, limits
 from unseen.data.strict import strictly
-from unseen.data.tables import admit, require
+from unseen.data.tables import admit
 from unseen.errors import BundleError, DataError
+from unseen.names import require
 
 log = logging.getLogger("unseen")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -16,6 +14,7 @@ from scipy.sparse import issparse
 
 from unseen.data.frames import framed, is_plain, plain, records
 from unseen.errors import DataError
+from unseen.names import distinct_names
 
 log = logging.getLogger("unseen")
 
@@ -46,31 +45,6 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
 def named_in_text(frame: object) -> bool:
     """Whether all columns of a data frame are named by texts: pandas allows numbers, too."""
     return not nw.dependencies.is_pandas_dataframe(frame) or all(isinstance(name, str) for name in frame.columns)
-
-
-def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
-    """The names as text, repeated ones numbered, and a note that says so, empty where none was.
-
-    >>> distinct_names(["a", "a", "b", "a_2", 1])
-    (['a', 'a_3', 'b', 'a_2', '1'], "columns that have the name of an earlier one are numbered: 'a' is now 'a_3'")
-    """
-    spelled = [str(name) for name in names]
-    taken = set(spelled)
-    if len(taken) == len(spelled):
-        return spelled, ""
-    count, given, renamed = Counter[str](), list[str](), list[str]()
-    for name in spelled:
-        count[name] += 1
-        new = name
-        while count[name] > 1 and new in taken:
-            new = f"{name}_{count[name]}"
-            count[name] += new in taken
-        taken.add(new)
-        given.append(new)
-        renamed += [f"{name!r} is now {new!r}"] * (new != name)
-    more = f", and {len(renamed) - 5} more" if len(renamed) > 5 else ""
-    note = f"columns that have the name of an earlier one are numbered: {', '.join(renamed[:5])}{more}"
-    return given, note
 
 
 def _renamed(names: Iterable[object]) -> list[str]:
@@ -126,26 +100,3 @@ def _nulls(array: NDArray[Any]) -> NDArray[Any]:
     copy = array.copy()
     copy[np.reshape([type(value).__name__ == "NAType" for value in array.flat], array.shape)] = None
     return copy
-
-
-def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> None:
-    """DataError unless every wanted name is present; it names those that look alike.
-
-    >>> require(["byte"], ["bytes", "service"], where="the table")
-    Traceback (most recent call last):
-    unseen.errors.DataError: the table has no column 'byte' (did you mean 'bytes'?); it has 'bytes', 'service'
-    """
-    there = set(present)
-    absent = [name for name in wanted if name not in there]
-    if not absent:
-        return
-    shown = ", ".join(repr(name) + resembling(str(name), present) for name in absent[:5])
-    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-    held = ", ".join(map(repr, present[:20])) + (", ..." if len(present) > 20 else "")
-    raise DataError(f"{where} has no column {shown}{more}; it has {held or 'no columns'}")
-
-
-def resembling(name: str, present: Sequence[str]) -> str:
-    folded = {other.casefold(): other for other in present}
-    close = [folded[found] for found in difflib.get_close_matches(name.casefold(), folded, n=3)]
-    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unseen.data.spelling import COMMAS, PLAIN, Spelling, reads, respelled, shortened
 from unseen.errors import DataError
-from unseen.options import option
+from unseen.wording import option
 
 NOTHING = ("None", "none", "NONE", "missing", "Missing", "MISSING")  # missing, unless a category has them as levels
 MISSING = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from unseen import ranges
+from unseen import fields as ranges
 from unseen.errors import DataError
 from unseen.methods.aavae import AAVAE
 from unseen.methods.ahl import AHL

@@ -1,0 +1,211 @@
+"""Members of a detector: each a schema and a scorer that learned from all rows but some, which calibrate it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unseen.data.schema import Schema
+from unseen.data.split import Rows, take
+from unseen.detector.adapt import adaptable, moved
+from unseen.detector.conformal import fraction
+from unseen.errors import UnseenError, Unsupported
+from unseen.parts.imagestack import Mapped
+from unseen.parts.loops import one_thread
+from unseen.parts.nets import seeded
+from unseen.parts.scoring import scores
+from unseen.types import Method, Run, Samples
+from unseen.vision.encoder import Maps, Pictures
+
+log = logging.getLogger("unseen")
+STEP = 0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
+BLOCK = 64  # images whose maps are made at once
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
+
+    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
+    release did not keep them. `peaks` (m,), of images: the highest score of a cell in each, sorted; None without a map.
+    """
+
+    schema: Schema | Pictures
+    scorer: nn.Module
+    calibration: NDArray[np.float64]
+    held: Rows | None = None
+    peaks: NDArray[np.float64] | None = None
+
+    def scores(
+        self, table: Any, device: torch.device, unprecedented: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Scores of the rows of a table or array, raised by what is `unprecedented` in them (n,): (n,)."""
+        x = self.schema.encode(table)
+        found = scored(self.scorer, x, device)
+        if isinstance(self.schema, Pictures):
+            return found
+        amount = self.schema.beyond(x) + (0.0 if unprecedented is None else unprecedented)
+        return raised(found, self.calibration, amount)
+
+    def unprecedented(self, table: Any) -> NDArray[np.float64] | None:
+        """How much rows show that training never did (n,), which is told; None of images."""
+        if isinstance(self.schema, Pictures):
+            return None
+        news = self.schema.news(table)
+        news.tell()
+        return news.amount
+
+    def heat(self, table: Any, device: torch.device) -> NDArray[np.float32]:
+        """Scores of the cells of images: (n, h, w)."""
+        return heated(self.scorer, self.schema.encode(table), device)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of kinds of normal (n,).
+
+    `rows` (m,): the numbers of those that count; the others are copies of them.
+    """
+
+    table: Any
+    codes: NDArray[np.int64]
+    group: NDArray[np.int64]
+    rows: Rows
+
+    def samples(self, schema: Schema | Pictures, rows: Rows) -> Samples:
+        """Some of the rows, encoded."""
+        part = take(self.table, rows)
+        with one_thread():
+            x = torch.from_numpy(schema.encode(part))
+            resaved = part.pair()[1] if isinstance(part, Maps) else None
+        mask = torch.from_numpy(part.mask.astype(np.float32)) if isinstance(part, Maps) else None
+        data = Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]), mask)
+        return data if resaved is None else replace(data, resaved=torch.from_numpy(resaved.astype(np.float32)))
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How members come about: by which method, where, and from which seed."""
+
+    method: Any
+    device: torch.device
+    seed: int
+
+    def trained(self, whole: Schema | Pictures, told: Told, held: Rows) -> Member:
+        """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
+        inside = np.setdiff1d(told.rows, held)
+        with one_thread():
+            schema = whole.relearn(take(told.table, inside), normals=told.codes[inside] <= 0)
+        run = self.run(schema)
+        scorer = seeded(lambda: self.method.build(schema.shape), run.seed()).to(self.device)
+        return self.learned(schema, scorer, self.method.train, told, held, run)
+
+    def updated(self, member: Member, told: Told, held: Rows) -> Member:
+        """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
+        scorer = copy.deepcopy(member.scorer).train().to(self.device)
+        schema = widened(member.schema, told.table)
+        return self.learned(schema, scorer, self.method.update, told, held, self.run(schema))
+
+    def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
+        """A member for the kind of normal that these rows show; `calibrating` names those that also calibrate it."""
+        support = told.samples(member.schema, told.rows).to(self.device)
+        run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
+        with one_thread():
+            scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, places, run)
+        return member_of(self.method, widened(member.schema, told.table), scorer, calibration, calibrating, peaks)
+
+    def learned(
+        self,
+        schema: Schema | Pictures,
+        scorer: nn.Module,
+        learn: Callable[[nn.Module, Samples, Run], None],
+        told: Told,
+        held: Rows,
+        run: Run,
+    ) -> Member:
+        """The scorer once it has learned from all rows but those held out, and their scores."""
+        data = told.samples(schema, np.setdiff1d(told.rows, held)).to(self.device)
+        with one_thread():
+            learn(scorer, data, run)
+        rows = schema.encode(take(told.table, held))
+        calibration = scored(scorer.eval(), rows, self.device)
+        if isinstance(schema, Schema):
+            schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
+        return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
+
+    def run(self, schema: Schema | Pictures) -> Run:
+        """What a method may use beside rows that pass this schema."""
+        known = schema.logarithms
+        logarithms = None if known is None else torch.from_numpy(known).to(self.device)
+        return Run(torch.Generator().manual_seed(self.seed), self.device, logged, logarithms)
+
+
+def member_of(
+    method: Method,
+    schema: Schema | Pictures,
+    scorer: nn.Module,
+    calibration: NDArray[np.float64],
+    held: Rows,
+    peaks: NDArray[np.float64] | None,
+) -> Member:
+    """A member, its calibration rows in the order of their scores."""
+    if not np.isfinite(calibration).all():
+        raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
+    order = np.argsort(calibration, kind="stable")
+    return Member(schema, scorer, calibration[order], held[order], peaks)
+
+
+def widened(schema: Schema | Pictures, table: Any) -> Schema | Pictures:
+    """The schema, to which what these rows show is nothing new."""
+    return schema.widened(table) if isinstance(schema, Schema) else schema
+
+
+def raised(
+    scores: NDArray[np.float64], calibration: NDArray[np.float64], amount: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Scores of rows in which something is unprecedented above all of the calibration, others as they are: (n,).
+
+    score -> max(score, top) + STEP * spread * (amount + fraction(deviation)), of a row with an amount above 0: the more
+    is unprecedented the higher, and in the order of the scores where it is equally much. Calibration is sorted (m,).
+
+    >>> raised(np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])).round(3)
+    array([0.5  , 2.145, 2.123])
+    """
+    if not amount.any():
+        return scores
+    middle, high = np.quantile(calibration, [0.5, 0.9])
+    spread = max(high - middle, 1e-3 * (calibration[-1] - calibration[0])) or 1.0
+    own = fraction((scores - middle) / spread)
+    beyond = np.maximum(scores, calibration[-1]) + STEP * spread * (amount + own)
+    return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)
+
+
+def scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+    return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
+
+
+def heated(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    """Scores of cells: (n, d, h, w) -> (n, h', w')."""
+    if not hasattr(scorer, "map"):
+        raise Unsupported("this method judges images as a whole and has no map of scores: take one that looks at cells")
+    return np.asarray(scores(cast(Mapped, scorer).map, torch.from_numpy(x), device).float().numpy())
+
+
+def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
+    """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
+    if not hasattr(scorer, "map"):
+        return None
+    found = [heated(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
+    return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))
+
+
+def logged(step: int, values: dict[str, float]) -> None:
+    log.debug("step %d %s", step, values)

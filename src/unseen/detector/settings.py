@@ -1,0 +1,174 @@
+"""Methods as users name and change them: by name, by NAME=VALUE on a command line, by scikit-learn's parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from unseen import fields as ranges
+from unseen.errors import DataError
+from unseen.methods import EVERY, IMAGES, METHODS, to_json
+from unseen.names import resembling
+from unseen.types import Method
+from unseen.wording import option
+
+
+def configured(name: str, settings: Iterable[str]) -> Method:
+    """The method of that name, its fields changed as the settings say.
+
+    >>> configured("devnet", ["margin=3", "hidden=[64, 32]"])
+    DevNet(hidden=(64, 32), margin=3.0, ...)
+    >>> configured("comet", ["base=devnet", "base.margin=3"]).base.margin
+    3.0
+    >>> configured("mahalanobis", ["shrinkige=0.1"])
+    Traceback (most recent call last):
+    unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
+    """
+    method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+    ranges.check(method)
+    return method
+
+
+def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
+    """The method with some fields changed; a method inside keeps what nothing is said of, unless another is named."""
+    fields = settable(method)
+    asked = pairs(settings, what="--set FIELD=VALUE")
+    inner: dict[str, list[str]] = {}
+    for field in list(asked):
+        outer, dot, rest = field.partition(".")
+        if dot and outer in fields and composed(getattr(method, outer)):
+            inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
+        elif field not in fields:
+            known = ", ".join(f"{key}={json.dumps(value)}" for key, value in fields.items())
+            raise DataError(
+                f"method {name!r} has no field {field!r}{resembling(field, list(fields))}; its fields are {known}"
+            )
+    changes: dict[str, Any] = {}
+    hints = get_type_hints(type(method))
+    for field in asked.keys() | inner.keys():
+        if composed(inside := getattr(method, field)):
+            base = METHODS[named(field, asked[field])] if field in asked else inside
+            changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
+        else:
+            changes[field] = parsed(field, asked[field], hints[field], fields[field])
+    new: Method = dataclasses.replace(method, **changes)
+    return new
+
+
+def method_of(asked: object) -> Method:
+    """A method given by its name or as itself.
+
+    >>> method_of("mahalanobis")
+    Mahalanobis(shrinkage=0.001)
+    >>> method_of("mahalonobis")
+    Traceback (most recent call last):
+    unseen.errors.DataError: method='mahalonobis': there is no method of that name (did you mean 'mahalanobis'?); ...
+    """
+    if isinstance(asked, str):
+        if asked in EVERY:
+            return EVERY[asked]
+        close = resembling(asked, list(EVERY))
+        raise DataError(
+            f"{option('method', asked)}: there is no method of that name{close}; the names are {', '.join(EVERY)}"
+        )
+    whole = not isinstance(asked, type) and all(callable(getattr(asked, part, None)) for part in ("build", "train"))
+    if dataclasses.is_dataclass(asked) and whole:
+        method: Any = asked
+        return cast(Method, method)
+    ours = {type(method).__name__: name for name, method in EVERY.items()}
+    kind = asked.__name__ if isinstance(asked, type) else type(asked).__name__
+    if isinstance(asked, type) and asked in map(type, EVERY.values()):
+        raise DataError(
+            f"method is the class {kind}: pass an object of it, such as METHODS[{ours[kind]!r}] or {kind}(...)"
+        )
+    meant = f"; the method of unseen with that name is unseen.{kind}()" if kind in ours else ""
+    raise DataError(
+        "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such as Mahalanobis(), "
+        f"got {asked!r:.80}{meant}"
+    )
+
+
+def parameters(method: Any) -> dict[str, Any]:
+    """The fields of a method, as scikit-learn names what is nested; those of methods inside likewise.
+
+    >>> parameters(METHODS["comet"])["base__steps"]
+    1500
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        found[field.name] = value
+        if composed(value):
+            found |= {f"{field.name}__{inner}": each for inner, each in parameters(value).items()}
+    return found
+
+
+def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
+    """The method with some of its `parameters` changed.
+
+    >>> with_parameters(METHODS["comet"], {"base__steps": 20}).base.steps
+    20
+    """
+    fields = {field.name for field in dataclasses.fields(method)}
+    plain = {name: value for name, value in changes.items() if name in fields}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        outer, _, rest = name.partition("__")
+        if name in plain:
+            continue
+        if not rest or outer not in fields or not composed(plain.get(outer, getattr(method, outer))):
+            known = list(parameters(method))
+            raise DataError(
+                f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its fields are "
+                f"{', '.join(known)}"
+            )
+        inner.setdefault(outer, {})[rest] = value
+    nested = {name: with_parameters(plain.get(name, getattr(method, name)), rest) for name, rest in inner.items()}
+    new: Method = dataclasses.replace(method, **plain | nested)
+    return new
+
+
+def settable(method: Any) -> dict[str, Any]:
+    """Fields that a few words can set, and their values: all but lists of methods; of a single one its name."""
+    values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    several = {name for name, value in values.items() if isinstance(value, tuple) and any(map(composed, value))}
+    return {
+        name: to_json(value)["name"] if composed(value) else value
+        for name, value in values.items()
+        if name not in several
+    }
+
+
+def named(field: str, name: str) -> str:
+    """The name, if there is a method of it."""
+    if name not in METHODS:
+        raise DataError(f"field {field!r}: no method {name!r}{resembling(name, list(METHODS))}")
+    return name
+
+
+def composed(value: object) -> bool:
+    return dataclasses.is_dataclass(value)
+
+
+def parsed(field: str, text: str, hint: Any, default: object) -> Any:
+    try:
+        return TypeAdapter(hint).validate_json(json.dumps(text) if isinstance(default, str) else text)
+    except ValidationError as error:
+        raise DataError(f"field {field!r}: expected a value like {json.dumps(default)}, found {text!r}") from error
+
+
+def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
+    """Each NAME=VALUE, split at its last "=", as a name of a column may hold one.
+
+    >>> pairs(["a=b=number"], what="COL=KIND")
+    {'a=b': 'number'}
+    """
+    split: Sequence[tuple[str, str, str]] = [text.rpartition("=") for text in texts]
+    for text, (name, _, _) in zip(texts, split, strict=True):
+        if not name:
+            raise DataError(f"expected {what}, found {text!r}")
+    return {name: value for name, _, value in split}

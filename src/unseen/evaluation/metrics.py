@@ -1,0 +1,99 @@
+"""Figures of merit: of one anomaly class against the normal rows, and averaged over classes and seeds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from unseen.data.labels import encode_labels
+from unseen.errors import DataError
+from unseen.wording import option
+
+LEAST = 20  # test rows below which a class is listed, not averaged
+FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
+
+Scores = NDArray[np.float64]
+
+
+def auroc(normal: Scores, anomaly: Scores) -> float:
+    """Chance that an anomaly outscores a normal row, ties counting half: (m,), (k,) -> [0, 1].
+
+    >>> auroc(np.array([0., 1.]), np.array([1., 2.]))
+    0.875
+    """
+    return float(roc_auc_score(*joined(normal, anomaly)))
+
+
+def separation(scores: Scores, y: Any, normal: Any) -> float:
+    """ROC AUC of anomaly scores (n,) of rows with labels y; rows without a label do not count."""
+    if y is None:
+        raise DataError("a score needs y, the labels of the rows: 0 or 'normal', and anomalies by 1 or a name")
+    codes, _ = encode_labels(y, rows=len(scores), normal=normal)
+    normals, anomalies = scores[codes == 0], scores[codes > 0]
+    if not len(normals) or not len(anomalies):
+        raise DataError(
+            f"a score needs normal rows and anomalies, and y labels {len(normals)} and {len(anomalies)} of these: "
+            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, have both in each fold "
+            "(cv=StratifiedKFold(3, shuffle=True))"
+        )
+    return auroc(normals, anomalies)
+
+
+def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
+    """Largest share of anomalies above a threshold that at most `fpr` of the normals exceed: (m,), (k,) -> [0, 1].
+
+    >>> tpr_at_fpr(np.arange(100.0), np.array([94.5, 94.0, 10.0, 98.5]), fpr=0.05)
+    0.5
+    """
+    allowed = int(np.floor(fpr * len(normal) + 1e-9))
+    threshold = np.sort(normal)[len(normal) - 1 - allowed] if allowed < len(normal) else -np.inf
+    return float(np.mean(anomaly > threshold))
+
+
+def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> float:
+    """Average precision with the anomalies weighted to make up `prevalence` of all rows: (m,), (k,) -> [0, 1].
+
+    Precision depends on how rare anomalies are; a test set's own share is an accident of its making.
+
+    >>> average_precision(np.array([0., 2.]), np.array([1.]), prevalence=0.5)  # 1 hit of weight 2 beside 1 alarm
+    0.666...
+    """
+    y, score = joined(normal, anomaly)
+    weight = np.where(y == 1, prevalence / (1 - prevalence) * len(normal) / len(anomaly), 1.0)
+    return float(average_precision_score(y, score, sample_weight=weight))
+
+
+def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
+    """All figures of one class: (m,), (k,)."""
+    return {
+        "rows": len(anomaly),
+        "auroc": auroc(normal, anomaly),
+        "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
+        "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
+        "ap_1": average_precision(normal, anomaly, 0.01),
+    }
+
+
+def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
+    """Means over the classes of one role with enough rows, and the worst AUROC among them; None without any."""
+    counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
+    if not counted:
+        return None
+    means = {key: float(np.mean([c[key] for c in counted])) for key in FIGURES[:-1]}
+    return {**means, "worst_auroc": min(c["auroc"] for c in counted)}
+
+
+def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation of each figure over the seeds that have it; None where none has."""
+    counted = [run for run in runs if run is not None]
+    if not counted:
+        return {key: {"mean": None, "sd": None} for key in FIGURES}
+    values = {key: np.array([run[key] for run in counted]) for key in FIGURES}
+    return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
+
+
+def joined(normal: Scores, anomaly: Scores) -> tuple[NDArray[np.int64], Scores]:
+    return np.repeat([0, 1], [len(normal), len(anomaly)]), np.concatenate([normal, anomaly])

@@ -1,0 +1,187 @@
+"""Reading CSV, JSON Lines and Parquet files, whole or in batches of constant memory.
+
+Every column of a text file is read as text: a type guessed from the first rows may fail on a later one. `Schema` makes
+numbers of it, and knows what counts as missing; here only the empty field does.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from unseen.errors import DataError
+from unseen.io import jsonl, packed
+from unseen.io.head import column_names, head
+from unseen.io.records import fields
+from unseen.io.text import STANDARD, Text, shown
+from unseen.wording import option
+
+log = logging.getLogger("unseen")
+CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+PARQUET = (".parquet", ".pq")
+SHEETS = (".xlsx", ".xls", ".ods")
+FREE, RATIO = 1 << 30, 1000  # bytes in memory that any file may take, and how many for each byte on disk
+
+
+def table(path: str | Path, *, header: bool = True) -> pa.Table:
+    """The whole file; "-" is standard input. Without `header` the first line of a CSV file is a row.
+
+    >>> table("nowhere.csv")
+    Traceback (most recent call last):
+    unseen.errors.DataError: nowhere.csv: no such file; check the spelling and the folder
+    """
+    file = existing(path)
+    with explained(file):
+        source = None if is_parquet(file) else Text(file)
+        if source and is_json(source):
+            return jsonl.whole(source, lambda size: check_size(file, size))
+        schema, stream = opened(file, source, header)
+        held, size = list[pa.RecordBatch](), 0
+        for batch in stream:
+            size += batch.nbytes
+            check_size(file, size)
+            held.append(batch)
+        return pa.Table.from_batches(held, schema)
+
+
+def batches(
+    path: str | Path, rows: int = 16384, *, header: bool = True, expected: Collection[str] = ()
+) -> Iterator[pa.Table]:
+    """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the file.
+
+    One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no object has such a key.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
+    >>> _ = path.write_text("bytes,service\\n10,http\\n,ftp\\n30,http\\n")
+    >>> [batch.to_pydict()["bytes"] for batch in batches(path, rows=2)]
+    [['10', None], ['30']]
+    """
+    file = existing(path)
+    with explained(file):
+        schema, stream = opened(file, None if is_parquet(file) else Text(file), header, expected)
+        yield from rechunked(stream, schema, rows)
+
+
+def rows(path: str | Path) -> int | None:
+    """How many rows the file holds; None where only reading all of it would tell (all but Parquet)."""
+    file = existing(path)
+    if not is_parquet(file):
+        return None
+    with explained(file), parquet.ParquetFile(file) as source:
+        return int(source.metadata.num_rows)
+
+
+def existing(path: str | Path) -> Path:
+    """The path of a file with something in it, of a kind that can be read."""
+    file = Path(path)
+    if str(file) == STANDARD:
+        return file
+    if not file.name.lower().endswith(CSV + JSON + PARQUET):
+        advice = "export the sheet as CSV" if file.name.lower().endswith(SHEETS) else "convert or rename it"
+        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; {advice}")
+    if os.path.isdir(file):
+        raise DataError(f"{file}: expected a file, found a folder; name one file in it")
+    if not os.path.exists(file):
+        raise DataError(f"{file}: no such file; check the spelling and the folder")
+    if file.is_file() and file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty; expected a header line with the names of the columns")
+    return file
+
+
+def is_parquet(file: Path) -> bool:
+    return file.name.lower().endswith(PARQUET)
+
+
+def is_json(source: Text) -> bool:
+    """By the name of the file; standard input by its first letter."""
+    if str(source.file) == STANDARD:
+        return source.peek().lstrip().startswith(b"{")
+    return source.file.name.lower().endswith(JSON)
+
+
+def opened(
+    file: Path, source: Text | None, header: bool, expected: Collection[str] = ()
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
+    if source is None:
+        return renamed(file, *packed.opened(str(file), lambda size: check_size(file, size)))
+    return jsonl.opened(source, expected) if is_json(source) else separated(source, header)
+
+
+def renamed(
+    file: Path, schema: pa.Schema, stream: Iterator[pa.RecordBatch]
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The same, no two columns of one name."""
+    names = column_names(schema.names, file)
+    unlike = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+    return unlike, (pa.RecordBatch.from_arrays(batch.columns, schema=unlike) for batch in stream)
+
+
+def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of a CSV file, all of them text, and its rows."""
+    top = head(source, header=header)
+    if top.doubtful:
+        log.warning(
+            "%s: the first line was taken for the names of the columns, but looks like a row of data: %s; if it is "
+            "one, say so with %s",
+            *(shown(source.file), ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else "")),
+            option("header", False),
+        )
+    schema = pa.schema([(name, pa.string()) for name in column_names(top.names, source.file)])
+    return schema, fields(source, top, schema)
+
+
+def rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `rows` rows, fewer where they take more than their room."""
+    held: list[pa.RecordBatch] = []
+    count, size, empty = 0, 0, True
+    for batch in stream:
+        while count + len(batch) >= rows:
+            taken = rows - count
+            yield pa.Table.from_batches([*held, batch[:taken]], schema)
+            batch, held, count, size, empty = batch[taken:], [], 0, 0, False
+        if len(batch):
+            held.append(batch)
+            count += len(batch)
+            size += batch.nbytes
+        if size >= packed.ROOM:
+            yield pa.Table.from_batches(held, schema)
+            held, count, size, empty = [], 0, 0, False
+    if held or empty:
+        yield pa.Table.from_batches(held, schema)
+
+
+def check_size(file: Path, size: int) -> None:
+    """DataError for a file that unpacks to far more than files of data do."""
+    disk = file.stat().st_size if file.is_file() else size
+    if size > max(FREE, RATIO * disk):
+        raise DataError(
+            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no table of data; look at "
+            "long texts that are repeated, and leave out such columns"
+        )
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Whatever goes wrong while reading becomes a DataError that says where."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error) as error:
+        raise damaged(file, error) from error
+
+
+def damaged(file: Path, error: Exception) -> DataError:
+    kind = "Parquet" if is_parquet(file) else "JSON Lines" if file.name.lower().endswith(JSON) else "CSV"
+    return DataError(
+        f"{shown(file)}: expected a {kind} file, but it cannot be read as one ({error}); write or copy it anew"
+    )

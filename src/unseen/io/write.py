@@ -1,0 +1,118 @@
+"""Writing tables, batch by batch, so that a file is either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from unseen.errors import DataError, unwritable
+from unseen.io.atomic import File, Making
+from unseen.io.paths import new_path
+from unseen.io.text import STANDARD
+
+FORMATS = {".csv": arrow_csv.CSVWriter, ".parquet": parquet.ParquetWriter, ".pq": parquet.ParquetWriter}
+
+
+class Writer:
+    """Writes a CSV or Parquet file under a hidden name and gives it its own name once all of it is on disk.
+
+    With a `making`, together with what else is made there. To standard output, "-", CSV is written as it comes.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
+    >>> with Writer(path) as out:
+    ...     out.write(pa.table({"score": [0.5, 2.0]}))
+    ...     path.exists()
+    False
+    >>> path.read_text().split()
+    ['"score"', '0.5', '2']
+    """
+
+    def __init__(self, path: str | os.PathLike[str], making: Making | None = None) -> None:
+        self.path = Path(path)
+        self.kind = ".csv" if str(path) == STANDARD else self.path.suffix.lower()
+        if self.kind not in FORMATS:
+            raise DataError(f"{self.path}: expected a name that ends in {', '.join(FORMATS)}")
+        if str(path) != STANDARD:
+            new_path(self.path)
+        self.alone, self.making = making is None, making or Making()
+        self.file: File | Standard | None = None
+        self.sink: arrow_csv.CSVWriter | parquet.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.file = Standard() if str(self.path) == STANDARD else self.making.file(self.path)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows; the first call decides names and types of the columns."""
+        assert self.file is not None
+        try:
+            with unwritable(self.path):
+                plain = decoded(table)
+                self.sink = self.sink or FORMATS[self.kind](self.file.out, plain.schema)
+                self.sink.write(plain)
+        except pa.ArrowException as error:
+            raise DataError(f"{self.path}: {misfit(table, self.kind) or error}") from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if self.sink is not None:
+                with unwritable(self.path) if error is None else suppress(OSError, ValueError, pa.ArrowException):
+                    self.sink.close()
+            if isinstance(self.file, Standard):
+                self.file.out.flush()
+        except BaseException as failure:
+            kind, error = type(failure), failure
+            raise
+        finally:
+            if self.alone:
+                self.making.__exit__(kind, error, at)
+
+
+class Standard:
+    """Standard output in the place of a file."""
+
+    def __init__(self) -> None:
+        self.out = sys.stdout.buffer
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """The table with plain values for views and for dictionary codes, which may differ from batch to batch."""
+    return table.cast(pa.schema([field.with_type(plain(field.type)) for field in table.schema]))
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return plain(kind.value_type)
+    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return views.get(kind, kind)
+
+
+def misfit(table: pa.Table, kind: str) -> str:
+    """Which columns a format cannot hold, and what to do; nothing where it can hold each of them."""
+    unfit = [f"{name!r} ({table[name].type})" for name in table.column_names if not fits(table.select([name]), kind)]
+    what, other = ("CSV", "write Parquet") if kind == ".csv" else ("Parquet", "turn them into text or numbers")
+    return f"{what} cannot hold the columns {', '.join(unfit)}; leave them out or {other}" if unfit else ""
+
+
+def fits(table: pa.Table, kind: str) -> bool:
+    try:
+        whole = decoded(table)
+        with FORMATS[kind](BytesIO(), whole.schema) as sink:
+            sink.write(whole)
+    except pa.ArrowException:
+        return False
+    return True

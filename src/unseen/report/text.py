@@ -1,0 +1,293 @@
+"""What the command line shows: a detector and an evaluation as text and tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from unseen.detector.detector import Detector
+from unseen.evaluation.metrics import LEAST
+from unseen.methods import to_json
+from unseen.methods.evidence import LEARNERS, EvidenceStack
+from unseen.methods.imagestack import ImageStack
+from unseen.parts.imagestack import ImageStackScorer
+from unseen.parts.stack import StackScorer
+from unseen.storage.bundle import Bundle
+from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
+from unseen.vision.encoder import Pictures
+from unseen.wording import option
+
+SHOWN = 12  # classes or names that a summary lists before it says how many more there are
+HEADS = {
+    "auroc": "AUROC",
+    "tpr_at_5_fpr": "TPR at\n5% FPR",
+    "tpr_at_1_fpr": "TPR at\n1% FPR",
+    "ap_1": "AP at 1%\nprevalence",
+    "worst_auroc": "worst\nclass",
+}
+KINDS = {"number": "numbers", "boolean": "yes or no", "category": "categories", "text": "texts"}
+
+
+def summary(bundle: Bundle) -> RenderableType:
+    """What was learned from which data, in a few lines."""
+    return grid([*made(bundle), *data(bundle), *calibration(bundle)])
+
+
+def contents(bundle: Bundle) -> RenderableType:
+    """Everything that is known of a detector."""
+    detector = bundle.detector
+    lines = [*made(bundle), *data(bundle), *columns(detector), *calibration(bundle), *thresholds(detector)]
+    rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
+    reported: list[RenderableType] = []
+    if evaluation and "evaluation" not in rest:
+        try:
+            reported = ["", report(evaluation)]
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):  # somebody's own
+            rest["evaluation"] = as_text(evaluation)
+    return Group(grid([*lines, *rest.items()]), *evidence(detector), *reported)
+
+
+def made(bundle: Bundle) -> list[tuple[str, str]]:
+    fields = to_json(bundle.detector.chosen())
+    name = fields.pop("name")
+    several = [key for key, value in fields.items() if key in ("measures", *LEARNERS) or holds_methods(value)]
+    lists = {key.replace("_", " "): fields.pop(key) for key in several}
+    chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
+    lines = [("method", f"{name} ({chosen})" if chosen else name)]
+    lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
+    if (facts := of_form(Made, bundle.facts)) is not None:
+        lines.append(("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}"))
+    return lines
+
+
+def holds_methods(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
+
+
+def spelled(value: Any) -> str:
+    """A field's value in words: a list without its brackets, a method inside by its name."""
+    if isinstance(value, dict):
+        return named(value)
+    return (" and ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def data(bundle: Bundle) -> list[tuple[str, str]]:
+    """Rows and columns; of a bundle that the command line made also what their labels said."""
+    facts, schema, kind = bundle.facts, bundle.detector.schema_, samples(bundle)
+    lines = []
+    if (counts := of_form(Counts, facts)) is not None:
+        parts = f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} anomalies{others(counts)}"
+        lines = [
+            ("data", f"{counts.source}, {told(counts.label, kind)}"),
+            (kind, f"{counts.rows:,}: {parts}"),
+            ("classes", listed(f"{name} {count:,}" for name, count in counts.anomalies.items())),
+        ]
+    if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
+        lines.append(("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}"))
+    if isinstance(schema, Pictures):
+        return [*lines, ("seen by", seen(schema))]
+    dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
+    dropped += [f"{name} (asked)" for name in of_form(list[str], facts.get("drop")) or []]
+    return [
+        *lines,
+        ("columns", f"{len(schema.columns)} used, encoded as {schema.width} numbers"),
+        ("dropped", listed(dropped)),
+    ]
+
+
+def samples(bundle: Bundle) -> str:
+    """What a detector judges."""
+    return "images" if isinstance(bundle.detector.schema_, Pictures) else "rows"
+
+
+def others(counts: Counts) -> str:
+    """Rows without a label, and files that could not be used, if there are any."""
+    unlabelled = f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
+    return unlabelled + (f"; {counts.failed:,} more could not be used" if counts.failed else "")
+
+
+def told(label: str | None, kind: str) -> str:
+    """Where labels came from."""
+    if label is None:
+        return "labels by folder" if kind == "images" else "no label column: all rows are taken for normal"
+    return f"labels in column {label!r}"
+
+
+def seen(schema: Pictures) -> str:
+    """How a backbone sees images."""
+    features, (d, h, w) = schema.features, schema.shape
+    tiles = f", {features.tiles} x {features.tiles} tiles" if features.tiles > 1 else ""
+    return f"{features.backbone} at {features.size} pixels{tiles}: {h} x {w} cells of {d} numbers"
+
+
+def columns(detector: Detector) -> list[tuple[str, str]]:
+    """Names of the used columns by kind."""
+    if isinstance(detector.schema_, Pictures):
+        return []
+    by_kind = {kind: [c.name for c in detector.schema_.columns if c.kind == kind] for kind in KINDS}
+    return [(KINDS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
+
+
+def calibration(bundle: Bundle) -> list[tuple[str, str]]:
+    m, folds, kind = len(bundle.detector.conformal_.scores), len(bundle.detector.members_), samples(bundle)
+    how = (
+        f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
+    )
+    if of_form(Adapted, bundle.facts.get("adapted")) is not None:
+        how = "of the new kind, each scored by what adapted on the others"
+    if bundle.detector.conformal_.tail is None:
+        return [("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")]
+    return [("calibration", f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
+
+
+def thresholds(detector: Detector) -> list[tuple[str, str]]:
+    """Scores from which on a row is flagged, for two levels."""
+    levels = {alpha: detector.conformal_.threshold(alpha) for alpha in (0.05, 0.01)}
+    scores = {alpha: f"score {score:.4g}" if score < inf else "out of reach" for alpha, score in levels.items()}
+    return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
+
+
+def evidence(detector: Detector) -> list[RenderableType]:
+    """How far a stack trusts its evidence, and why; nothing for other methods. With folds: those of the first."""
+    scorer, method = detector.members_[0].scorer, detector.chosen()
+    if isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer):
+        names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
+    elif isinstance(method, ImageStack) and isinstance(scorer, ImageStackScorer):
+        names = [named(to_json(member)) for member in method.members]
+    else:
+        return []
+    table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
+    for name, weight, (unknown, known) in zip(names, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True):
+        table.add_row(name, f"{weight:.3f}", figure(unknown), figure(known))
+    return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
+
+
+def named(method: dict[str, Any]) -> str:
+    """The name of a member, with the switches that are on: a stack may hold a method twice."""
+    marks = ", ".join(key for key, value in method.items() if value is True)
+    own = f"{method['name']} ({marks})" if marks else str(method["name"])
+    return f"{named(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
+
+
+def alarms(
+    rows: int, flagged: int, what: str, *, cut: float, alpha: float | None, fdr: float | None, finest: float = 0.0
+) -> str:
+    """How many were flagged, and how many false alarms that promises."""
+    share = f"{100 * ((fdr if alpha is None else alpha) or 0.0):.3g}%"
+    if alpha is None and not flagged:
+        return f"0 of {rows:,} {what} flagged: no p-value is small enough for at most {share} of false alarms."
+    if alpha is not None and alpha < finest:
+        return f"0 of {rows:,} {what} flagged: no p-value is as small as {alpha:.3g}."
+    found = f"{flagged:,} of {rows:,} {what} flagged at p <= {cut:.3g}."
+    if alpha is None:
+        return f"{found} Up to {share} of them are expected to be false alarms."
+    return f"{found} About {share} of normal {what} are expected among them."
+
+
+def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
+    """An evaluation: unseen and seen classes apart, what it cost, the hardest classes, and how blind it still is."""
+    choices = reports[0]["protocol"]
+    shots = f"{choices['shots']} labelled rows of each were in training"
+    drawn = "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to {normals:,} normal rows"
+    parts: list[RenderableType] = [
+        Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
+        "",
+        *titled("Unseen classes: no row of them was labelled", averages(reports, "unseen")),
+        *titled(f"Seen classes: {shots}", averages(reports, "seen")),
+        *titled("Normal rows, and time", costs(reports)),
+    ]
+    for entry in reports:
+        title = f"Unseen classes one by one, hardest first: {entry['method']}"
+        parts += [*titled(title, classes(entry, "unseen")), Text(blindness(entry)), ""]
+    return Group(*parts[:-1])
+
+
+def averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
+    """Means over classes, then mean and standard deviation over seeds."""
+    table = lined("method", *HEADS.values())
+    for entry in reports:
+        table.add_row(entry["method"], *(spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS))
+    return table
+
+
+def costs(reports: Sequence[dict[str, Any]]) -> Table:
+    table = lined("method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second")
+    for entry in reports:
+        share = f"{entry['normals_flagged_at_5']:.1%}"
+        table.add_row(entry["method"], share, f"{entry['fit_seconds']:.1f}", f"{entry['rows_per_second']:,.0f}")
+    return table
+
+
+def classes(entry: dict[str, Any], role: str) -> Table:
+    keys = list(HEADS)[:-1]
+    table = lined("class", "rows", "seeds", *(HEADS[key] for key in keys))
+    few = False
+    for row in (row for row in entry["classes"] if row["role"] == role):
+        few = few or not row["averaged"]
+        name = row["class"] if row["averaged"] else f"{row['class']} *"
+        table.add_row(name, f"{row['rows']:,}", str(row["seeds"]), *(figure(row[key]) for key in keys))
+    if few:
+        table.caption = f"* fewer than {LEAST} test rows: listed, not averaged"
+        table.caption_justify = "left"
+    return table
+
+
+def blindness(entry: dict[str, Any]) -> str:
+    """One sentence on the unseen class that is found worst."""
+    counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
+    if not counted:
+        return (
+            f"No unseen class has {LEAST} test rows, so nothing is known of how blind {entry['method']} is. Bring more "
+            f"rows of known kinds of anomalies, or others to test on ({option('test', ...)})."
+        )
+    worst = min(counted, key=lambda row: row["auroc"])
+    return (
+        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is found worst, "
+        f"AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of the normal rows "
+        f"misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
+    )
+
+
+def titled(title: str, table: Table) -> list[RenderableType]:
+    return [Text(title, style="bold"), table, ""]
+
+
+def lined(*heads: str) -> Table:
+    """An empty table: names to the left, figures to the right, a line below the heads."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(heads[0], vertical="bottom", overflow="fold")
+    for head in heads[1:]:
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    return table
+
+
+def grid(lines: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        table.add_row(name, text)
+    return table
+
+
+def spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
+    """Mean and standard deviation over seeds, of which one alone has none."""
+    if mean is None or sd is None:
+        return "-"
+    return f"{mean:.3f}±" + f"{sd:.3f}".removeprefix("0") if seeds > 1 else f"{mean:.3f}"
+
+
+def figure(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more."""
+    everything = list(names)
+    more = f" and {len(everything) - SHOWN:,} more" if len(everything) > SHOWN else ""
+    return ", ".join(everything[:SHOWN]) + more or "none"

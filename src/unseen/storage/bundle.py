@@ -1,0 +1,183 @@
+"""Bundle: a trained detector as a folder of JSON and tensors, to be read, checked and moved; nothing is pickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import save as bytes_of
+from torch import Tensor
+
+import unseen
+from unseen import methods
+from unseen.data.schema import Schema
+from unseen.detector.detector import Detector
+from unseen.detector.members import Member
+from unseen.errors import BundleError
+from unseen.io.atomic import Making
+from unseen.io.paths import new_path
+from unseen.storage.manifest import JSON, TENSORS, Manifest, Settings, digest
+from unseen.storage.restore import State, read_tensors, scorer_of
+from unseen.types import Method
+from unseen.vision.encoder import Pictures
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A fitted detector, and facts about its making that JSON can hold: data, versions, an evaluation if one was run.
+
+    >>> import tempfile
+    >>> detector = Detector(methods.Mahalanobis(), random_state=0).fit([[float(i % 7), i % 5] for i in range(100)])
+    >>> folder = Path(tempfile.mkdtemp()) / "detector"
+    >>> Bundle(detector, {"source": "two counters"}).save(folder)
+    >>> Bundle.load(folder).score([[3.0, 2.0], [90.0, -90.0]])["verdict"].to_pylist()
+    ['normal', 'anomaly']
+    """
+
+    detector: Detector
+    facts: dict[str, Any]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a new folder; when anything fails on the way, none is left."""
+        new_path(folder)
+        tensors = bytes_of(state_of(self.detector))
+        text = described(self, digest(tensors)).text()
+        with Making() as made:
+            new = made.folder(folder)
+            new.write(TENSORS, tensors)
+            new.write(JSON, text)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was trained."""
+        place = Path(folder)
+        if not os.path.isdir(place):
+            found = "a file" if os.path.exists(place) else "nothing"
+            raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
+        manifest = Manifest.read(place / JSON)
+        tensors = read_tensors(place / TENSORS, said=manifest.tensors)
+        try:
+            return cls(rebuilt(manifest, tensors), manifest.facts)
+        except Exception as error:  # whatever a file of unknown origin leads to
+            raise BundleError(
+                f"{place}: its parts make no detector in unseen {unseen.__version__} ({error}); it was saved by unseen "
+                f"{manifest.facts.get('unseen')}: load it with that release, or fit and save again"
+            ) from error
+
+    def score(self, table: Any, *, alpha: float = 0.05) -> pa.Table:
+        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most alpha, else "normal"."""
+        return with_verdict(self.judged(table), self.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
+
+    def judged(self, table: Any) -> pa.Table:
+        """`score` and `pvalue` of each row. There may be no rows; columns are checked all the same."""
+        given = self.detector.admitted(table)
+        if len(given):
+            scores = self.detector.anomaly_score(given)
+        else:
+            scores = np.zeros(len(self.detector.schema_.encode(given)))
+        return pa.table({"score": scores, "pvalue": self.detector.conformal_of().pvalue(scores)})
+
+
+def with_verdict(judged: pa.Table, cut: float) -> pa.Table:
+    """The table with a column `verdict`, "anomaly" where `pvalue` is at most `cut`."""
+    flagged = judged["pvalue"].to_numpy() <= cut
+    return judged.append_column("verdict", pa.array(np.where(flagged, "anomaly", "normal"), pa.string()))
+
+
+def described(bundle: Bundle, tensors: str) -> Manifest:
+    """Everything about a bundle that is not a tensor; facts that are known already, as of a loaded bundle, stay."""
+    detector, seed = bundle.detector, bundle.detector.random_state
+    made = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "unseen": unseen.__version__,
+        "torch": str(torch.__version__),
+    }
+    settings = Settings.model_construct(
+        normal=str(detector.normal),
+        kinds=None if detector.kinds is None else dict(detector.kinds),
+        calibration=detector.calibration,
+        random_state=None if isinstance(seed, np.random.RandomState) else seed,
+        tail=detector.tail,
+        repeats=detector.repeats,
+    )
+    return Manifest.model_construct(
+        facts=made | bundle.facts,
+        method=methods.to_json(detector.chosen()),
+        detector=settings,
+        classes=list(detector.classes_),
+        groups=list(detector.groups_),
+        columns=detector.schema_.to_json(),
+        members=[member.schema.to_json() for member in detector.members_],
+        tensors=tensors,
+    )
+
+
+def state_of(detector: Detector) -> dict[str, Tensor]:
+    """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*", ..."""
+    detector.check_fitted()
+    state: dict[str, Tensor] = {}
+    for k, member in enumerate(detector.members_):
+        learned = member.scorer.state_dict().items()
+        state |= {f"{k}.scorer.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in learned}
+        state[f"{k}.calibration"] = torch.from_numpy(member.calibration.copy())
+        if member.peaks is not None:
+            state[f"{k}.peaks"] = torch.from_numpy(member.peaks.copy())
+        if member.held is not None:
+            state[f"{k}.held"] = torch.from_numpy(member.held.astype(np.int64))
+    return state
+
+
+def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
+    """The detector that the manifest describes, with what its members learned."""
+    method = methods.from_json(manifest.method)
+    detector = Detector(method, **manifest.detector.model_dump())
+    detector.schema_ = schema_from(manifest.columns)
+    if isinstance(detector.schema_, Pictures):
+        detector.features = detector.schema_.features
+    detector.classes_ = tuple(manifest.classes)
+    detector.groups_ = tuple(manifest.groups)
+    unnamed = tuple(f"x{j}" for j in range(len(detector.schema_.inputs)))  # as a matrix has them
+    if isinstance(detector.schema_, Schema) and detector.schema_.inputs != unnamed:
+        detector.name_features(detector.schema_.inputs)
+    schemas = [schema_from(plain) for plain in manifest.members]
+    check_alike(detector.schema_, schemas)
+    state = State(tensors)
+    members = tuple(trained(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
+    state.check_empty()
+    return detector.assemble(members)
+
+
+def schema_from(plain: dict[str, Any]) -> Schema | Pictures:
+    """The schema of a table or of images."""
+    return Pictures.from_json(plain) if "features" in plain else Schema.from_json(plain)
+
+
+def trained(method: Method, schema: Schema | Pictures, state: State) -> Member:
+    """A member in its state, of which nothing is left."""
+    calibration = state.sorted("calibration")
+    held = state.rows("held", count=len(calibration)) if "held" in state.left else None  # earlier releases kept none
+    scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
+    mapped = hasattr(scorer, "map") and "peaks" in state.left
+    peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
+    state.check_empty()
+    return Member(schema, scorer, calibration, held, peaks)
+
+
+def check_alike(whole: Schema | Pictures, members: list[Schema | Pictures]) -> None:
+    """BundleError unless the members read the same columns in the same order as the detector, or the same images."""
+    for schema in members:
+        if read_by(schema) != read_by(whole):
+            raise BundleError("a member reads other columns than the detector, or in another order")
+
+
+def read_by(schema: Schema | Pictures) -> object:
+    if isinstance(schema, Pictures):
+        return schema
+    return [(column.name, column.kind) for column in schema.columns], schema.inputs

@@ -1,0 +1,188 @@
+"""The text beside the tensors of a saved detector: what it says, and whether it is still what was written.
+
+Hashes tell an accident from a whole copy; they do not tell who wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+import unseen
+from unseen.data.columns import Kind
+from unseen.errors import BundleError, DataError
+from unseen.io.paths import regular
+
+FORMAT = 1
+JSON, TENSORS = "bundle.json", "tensors.safetensors"
+MOST = 64 << 20  # bytes of bundle.json: a thousand columns of fifty levels take about 10 MB
+DEEPEST = 100  # lists and objects in one another
+AGAIN = "copy the folder again from where it was saved, or fit and save again"
+
+
+def each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name occurs twice")
+    return names
+
+
+Names = Annotated[list[str], AfterValidator(each_once)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Folds = Annotated[int, Field(ge=2)]
+
+
+class Settings(BaseModel):
+    """How the detector was asked to learn, beside its method."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    normal: str
+    kinds: dict[str, Kind] | None
+    calibration: Folds | Share | None
+    random_state: Annotated[int, Field(ge=0, lt=2**32)] | None
+    tail: bool = False
+    repeats: Literal["keep", "once"] | None = None
+
+
+class Manifest(BaseModel):
+    """What bundle.json holds. `columns` is a schema; `members` are those that the trained scorers read by, one each."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    format: Literal[1] = 1
+    facts: dict[str, Any]
+    method: dict[str, Any]
+    detector: Settings
+    classes: Names
+    groups: Names = []
+    columns: dict[str, Any]
+    members: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    tensors: str  # the hash of the other file
+
+    def text(self) -> bytes:
+        """bundle.json, with a hash of all its other content."""
+        try:
+            plain = parsed(spelled(self.model_dump()).encode())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DataError(f"facts of a saved detector must be plain JSON values: {error}") from error
+        return spelled(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode(
+            errors="surrogatepass"
+        )
+
+    @classmethod
+    def read(cls, file: Path) -> Manifest:
+        """bundle.json, checked: of a known format, unchanged, and complete."""
+        try:
+            plain = parsed(content(file))
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}") from error
+        check_format(file, plain)
+        said = plain.pop("sha256", None)
+        compare(file, found=digest(canonical(plain)), said=said)
+        try:
+            return cls.model_validate(plain)
+        except ValidationError as error:
+            raise BundleError(f"{file}: expected the fields of format {FORMAT}, found {error}; {AGAIN}") from error
+
+
+def check_format(file: Path, plain: object) -> None:
+    found = plain.get("format") if isinstance(plain, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise BundleError(
+            f"{file}: format {found} is newer than {FORMAT}, the newest that unseen {unseen.__version__} reads; "
+            "upgrade unseen"
+        )
+    if found != FORMAT:
+        raise BundleError(f"{file}: expected a saved detector of format {FORMAT}, found format {found!r}; {AGAIN}")
+
+
+def canonical(plain: object) -> bytes:
+    """One spelling for one content.
+
+    >>> canonical({"b": np.float64(0.5), "a": [1, None]})
+    b'{"a":[1,null],"b":0.5}'
+    """
+    return spelled(plain, sort_keys=True, separators=(",", ":")).encode()
+
+
+def spelled(plain: object, **style: Any) -> str:
+    return json.dumps(plain, default=number, allow_nan=False, **style)
+
+
+def number(value: object) -> Any:
+    """numpy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def parsed(data: bytes) -> Any:
+    """Plain values from JSON in UTF-8; ValueError for what another reader might take otherwise, or not at all.
+
+    >>> parsed(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: key 'a' occurs twice
+    """
+    text = data.decode(errors="surrogatepass")  # half characters, which names of files may have
+    plain = json.loads(text, parse_constant=refused, parse_float=finite, object_pairs_hook=distinct)
+    level, depth = [plain], 0
+    while level:
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        level, depth = [inside for each in level for inside in contents(each)], depth + 1
+    return plain
+
+
+def contents(plain: object) -> Iterable[Any]:
+    return plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+
+
+def refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def finite(text: str) -> float:
+    if not math.isfinite(found := float(text)):
+        raise ValueError(f"{text} is too large for a number")
+    return found
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} occurs twice")
+        found[key] = value
+    return found
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def compare(file: Path, *, found: str, said: object) -> None:
+    if found != said:
+        raise BundleError(f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}")
+
+
+def content(file: Path) -> bytes:
+    """All bytes of bundle.json, or a BundleError."""
+    with readable(file):
+        return regular(file, most=MOST)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """What the system refuses to read, as a BundleError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BundleError(f"{file}: missing; a saved detector holds {JSON} and {TENSORS}; {AGAIN}") from error
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be read ({error.strerror}); check what it is and who may read it") from error
