@@ -8,6 +8,15 @@ from collections.abc import Collection, Iterable, Sequence
 
 from unseen.errors import DataError
 
+_SHOWN = 12  # names that a list gives before it says how many more there are
+
+
+def first_few(names: Iterable[str]) -> str:
+    """The first names, and how many more there are; "none" without any."""
+    everything = list(names)
+    more = f" and {len(everything) - _SHOWN:,} more" if len(everything) > _SHOWN else ""
+    return ", ".join(everything[:_SHOWN]) + more or "none"
+
 
 def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> None:
     """DataError unless every wanted name is present; it names those that look alike.

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.errors import DataError
@@ -133,6 +135,125 @@ class Run:
         return int(torch.randint(2**31 - 1, (), generator=self.generator))
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Rows to learn from as a source has them, with what it knows of each.
+
+    `y` labels and `groups` domains as `Detector.fit` takes them; `keys` a table that tells the rows apart; `facts` what
+    is worth keeping with a detector that learns from them.
+    """
+
+    rows: Any
+    y: Any
+    groups: Any
+    keys: Any
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows to score: a table `keys` (k), and `rows` of those that can be scored, which `used` (n,) counts."""
+
+    rows: Any
+    keys: Any
+    used: NDArray[np.int64]
+    where: str
+
+
+class Source(Protocol):
+    """Where rows come from: a file, a folder of images, or what is in memory.
+
+    `noun` is what a user calls its rows, `name` what it is called in messages.
+    """
+
+    @property
+    def noun(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+    def labelled(self) -> Labelled:
+        """All of it, to learn from."""
+
+    def batches(self, encoder: Encoder) -> Iterator[Batch]:
+        """All of it, in order, a few rows at a time."""
+
+    def count(self) -> int | None:
+        """How many rows there are; None where only reading all of them would tell."""
+
+
+class Encoder(Protocol):
+    """What makes samples of what users have, rows of a table or images; nothing above asks which of the two.
+
+    `noun` is what a user calls its rows; `shape` that of a sample; `inputs` names what training showed, and
+    `needed` what rows to score must have; `logarithms` as in `Run`. `rows` are what `admit` returned; `codes`, `kind` and `group` (n,) are integers as in `Samples`.
+    """
+
+    @property
+    def noun(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    @property
+    def needed(self) -> tuple[str, ...]: ...
+    @property
+    def logarithms(self) -> NDArray[np.float32] | None: ...
+
+    def admit(self, X: Any, *, learns: bool = False) -> Any:
+        """Rows from whatever holds such; DataError for rows of another sort. `learns`: to train on."""
+
+    def labels(self, rows: Any) -> Any:
+        """What rows tell of their labels by themselves, None where they tell nothing."""
+
+    def relearn(self, rows: Any, *, normals: NDArray[np.bool_] | None = None) -> Encoder:
+        """The same, with all that is learned learned anew from these rows only."""
+
+    def counted(self, rows: Any, *, normals: NDArray[np.bool_] | None = None) -> Encoder:
+        """The same, with what is commonplace counted anew: in the training rows without their copies."""
+
+    def limited(self, x: NDArray[np.float32]) -> Encoder:
+        """The same, to which encoded rows (n, *f) show how far columns of few values go."""
+
+    def widened(self, rows: Any) -> Encoder:
+        """The same, to which what these rows show is nothing new."""
+
+    def encode(self, rows: Any) -> NDArray[np.float32]:
+        """Finite numbers: (n, *f)."""
+
+    def samples(self, rows: Any, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
+        """Encoded rows with their labels, and all else that training may use."""
+
+    def copies(self, rows: Any, kind: NDArray[np.int64], repeats: str | None) -> NDArray[np.int64]:
+        """For each row the number of the row that stands for it, itself where it counts; copies agree in `kind`."""
+
+    def repeated(self, rows: Any, kind: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+        """How many of the rows that count are the same as another one of them."""
+
+    def near_copies(self, rows: Any, kind: NDArray[np.int64], normals: NDArray[np.int64]) -> str | None:
+        """Where normal rows differ that are nearly copies, in words; None without any."""
+
+    def unprecedented(self, rows: Any, told: Any = None) -> NDArray[np.float64]:
+        """How much each row shows that training never did, 0 where nothing: (n,). It is logged with `told`."""
+
+    def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """In how many columns of few values encoded rows lie far from all that training showed: (n, *f) -> (n,)."""
+
+    def placed(self, scores: NDArray[np.float32], rows: Any) -> list[NDArray[np.float32]]:
+        """Scores of cells (n, h', w') at the size of each image; Unsupported where rows have no cells."""
+
+    def reads(self) -> object:
+        """What two encoders must agree in to read the same rows."""
+
+    def described(self) -> list[tuple[str, str]]:
+        """Lines for a reader: a name and a text each."""
+
+    def columns_by_kind(self) -> list[tuple[str, str]]:
+        """Names of columns by their kind, in words; none of images."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+
+
 class Method(Protocol):
     """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) -> (n,), high = bad."""
 
@@ -169,6 +290,15 @@ class Trainable(Method, Protocol):
 
     def loss(self, scorer: Any, batch: Samples, run: Run) -> Tensor:
         """Loss of each row: (n,), never reduced, so that rows can be weighted."""
+
+
+def ability(of: object, name: str) -> Any:
+    """What a method or a scorer can do beyond what each must, such as "adapt", "update" or "map"; None if it cannot.
+
+    >>> ability(torch.nn.Identity(), "map") is None
+    True
+    """
+    return getattr(of, name, None)
 
 
 class Adaptable(Method, Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,8 +47,8 @@ class News:
     blank: Mask | None = None
     filled: tuple[str, ...] = ()
 
-    def tell(self) -> None:
-        """A warning for each sort of it."""
+    def tell(self, told: ToldOnce) -> None:
+        """A warning for each sort of it that was not told before."""
         n = len(self.amount)
         for found, sentence in (
             (self.moves, "columns that were constant in training have other values: %s"),
@@ -58,44 +57,29 @@ class News:
             if found:
                 parts = [finding.said(n) for finding in found[:SHOWN]]
                 more = f"; and {len(found) - SHOWN:,} more columns" if len(found) > SHOWN else ""
-                _warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
+                told.warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
         if self.blank is not None:
             rows, first = f"{self.blank.sum():,}", f"{self.blank.argmax() + 1:,}"
-            _warn("rows in which every value is missing: %s", f"{rows} of {n:,}, the first is row {first}", [""])
+            told.warn("rows in which every value is missing: %s", f"{rows} of {n:,}, the first is row {first}", [""])
         if self.filled:
             names = ", ".join(map(repr, self.filled[:SHOWN])) + (", ..." if len(self.filled) > SHOWN else "")
-            _warn("columns that had no value in training have some, and are not used: %s", names, self.filled)
+            told.warn("columns that had no value in training have some, and are not used: %s", names, self.filled)
 
 
-def _warn(sentence: str, what: str, names: Sequence[str]) -> None:
-    log.warning(sentence, what, extra={"told_of": [(sentence, name) for name in names]})
-
-
-class ToldOnce(logging.Filter):
-    """Lets one warning of a sort and a column through, however many batches show it; `done` rows went before."""
+class ToldOnce:
+    """What a table that comes in batches has been said of already, each sort and column once; `done` rows went before."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.done, self.told = 0, set[tuple[str, str]]()
+        self.done = 0
+        self._told = set[tuple[str, str]]()
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        of = set(getattr(record, "told_of", ()))
-        new = not of or not of <= self.told
-        self.told |= of
-        if of and self.done:
-            record.msg = f"in rows from {self.done + 1:,} on, counted from 1 again: {record.msg}"
-        return new
-
-
-@contextmanager
-def told_once() -> Iterator[ToldOnce]:
-    """While a table comes in batches, what is new in a column is told once."""
-    once = ToldOnce()
-    log.addFilter(once)
-    try:
-        yield once
-    finally:
-        log.removeFilter(once)
+    def warn(self, sentence: str, what: str, names: Sequence[str]) -> None:
+        """Log a warning, unless all of it was said before."""
+        of = {(sentence, name) for name in names}
+        if not of <= self._told:
+            self._told |= of
+            where = f"in rows from {self.done + 1:,} on, counted from 1 again: " if self.done else ""
+            log.warning(where + sentence, what)
 
 
 class Watch:

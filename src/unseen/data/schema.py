@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
@@ -21,16 +22,20 @@ from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn
 from unseen.data.limits import Limits, beyond, limits
-from unseen.data.news import News, merged, news_of_matrix, news_of_table
+from unseen.data.news import News, ToldOnce, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
+from unseen.data.repeats import Table, counted, nearly
 from unseen.data.rows import matrix_rows, table_rows
 from unseen.data.scaling import standardise
+from unseen.data.split import Rows
 from unseen.data.strict import strictly
 from unseen.data.tables import admit
-from unseen.errors import BundleError, DataError
-from unseen.names import require
+from unseen.errors import BundleError, DataError, Unsupported
+from unseen.names import first_few, require
+from unseen.types import Samples
 
 log = logging.getLogger("unseen")
+_PLURALS = {"number": "numbers", "boolean": "yes or no", "category": "categories", "text": "texts"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Schema:
     inputs: tuple[str, ...]
     precedent: Precedent = NOTHING_KNOWN
     limits: Limits = ()
+
+    noun: ClassVar[str] = "rows"
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -102,6 +109,36 @@ class Schema:
         columns = learn(plans, constant, given, names, witness)
         return cls(tuple(columns), dropped, tuple(names), witness.precedent())
 
+    def admit(self, X: object, *, learns: bool = False) -> pa.Table | NDArray[Any]:
+        """A matrix, or a table of the columns that training showed; whether it `learns` makes no difference."""
+        given = admit(X)
+        return given if isinstance(given, np.ndarray) else self.arrow(given)
+
+    def labels(self, rows: object) -> None:
+        """What rows tell of their labels by themselves: nothing."""
+
+    def samples(self, rows: object, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
+        """Encoded rows with their labels and domains."""
+        return Samples.of(torch.from_numpy(self.encode(rows)), torch.from_numpy(y), torch.from_numpy(group))
+
+    def copies(self, rows: object, kind: NDArray[np.int64], repeats: str | None) -> Rows:
+        """For each row (n,) the number of the row that stands for it, as `repeats.counted` tells."""
+        return counted(self._hashable(rows, kind), repeats)
+
+    def repeated(self, rows: object, kind: NDArray[np.int64], counts: Rows) -> int:
+        """How many of the rows that count are the same as another one of them."""
+        own = self._hashable(rows, kind).take(counts)
+        return len(own.x) - len(np.unique(own.total()))
+
+    def near_copies(self, rows: object, kind: NDArray[np.int64], normals: Rows) -> str | None:
+        """Where some rows differ that are nearly copies: "column 'a'" or "the last digits"; None without any."""
+        found = nearly(self._hashable(rows, kind).take(normals))
+        return found if found is None or isinstance(found, str) else f"column {self.columns[found].name!r}"
+
+    def _hashable(self, rows: object, kind: NDArray[np.int64]) -> Table:
+        """Rows as their method sees them, each column with the user's that it comes from."""
+        return Table(self.encode(rows), np.asarray(self.origin), kind)
+
     def relearn(self, table: object, *, normals: ArrayLike | None = None) -> Schema:
         """The same columns and kinds, with levels and statistics learned anew from these rows only.
 
@@ -127,6 +164,11 @@ class Schema:
     def features(self) -> tuple[str, ...]:
         """Names of the encoded columns (d)."""
         return tuple(feature for column in self.columns for feature in column.features)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of the columns that rows to score must have."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def origin(self) -> tuple[int, ...]:
@@ -177,16 +219,19 @@ class Schema:
             return news_of_matrix(self.precedent, self.columns, empty, given, self.inputs)
         return news_of_table(self.precedent, self.columns, empty, self.arrow(given))
 
-    def unprecedented(self, table: object) -> NDArray[np.float64]:
+    def unprecedented(self, table: object, told: ToldOnce | None = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing and in every training row: (n,).
 
-        How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
+        With `told`, what that is is logged, unless it was told already. How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
 
         >>> schema = Schema.infer([[0.0, 5.0], [1.0, 5.0], [3.0, 5.0]])
         >>> schema.unprecedented([[9.0, 5.0], [1.0, np.inf], [np.nan, 5.0]])
         array([0., 2., 1.])
         """
-        return self.news(table).amount
+        news = self.news(table)
+        if told is not None:
+            news.tell(told)
+        return news.amount
 
     def widened(self, table: object) -> Schema:
         """The same schema, to which what these rows show is nothing new."""
@@ -219,6 +264,27 @@ class Schema:
             more = f" and {len(extra) - 20:,} more" if len(extra) > 20 else ""
             log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra[:20])) + more)
         return given.select([name for name in given.column_names if name in known]) if extra else given
+
+    def placed(self, scores: NDArray[np.float32], rows: object) -> NoReturn:
+        """Scores of cells, which rows of a table lack: Unsupported."""
+        raise Unsupported("heat maps are for images: fit on Images.read(folder), and ask for the heat of images")
+
+    def reads(self) -> object:
+        """What two schemas must agree in to read the same tables."""
+        return [(column.name, column.kind) for column in self.columns], self.inputs
+
+    def described(self) -> list[tuple[str, str]]:
+        """Lines for a reader: how many columns are used, and which are not, and why."""
+        dropped = [f"{name} ({reason})" for name, reason in self.dropped.items()]
+        return [
+            ("columns", f"{len(self.columns)} used, encoded as {self.width} numbers"),
+            ("dropped", first_few(dropped)),
+        ]
+
+    def columns_by_kind(self) -> list[tuple[str, str]]:
+        """Names of the columns used by their kind: "numbers", "categories", ..."""
+        by_kind = {kind: [c.name for c in self.columns if c.kind == kind] for kind in _PLURALS}
+        return [(_PLURALS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
 
     def to_json(self) -> dict[str, Any]:
         """Everything learned, as plain JSON values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -11,22 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unseen import methods
 from unseen.data.split import Rows, spread
 from unseen.errors import Unsupported
-from unseen.parts.imagestack import Mapped
+from unseen.methods.catalogue import IMAGES, METHODS, takes_images
 from unseen.parts.scoring import scores
-from unseen.types import Adaptable, Method, Run, Samples
+from unseen.types import Adaptable, Method, Run, Samples, ability
 
+log = logging.getLogger("unseen")
 FOLDS = 50  # up to so many rows, each is a fold of its own: leave-one-out
 
 
 def adaptable(method: Method) -> Adaptable:
     """The method, if it can adapt."""
-    if not hasattr(method, "adapt"):
-        able = named_able(methods.METHODS)
-        if methods.takes_images(method):
-            able = f"{named_able(methods.IMAGES)}, and Patches or Whole of {able}"
+    if ability(method, "adapt") is None:
+        able = named_able(METHODS)
+        if takes_images(method):
+            able = f"{named_able(IMAGES)}, and Patches or Whole of {able}"
         what = " of ".join(type(each).__name__ for each in (method, getattr(method, "base", None)) if each is not None)
         raise Unsupported(
             f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on the kinds that you "
@@ -36,7 +37,17 @@ def adaptable(method: Method) -> Adaptable:
 
 
 def named_able(prototypes: Mapping[str, Method]) -> str:
-    return ", ".join(sorted(name for name, prototype in prototypes.items() if hasattr(prototype, "adapt")))
+    return ", ".join(sorted(name for name, prototype in prototypes.items() if ability(prototype, "adapt")))
+
+
+def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> None:
+    """Warn where rows to adapt to score higher than all normal rows did before: what adapts did not follow them."""
+    if np.median(calibration) > before[-1]:
+        log.warning(
+            "most of these normal rows score higher, even by what adapted to them, than every row that calibrated the "
+            "detector before: only anomalies that lie farther out still can be found. Check that these rows are normal "
+            "and in the units of the training rows, or fit anew on rows of this kind"
+        )
 
 
 def moved(
@@ -60,7 +71,7 @@ def moved(
         alone = support.x[torch.from_numpy(held).to(run.device)]
         judge = adapted(support[others])
         found[parts == k] = scores(judge, alone, run.device).double().numpy()
-        if hasattr(judge, "map"):
-            peaks[parts == k] = scores(cast(Mapped, judge).map, alone, run.device).flatten(1).amax(dim=1).numpy()
+        if (mapped := ability(judge, "map")) is not None:
+            peaks[parts == k] = scores(mapped, alone, run.device).flatten(1).amax(dim=1).numpy()
     scorer = adapted(support)
-    return scorer, found, np.sort(peaks) if hasattr(scorer, "map") else None
+    return scorer, found, np.sort(peaks) if ability(scorer, "map") is not None else None

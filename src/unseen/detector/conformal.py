@@ -8,18 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.labels import calibrators
-from unseen.data.split import Rows, hold_out, spread
+from unseen.detector.policy import check_level
 from unseen.errors import DataError
 from unseen.parts.extremes import pareto
-from unseen.wording import option
 
 Array = NDArray[np.float64]
 ROWS = 50  # calibration normals below which no tail is fitted
 TOP = 10  # of them the highest, or a tenth where that is more, shape the tail
-ENOUGH = 1000  # normals from which on one split is enough: a fifth of them, 200, resolves p-values to 0.005
-ENOUGH_IMAGES = 200  # the same for images, of which nobody has thousands, and which take long to score five times
-SHARE, FOLDS = 0.2, 5  # of the normals that a split holds out; cuts of them where one split is not enough
 LEAST = 1e-9  # no smaller p-value is ever given: nobody can check it
 ALIKE = 1e-5  # of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
 DIGITS = 3  # of a p-value in the tail, rounded up: more would be a pretence
@@ -176,56 +171,3 @@ def standardised(calibration: Array, score: Array) -> Array:
     """Distance from the median in units of the spread between the median and the 90% quantile: (m,), (n,) -> (n,)."""
     middle, high = np.quantile(calibration, [0.5, 0.9])
     return np.asarray((score - middle) / max(high - middle, 1e-12), dtype=np.float64)
-
-
-def benjamini_hochberg(pvalues: Array, fdr: float, counts: NDArray[np.int64] | None = None) -> float:
-    """Largest p-value to reject so that the expected share of false alarms is at most `fdr`; 0 when none (n,) -> float.
-
-    `counts` (n,): how often each p-value occurs, where they are too many to list.
-
-    Benjamini & Hochberg 1995; holds for conformal p-values too, which depend on one another positively (Bates et al.
-    2023).
-
-    >>> benjamini_hochberg(np.array([0.01, 0.02, 0.04, 0.9]), fdr=0.05)
-    0.02
-    """
-    check_level("fdr", fdr)
-    order = np.argsort(pvalues)
-    ordered = pvalues[order]
-    rank = np.cumsum(np.ones(len(pvalues)) if counts is None else counts[order])
-    passes = np.flatnonzero(ordered <= fdr * rank / max(rank[-1:].sum(), 1) + 1e-12)
-    return float(ordered[passes[-1]]) if len(passes) else 0.0
-
-
-def check_level(name: str, value: object) -> None:
-    if not isinstance(value, float | int | np.number) or not 0 < value < 1:
-        raise DataError(
-            f"{option(name)} must lie between 0 and 1, exclusive, got {value!r}: 0.01 means one in a hundred"
-        )
-
-
-def held_out(
-    codes: NDArray[np.int64],
-    group: NDArray[np.int64],
-    rng: np.random.Generator,
-    *,
-    asked: float | int | None,
-    parts: int | None = None,
-    images: bool = False,
-) -> list[Rows]:
-    """Row numbers of the calibration normals: one array for a split, K for K folds.
-
-    `asked`: a share, a number of folds, or None for what suits their number, in as many `parts` as are said.
-    """
-    normals = calibrators(codes)
-    if asked is None:
-        split = len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
-        asked = SHARE if split else FOLDS
-    if isinstance(asked, float | np.floating):
-        check_level("calibration", asked)
-        return [hold_out(normals, group, float(asked), rng)]
-    if not isinstance(asked, int | np.integer) or asked < 2:
-        raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked!r}")
-    folds = min(int(asked), len(normals))
-    part = spread(group[normals], folds, rng)
-    return [normals[part == k] for k in range(folds)]

@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 
-from unseen import fields as ranges
-from unseen import methods
 from unseen.data.labels import LEAST, calibrators, check_normals, doubt, encode_groups, encode_labels
-from unseen.data.schema import Schema
+from unseen.data.news import ToldOnce
 from unseen.data.split import Rows, take
 from unseen.data.tables import named_in_text
-from unseen.detector.adapt import adaptable
+from unseen.detector import heat
+from unseen.detector.adapt import adaptable, tell_far
 from unseen.detector.audit import audited
-from unseen.detector.conformal import ROWS, Conformal, benjamini_hochberg, check_level, held_out, outranked
+from unseen.detector.conformal import ROWS, Conformal, outranked
 from unseen.detector.devices import device_of
-from unseen.detector.heat import HeatMaps
-from unseen.detector.inputs import admitted, refuse, schema_of, standing
+from unseen.detector.folds import held_out
+from unseen.detector.inputs import counting, encoder_of, noun_of, own_labels, refuse, to_learn_from
 from unseen.detector.members import Learning, Member, Told
+from unseen.detector.policy import Policy
+from unseen.detector.separation import separation
 from unseen.detector.settings import method_of, parameters, with_parameters
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
-from unseen.evaluation.metrics import separation
-from unseen.types import Method
-from unseen.vision.encoder import Maps, Pictures
+from unseen.fields import check
+from unseen.methods.catalogue import METHODS, suited
+from unseen.types import Encoder, Method, ability
 from unseen.vision.features import Features
 from unseen.wording import option
 
-log = logging.getLogger("unseen")
-FLAGGED = 0.05  # the largest p-value of an outlier to `predict`, which scikit-learn gives no level
+FLAGGED = Policy.alpha(0.05)  # of `predict`, to which scikit-learn gives no level
 
 
-class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
+class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new rows are.
 
-    `method`: what learns, an object or its name; None: the evidence stack, or the image stack. `normal`: the label of
-    normal rows, as y has it. `kinds`: column name -> 'number', 'boolean', 'category' or 'text', where the inferred kind
-    is wrong. `calibration`: share of normals held out for p-values (float), or number of folds of a cross-conformal
-    predictor (int); None takes a fifth from 1,000 normals on, and 5 folds below. `device`: 'cpu', 'cuda', 'cuda:1',
-    'auto', or a `torch.device`. `random_state`: same seed, same scores. `tail`:
-    p-values below 1 / (m + 1), by a model of how the scores of normals go on beyond the highest of m held-out ones.
-    `features`: how images are seen, where `fit` is given some (`Images.read`). `repeats`: of training rows that occur
-    more than once, "keep" counts each and "once" one; None counts copies once, and rows that by their nature come again
-    each time.
+    Parameters
+    ----------
+    method : method or str, optional
+        What learns, an object or its name. None: the evidence stack, or the image stack.
+    normal : str or number
+        The label of normal rows, as y has it.
+    kinds : mapping of str to str, optional
+        Column name -> 'number', 'boolean', 'category' or 'text', where the inferred kind is wrong.
+    calibration : float or int, optional
+        Share of normals held out for p-values (float), or number of folds of a cross-conformal predictor (int). None
+        takes a fifth from 1,000 normals on, and 5 folds below.
+    device : str or torch.device
+        'cpu', 'cuda', 'cuda:1', or 'auto'.
+    random_state : int, optional
+        Same seed, same scores.
+    tail : bool
+        p-values below 1 / (m + 1), by a model of how scores of normals go on beyond the highest of m held-out ones.
+    features : Features, optional
+        How images are seen, where `fit` is given some (`Images.read`).
+    repeats : {"keep", "once"}, optional
+        Of training rows that occur more than once, "keep" counts each and "once" one. None counts copies once, and rows
+        that by their nature come again each time.
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
-    >>> detector = Detector(methods.Mahalanobis(), random_state=0).fit(X, ["normal"] * 200 + ["leak"] * 10)
+    >>> detector = Detector("mahalanobis", random_state=0).fit(X, ["normal"] * 200 + ["leak"] * 10)
     >>> detector.detect([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]], alpha=0.01)
     array([False,  True])
     """
@@ -84,41 +97,54 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         """Learn from a data frame or array X (n, columns), or from images.
 
-        `y` (n,): 0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an
-        anomaly class; no y means all rows are taken for normal, and images for what their folders say. `groups` (n,):
-        which kind of normal a row belongs to. There is no other metadata: `sample_weight` is refused.
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images to learn from.
+        y : sequence (n,), optional
+            0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an anomaly
+            class. No y means all rows are taken for normal, and images for what their folders say.
+        groups : sequence (n,), optional
+            The domain of each row: which of several kinds of normal it belongs to.
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            For rows, labels and settings that nothing can be learned from, and for other metadata.
         """
         refuse(metadata)
-        self.chosen(), self.torch_device()  # refuse what nobody knows before rows are read
-        if not isinstance(self.tail, bool | np.bool_):
-            raise DataError(f"tail must be True or False, got {self.tail!r}")
-        table = admitted(X, None, self.features, learns=True)
-        if isinstance(table, Maps) and y is None:
-            y = table.labels
-        codes, names = encode_labels(y, rows=len(table), normal=self.normal)
-        group, kinds = encode_groups(groups, rows=len(table))
-        check_normals(codes, named_as(table))
+        self._check_settings()
+        rows = to_learn_from(X, self.features)
+        y = own_labels(rows) if y is None else y
+        codes, names = encode_labels(y, rows=len(rows), normal=self.normal)
+        group, domains = encode_groups(groups, rows=len(rows))
+        check_normals(codes, noun_of(rows))
         doubt(codes, names, y)
-        whole = schema_of(table, codes, self.kinds)
-        rows = self.counting(table, whole, codes)
-        if isinstance(whole, Schema) and len(rows) < len(codes):
-            whole = whole.counted(take(table, rows), normals=codes[rows] <= 0)
-        learning, told = self.learning(whole), Told(table, codes, group, rows)
-        rng, images = np.random.default_rng(learning.seed), isinstance(table, Maps)
-        folds = held_out(codes[rows], group[rows], rng, asked=self.calibration, images=images)
+        encoder = encoder_of(rows, codes <= 0, self.kinds)
+        counts = self._counting(rows, encoder, codes)
+        if len(counts) < len(codes):
+            encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
+        learning, told = self._learning(encoder), Told(rows, codes, group, counts)
+        rng, images = np.random.default_rng(learning.seed), len(encoder.shape) > 1
+        folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, images=images)
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
-        members = tuple(learning.trained(whole, told, rows[held]) for held in folds)
-        self.schema_ = whole
-        self.classes_, self.groups_ = names, kinds
-        self.training_ = (table, y)
-        self.name_features(None if isinstance(table, np.ndarray | Maps) or not named_in_text(X) else whole.inputs)
+        members = tuple(learning.trained(encoder, told, counts[held]) for held in folds)
+        self.schema_ = encoder
+        self.classes_, self.groups_ = names, domains
+        self.training_ = (rows, y)
+        self.name_features(encoder.inputs if isinstance(rows, pa.Table) and named_in_text(X) else None)
         return self.assemble(members)
 
     @property
     def partial_fit(self) -> Callable[..., Self]:
         """`learn_on`, of a method that offers `update`; else Unsupported, so that `hasattr` tells."""
-        if not hasattr(self.chosen(), "update"):
-            able = ", ".join(name for name, method in methods.METHODS.items() if hasattr(method, "update"))
+        if ability(self.chosen(), "update") is None:
+            able = ", ".join(name for name, method in METHODS.items() if ability(method, "update"))
             raise Unsupported(
                 f"{type(self.chosen()).__name__} does not learn on from new rows; methods that do: {able}. Take one of "
                 "them, or fit anew on all rows"
@@ -134,49 +160,49 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
-        table = self.admitted(X)
-        codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
-        group, kinds = encode_groups(groups, rows=len(table), known=self.groups_)
-        self.schema_.encode(take(table, np.arange(1)))  # refuses other columns
-        check_normals(codes, named_as(table))
-        rows = self.counting(table, self.schema_, codes)
-        learning, told = self.learning(self.schema_), Told(table, codes, group, rows)
-        rng = np.random.default_rng(learning.seed)
-        folds = held_out(codes[rows], group[rows], rng, asked=self.calibration, parts=len(self.members_))
-        if len(folds) < len(self.members_):
+        rows = self.schema_.admit(X)
+        codes, names = encode_labels(y, rows=len(rows), normal=self.normal, known=self.classes_)
+        group, domains = encode_groups(groups, rows=len(rows), known=self.groups_)
+        self.schema_.encode(take(rows, np.arange(1)))  # refuses other columns
+        check_normals(codes, self.schema_.noun)
+        counts = self._counting(rows, self.schema_, codes)
+        learning, told = self._learning(self.schema_), Told(rows, codes, group, counts)
+        rng, parts = np.random.default_rng(learning.seed), len(self.members_)
+        folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, parts=parts)
+        if len(folds) < parts:
             raise DataError(
-                f"this detector was trained in {len(self.members_)} folds, and {len(folds)} normal rows cannot be cut "
-                "in as many: give more normal rows at a time"
+                f"this detector was trained in {parts} folds, and {len(folds)} normal rows cannot be cut in as many: "
+                "give more normal rows at a time"
             )
         each = zip(self.members_, folds, strict=True)
-        members = tuple(learning.updated(member, told, rows[held]) for member, held in each)
-        self.classes_, self.groups_ = names, kinds
-        self.training_ = (table, y)
+        members = tuple(learning.updated(member, told, counts[held]) for member, held in each)
+        self.classes_, self.groups_ = names, domains
+        self.training_ = (rows, y)
         return self.assemble(members)
 
     def adapt(self, X_normal: Any, y: Any = None) -> Detector:
-        """A new detector for a kind of normal that this one has never seen, from a few normal rows of it (m, columns).
+        """A new detector for a domain that this one has never seen, from a few normal rows of it (m, columns).
 
         Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each scored by what adapted
         on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in `fit`, where some rows are no normal ones.
         """
         self.check_fitted()
         adaptable(self.chosen())  # says now which methods can
-        table = self.admitted(X_normal, learns=True)
-        codes, names = encode_labels(y, rows=len(table), normal=self.normal, known=self.classes_)
-        rows = self.counting(table, self.schema_, codes)
-        calibrating = rows[calibrators(codes[rows])]
+        rows = self.schema_.admit(X_normal, learns=True)
+        codes, names = encode_labels(y, rows=len(rows), normal=self.normal, known=self.classes_)
+        counts = self._counting(rows, self.schema_, codes)
+        calibrating = counts[calibrators(codes[counts])]
         if len(calibrating) < LEAST:
             raise DataError(
-                f"adapt was given {len(calibrating)} normal rows of {len(table)}, and needs at least {LEAST}, better "
+                f"adapt was given {len(calibrating)} normal rows of {len(rows)}, and needs at least {LEAST}, better "
                 "20: each is scored by what adapted on the others, and m of them give no p-value below 1/(m + 1)"
             )
-        told = Told(table, codes, np.zeros_like(codes), rows)
+        told = Told(rows, codes, np.zeros_like(codes), counts)
         new: Detector = clone(self)
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
-        new.training_ = (table, y)
+        new.training_ = (rows, y)
         new.name_features(getattr(self, "feature_names_in_", None))
-        member = self.learning(self.schema_).adapted(self.members_[0], told, calibrating)
+        member = self._learning(self.schema_).adapted(self.members_[0], told, calibrating)
         tell_far(member.calibration, self.members_[0].calibration)
         return new.assemble((member,))
 
@@ -193,65 +219,87 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = len(self.schema_.inputs)
         scores = [member.calibration for member in members]
         count = sum(map(len, scores))
-        tail = self.tail and enough(count)
+        tail = self.tail and _enough(count)
         self.conformal_ = (
             Conformal.fit(scores[0], tail=tail) if len(scores) == 1 else Conformal.across(scores, tail=tail)
         )
-        self.offset_ = -self.conformal_.threshold(max(0.05, 1 / (count + 1)))
+        self.offset_ = -self.conformal_.threshold(max(FLAGGED.level, 1 / (count + 1)))
         return self
 
-    def anomaly_score(self, X: Any) -> NDArray[np.float64]:
-        """How anomalous each row is, higher = worse: (n,). Everything else derives from it."""
+    def anomaly_score(self, X: Any, *, told: ToldOnce | None = None) -> NDArray[np.float64]:
+        """How anomalous each row is, higher = worse: (n,). Everything else derives from it.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+        told : ToldOnce, optional
+            What was said already of earlier batches of the same rows, and is not said again.
+        """
         self.check_fitted()
-        table = self.admitted(X)
-        if len(table) == 0:
-            raise DataError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
-        unprecedented = self.members_[0].unprecedented(table)  # what all members know, from the whole training table
-        each = [member.scores(table, self.torch_device(), unprecedented) for member in self.members_]
+        rows = self.schema_.admit(X)
+        if len(rows) == 0:
+            raise DataError(f"Found array with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required.")
+        # of the first member, as all know it from the whole training table
+        unprecedented = self.members_[0].schema.unprecedented(rows, told or ToldOnce())
+        each = [member.scores(rows, self.torch_device(), unprecedented) for member in self.members_]
         for found in each:
-            check_finite(found, self.chosen())
+            _check_finite(found, self.chosen())
         return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
-        return self.conformal_of().pvalue(self.anomaly_score(X))
+        self.check_fitted()
+        return self.conformal_.pvalue(self.anomaly_score(X))
 
     def detect(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.bool_]:
         """Which rows to raise an alarm for: (n,). Give one of two policies; neither needs a refit.
 
-        `alpha`: the share of normal rows that may be flagged. `fdr`: the share of the alarms, among these rows, that
-        may be false (Benjamini-Hochberg).
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+        alpha : float, optional
+            The share of normal rows that may be flagged.
+        fdr : float, optional
+            The share of the alarms, among these rows, that may be false (Benjamini-Hochberg).
         """
-        if (alpha is None) == (fdr is None):
-            raise DataError(
-                f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or {option('fdr', 0.1)} "
-                "(share of false alarms)"
-            )
+        policy = Policy.asked(alpha, fdr)
         pvalues = self.pvalue(X)
-        return pvalues <= self.cut(pvalues, alpha=alpha, fdr=fdr)
+        self.check_reach(policy)
+        return pvalues <= policy.threshold(pvalues)
 
-    def cut(
-        self,
-        pvalues: NDArray[np.float64],
-        *,
-        alpha: float | None,
-        fdr: float | None,
-        counts: NDArray[np.int64] | None = None,
-    ) -> float:
-        """The largest p-value that is an alarm under the policy; `counts` (n,) tell how often each occurs."""
-        level = alpha if alpha is not None else fdr
-        assert level is not None
-        check_level("alpha" if alpha is not None else "fdr", level)
-        finest = self.conformal_of().finest
-        if level < finest:
+    def check_reach(self, policy: Policy) -> None:
+        """Warn where no p-value can be as small as the policy asks for."""
+        self.check_fitted()
+        finest = self.conformal_.finest
+        if policy.level < finest:
             warnings.warn(
-                f"level {level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value is "
-                f"below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} or more, "
+                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value "
+                f"is below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} or more, "
                 f"or let a model go on where the normals end ({option('tail', True)})",
                 FewNormals,
                 stacklevel=3,
             )
-        return level if alpha is not None else benjamini_hochberg(pvalues, level, counts)
+
+    def heat(self, X: Any) -> list[NDArray[np.float32]]:
+        """How anomalous each place of an image is, higher = worse: of every image a map of its size (height, width).
+
+        For images, by a method that looks at cells, as the default does. Members are averaged. Maps have a scale of
+        their own, the same for all images: see `heat_threshold`.
+        """
+        self.check_fitted()
+        return heat.heat_maps(self.members_, self.schema_, self.schema_.admit(X), self.torch_device())
+
+    def heat_threshold(self, alpha: float = 0.05) -> float:
+        """The heat that the hottest cell of an image of a good part exceeds with a chance of about alpha."""
+        self.check_fitted()
+        return heat.heat_threshold(self.members_, alpha)
+
+    def heat_range(self, alpha: float = 0.05) -> tuple[float, float, float]:
+        """Low, threshold and top of a scale for all heat maps: the usual peak of a good part, and thrice as far beyond."""
+        self.check_fitted()
+        return heat.heat_range(self.members_, alpha)
 
     @property
     def audit_(self) -> Any:
@@ -267,14 +315,13 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
         """
         self.check_fitted()
-        table = self.admitted(X, learns=True)
-        if isinstance(table, Maps) and y is None:
-            y = table.labels
-        codes, _ = encode_labels(y, rows=len(table), normal=self.normal)
-        stands = standing(table, self.schema_, codes, self.repeats)
+        rows = self.schema_.admit(X, learns=True)
+        y = self.schema_.labels(rows) if y is None else y
+        codes, _ = encode_labels(y, rows=len(rows), normal=self.normal)
+        stands = counting(rows, self.schema_, codes, self.repeats)
 
-        def score(member: Member, rows: Rows) -> NDArray[np.float64]:
-            return member.scores(take(table, rows), self.torch_device())
+        def score(member: Member, some: Rows) -> NDArray[np.float64]:
+            return member.scores(take(rows, some), self.torch_device())
 
         return audited(self.members_, codes, str(self.normal), score, stands)
 
@@ -291,12 +338,12 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others (n,)."""
         scores = self.anomaly_score(X)
         distance = -scores - self.offset_
-        flagged = self.conformal_.pvalue(scores) <= FLAGGED
+        flagged = self.conformal_.pvalue(scores) <= FLAGGED.level
         return np.where(flagged, np.minimum(distance, -np.finfo(np.float64).tiny), np.maximum(distance, 0.0))
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
-        return np.where(self.pvalue(X) <= FLAGGED, -1, 1)
+        return np.where(self.pvalue(X) <= FLAGGED.level, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y as in `fit`.
@@ -325,61 +372,52 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if fields and self.method is None:
             raise DataError(
                 f"method is None, the default of what fit is given, so {next(iter(fields))!r} is a field of none "
-                f"yet: set the method too, for example method={next(iter(methods.METHODS))!r}"
+                f"yet: set the method too, for example method={next(iter(METHODS))!r}"
             )
         if fields:
             self.method = with_parameters(method_of(self.method), fields)
         return self
 
-    def chosen(self, schema: Schema | Pictures | None = None) -> Method:
-        """The method that learns: for images one that takes them, a method for rows on their patches."""
+    def chosen(self, encoder: Encoder | None = None) -> Method:
+        """The method that learns, suited to what is encoded: for images one that takes them."""
         method = None if self.method is None else method_of(self.method)
-        if isinstance(schema or getattr(self, "schema_", None), Pictures):
-            return methods.IMAGE_DEFAULT if method is None else methods.for_images(method)
-        return methods.DEFAULT if method is None else method
+        encoder = encoder or getattr(self, "schema_", None)
+        return suited(method, () if encoder is None else encoder.shape)
 
-    def admitted(self, X: Any, *, learns: bool = False) -> Any:
-        """Maps of images, seen as those of training; of anything else a table or a matrix."""
-        return admitted(X, getattr(self, "schema_", None), self.features, learns=learns)
+    def torch_device(self) -> torch.device:
+        """What the method computes on."""
+        return device_of(self.device)
 
-    def counting(self, table: Any, schema: Schema | Pictures, codes: NDArray[np.int64]) -> Rows:
+    def check_fitted(self) -> None:
+        """NotFitted before `fit`."""
+        if not hasattr(self, "members_"):
+            raise NotFitted("This Detector instance is not fitted yet: call fit(X, y) first")
+
+    def _check_settings(self) -> None:
+        """Refuse what nobody knows before rows are read."""
+        self.chosen(), self.torch_device()
+        if not isinstance(self.tail, bool | np.bool_):
+            raise DataError(f"tail must be True or False, got {self.tail!r}")
+
+    def _counting(self, rows: Any, encoder: Encoder, codes: NDArray[np.int64]) -> Rows:
         """Numbers of the rows that count: one of several copies (m,)."""
-        stands = standing(table, schema, codes, self.repeats, tell=True)
-        rows = np.flatnonzero(stands == np.arange(len(codes)))
-        if len(rows) < len(codes):
-            check_normals(codes[rows], named_as(table))
-        return rows
+        stands = counting(rows, encoder, codes, self.repeats, tell=True)
+        counts = np.flatnonzero(stands == np.arange(len(codes)))
+        if len(counts) < len(codes):
+            check_normals(codes[counts], encoder.noun)
+        return counts
 
-    def learning(self, schema: Schema | Pictures) -> Learning:
+    def _learning(self, encoder: Encoder) -> Learning:
         """How members come about in this call, from a seed of its own."""
-        seed = self.drawn_seed()
-        method = self.chosen(schema)
-        ranges.check(method)
-        if isinstance(schema, Schema) and methods.takes_images(method):
-            raise DataError(
-                f"{type(method).__name__} is a method for images, and was given a table: give it Images.read(folder), "
-                "or take a method for rows"
-            )
-        return Learning(method, self.torch_device(), seed)
-
-    def drawn_seed(self) -> int:
         try:
-            return int(check_random_state(self.random_state).randint(2**31 - 1))
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         except ValueError as error:
             raise DataError(
                 f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got {self.random_state!r}"
             ) from error
-
-    def torch_device(self) -> torch.device:
-        return device_of(self.device)
-
-    def check_fitted(self) -> None:
-        if not hasattr(self, "members_"):
-            raise NotFitted("This Detector instance is not fitted yet: call fit(X, y) first")
-
-    def conformal_of(self) -> Conformal:
-        self.check_fitted()
-        return self.conformal_
+        method = self.chosen(encoder)
+        check(method)
+        return Learning(method, self.torch_device(), seed)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -389,26 +427,7 @@ class Detector(HeatMaps, OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def scorer(estimator: Any, X: Any, y: Any = None) -> float:
-    """For scikit-learn's `scoring=`: the chance that an anomaly scores higher than a normal row (ROC AUC).
-
-    scoring="roc_auc" takes the higher `decision_function` for the class 1, where scikit-learn's own outlier detectors,
-    too, are low for anomalies: with labels 0 and 1 it is upside down. This is not, whatever the labels: those of
-    `Detector.fit`. It takes pipelines, searches, and scikit-learn's own outlier detectors with the same labels.
-
-    >>> from sklearn.model_selection import cross_val_score
-    >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.normal(size=(400, 3)), np.repeat(["normal", "leak"], [360, 40])
-    >>> X[y == "leak"] += 9
-    >>> mixed = rng.permutation(400)
-    >>> cross_val_score(Detector("mahalanobis"), X[mixed], y[mixed], scoring=scorer, cv=3).tolist()
-    [1.0, 1.0, 1.0]
-    """
-    found = [each for each in (estimator, *estimator.get_params().values()) if isinstance(each, Detector)]
-    return separation(-estimator.score_samples(X), y, found[0].normal if found else "normal")
-
-
-def check_finite(found: NDArray[np.float64], method: Method) -> None:
+def _check_finite(found: NDArray[np.float64], method: Method) -> None:
     """No p-value follows from a score that is no number."""
     bad = np.flatnonzero(~np.isfinite(found))
     if len(bad):
@@ -418,21 +437,7 @@ def check_finite(found: NDArray[np.float64], method: Method) -> None:
         )
 
 
-def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> None:
-    """Warn where rows to adapt to score higher than all normal rows did before: what adapts did not follow them."""
-    if np.median(calibration) > before[-1]:
-        log.warning(
-            "most of these normal rows score higher, even by what adapted to them, than every row that calibrated the "
-            "detector before: only anomalies that lie farther out still can be found. Check that these rows are normal "
-            "and in the units of the training rows, or fit anew on rows of this kind"
-        )
-
-
-def named_as(table: Any) -> str:
-    return "images" if isinstance(table, Maps) else "rows"
-
-
-def enough(count: int) -> bool:
+def _enough(count: int) -> bool:
     """Whether so many calibration normals tell how scores go on beyond the highest; warns where they do not."""
     if count < ROWS:
         warnings.warn(

@@ -5,25 +5,22 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unseen.data.schema import Schema
 from unseen.data.split import Rows, take
 from unseen.detector.adapt import adaptable, moved
 from unseen.detector.conformal import fraction
 from unseen.errors import UnseenError, Unsupported
-from unseen.parts.imagestack import Mapped
-from unseen.parts.loops import one_thread
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import scores
-from unseen.types import Method, Run, Samples
-from unseen.vision.encoder import Maps, Pictures
+from unseen.parts.threads import one_thread
+from unseen.types import Encoder, Method, Run, Samples, ability
 
 log = logging.getLogger("unseen")
 STEP = 0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
@@ -38,34 +35,22 @@ class Member:
     release did not keep them. `peaks` (m,), of images: the highest score of a cell in each, sorted; None without a map.
     """
 
-    schema: Schema | Pictures
+    schema: Encoder
     scorer: nn.Module
     calibration: NDArray[np.float64]
     held: Rows | None = None
     peaks: NDArray[np.float64] | None = None
 
     def scores(
-        self, table: Any, device: torch.device, unprecedented: NDArray[np.float64] | None = None
+        self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.float64]:
-        """Scores of the rows of a table or array, raised by what is `unprecedented` in them (n,): (n,)."""
-        x = self.schema.encode(table)
-        found = scored(self.scorer, x, device)
-        if isinstance(self.schema, Pictures):
-            return found
-        amount = self.schema.beyond(x) + (0.0 if unprecedented is None else unprecedented)
-        return raised(found, self.calibration, amount)
+        """Scores of rows, raised by what is `unprecedented` in them (n,): (n,)."""
+        x = self.schema.encode(rows)
+        return raised(scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented)
 
-    def unprecedented(self, table: Any) -> NDArray[np.float64] | None:
-        """How much rows show that training never did (n,), which is told; None of images."""
-        if isinstance(self.schema, Pictures):
-            return None
-        news = self.schema.news(table)
-        news.tell()
-        return news.amount
-
-    def heat(self, table: Any, device: torch.device) -> NDArray[np.float32]:
+    def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
-        return heated(self.scorer, self.schema.encode(table), device)
+        return heated(self.scorer, self.schema.encode(rows), device)
 
 
 @dataclass(frozen=True)
@@ -80,15 +65,10 @@ class Told:
     group: NDArray[np.int64]
     rows: Rows
 
-    def samples(self, schema: Schema | Pictures, rows: Rows) -> Samples:
+    def samples(self, schema: Encoder, rows: Rows) -> Samples:
         """Some of the rows, encoded."""
-        part = take(self.table, rows)
         with one_thread():
-            x = torch.from_numpy(schema.encode(part))
-            resaved = part.pair()[1] if isinstance(part, Maps) else None
-        mask = torch.from_numpy(part.mask.astype(np.float32)) if isinstance(part, Maps) else None
-        data = Samples.of(x, torch.from_numpy(self.codes[rows]), torch.from_numpy(self.group[rows]), mask)
-        return data if resaved is None else replace(data, resaved=torch.from_numpy(resaved.astype(np.float32)))
+            return schema.samples(take(self.table, rows), self.codes[rows], self.group[rows])
 
 
 @dataclass(frozen=True)
@@ -99,7 +79,7 @@ class Learning:
     device: torch.device
     seed: int
 
-    def trained(self, whole: Schema | Pictures, told: Told, held: Rows) -> Member:
+    def trained(self, whole: Encoder, told: Told, held: Rows) -> Member:
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
         inside = np.setdiff1d(told.rows, held)
         with one_thread():
@@ -111,7 +91,7 @@ class Learning:
     def updated(self, member: Member, told: Told, held: Rows) -> Member:
         """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
-        schema = widened(member.schema, told.table)
+        schema = member.schema.widened(told.table)
         return self.learned(schema, scorer, self.method.update, told, held, self.run(schema))
 
     def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
@@ -120,11 +100,11 @@ class Learning:
         run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, places, run)
-        return member_of(self.method, widened(member.schema, told.table), scorer, calibration, calibrating, peaks)
+        return member_of(self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks)
 
     def learned(
         self,
-        schema: Schema | Pictures,
+        schema: Encoder,
         scorer: nn.Module,
         learn: Callable[[nn.Module, Samples, Run], None],
         told: Told,
@@ -137,11 +117,10 @@ class Learning:
             learn(scorer, data, run)
         rows = schema.encode(take(told.table, held))
         calibration = scored(scorer.eval(), rows, self.device)
-        if isinstance(schema, Schema):
-            schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
+        schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
         return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
 
-    def run(self, schema: Schema | Pictures) -> Run:
+    def run(self, schema: Encoder) -> Run:
         """What a method may use beside rows that pass this schema."""
         known = schema.logarithms
         logarithms = None if known is None else torch.from_numpy(known).to(self.device)
@@ -150,7 +129,7 @@ class Learning:
 
 def member_of(
     method: Method,
-    schema: Schema | Pictures,
+    schema: Encoder,
     scorer: nn.Module,
     calibration: NDArray[np.float64],
     held: Rows,
@@ -161,11 +140,6 @@ def member_of(
         raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
     order = np.argsort(calibration, kind="stable")
     return Member(schema, scorer, calibration[order], held[order], peaks)
-
-
-def widened(schema: Schema | Pictures, table: Any) -> Schema | Pictures:
-    """The schema, to which what these rows show is nothing new."""
-    return schema.widened(table) if isinstance(schema, Schema) else schema
 
 
 def raised(
@@ -194,14 +168,15 @@ def scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> N
 
 def heated(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
     """Scores of cells: (n, d, h, w) -> (n, h', w')."""
-    if not hasattr(scorer, "map"):
+    mapped = ability(scorer, "map")
+    if mapped is None:
         raise Unsupported("this method judges images as a whole and has no map of scores: take one that looks at cells")
-    return np.asarray(scores(cast(Mapped, scorer).map, torch.from_numpy(x), device).float().numpy())
+    return np.asarray(scores(mapped, torch.from_numpy(x), device).float().numpy())
 
 
 def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
     """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
-    if not hasattr(scorer, "map"):
+    if ability(scorer, "map") is None:
         return None
     found = [heated(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
     return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))

@@ -9,9 +9,9 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from unseen import fields as ranges
 from unseen.errors import DataError
-from unseen.methods import EVERY, IMAGES, METHODS, to_json
+from unseen.fields import check
+from unseen.methods.catalogue import EVERY, IMAGES, METHODS, to_json
 from unseen.names import resembling
 from unseen.types import Method
 from unseen.wording import option
@@ -29,7 +29,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
     method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
-    ranges.check(method)
+    check(method)
     return method
 
 

@@ -5,41 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
-from unseen.data.labels import encode_labels
-from unseen.errors import DataError
-from unseen.wording import option
+from unseen.parts.ranking import auroc
 
 LEAST = 20  # test rows below which a class is listed, not averaged
 FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
 Scores = NDArray[np.float64]
-
-
-def auroc(normal: Scores, anomaly: Scores) -> float:
-    """Chance that an anomaly outscores a normal row, ties counting half: (m,), (k,) -> [0, 1].
-
-    >>> auroc(np.array([0., 1.]), np.array([1., 2.]))
-    0.875
-    """
-    return float(roc_auc_score(*joined(normal, anomaly)))
-
-
-def separation(scores: Scores, y: Any, normal: Any) -> float:
-    """ROC AUC of anomaly scores (n,) of rows with labels y; rows without a label do not count."""
-    if y is None:
-        raise DataError("a score needs y, the labels of the rows: 0 or 'normal', and anomalies by 1 or a name")
-    codes, _ = encode_labels(y, rows=len(scores), normal=normal)
-    normals, anomalies = scores[codes == 0], scores[codes > 0]
-    if not len(normals) or not len(anomalies):
-        raise DataError(
-            f"a score needs normal rows and anomalies, and y labels {len(normals)} and {len(anomalies)} of these: "
-            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, have both in each fold "
-            "(cv=StratifiedKFold(3, shuffle=True))"
-        )
-    return auroc(normals, anomalies)
 
 
 def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
@@ -70,7 +45,7 @@ def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
     """All figures of one class: (m,), (k,)."""
     return {
         "rows": len(anomaly),
-        "auroc": auroc(normal, anomaly),
+        "auroc": auroc(torch.from_numpy(normal), torch.from_numpy(anomaly)),
         "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
         "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
         "ap_1": average_precision(normal, anomaly, 0.01),

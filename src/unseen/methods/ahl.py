@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import draw, hiding, in_two, some, together
-from unseen.parts.loops import judged, learned, one_thread, step_by
+from unseen.parts.loops import judged, learned, step_by
 from unseen.parts.pseudo import feature_cut, feature_noise, feature_swap
+from unseen.parts.threads import one_thread
 from unseen.types import Episode, Run, Samples, Trainable
 
 ROWS = 20_000  # normals that are clustered

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts.episodes import some, tasks, together
-from unseen.parts.loops import judged, learned, one_thread, step_by
+from unseen.parts.loops import judged, learned, step_by
 from unseen.parts.nets import Resizing
+from unseen.parts.threads import one_thread
 from unseen.types import Run, Samples, Trainable
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from unseen.parts.cells import cells, coarser, in_context
 from unseen.parts.episodes import together
 from unseen.parts.patches import PatchScorer, labelled, marked, told_where, uppermost
-from unseen.types import Method, Run, Samples
+from unseen.types import Method, Run, Samples, ability
 
 ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
 
@@ -83,10 +83,8 @@ class Patches:
 
     @property
     def adapt(self) -> Any:
-        """`adapted`, of a base that can adapt."""
-        if not hasattr(self.base, "adapt"):
-            raise AttributeError(f"{type(self.base).__name__} cannot adapt")
-        return self.adapted
+        """`adapted`, of a base that can adapt, else None."""
+        return self.adapted if ability(self.base, "adapt") else None
 
     def adapted(self, scorer: PatchScorer, support: Samples, run: Run) -> PatchScorer:
         """A new scorer for the kind of normal that `support` shows."""

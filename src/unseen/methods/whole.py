@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from unseen.parts.cells import Scaling, summary
-from unseen.types import Method, Run, Samples
+from unseen.types import Method, Run, Samples, ability
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,15 @@ class Whole:
 
     @property
     def adapt(self) -> Any:
-        """`adapted`, of a base that can adapt."""
-        if not hasattr(self.base, "adapt"):
-            raise AttributeError(f"{type(self.base).__name__} cannot adapt")
-        return self.adapted
+        """`adapted`, of a base that can adapt, else None."""
+        return self.adapted if ability(self.base, "adapt") else None
 
     def adapted(self, scorer: WholeScorer, support: Samples, run: Run) -> WholeScorer:
         """A new scorer for the kind of normal that `support` shows."""
         rows = replace(support, x=scorer.scaling(summary(support.x)), mask=None, resaved=None)
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)
-        moved.inner = self.base.adapt(scorer.inner, rows, run)  # type: ignore[attr-defined]
+        moved.inner = ability(self.base, "adapt")(scorer.inner, rows, run)
         return moved
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from unseen.parts.threads import one_thread
 from unseen.types import Run, Samples, Trainable, silent
 
 
@@ -60,17 +60,6 @@ def minimise(
 def weighted_mean(each: Tensor, weight: Tensor) -> Tensor:
     """Sum of weight x value over the sum of weights: (n,), (n,) -> ()."""
     return (weight * each).sum() / weight.sum().clamp_min(1e-12)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread inside: steps this small gain little from two, and wait long for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Average:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import RLock
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from unseen.parts.products import Linear
 
 Built = TypeVar("Built")
+_GENERATOR = RLock()  # torch has one, which only one thread at a time may set
 
 
 def seeded(make: Callable[[], Built], seed: int) -> Built:
@@ -23,7 +25,7 @@ def seeded(make: Callable[[], Built], seed: int) -> Built:
     >>> torch.equal(a.weight, b.weight)
     True
     """
-    with torch.random.fork_rng(devices=[]):
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return make()
 

@@ -78,10 +78,3 @@ class Surprise(Resizing):
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.settle()
-
-
-def auroc(normal: Tensor, anomaly: Tensor) -> float:
-    """Chance that an anomaly outscores a normal, ties half: (m,), (k,) -> float."""
-    ordered = normal.sort().values
-    below = torch.searchsorted(ordered, anomaly) + torch.searchsorted(ordered, anomaly, right=True)
-    return float(below.double().mean() / 2 / len(normal))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unseen.parts.episodes import Direction
-from unseen.parts.surprise import auroc
+from unseen.parts.ranking import auroc
 
 
 def mean_auroc(held: list[tuple[Tensor, Tensor]], ways: list[Direction]) -> Tensor:

@@ -1,44 +1,33 @@
-"""Images as samples: maps of a frozen backbone, made once, and the schema that later images pass."""
+"""Vision: what `Schema` is for tables: how images become samples."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
 
+from unseen.data.repeats import Table, counted
+from unseen.data.split import Rows
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.fields import check_field
-from unseen.parts.loops import one_thread
-from unseen.vision import features as frozen
-from unseen.vision import images as files
-from unseen.vision import resave
-from unseen.vision.cache import FeatureCache, halved, key_of
+from unseen.types import Samples
+from unseen.vision.backbone import loaded
 from unseen.vision.features import Features
-from unseen.vision.framing import letterbox, shrunk, unletterbox
+from unseen.vision.framing import unletterbox
 from unseen.vision.images import Images
+from unseen.vision.maps import Maps
 
-BLOCK = 32  # images read before a backbone sees them
-LONGEST = 4  # times the square that is seen: longer images are shrunk before they are re-saved, which would take long
-UNSAID = -1.0  # share of a cell that is defect, where no mask says
-LARGEST = 1 << 26  # numbers in a map: 3,000 channels of 150 x 150 cells
+_LARGEST = 1 << 26  # numbers in a map: 3,000 channels of 150 x 150 cells
 
 
-class SavedFeatures(BaseModel):
+class _SavedFeatures(BaseModel):
     """Fields of `Features` as JSON has them."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -48,131 +37,30 @@ class SavedFeatures(BaseModel):
     tiles: int
 
 
-class Saved(BaseModel):
-    """`Pictures` as JSON has them."""
+class _Saved(BaseModel):
+    """`Vision` as JSON has it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    features: SavedFeatures
+    features: _SavedFeatures
     shape: tuple[int, int, int]
-    resaved: bool = False  # 0.1.0 has none
+    resaved: bool
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, in the order of `images`.
+class Vision:
+    """How images become samples: by a frozen backbone, of which nothing is learned. An `Encoder`.
 
-    `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2): height and width in
-    pixels. `resaved` (n, d, h, w), for training: each image once more, in other light, and blurred or saved by another
-    program. A detector takes maps wherever it takes images, so that several can share them.
-    """
+    Parameters
+    ----------
+    features : Features
+        The backbone, and how it sees images.
+    shape : tuple of int
+        Channels, height and width of the map of an image.
+    resaved : bool
+        Whether training saw each image twice, as it is and as another program saves it.
 
-    x: NDArray[np.float16]
-    mask: NDArray[np.float16]
-    sizes: NDArray[np.int64]
-    images: Images
-    features: Features
-    resaved: NDArray[np.float16] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        images: Images,
-        features: Features | None = None,
-        *,
-        resaved: bool = False,
-        cache: str | Path | None = None,
-        failed: dict[str, str] | None = None,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> Maps:
-        """Run the backbone once on every image, with `resaved` twice: maps to train on, as `Detector.fit` makes them.
-
-        `cache`: a folder that keeps the maps, 2 bytes a number. `failed`: gets the names of files that cannot be used,
-        and why, and the others go on; without it the first one raises DataError.
-        """
-        chosen = features or Features()
-        backbone = loaded(chosen)
-        kept = None if cache is None else FeatureCache(cache)
-        x = np.empty((len(images), *backbone.shape), np.float16)
-        mask = np.empty((len(images), *backbone.shape[1:]), np.float16)
-        sizes = np.empty((len(images), 2), np.int64)
-        again = np.empty_like(x) if resaved else None
-        rows: list[int] = []
-        workers = torch.get_num_threads()
-        with one_thread(), ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(images), BLOCK):
-                read = {}  # here, one after the other: Pillow's warnings are the whole process's
-                for row in range(start, min(start + BLOCK, len(images))):
-                    try:
-                        found = backbone.read(images.files[row], images.masks[row], resaved=resaved)
-                        read[row], mask[row], sizes[row] = found
-                    except DataError as error:
-                        if failed is None:
-                            raise
-                        failed[images.names[row]] = str(error)
-                        progress(1)
-                seen = pool.map(lambda views: [backbone.see(view, kept) for view in views], read.values())
-                for row, one in zip(read, seen, strict=True):
-                    x[row] = one[0]
-                    if again is not None:
-                        again[row] = one[1]
-                    rows.append(row)
-                    progress(1)
-        used = np.array(rows, dtype=np.int64)
-        if len(used) < len(images):
-            x, mask, sizes = x[used], mask[used], sizes[used]
-            again = None if again is None else again[used]
-        return cls(x, mask, sizes, images.take(used), chosen, again)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, d, h, w)."""
-        return self.x.shape
-
-    def take(self, rows: NDArray[np.int64]) -> Maps:
-        """The images with these row numbers."""
-        again = None if self.resaved is None else self.resaved[rows]
-        return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features, again)
-
-    def plain(self) -> Maps:
-        """The images alone, as a fitted detector scores them."""
-        return replace(self, resaved=None)
-
-    def pair(self) -> tuple[NDArray[np.float16], NDArray[np.float16] | None]:
-        """Each image in one of its two versions, and in the other, None where there is one: (n, d, h, w) each.
-
-        Half of the images, by their file names, come re-saved first: what is held out to calibrate is then like photos
-        of which half have come another way.
-        """
-        if self.resaved is None:
-            return self.x, None
-        names = [file.name for file in self.images.files]
-        swapped = np.array([sha256(os.fsencode(name)).digest()[0] % 2 for name in names], dtype=bool)
-        swapped = swapped[:, None, None, None]
-        return np.where(swapped, self.resaved, self.x), np.where(swapped, self.x, self.resaved)
-
-    @property
-    def labels(self) -> tuple[str | None, ...] | None:
-        """What the folders call the images; None where none is in a folder of its own."""
-        return self.images.labels if any(label is not None for label in self.images.labels) else None
-
-    def identical(self) -> NDArray[np.int64]:
-        """A number for each image, the same for those with the same map: (n,)."""
-        rows = np.ascontiguousarray(self.x.reshape(len(self), -1))
-        whole = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize)))[:, 0]
-        return np.unique(whole, return_inverse=True)[1]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What `Schema` is for tables: how images become samples. Nothing of it is learned.
-
-    `resaved`: whether training saw each image twice, as `Maps.resaved` says.
-
-    >>> pictures = Pictures(Features(), (152, 28, 28))
-    >>> Pictures.from_json(pictures.to_json()) == pictures
+    >>> vision = Vision(Features(), (152, 28, 28))
+    >>> Vision.from_json(vision.to_json()) == vision
     True
     """
 
@@ -180,110 +68,136 @@ class Pictures:
     shape: tuple[int, int, int]
     resaved: bool = False
 
-    logarithms = None
-    inputs = ("image",)
+    noun: ClassVar[str] = "images"
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    needed: ClassVar[tuple[str, ...]] = ()
+    logarithms: ClassVar[None] = None
 
-    def relearn(self, table: Maps, *, normals: object = None) -> Pictures:
-        """Itself: there is nothing to learn anew."""
+    @classmethod
+    def infer(cls, maps: Maps) -> Self:
+        """How these maps were made."""
+        d, h, w = maps.x.shape[1:]
+        return cls(maps.features, (d, h, w), maps.resaved is not None)
+
+    def admit(self, X: object, *, learns: bool = False) -> Maps:
+        """Maps of images; with `learns` of each image as it is and as another program saves it."""
+        twice = learns and self.resaved
+        if isinstance(X, Images):
+            return Maps.of(X, self.features, resaved=twice)
+        if not isinstance(X, Maps):
+            raise DataError(
+                f"this detector was trained on images: expected Images.read(folder), got {type(X)}"
+            )
+        if X.features != self.features:
+            raise DataError(
+                f"this detector sees images by {self.features}; got maps made by {X.features}"
+            )
+        if twice and X.resaved is None:
+            raise DataError(
+                "this detector learned from each image as it is and as it is re-saved, and was given "
+                "maps of images as they are: give it the images, or "
+                "Maps.of(images, features, resaved=True)"
+            )
+        return X if learns else X.plain()
+
+    def labels(self, rows: Maps) -> tuple[str | None, ...] | None:
+        """What the folders call the images; None where none is in a folder of its own."""
+        return rows.labels
+
+    def relearn(self, rows: Maps, *, normals: ArrayLike | None = None) -> Self:
+        """Itself: nothing is learned."""
         return self
 
-    def encode(self, table: object) -> NDArray[np.float32]:
-        """Maps of images, of those to train on one of their two versions: (n, d, h, w)."""
-        if isinstance(table, Images):
-            table = Maps.of(table, self.features)
-        if not isinstance(table, Maps):
-            raise DataError(f"this detector was trained on images: expected Images.read(folder), got {type(table)}")
-        if table.features != self.features:
-            raise DataError(f"this detector sees images by {self.features}; got maps made by {table.features}")
-        return table.pair()[0].astype(np.float32)
+    def counted(self, rows: Maps, *, normals: ArrayLike | None = None) -> Self:
+        """Itself: nothing is learned."""
+        return self
 
-    def on_images(self, heat: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-        """Score maps (n, h', w') at the size of the images: n times (height, width)."""
+    def limited(self, x: NDArray[np.float32]) -> Self:
+        """Itself: nothing is learned."""
+        return self
+
+    def widened(self, rows: Maps) -> Self:
+        """Itself: nothing is learned."""
+        return self
+
+    def encode(self, rows: object) -> NDArray[np.float32]:
+        """Maps of images, of those to train on one of their two versions: (n, d, h, w)."""
+        maps = rows if isinstance(rows, Maps) else self.admit(rows)
+        return maps.pair()[0].astype(np.float32)
+
+    def samples(self, rows: Maps, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
+        """Images with their labels, masks and, where training sees them twice, their other version."""
+        first, second = (
+            None if x is None else torch.from_numpy(x.astype(np.float32)) for x in rows.pair()
+        )
+        assert first is not None
+        mask = torch.from_numpy(rows.mask.astype(np.float32))
+        data = Samples.of(first, torch.from_numpy(y), torch.from_numpy(group), mask)
+        return data if second is None else dataclasses.replace(data, resaved=second)
+
+    def copies(self, rows: Maps, kind: NDArray[np.int64], repeats: str | None) -> Rows:
+        """For each image the number of the one that stands for it: images are never alike by chance."""
+        x = rows.identical().astype(np.float32)[:, None]
+        return counted(Table(x, np.zeros(1, dtype=np.int64), kind), repeats, chance=False)
+
+    def repeated(self, rows: Maps, kind: NDArray[np.int64], counts: Rows) -> int:
+        """How many images are alike and count each time: none."""
+        return 0
+
+    def near_copies(self, rows: Maps, kind: NDArray[np.int64], normals: Rows) -> str | None:
+        """Where near copies differ: nobody looks for them among images."""
+        return None
+
+    def unprecedented(self, rows: Maps, told: object = None) -> NDArray[np.float64]:
+        """How much each image shows that training never did, which only columns tell: zeros (n,)."""
+        return np.zeros(len(rows))
+
+    def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """In how many columns of few values samples lie beyond them, which images lack: zeros (n,)."""
+        return np.zeros(len(x))
+
+    def placed(self, scores: NDArray[np.float32], rows: Maps) -> list[NDArray[np.float32]]:
+        """Scores of cells (n, h', w') at the size of each image: n times (height, width)."""
         side = loaded(self.features).side
-        each = zip(torch.from_numpy(heat), sizes.tolist(), strict=True)
+        each = zip(torch.from_numpy(scores), rows.sizes.tolist(), strict=True)
         return [unletterbox(one, height, width, side).numpy() for one, (height, width) in each]
 
+    def reads(self) -> object:
+        """What two encoders must agree in to read the same images."""
+        return self
+
+    def described(self) -> list[tuple[str, str]]:
+        """Lines for a reader: how images are seen."""
+        features, (d, h, w) = self.features, self.shape
+        tiles = f", {features.tiles} x {features.tiles} tiles" if features.tiles > 1 else ""
+        by = f"{features.backbone} at {features.size} pixels{tiles}"
+        return [("seen by", f"{by}: {h} x {w} cells of {d} numbers")]
+
+    def columns_by_kind(self) -> list[tuple[str, str]]:
+        """Names of columns by their kind: images have none."""
+        return []
+
     def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
         if not isinstance(self.features.backbone, str):
             raise Unsupported(
-                "a backbone of your own cannot be saved with a detector: save it as a Hugging Face folder, and name "
-                "that folder: Features(backbone='path')"
+                "a backbone of your own cannot be saved with a detector: save it as a Hugging Face "
+                "folder, and name that folder: Features(backbone='path')"
             )
         features = dataclasses.asdict(self.features)
         return {"features": features, "shape": list(self.shape), "resaved": self.resaved}
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Pictures:
-        """The schema that `to_json` wrote."""
+    def from_json(cls, plain: dict[str, Any]) -> Vision:
+        """What `to_json` wrote."""
         try:
-            saved = Saved.model_validate_json(json.dumps(plain))
+            saved = _Saved.model_validate_json(json.dumps(plain))
             for name in ("levels", "size", "tiles"):
                 check_field(Features, name, getattr(saved.features, name))
-            if min(saved.shape) < 1 or math.prod(saved.shape) > LARGEST:
+            if min(saved.shape) < 1 or math.prod(saved.shape) > _LARGEST:
                 raise DataError(f"maps of shape {saved.shape} are none of images")
             return cls(Features(**saved.features.model_dump()), saved.shape, saved.resaved)
         except ValueError as error:
-            raise BundleError(f"the saved image schema cannot be read, save the detector again: {error}") from error
-
-
-@dataclass(frozen=True)
-class View:
-    """A square (3, s, s) of 8 bits that a backbone sees, and the name of its map in a cache."""
-
-    square: Tensor
-    key: str
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A loaded backbone: the side of the square it sees in pixels, the shape of its maps, and the text for a cache."""
-
-    module: nn.Module
-    features: Features
-    side: int
-    shape: tuple[int, int, int]
-    text: str
-
-    def read(
-        self, file: Path, mask: Path | None, *, resaved: bool = False
-    ) -> tuple[list[View], NDArray[np.float16], tuple[int, int]]:
-        """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also what is seen then."""
-        pixels, content = files.pixels(file), files.content(file)
-        height, width = pixels.shape[:2]
-        shares = np.full(self.shape[1:], UNSAID, np.float16)
-        if mask is not None:
-            shares = self.shares(files.mask(mask, (height, width)))
-        views = [View(self.square(pixels), key_of(content, self.text))]
-        if resaved:
-            smaller = shrunk(torch.from_numpy(pixels).permute(2, 0, 1), LONGEST * self.side).permute(1, 2, 0).numpy()
-            square = self.square(resave.resaved(smaller, content))
-            views.append(View(square, key_of(content, f"{self.text} resaved {resave.FORMULA}")))
-        return views, shares, (height, width)
-
-    def square(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """The square that is seen of pixels (h, w, 3): (3, s, s) of 8 bits."""
-        return letterbox(torch.from_numpy(pixels).permute(2, 0, 1), self.side)
-
-    def see(self, view: View, cache: FeatureCache | None) -> NDArray[np.float16]:
-        """The map of a square."""
-        found = None if cache is None else cache.get(view.key)
-        if found is None:
-            found = halved(frozen.maps(self.module, view.square[None], self.features.size, self.features.tiles)[0])
-            if cache is not None:
-                cache.put(view.key, found)
-        return found.half().numpy()
-
-    def shares(self, mask: NDArray[np.bool_]) -> NDArray[np.float16]:
-        """The share of each cell that the mask covers: (H, W) -> (h, w)."""
-        painted = torch.from_numpy(mask).float().expand(3, *mask.shape)
-        square: Tensor = letterbox(painted, self.side)[:1]
-        return F.adaptive_avg_pool2d(square, self.shape[1:])[0].half().numpy()
-
-
-@lru_cache(maxsize=2)
-def loaded(features: Features) -> Backbone:
-    """The backbone, loaded once."""
-    module = features.load()
-    side = frozen.square(module, features.size, features.tiles)
-    shape = frozen.describe(module, features.size, features.tiles)
-    return Backbone(module, features, side, shape, features.text(module))
+            raise BundleError(
+                f"the saved image encoder cannot be read, save the detector again: {error}"
+            ) from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,13 +174,11 @@ def decoded(file: Path) -> NDArray[Any]:
     except ImportError as error:
         raise Unsupported('reading images needs Pillow: pip install "unseen[images]"') from error
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            with Image.open(file, formats=FORMATS) as image:
-                check_size(file, *image.size)
-                upright = ImageOps.exif_transpose(image)
-                upright.info.pop("transparency", None)
-                return np.array(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
+        with Image.open(file, formats=FORMATS) as image:
+            check_size(file, *image.size)
+            upright = ImageOps.exif_transpose(image)
+            upright.info.pop("transparency", None)
+            return np.array(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
     except DataError:
         raise
     except Image.DecompressionBombError as error:

@@ -1,0 +1,170 @@
+"""Tables as sources: files of rows, and what is in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from unseen.data.labels import as_given, encode_labels
+from unseen.errors import DataError
+from unseen.io import read
+from unseen.io.text import shown
+from unseen.names import first_few, require, resembling
+from unseen.types import Batch, Encoder, Labelled
+from unseen.wording import option
+
+log = logging.getLogger("unseen")
+ROW = "row"  # counts from 1 below the header
+_LIKELY = frozenset(
+    ("label", "labels", "class", "kind", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier")
+)
+_SHOWN = 3  # columns that a hint names
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """Rows of a CSV, JSON Lines or Parquet file.
+
+    Parameters
+    ----------
+    file : Path
+        The file; "-" is standard input.
+    label, group : str, optional
+        Columns of labels and of domains.
+    normal : str
+        What the label column calls normal.
+    drop : sequence of str
+        Columns to leave out.
+    header : bool
+        Whether the first line of a CSV file names the columns.
+    keep : sequence of str
+        Columns that tell the rows apart; without any, all columns when it is learned from, and the row number when it
+        is scored.
+    """
+
+    file: Path
+    label: str | None = None
+    normal: str = "normal"
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    header: bool = True
+    keep: tuple[str, ...] = ()
+
+    noun: ClassVar[str] = "rows"
+
+    @property
+    def name(self) -> str:
+        return shown(self.file)
+
+    def count(self) -> int | None:
+        """How many rows there are; None where only reading all of them would tell."""
+        return read.rows(self.file)
+
+    def labelled(self) -> Labelled:
+        """All rows, their labels and domains, and how many there are of each class."""
+        aside = [*self.drop, *filter(None, [self.label, self.group])]
+        table = self._table([*aside, *self.keep])
+        rows = table.drop_columns([name for name in table.column_names if name in aside])
+        facts: dict[str, Any] = {
+            "source": shown(Path(self.file.name)),
+            "label": self.label,
+            "drop": list(self.drop),
+            "group": self.group,
+        }
+        facts |= {} if self.header else {"header": False}
+        y = None if self.label is None else table[self.label]
+        facts |= self._unlabelled(rows) if y is None else self._counts(y)
+        groups = table[self.group].to_pylist() if self.group else None
+        numbered = not self.keep and ROW not in table.column_names  # a column of that name stands for itself
+        keys = table.select(self.keep or table.column_names)
+        if numbered:
+            keys = keys.add_column(0, ROW, pa.array(np.arange(1, len(table) + 1)))
+        return Labelled(rows, y, groups, keys, facts)
+
+    def batches(self, encoder: Encoder) -> Iterator[Batch]:
+        """The rows, a block at a time, kept columns or row numbers as their keys."""
+        done = 0
+        for batch in read.batches(self.file, header=self.header, expected=encoder.needed):
+            require(self.keep, batch.column_names, where=self.name)
+            n = len(batch)
+            keys = batch.select(self.keep) if self.keep else pa.table({ROW: np.arange(done + 1, done + n + 1)})
+            rows = batch.drop_columns([name for name in self.keep if name not in encoder.inputs])
+            where = f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again" if done else self.name
+            yield Batch(rows, keys, np.arange(n), where)
+            done += n
+
+    def _table(self, wanted: Sequence[str]) -> pa.Table:
+        """The rows, at least one, with these columns."""
+        table = read.table(self.file, header=self.header)
+        require(wanted, table.column_names, where=self.name)
+        if len(table) == 0:
+            raise DataError(
+                f"{self.file}: the file has no rows below its header; expected normal rows and labelled anomalies"
+            )
+        return table
+
+    def _unlabelled(self, rows: pa.Table) -> dict[str, Any]:
+        """The counts of a file without a label column, of which all rows are taken for normal; that is logged."""
+        if self.normal != "normal":
+            raise DataError(
+                f"{self.file}: {option('normal', self.normal)} says what the label column calls normal, and no column "
+                f"is named: add {option('label', ...)}"
+            )
+        log.warning(
+            "no label column is named (%s): all %s rows are taken for normal%s",
+            *(option("label", ...), f"{len(rows):,}", likely_labels(rows.column_names)),
+        )
+        return {"rows": len(rows), "normals": len(rows), "unlabelled": 0, "anomalies": {}}
+
+    def _counts(self, labels: pa.ChunkedArray) -> dict[str, Any]:
+        """How many rows are normal, unlabelled, and of each class, most frequent first.
+
+        DataError when none is normal, unless most have no label: those are taken for normal, and that is logged.
+        """
+        codes, names = encode_labels(labels, rows=len(labels), normal=self.normal)
+        names = as_given(names, labels)
+        counts = count_classes(codes, names)
+        if not counts["normals"] and self.normal == "normal" and 2 * counts["unlabelled"] > len(codes):
+            log.warning(
+                "no row of column %r is 'normal': the %s rows without a label are taken for normal",
+                *(self.label, f"{counts['unlabelled']:,}"),
+            )
+        elif not counts["normals"]:
+            raise DataError(
+                f"{self.file}: no row of column {self.label!r} is {self.normal!r}{resembling(self.normal, names)}; of "
+                f"its {len(codes):,} rows {counts['unlabelled']:,} have no label, the others are "
+                f"{spell_counts(counts['anomalies'])}: say which are normal ({option('normal', ...)})"
+            )
+        return counts
+
+
+def likely_labels(names: Sequence[str]) -> str:
+    """A hint at columns whose names suggest labels; none is taken for one."""
+    found = [name for name in names if name.casefold().replace(" ", "_") in _LIKELY][:_SHOWN]
+    if not found:
+        return ""
+    columns = " and ".join(map(repr, found))
+    what = f"column {columns} looks like labels" if len(found) == 1 else f"columns {columns} look like labels"
+    return f"; {what}: if so, add {option('label', found[0])}"
+
+
+def count_classes(codes: np.ndarray[Any, Any], names: Sequence[str]) -> dict[str, Any]:
+    """How many of the codes (n,) are normal, unlabelled, and of each class, most frequent first."""
+    counts = {name: int((codes == code).sum()) for code, name in enumerate(names, start=1)}
+    return {
+        "rows": len(codes),
+        "normals": int((codes == 0).sum()),
+        "unlabelled": int((codes == -1).sum()),
+        "anomalies": dict(sorted(counts.items(), key=lambda item: -item[1])),
+    }
+
+
+def spell_counts(anomalies: dict[str, int]) -> str:
+    """The classes that there are, and how many of each."""
+    return first_few(f"{name!r} ({count:,})" for name, count in anomalies.items())
