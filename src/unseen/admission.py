@@ -91,7 +91,7 @@ def _tell_states(again: int, n: int) -> None:
     if again:
         log.warning(
             "%s of %s training rows repeat another one and count each time, as rows of few values and states do; if "
-            "they are copies of one record, ask for %s",
+            "they are copies of one record, p-values come out too small: ask for %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
 
