@@ -154,3 +154,39 @@ def test_the_day_of_an_export_is_no_constant_to_remember():
 @pytest.mark.parametrize("text", ["10.0.{}", "10.0.1.{}", "1.2.20{}.4", "{} May"])
 def test_versions_and_addresses_are_no_dates(text):
     assert fate_of([text.format(10 + i % 7) for i in range(60)]) == "used"
+
+
+def test_days_as_numbers_and_further_spellings_of_dates_are_dates():
+    days = pd.date_range("2023-11-20", periods=400, freq="6h")
+    table = pd.DataFrame(
+        {
+            "number": days.strftime("%Y%m%d").astype(int),
+            "short": days.strftime("%d.%m.%y"),
+            "week": days.strftime("%G-W%V"),
+            "slips": np.where(np.arange(400) % 40 == 7, "unknown", days.strftime("%Y-%m-%d")),
+            "version": np.resize(["1.2.3", "10.2.4", "2.0.10"], 400),
+            "amount": np.random.default_rng(0).integers(20_000_000, 20_990_000, 400),  # few of them are days
+        }
+    )
+    schema = Schema.infer(table)
+    assert [column.name for column in schema.columns] == ["version", "amount"]
+    assert all(reason.startswith("a date") for reason in schema.dropped.values())
+
+
+def test_numbers_that_rise_in_steps_are_doubted(caplog):
+    batch = np.repeat(np.arange(1000, 1060), 10)
+    Schema.infer(pd.DataFrame({"batch": batch, "load": np.resize([3, 1, 2], 600)}))
+    assert "'batch': it only rises" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["{:.1f}%", "{:.1f} C", "€ {:.2f}", "({:.1f})", "−{:.1f}", "{:.1f}K"])
+def test_numbers_beside_a_unit_are_told(form, caplog):
+    values = np.random.default_rng(1).normal(50, 5, 300)
+    Schema.infer(pd.DataFrame({"reading": [form.format(value) for value in values], "load": values}))
+    assert "'reading': most values look like numbers beside a unit or sign" in caplog.text
+
+
+@pytest.mark.parametrize("levels", [["a1", "b2", "c3"], ["10 mm", "20 mm", "25 mm"], ["v1.2", "v1.3"]])
+def test_codes_and_sizes_with_a_unit_are_levels(levels, caplog):
+    Schema.infer(pd.DataFrame({"part": np.resize(levels, 300), "load": np.random.default_rng(1).normal(size=300)}))
+    assert not caplog.text

@@ -171,3 +171,34 @@ def test_rows_that_count_each_time_are_told_and_can_be_counted_once(caplog):
     caplog.clear()
     Detector("mahalanobis", repeats="keep").fit(x)
     assert not caplog.text
+
+
+def dummies(n, rng):
+    """Two categories in columns of their levels: no two rows differ in a single column."""
+    table = pd.DataFrame(
+        {"proto": rng.choice(list("tuig"), n, p=[0.7, 0.2, 0.07, 0.03]), "flag": rng.choice(list("ABCDEF"), n)}
+    )
+    return pd.get_dummies(table, dtype=int)
+
+
+def sums(n, rng):
+    a, b = rng.poisson(2, n), rng.poisson(1, n)
+    return pd.DataFrame({"a": a, "b": b, "all": a + b, "ten": 10 * a})
+
+
+@pytest.mark.parametrize("made", [dummies, sums])
+@pytest.mark.parametrize("n", [500, 1500])
+def test_rows_of_columns_that_change_together_are_no_copies(made, n):
+    rng = np.random.default_rng(n)
+    given, fresh = made(n, rng), made(4000, rng)
+    flagged = (Detector("nearest", random_state=0).fit(given).pvalue(fresh) <= 0.05).mean()
+    assert flagged < 0.075  # 0.2 to 0.45 where their repeats count once
+
+
+@pytest.mark.parametrize("columns", [3, 6])
+def test_copies_of_some_rounded_measurements_count_once(columns):
+    rng = np.random.default_rng(columns)
+    x = rng.normal(size=(1500, columns)).round(1)
+    x = np.unique(x, axis=0)
+    given = np.r_[x, np.repeat(x[:400], rng.integers(1, 5, 400), axis=0)]
+    assert copies(given) > 0.9 * (len(given) - len(x))

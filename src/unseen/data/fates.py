@@ -27,15 +27,17 @@ HEAD = 1000  # first rows of a column
 SHOWN = 20  # columns that a note names
 DISTINCT = 0.95  # share of values that differ, from which on they name rows
 ENOUGH = 20  # values from which on that share says something
-DATES = 0.99  # share of values that are dates where the others are slips
+DATES = 0.9  # share of values that are dates where the others are slips
 DATE = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$"
 
 DAY, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:19|20)\d\d"
+TWO = r"(?:0[1-9]|[12]\d|3[01])"
 CLOCK = r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 LOCAL = (  # 1.3.2024 9:05, 3/1/2024 9:05 AM, 01/Mar/2024:09:05:00 +0100, 2024/03/01, 1.3.24 9:05, Mar 1 09:05:00
     rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ -]{YEAR}(?:{CLOCK})?|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
-    rf"|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}|{MONTH} +{DAY}(?:,? {YEAR})?{CLOCK})$"
+    rf"|{TWO}[./-]{TWO}[./-]\d\d|{YEAR}-?W\d\d(?:-?[1-7])?|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}"
+    rf"|{MONTH} +{DAY}(?:,? {YEAR})?{CLOCK})$"
 )
 
 KINDS = frozenset(get_args(Kind))
@@ -92,7 +94,7 @@ def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
     """The fates of the columns of a matrix (n, k), all of them numbers: none is taken for an identifier."""
     found = _number_fates(array, names)
     for name, each in found.items():
-        if each.kind in ("identifier", "date"):
+        if each.kind in ("identifier", "date", "local date"):
             found[name] = Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
     _tell(found)
     return found

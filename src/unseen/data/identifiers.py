@@ -15,13 +15,15 @@ UNITS = (1.0, 1e3, 1e6, 1e9)  # a second in seconds, milliseconds, microseconds,
 EPOCH = (631_152_000.0, 2_524_608_000.0)  # 1990 to 2050 in seconds since 1970
 CLOCK = re.compile(r"date|stamp|epoch|^time$|^ts$|_ts$|_at$", re.IGNORECASE)
 
+CALENDAR = (19_000_101, 21_001_231)  # days as numbers: 20240131
+
 RISES = "it only rises (or falls) with the rows, so every later row lies beyond what training showed"
 UNIQUE = "whole numbers of which none occurs twice, as row numbers in another order"
 MOMENTS = "it may be a time stamp (seconds since 1970), so every later row lies beyond what training showed"
 
 
 def counting(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
-    """Of numbers (n,), NaN where missing: "identifier" or "date" where they are one, else ""; and a doubt in words.
+    """Of numbers (n,), NaN where missing: "identifier", "date" or "local date", else ""; and a doubt in words.
 
     >>> counting("id", np.random.default_rng(0).permutation(np.arange(100.0)))
     ('identifier', '')
@@ -39,7 +41,9 @@ def counting(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
         if (steps >= 0).all() or (steps <= 0).all() or CLOCK.search(name):
             return "date", ""
         return "", MOMENTS
-    if directed:
+    if whole and _days(values) and len(np.unique(values)) >= ROW_NUMBERS:
+        return "local date", ""
+    if directed or (((steps >= 0).all() or (steps <= 0).all()) and len(np.unique(values)) >= SHUFFLED):
         return "", RISES
     return _distinct(values) if whole else ("", "")
 
@@ -54,8 +58,8 @@ def suspects(values: NDArray[np.float64]) -> NDArray[np.int64]:
     whole = (head == np.rint(head)).all(axis=0)
     ordered = np.sort(head, axis=0)
     distinct = whole & (ordered[1:] > ordered[:-1]).all(axis=0)
-    large = (head >= EPOCH[0]).all(axis=0)
-    return np.flatnonzero((steps > 0).all(axis=0) | (steps < 0).all(axis=0) | distinct | large)
+    large = (head >= CALENDAR[0]).all(axis=0)
+    return np.flatnonzero((steps >= 0).all(axis=0) | (steps <= 0).all(axis=0) | distinct | large)
 
 
 def _moments(values: NDArray[np.float64]) -> bool:
@@ -63,6 +67,13 @@ def _moments(values: NDArray[np.float64]) -> bool:
     low, high = values.min(), values.max()
     inside = any(EPOCH[0] * unit <= low and high <= EPOCH[1] * unit for unit in UNITS)
     return bool(inside and high - low < 0.2 * high)
+
+
+def _days(values: NDArray[np.float64]) -> bool:
+    """Whether all whole numbers are days spelled as 20240131."""
+    month, day = values // 100 % 100, values % 100
+    inside = CALENDAR[0] <= values.min() and values.max() <= CALENDAR[1]
+    return bool(inside and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
 def _distinct(values: NDArray[np.float64]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ A copy calibrates against itself: held out, it looks as normal as the row that w
 fresh rows become far too small. A row that by its nature occurs often, such as a machine at rest or one of a few
 patterns, is what fresh rows will be like, and has to count each time. What tells them apart is whether a row could be
 there twice by chance: not if it holds a value that no other row holds, nor if no other row differs from it in a single
-column.
+column, or in a few columns that change together, such as the two that two levels have of a category.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ COARSE = 0.01  # standard deviations: rows that differ by less in every column d
 NEARLY = 0.1  # share of the rows from which on near copies are worth a warning
 MOST = 1 << 20  # cells of rows that near copies are looked for among
 BLOCK = 1 << 20  # cells hashed at a time
+LIKELY = 0.3  # rows like one that are expected by how often its parts occur: from there on it may well be there twice
+ROWS = 256  # distinct rows, for which those are looked for that are most like them,
+CELLS = 1 << 26  # among so many cells, and
+BLOCKS = 64  # sets of columns that change together
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def nearly(table: Table) -> int | str | None:
     Rows are looked through that agree in half of the columns, for differences in a column of the other half.
     """
     units = np.unique(table.origin)
-    if len(units) < 2:  # values of one column lie near each other by chance
+    if len(units) < 2 or len(table.x) < 2:  # values of one column lie near each other by chance
         return None
     for held in (units[: len(units) // 2], units[len(units) // 2 :]):
         some = _alike(table, np.isin(table.origin, held))
@@ -167,13 +171,58 @@ def _by_chance(table: Table, total: Hashes, first: Rows, repeated: NDArray[np.bo
     if len(np.unique(table.origin)) == 1:
         return np.full(len(first), _is_grid(table.x[first]))
     recurs, alike = np.ones(len(first), dtype=bool), np.zeros(len(first), dtype=bool)
+    parts = []
     for _, unit in table.units():
         own = unit(first)
+        parts.append(own)
         recurs &= _shared(own)
-        alike |= _shared(total[first] - own)
+        alike |= _likely(total[first], own, len(first))
         if not recurs[repeated].any():
             break
+    undecided = np.flatnonzero(recurs & repeated & ~alike)
+    if len(undecided):
+        alike |= _in_blocks(np.column_stack(parts), total[first], undecided, len(total))
     return recurs & alike
+
+
+def _in_blocks(parts: Hashes, total: Hashes, undecided: Rows, n: int) -> NDArray[np.bool_]:
+    """Which distinct rows are likely by a block of columns that change together, the rest of which they share: (u,).
+
+    A block are those columns in which some undecided row differs from one of those most like it: of a category in
+    columns of its levels two of these, of a sum the sum and a summand. `parts` are hashes of the columns (u, d).
+    """
+    u, d = parts.shape
+    step = -(-len(undecided) // ROWS)
+    others = np.arange(0, u, max(-(-u * d * ROWS // CELLS), 1))
+    blocks: dict[bytes, int] = {}
+    for row in undecided[::step]:
+        differs = parts[others] != parts[row]
+        count = differs.sum(axis=1)
+        count[count == 0] = d + 1
+        for near in np.argsort(count, kind="stable")[:3]:
+            if count[near] <= d // 2 + 1:
+                key = differs[near].tobytes()
+                blocks[key] = blocks.get(key, 0) + 1
+    likely = np.zeros(u, dtype=bool)
+    for key in sorted(blocks, key=lambda key: -blocks[key])[:BLOCKS]:
+        block = np.frombuffer(key, dtype=bool)
+        likely |= _likely(total, parts[:, block].sum(axis=1, dtype=np.uint64), n)
+    return likely
+
+
+def _likely(total: Hashes, part: Hashes, n: int) -> NDArray[np.bool_]:
+    """Which distinct rows are to be expected among n, had a part of theirs nothing to do with the rest: (u,) -> (u,).
+
+    A rest that no other row has tells nothing.
+    """
+    rest, u = _times(total - part), len(total)
+    return (rest > 1) & (n * (rest / u) * (_times(part) / u) >= LIKELY)
+
+
+def _times(hashes: Hashes) -> NDArray[np.float64]:
+    """How often each occurs: (n,) -> (n,)."""
+    _, place, count = np.unique(hashes, return_inverse=True, return_counts=True)
+    return count[place].astype(np.float64)
 
 
 def _is_grid(values: NDArray[np.float32]) -> bool:

@@ -21,6 +21,8 @@ NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity|nan))$
 SPACED = r"^[+-]?[1-9]\d{0,2}(?:[ '\x{2019}\x{a0}\x{202f}]\d{3})+(?:[.,]\d*)?$"  # 1 234 567,8
 SPACES = r"[ '\x{2019}\x{a0}\x{202f}]"
 LIKE = r"^[+-]?(?:[.,]?\d|(?i:inf))"
+UNIT = r"^[^\w.,]*(?P<number>\d[\d.,]*)(?P<unit>[^\d]{0,8})$"
+UNITS = 5  # different ones in a column of measurements
 COMMA = r"^([+-]?\d*),(\d*(?:[eE][+-]?\d+)?)$"
 
 
@@ -100,7 +102,7 @@ def read_as(words: pa.ChunkedArray, *, commas: bool = False) -> Reading:
     counted = pc.value_counts(words.drop_null())
     texts, counts = counted.field("values"), counted.field("counts").to_numpy(zero_copy_only=False)
     if 2 * counts[_matches(texts, LIKE)].sum() < counts.sum():
-        return UNREAD
+        return _with_unit(words, texts, counts) or UNREAD
     masks = {spelling: reads(texts, spelling) for spelling in (PLAIN, GROUPED, COMMAS, POINTED)}
     best = max(masks, key=lambda spelling: counts[masks[spelling]].sum())  # the first of those that read most
     unsure = best is GROUPED and (masks[COMMAS] >= masks[GROUPED]).all() and not _matches(texts, r"\.").any()
@@ -114,7 +116,7 @@ def read_as(words: pa.ChunkedArray, *, commas: bool = False) -> Reading:
         gaps = tuple(texts.filter(pa.array(unread)).to_pylist())
         return replace(reading, spelling=replace(best, gaps=gaps), note=f"{note}: taken for missing")
     if 2 * counts[~unread].sum() < counts.sum():
-        return UNREAD
+        return _with_unit(words, texts, counts) or UNREAD
     return Reading(note=f"{note}: too many for a column of numbers")
 
 
@@ -124,6 +126,21 @@ def thousands(words: pa.ChunkedArray) -> Reading:
     if len(pointed) and pc.all(pc.match_substring_regex(pointed, r"^[+-]?[1-9]\d{0,2}\.\d{3}$")).as_py():
         return _reading(POINTED, pointed, sure=False)
     return Reading(PLAIN)
+
+
+def _with_unit(words: pa.ChunkedArray, texts: pa.Array, counts: NDArray[np.int64]) -> Reading | None:
+    """The doubt that most values are numbers beside a unit or a sign, such as 42.7%; None where they are not."""
+    parts = pc.extract_regex(texts, UNIT)
+    found = pc.is_valid(parts).to_numpy(zero_copy_only=False)
+    if 10 * counts[found].sum() < 9 * counts.sum():
+        return None
+    beside, of = (pc.struct_field(parts, name).filter(pa.array(found)) for name in ("unit", "number"))
+    if len(pc.unique(of)) <= CODES or len(pc.unique(beside)) > UNITS:
+        return None
+    marked = texts.filter(pa.array(found & ~_matches(texts, NUMBER)))
+    row = int(pc.is_in(words, value_set=marked).to_numpy().argmax())
+    first = shortened(words[row].as_py())
+    return Reading(note=f"most values look like numbers beside a unit or sign, first {first!r} in row {row + 1:,}")
 
 
 def _matches(words: pa.Array | pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:

@@ -93,7 +93,7 @@ def _tell(
     if repeats is None and (again := encoder.repeated(rows, kind, counts)):
         log.warning(
             "%s of %s training rows repeat another one and count each time, as rows of few values and states do; if "
-            "they are copies of one record, ask for %s",
+            "they are copies of one record, p-values come out too small: ask for %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
 

@@ -89,8 +89,8 @@ def evaluate(
     the column of its `groups`.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
-    classes are unseen. Without `test`, rows are split half and half within each class, and test rows that are copies of
-    rows of the training half leave the test (`alike`). Test labels are used for the report and for nothing else.
+    classes are unseen. Without `test`, rows are split half and half within each class, and rows that are copies of
+    another one are left out before (`alike`). Test labels are used for the report and for nothing else.
 
     >>> import pyarrow as pa
     >>> from unseen.methods import Mahalanobis
@@ -116,10 +116,20 @@ def evaluate(
         given, answers, names, more = labelled(test, label, normal, names)
         tested, spelling = apart(given, group, needed=False)[1], more | spelling
     shown = tuple(str(spelling[name]).strip() for name in names)
-    copies = alike(train, kinds=kinds, repeats=repeats) if test is None else None
+    once = None
+    if test is None:
+        own = np.flatnonzero(alike(train, kinds=kinds, repeats=repeats) == np.arange(len(codes)))
+        if len(own) < len(codes):
+            log.warning(
+                "%s of %s rows are copies of another one and are left out, as a copy would tell the other's label",
+                *(f"{len(codes) - len(own):,}", f"{len(codes):,}"),
+            )
+            train, codes = take(train, own), codes[own]
+            tested, answers, groups = train, codes, None if groups is None else groups[own]
+        once = np.arange(len(codes))
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
-        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), copies)
+        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), once)
         if not draw.seen and seed == 0:
             log.warning(
                 "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are "
