@@ -11,6 +11,6 @@ def main() -> int:
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
             signal.signal(number, lambda stopped, _: os._exit(128 + stopped))
-    from unseen.cli import main as run
+    from unseen.cli.main import main as run
 
     return run()

@@ -2,6 +2,6 @@
 
 import sys
 
-from unseen.cli import main
+from _unseen import main
 
 sys.exit(main())

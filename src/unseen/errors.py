@@ -13,8 +13,10 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sklearn.exceptions import NotFittedError
+if TYPE_CHECKING:
+    from sklearn.exceptions import NotFittedError
 
 
 class UnseenError(Exception):
@@ -25,8 +27,21 @@ class DataError(UnseenError, ValueError):
     """What was given cannot be used; the message says what, where, what was expected, what was found and what to do."""
 
 
-class NotFitted(UnseenError, NotFittedError):  # type: ignore[misc]
-    """The detector has not been fitted yet."""
+if TYPE_CHECKING:
+
+    class NotFitted(UnseenError, NotFittedError):  # type: ignore[misc]
+        """The detector has not been fitted yet."""
+
+
+def __getattr__(name: str) -> Any:
+    """`NotFitted`, which is scikit-learn's error too: scikit-learn takes a second to import, and the others do not."""
+    if name != "NotFitted":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sklearn.exceptions import NotFittedError
+
+    doc = {"__doc__": "The detector has not been fitted yet.", "__module__": __name__}
+    globals()[name] = found = type(name, (UnseenError, NotFittedError), doc)
+    return found
 
 
 class Unsupported(UnseenError, AttributeError):

@@ -174,6 +174,9 @@ class Source(Protocol):
     def labelled(self) -> Labelled:
         """All of it, to learn from."""
 
+    def to_evaluate(self, *, tests: bool = False) -> Labelled:
+        """All of it, to evaluate on, or with `tests` to test on; each row has a label."""
+
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """All of it, in order, a few rows at a time."""
 
@@ -185,7 +188,8 @@ class Encoder(Protocol):
     """What makes samples of what users have, rows of a table or images; nothing above asks which of the two.
 
     `noun` is what a user calls its rows; `shape` that of a sample; `inputs` names what training showed, and
-    `needed` what rows to score must have; `logarithms` as in `Run`. `rows` are what `admit` returned; `codes`, `kind` and `group` (n,) are integers as in `Samples`.
+    `needed` what rows to score must have; `logarithms` as in `Run`. `rows` are what `admit` returned; `y`, `kind` and
+    `group` (n,) are integers as in `Samples`.
     """
 
     @property

@@ -1,24 +1,29 @@
-"""The flags that commands share: their types, and what `--help` says of them."""
+"""The flags that commands share: their types, and what `--help` says of them. Nothing heavy is imported for help."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from unseen.detector.settings import configured
-from unseen.errors import DataError
-from unseen.io.text import STANDARD
-from unseen.methods import IMAGES, METHODS
-from unseen.scoring.folder import Seeing
-from unseen.types import Method
+from unseen.wording import option
+
+if TYPE_CHECKING:
+    from unseen.detector.detector import Detector
+    from unseen.types import Method, Source
 
 STACK, IMAGE_STACK = "evidence-stack", "image-stack"
-METHOD = f"what learns; without it {STACK}, of images {IMAGE_STACK}"
-NAMES = (*METHODS, *IMAGES)
+NAMES = (
+    *(STACK, "multi-directional", "multi-directional-literal", "devnet", "autoencoder", "comet", "deep-svdd"),
+    *("deep-sad", "prenet", "flos", "continuous-labels", "simplenet", "prn", "saliency-cut", "kka", "con2", "duq"),
+    *("csad", "aa-vae", "lis-ae", "ssae", "dmad", "flow", "flow-ratio", "cl-flow", "resad", "resad-pp"),
+    *("mahalanobis", "fecam", "dcc", "nearest", "nearest-ratio", "isolation-forest", "forest", "logistic", "maml"),
+    *("ahl", "meta-occ", "dplan", "ensemble", IMAGE_STACK, "whole", "patches", "patchcore", "topk"),
+)
+ALPHA = 0.05
 
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]
 Train = Annotated[
@@ -27,73 +32,236 @@ Train = Annotated[
         help="CSV, JSON Lines or Parquet file: normal rows, a few labelled anomalies; or a folder of images by class"
     ),
 ]
-Label = Annotated[str | None, Parameter(metavar="COL", help="column of a file that says what each row is")]
-Normal = Annotated[str, Parameter(metavar="NAME", help="what that column, or a sub-folder, calls normal")]
-Drop = Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")]
-Group = Annotated[str | None, Parameter(metavar="COL", help="column that says which kind of normal a row is")]
 NoHeader = Annotated[
     bool,
     Parameter(name="--no-header", help="the first line of a CSV file is a row; the columns are x0, x1, ..."),
 ]
-Kind = Annotated[
-    tuple[str, ...],
-    Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
+Cache = Annotated[
+    Path | None, Parameter(metavar="DIR", help="folder that keeps what the backbone made of each image, for next time")
 ]
-Repeats = Annotated[
-    Literal["keep", "once"] | None,
-    Parameter(help="rows that occur several times count each time, or once; without it as chance would have them"),
-]
-Device = Annotated[
-    str, Parameter(metavar="NAME", help="what to train on: cpu, cuda, one of several as cuda:1, or auto")
-]
-Settings = Annotated[
-    tuple[str, ...],
-    Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
-]
-One = Annotated[str | None, Parameter(metavar="NAME", choices=NAMES, help=METHOD)]
-Several = Annotated[
-    tuple[str, ...], Parameter(metavar="NAME ...", choices=NAMES, help=f"{METHOD}; several are compared")
+NewFile = Annotated[
+    Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output")
 ]
 Tail = Annotated[
     bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
 ]
-Seen = Annotated[Seeing | None, Parameter(name="*")]
-Cache = Annotated[
-    Path | None, Parameter(metavar="DIR", help="folder that keeps what the backbone made of each image, for next time")
+Several = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--method",
+        metavar="NAME ...",
+        choices=NAMES,
+        help=f"what learns; without it {STACK}, of images {IMAGE_STACK}; several are compared",
+    ),
 ]
-Overlays = Annotated[
-    Path | None, Parameter(metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html")
+One = Annotated[
+    str | None,
+    Parameter(
+        name="--method",
+        metavar="NAME",
+        choices=NAMES,
+        help=f"what learns; without it {STACK}, of images {IMAGE_STACK}",
+    ),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Given:
+    """What is said of the data to learn from."""
+
+    label: Annotated[str | None, Parameter(metavar="COL", help="column of a file that says what each row is")] = None
+    normal: Annotated[str, Parameter(metavar="NAME", help="what that column, or a sub-folder, calls normal")] = "normal"
+    drop: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")] = ()
+    group: Annotated[str | None, Parameter(metavar="COL", help="column of domains, several kinds of normal")] = None
+    no_header: NoHeader = False
+    kind: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
+    ] = ()
+    backbone: Annotated[str, Parameter(help="lite0, or the folder of a vision model of Hugging Face")] = "lite0"
+    size: Annotated[int, Parameter(help="pixels of the square that it sees of an image")] = 224
+    tiles: Annotated[int, Parameter(help="how many such squares in a row see a large image")] = 1
+    cache: Cache = None
+
+    def source(self, path: Path, progress: Callable[[int], Any] = lambda done: None) -> Source:
+        """Where the rows come from; DataError for flags that mean nothing there."""
+        from unseen.scoring.sources import check_flags, source_of
+        from unseen.vision.features import Features
+
+        check_flags(path, self._unusual())
+        place = self.backbone if self.backbone == "lite0" else str(Path(self.backbone).resolve())
+        return source_of(
+            path,
+            label=self.label,
+            normal=self.normal,
+            drop=self.drop,
+            group=self.group,
+            header=not self.no_header,
+            features=Features(backbone=place, size=self.size, tiles=self.tiles),
+            cache=self.cache,
+            progress=progress,
+        )
+
+    def kinds(self) -> dict[str, str] | None:
+        """Kinds of columns, None where none is said."""
+        from unseen.detector.settings import pairs
+
+        return pairs(self.kind, what=option("kinds", ...)) or None
+
+    def _unusual(self) -> dict[str, object]:
+        """Flags, as they are typed, that are not as usual."""
+        usual = Given()
+        names = [name for name in self.__dataclass_fields__ if getattr(self, name) != getattr(usual, name)]
+        return {name.replace("_", "-"): getattr(self, name) for name in names}
+
+    def typed(self) -> dict[str, object]:
+        """What changes what is learned, by the names that `wording.words` takes."""
+        found = {name.replace("-", "_"): value for name, value in self._unusual().items()}
+        if found.pop("no_header", False):
+            found["header"] = False
+        return found
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Learning:
+    """How is learned."""
+
+    settings: Annotated[
+        tuple[str, ...],
+        Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
+    ] = ()
+    device: Annotated[
+        str, Parameter(metavar="NAME", help="what to train on: cpu, cuda, one of several as cuda:1, or auto")
+    ] = "cpu"
+    repeats: Annotated[
+        Literal["keep", "once"] | None,
+        Parameter(help="rows that occur several times count each time, or once; without it as chance would have them"),
+    ] = None
+
+    def method(self, name: str | None, source: Source) -> Method | None:
+        """The method of that name with the fields that are set; None for the default as it is."""
+        from unseen.detector.settings import configured
+        from unseen.errors import DataError
+
+        images = source.noun == "images"
+        if name in NAMES[NAMES.index(IMAGE_STACK) :] and not images:
+            raise DataError(
+                f"--method {name} is for a folder of images, and {source.name} is none: leave it out for {STACK}"
+            )
+        if name is None and not self.settings:
+            return None
+        return configured(name or (IMAGE_STACK if images else STACK), self.settings)
+
+    def methods(self, names: tuple[str, ...], source: Source) -> dict[str, Method]:
+        """Methods to compare, by name; none for the default as it is."""
+        from unseen.errors import DataError
+
+        if self.settings and len(names) > 1:
+            raise DataError(f"--set changes one method, and --method names {len(names)}: evaluate them one by one")
+        usual = IMAGE_STACK if source.noun == "images" else STACK
+        found = {name or usual: self.method(name, source) for name in names or (None,)}
+        return {name: method for name, method in found.items() if method is not None}
+
+    def of(self, given: Given) -> dict[str, Any]:
+        """What an evaluation does as `fit` does."""
+        from unseen.detector.devices import device_of
+
+        device_of(self.device)  # refuses one that is not there before minutes are spent
+        return {"normal": given.normal, "kinds": given.kinds(), "device": self.device, "repeats": self.repeats}
+
+    def detector(self, name: str | None, source: Source, given: Given, *, seed: int, tail: bool) -> Detector:
+        """A detector as it is asked for; a device that is not there is refused before minutes are spent."""
+        from unseen.detector.detector import Detector
+
+        detector = Detector(
+            self.method(name, source),
+            normal=given.normal,
+            kinds=given.kinds(),
+            device=self.device,
+            random_state=seed,
+            tail=tail,
+            repeats=self.repeats,
+        )
+        detector.torch_device()
+        return detector
+
+    def typed(self) -> dict[str, object]:
+        """What changes what is learned, by the names that `wording.words` takes."""
+        device = None if self.device == "cpu" else self.device
+        return {"set": self.settings, "device": device, "repeats": self.repeats}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Alarms:
+    """The policy."""
+
+    alpha: Annotated[
+        float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
+    ] = None
+    fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None
+
+    def policy(self) -> Any:
+        """The policy that is asked for, or the usual one."""
+        from unseen.detector.policy import Policy
+        from unseen.errors import DataError
+
+        if self.alpha is not None and self.fdr is not None:
+            raise DataError("expected --alpha or --fdr, found both: leave one out")
+        return Policy.alpha(ALPHA) if self.alpha is None and self.fdr is None else Policy.asked(self.alpha, self.fdr)
+
+
+def again(
+    folder: Path,
+    data: Path,
+    *,
+    keep: tuple[str, ...] = (),
+    no_header: bool = False,
+    cache: Path | None = None,
+    overlays: Path | None = None,
+    only_normal: bool = False,
+) -> tuple[Any, Any]:
+    """A saved detector, and a source of more of what it was trained on."""
+    from unseen.scoring.sources import check_flags, source_like
+    from unseen.storage.bundle import Bundle
+
+    check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
+    bundle = Bundle.load(folder)
+    detector = bundle.detector
+    source = source_like(
+        data,
+        detector.schema_,
+        bundle.facts,
+        normal=str(detector.normal),
+        features=detector.features,
+        header=not no_header,
+        keep=keep,
+        cache=cache,
+        only_normal=only_normal,
+    )
+    return bundle, source
+
+
+def sink_of(source: Any, detector: Detector, target: Path, overlays: Path | None, policy: Any) -> Any:
+    """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
+    from unseen.report.images import ImageSink
+    from unseen.scoring.sinks import TableSink
+    from unseen.scoring.tables import check_keep
+
+    if source.noun == "images":
+        return ImageSink(source, detector, target, overlays, policy.level)
+    check_keep(source.keep)
+    return TableSink(target)
+
+
+def named(target: Path) -> str:
+    """What a message calls a file to write."""
+    return "standard output" if str(target) == "-" else str(target)
 
 
 def shown(default: object) -> str | None:
     """A default as it would be typed."""
     words = default if isinstance(default, tuple) else () if default is None else (str(default),)
     return " ".join(words) or None
-
-
-def usual(data: Path) -> str:
-    """The name of the method that learns where none is asked for."""
-    return IMAGE_STACK if os.path.isdir(data) else STACK
-
-
-def chosen(name: str, settings: tuple[str, ...], data: Path) -> Method:
-    """The method of that name, if it can learn from what is there."""
-    if name in IMAGES and not os.path.isdir(data):
-        raise DataError(f"--method {name} is for a folder of images, and {data} is none: leave it out for {STACK}")
-    return configured(name, settings)
-
-
-def check(data: Path, *, rows: Mapping[str, object], images: Mapping[str, object]) -> None:
-    """DataError for flags that mean nothing for what is there: those for rows of files, or those for images."""
-    if str(data) != STANDARD and not os.path.exists(data):
-        raise DataError(f"{data}: no such file or folder; check the spelling")
-    wrong = rows if os.path.isdir(data) else images
-    given = [f"--{name}" for name, value in wrong.items() if value not in (None, (), False)]
-    if given:
-        what = (
-            "a folder of images, without columns, a class a sub-folder"
-            if os.path.isdir(data)
-            else "no folder of images"
-        )
-        raise DataError(f"{data} is {what}: leave out {', '.join(given)}")

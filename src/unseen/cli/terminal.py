@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
@@ -56,6 +57,11 @@ def complain(text: str) -> None:
     err.print(text, soft_wrap=True)
 
 
+def aloud(target: Path) -> Callable[[str], None]:
+    """Where words about a result go: to standard error if standard output is the result."""
+    return complain if str(target) == "-" else say
+
+
 @contextmanager
 def noted() -> Iterator[None]:
     """What the library warns of or logs meanwhile, each once, as a note on standard error."""
@@ -88,6 +94,7 @@ def noted() -> Iterator[None]:
     log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # what it says of a file, the file's own note says
             warnings.simplefilter("always", FewNormals)
             warnings.showwarning = show
             yield

@@ -67,7 +67,7 @@ class News:
 
 
 class ToldOnce:
-    """What a table that comes in batches has been said of already, each sort and column once; `done` rows went before."""
+    """What was logged already of a table that comes in batches, each sort and column once; `done` rows went before."""
 
     def __init__(self) -> None:
         self.done = 0

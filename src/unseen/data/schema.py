@@ -222,7 +222,8 @@ class Schema:
     def unprecedented(self, table: object, told: ToldOnce | None = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing and in every training row: (n,).
 
-        With `told`, what that is is logged, unless it was told already. How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
+        How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
+        With `told`, what is new is logged, unless that was done already.
 
         >>> schema = Schema.infer([[0.0, 5.0], [1.0, 5.0], [3.0, 5.0]])
         >>> schema.unprecedented([[9.0, 5.0], [1.0, np.inf], [np.nan, 5.0]])

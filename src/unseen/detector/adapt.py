@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -13,31 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.data.split import Rows, spread
-from unseen.errors import Unsupported
-from unseen.methods.catalogue import IMAGES, METHODS, takes_images
 from unseen.parts.scoring import scores
-from unseen.types import Adaptable, Method, Run, Samples, ability
+from unseen.types import Adaptable, Run, Samples, ability
 
 log = logging.getLogger("unseen")
 FOLDS = 50  # up to so many rows, each is a fold of its own: leave-one-out
-
-
-def adaptable(method: Method) -> Adaptable:
-    """The method, if it can adapt."""
-    if ability(method, "adapt") is None:
-        able = named_able(METHODS)
-        if takes_images(method):
-            able = f"{named_able(IMAGES)}, and Patches or Whole of {able}"
-        what = " of ".join(type(each).__name__ for each in (method, getattr(method, "base", None)) if each is not None)
-        raise Unsupported(
-            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on the kinds that you "
-            "have, or fit anew on examples of the new kind"
-        )
-    return cast(Adaptable, method)
-
-
-def named_able(prototypes: Mapping[str, Method]) -> str:
-    return ", ".join(sorted(name for name, prototype in prototypes.items() if ability(prototype, "adapt")))
 
 
 def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> None:

@@ -18,7 +18,7 @@ from unseen.data.news import ToldOnce
 from unseen.data.split import Rows, take
 from unseen.data.tables import named_in_text
 from unseen.detector import heat
-from unseen.detector.adapt import adaptable, tell_far
+from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, outranked
 from unseen.detector.devices import device_of
@@ -27,7 +27,7 @@ from unseen.detector.inputs import counting, encoder_of, noun_of, own_labels, re
 from unseen.detector.members import Learning, Member, Told
 from unseen.detector.policy import Policy
 from unseen.detector.separation import separation
-from unseen.detector.settings import method_of, parameters, with_parameters
+from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.fields import check
 from unseen.methods.catalogue import METHODS, suited
@@ -275,9 +275,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         finest = self.conformal_.finest
         if policy.level < finest:
             warnings.warn(
-                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} calibration normals no p-value "
-                f"is below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} or more, "
-                f"or let a model go on where the normals end ({option('tail', True)})",
+                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} calibration normals no "
+                f"p-value is below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} "
+                f"or more, or let a model go on where the normals end ({option('tail', True)})",
                 FewNormals,
                 stacklevel=3,
             )
@@ -297,7 +297,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return heat.heat_threshold(self.members_, alpha)
 
     def heat_range(self, alpha: float = 0.05) -> tuple[float, float, float]:
-        """Low, threshold and top of a scale for all heat maps: the usual peak of a good part, and thrice as far beyond."""
+        """Low, threshold and top of a scale for all heat maps, from the peaks of normal images."""
         self.check_fitted()
         return heat.heat_range(self.members_, alpha)
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unseen.detector.members import Member
 from unseen.detector.policy import check_level
 from unseen.errors import Unsupported
 from unseen.types import Encoder
+
+
+class Member(Protocol):
+    """A member of a detector, as far as heat goes."""
+
+    @property
+    def peaks(self) -> NDArray[np.float64] | None: ...
+    def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]: ...
 
 
 def heat_maps(

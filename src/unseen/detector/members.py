@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unseen.data.split import Rows, take
-from unseen.detector.adapt import adaptable, moved
+from unseen.detector.adapt import moved
 from unseen.detector.conformal import fraction
 from unseen.errors import UnseenError, Unsupported
 from unseen.parts.nets import seeded
@@ -99,7 +99,7 @@ class Learning:
         support = told.samples(member.schema, told.rows).to(self.device)
         run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
-            scorer, calibration, peaks = moved(adaptable(self.method), member.scorer, support, places, run)
+            scorer, calibration, peaks = moved(self.method, member.scorer, support, places, run)
         return member_of(self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks)
 
     def learned(

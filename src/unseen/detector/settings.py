@@ -9,11 +9,11 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.fields import check
-from unseen.methods.catalogue import EVERY, IMAGES, METHODS, to_json
+from unseen.methods.catalogue import EVERY, IMAGES, METHODS, takes_images, to_json
 from unseen.names import resembling
-from unseen.types import Method
+from unseen.types import Adaptable, Method, ability
 from unseen.wording import option
 
 
@@ -172,3 +172,21 @@ def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:
         if not name:
             raise DataError(f"expected {what}, found {text!r}")
     return {name: value for name, _, value in split}
+
+
+def adaptable(method: Method) -> Adaptable:
+    """The method, if it can adapt."""
+    if ability(method, "adapt") is None:
+        able = _named_able(METHODS)
+        if takes_images(method):
+            able = f"{_named_able(IMAGES)}, and Patches or Whole of {able}"
+        what = " of ".join(type(each).__name__ for each in (method, getattr(method, "base", None)) if each is not None)
+        raise Unsupported(
+            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on the kinds that you "
+            "have, or fit anew on examples of the new kind"
+        )
+    return cast(Adaptable, method)
+
+
+def _named_able(prototypes: Mapping[str, Method]) -> str:
+    return ", ".join(sorted(name for name, prototype in prototypes.items() if ability(prototype, "adapt")))

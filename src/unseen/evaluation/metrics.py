@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
+from unseen.evaluation.choices import LEAST
 from unseen.parts.ranking import auroc
 
-LEAST = 20  # test rows below which a class is listed, not averaged
 FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
 Scores = NDArray[np.float64]

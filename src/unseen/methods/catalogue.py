@@ -115,6 +115,11 @@ IMAGES: dict[str, Method] = {
 EVERY = METHODS | IMAGES
 
 
+def usual_name(shape: tuple[int, ...]) -> str:
+    """The name of the default for samples of this shape."""
+    return "image-stack" if len(shape) > 1 else "evidence-stack"
+
+
 def suited(method: Method | None, shape: tuple[int, ...]) -> Method:
     """The method, or the default, for samples of this shape: rows (d,), images (d, h, w), () where nobody knows yet.
 

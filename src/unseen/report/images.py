@@ -20,7 +20,7 @@ from unseen.io.paths import new_path
 from unseen.io.write import Writer
 from unseen.report.overlay import Shown, box, overlay, page
 from unseen.vision import images as reading
-from unseen.vision.images import Images
+from unseen.vision.images import Images, writable
 from unseen.vision.maps import Maps
 from unseen.wording import option
 
@@ -151,7 +151,7 @@ class ImageSink:
             folder.write(file, picture)
             if rank <= _SHOWN:
                 label = images.labels[row]
-                cards.append(Shown(_utf8(name), label, own, p, "anomaly", picture, file=file))
+                cards.append(Shown(writable(name), label, own, p, "anomaly", picture, file=file))
         if folder is not None:
             title = f"{len(flagged):,} of {len(images):,} images flagged"
             notes = self._notes(images, len(flagged), failed, level, scale)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from unseen.detector.detector import Detector
-from unseen.evaluation.metrics import LEAST
-from unseen.methods import to_json
+from unseen.detector.policy import Policy
+from unseen.evaluation.choices import LEAST, lacking
+from unseen.methods.catalogue import to_json
 from unseen.methods.evidence import LEARNERS, EvidenceStack
 from unseen.methods.imagestack import ImageStack
+from unseen.names import first_few
 from unseen.parts.imagestack import ImageStackScorer
 from unseen.parts.stack import StackScorer
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
-from unseen.vision.encoder import Pictures
-from unseen.wording import option
+from unseen.wording import option, words
 
-SHOWN = 12  # classes or names that a summary lists before it says how many more there are
 HEADS = {
     "auroc": "AUROC",
     "tpr_at_5_fpr": "TPR at\n5% FPR",
@@ -30,7 +32,6 @@ HEADS = {
     "ap_1": "AP at 1%\nprevalence",
     "worst_auroc": "worst\nclass",
 }
-KINDS = {"number": "numbers", "boolean": "yes or no", "category": "categories", "text": "texts"}
 
 
 def summary(bundle: Bundle) -> RenderableType:
@@ -41,7 +42,8 @@ def summary(bundle: Bundle) -> RenderableType:
 def contents(bundle: Bundle) -> RenderableType:
     """Everything that is known of a detector."""
     detector = bundle.detector
-    lines = [*made(bundle), *data(bundle), *columns(detector), *calibration(bundle), *thresholds(detector)]
+    columns = detector.schema_.columns_by_kind()
+    lines = [*made(bundle), *data(bundle), *columns, *calibration(bundle), *thresholds(detector)]
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
     reported: list[RenderableType] = []
     if evaluation and "evaluation" not in rest:
@@ -78,31 +80,20 @@ def spelled(value: Any) -> str:
 
 def data(bundle: Bundle) -> list[tuple[str, str]]:
     """Rows and columns; of a bundle that the command line made also what their labels said."""
-    facts, schema, kind = bundle.facts, bundle.detector.schema_, samples(bundle)
+    facts, encoder = bundle.facts, bundle.detector.schema_
+    kind = encoder.noun
     lines = []
     if (counts := of_form(Counts, facts)) is not None:
         parts = f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} anomalies{others(counts)}"
         lines = [
             ("data", f"{counts.source}, {told(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
-            ("classes", listed(f"{name} {count:,}" for name, count in counts.anomalies.items())),
+            ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
         ]
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
         lines.append(("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}"))
-    if isinstance(schema, Pictures):
-        return [*lines, ("seen by", seen(schema))]
-    dropped = [f"{name} ({reason})" for name, reason in schema.dropped.items()]
-    dropped += [f"{name} (asked)" for name in of_form(list[str], facts.get("drop")) or []]
-    return [
-        *lines,
-        ("columns", f"{len(schema.columns)} used, encoded as {schema.width} numbers"),
-        ("dropped", listed(dropped)),
-    ]
-
-
-def samples(bundle: Bundle) -> str:
-    """What a detector judges."""
-    return "images" if isinstance(bundle.detector.schema_, Pictures) else "rows"
+    asked = of_form(list[str], facts.get("drop"))
+    return [*lines, *encoder.described(), *([("left out", first_few(asked))] if asked else [])]
 
 
 def others(counts: Counts) -> str:
@@ -118,23 +109,8 @@ def told(label: str | None, kind: str) -> str:
     return f"labels in column {label!r}"
 
 
-def seen(schema: Pictures) -> str:
-    """How a backbone sees images."""
-    features, (d, h, w) = schema.features, schema.shape
-    tiles = f", {features.tiles} x {features.tiles} tiles" if features.tiles > 1 else ""
-    return f"{features.backbone} at {features.size} pixels{tiles}: {h} x {w} cells of {d} numbers"
-
-
-def columns(detector: Detector) -> list[tuple[str, str]]:
-    """Names of the used columns by kind."""
-    if isinstance(detector.schema_, Pictures):
-        return []
-    by_kind = {kind: [c.name for c in detector.schema_.columns if c.kind == kind] for kind in KINDS}
-    return [(KINDS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
-
-
 def calibration(bundle: Bundle) -> list[tuple[str, str]]:
-    m, folds, kind = len(bundle.detector.conformal_.scores), len(bundle.detector.members_), samples(bundle)
+    m, folds, kind = len(bundle.detector.conformal_.scores), len(bundle.detector.members_), bundle.detector.schema_.noun
     how = (
         f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
     )
@@ -174,19 +150,65 @@ def named(method: dict[str, Any]) -> str:
     return f"{named(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
 
 
-def alarms(
-    rows: int, flagged: int, what: str, *, cut: float, alpha: float | None, fdr: float | None, finest: float = 0.0
-) -> str:
-    """How many were flagged, and how many false alarms that promises."""
-    share = f"{100 * ((fdr if alpha is None else alpha) or 0.0):.3g}%"
-    if alpha is None and not flagged:
-        return f"0 of {rows:,} {what} flagged: no p-value is small enough for at most {share} of false alarms."
-    if alpha is not None and alpha < finest:
-        return f"0 of {rows:,} {what} flagged: no p-value is as small as {alpha:.3g}."
-    found = f"{flagged:,} of {rows:,} {what} flagged at p <= {cut:.3g}."
-    if alpha is None:
-        return f"{found} Up to {share} of them are expected to be false alarms."
-    return f"{found} About {share} of normal {what} are expected among them."
+class Tally(Protocol):
+    """What became of judged rows: how many there are, how many alarms, and the largest p-value of an alarm."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def flagged(self) -> int: ...
+    @property
+    def threshold(self) -> float: ...
+
+
+def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
+    """How many were flagged, and how many false alarms that promises; `finest` is the smallest p-value there can be."""
+    share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
+    if policy.needs_all and not found.flagged:
+        return f"{none}: no p-value is small enough for at most {share} of false alarms."
+    if not policy.needs_all and policy.level < finest:
+        return f"{none}: no p-value is as small as {policy.level:.3g}."
+    flagged = f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}."
+    if policy.needs_all:
+        return f"{flagged} Up to {share} of them are expected to be false alarms."
+    return f"{flagged} About {share} of normal {noun} are expected among them."
+
+
+def suspects(table: Any, noun: str) -> str:
+    """How many training rows were taken for normal, and how many of them are worth a look."""
+    doubted = int((table["weight"].to_numpy() < 1).sum())
+    look = f"{doubted:,} have a weight below 1: look at the first ones" if doubted else "none has a weight below 1"
+    return f"{len(table):,} {noun} were taken for normal; {look}"
+
+
+def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, object]) -> str:
+    """The command lines that follow a fit; where an evaluation would say nothing, what it needs.
+
+    `same`: flags that change what is learned, by the names that `wording.words` takes.
+    """
+    facts, noun = bundle.facts, bundle.detector.schema_.noun
+    bare = noun == "rows" and facts["label"] is None
+    lacks = lacking(facts["anomalies"], facts["unlabelled"], noun)
+    needs = ([f"a column that says what each row is ({option('label', ...)})"] if bare else []) + list(lacks.values())
+    blind = "find out how blind such a detector is to classes without labels"
+    heat = ["--overlays", "pictures"] if bundle.detector.members_[0].peaks is not None else []
+    lines = [
+        f"\nNext: score other {noun}{'' if needs else f'; {blind}'}.",
+        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat)}",
+    ]
+    if needs:
+        lines.append(f"To {blind}, evaluate needs {', and '.join(needs)}:")
+    other = bare or "labels" in lacks  # another file, or this one with more labels
+    place = ("LABELLED" if noun == "rows" else "FOLDER") if other else "TRAIN" if str(train) == "-" else str(train)
+    flags = [word for name, value in same.items() if value not in ((), None) for word in words(name, value)]
+    blank = words("label", ...) if bare else []
+    test = ["--test", "TEST"] if lacks and not other else []
+    return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *flags, *test)}"])
+
+
+def command_line(*parts: object) -> str:
+    """A command line as it is typed."""
+    return shlex.join(["unseen", *map(str, parts)])
 
 
 def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
@@ -284,10 +306,3 @@ def spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
 
 def figure(value: float) -> str:
     return "-" if value != value else f"{value:.3f}"
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first names, and how many more."""
-    everything = list(names)
-    more = f" and {len(everything) - SHOWN:,} more" if len(everything) > SHOWN else ""
-    return ", ".join(everything[:SHOWN]) + more or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from unseen.names import resembling
 from unseen.scoring.tables import count_classes, spell_counts
 from unseen.types import Batch, Encoder, Labelled
 from unseen.vision.features import Features
-from unseen.vision.images import Images
+from unseen.vision.images import Images, writable
 from unseen.vision.maps import Maps
 from unseen.wording import option
 
@@ -94,9 +93,13 @@ class ImageFolder:
             progress=self.progress,
         )
         _note_failed(len(images), failed)
-        facts = {"source": self.folder.absolute().name, "label": None, "drop": [], "group": None}
+        facts: dict[str, Any] = {"source": self.folder.absolute().name, "label": None, "drop": [], "group": None}
         counts = self._counts(maps.images, failed=len(failed))
         return Labelled(maps, maps.labels, None, _files(maps.images.names), facts | counts)
+
+    def to_evaluate(self, *, tests: bool = False) -> Labelled:
+        """All images with the labels of their folders."""
+        return self.labelled()
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The images, a block at a time, then files of types that are not read; `problem` tells why one has no row."""
@@ -134,11 +137,6 @@ class ImageFolder:
                 f"sub-folder, the others are in {spell_counts(counts['anomalies'])}: {advice}"
             )
         return {**counts, "failed": failed}
-
-
-def writable(name: str) -> str:
-    """A file's name as text of which UTF-8 can be made: bytes that spell nothing stand as their numbers."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _files(names: list[str], problems: Mapping[str, str] | None = None) -> pa.Table:

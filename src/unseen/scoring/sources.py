@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from unseen.errors import DataError
 from unseen.io.text import STANDARD
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.tables import TableFile
-from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed, of_data
+from unseen.types import Encoder
 from unseen.vision.features import Features
 
 _ROWS = ("label", "drop", "group", "kind", "keep", "no-header")  # flags that mean nothing for images
@@ -54,34 +55,36 @@ def source_of(
 
 def source_like(
     path: Path,
-    bundle: Bundle,
+    encoder: Encoder,
+    known: Mapping[str, Any],
     *,
+    normal: str = "normal",
+    features: Features | None = None,
     header: bool = True,
     keep: tuple[str, ...] = (),
     cache: Path | None = None,
     only_normal: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> TableFile | ImageFolder:
-    """More of what a saved detector was trained on: rows of a file with its columns, or images seen as it sees them.
+    """More of what a detector was trained on: rows of a file with its columns, or images seen as it sees them.
 
-    DataError for the other sort. `only_normal`: of images in sub-folders those that are called normal.
+    `encoder`: the detector's; `known`: what its bundle tells of its data. `only_normal`: of images in sub-folders those
+    that are called normal. DataError for the other sort.
     """
-    detector, facts = bundle.detector, of_data(bundle.facts)
-    noun, folder = detector.schema_.noun, is_folder(path)
+    facts, noun, folder = of_data(known), encoder.noun, is_folder(path)
     if folder != (noun == ImageFolder.noun):
         expected, found = ("a folder of images", "a file") if not folder else ("a file", "a folder")
         what = "images" if noun == ImageFolder.noun else "rows of tables"
         raise DataError(f"{path}: expected {expected}, as this detector judges {what}, found {found}")
-    normal = str(detector.normal)
     if folder:
-        resaved = bool(getattr(detector.schema_, "resaved", False))
-        return ImageFolder(path, normal, detector.features, cache, resaved, only_normal, progress)
+        resaved = bool(getattr(encoder, "resaved", False))
+        return ImageFolder(path, normal, features, cache, resaved, only_normal, progress)
     return TableFile(
         path,
         facts.get("label"),
         normal,
         tuple(facts.get("drop", ())),
         facts.get("group"),
-        header and headed(bundle.facts),
+        header and headed(known),
         keep,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -20,12 +20,8 @@ from unseen.io.atomic import scratch
 from unseen.io.read import batches
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
-from unseen.scoring.tables import TableFile
-from unseen.storage.bundle import Bundle
-from unseen.storage.facts import headed
+from unseen.scoring.tables import RESULTS
 from unseen.types import Source
-
-RESULTS = ("score", "pvalue", "verdict")
 
 
 @dataclass(frozen=True)
@@ -80,12 +76,14 @@ def score(source: Source, detector: Detector, policy: Policy, *, beside: Path | 
         threshold = policy.threshold(np.zeros(0))
         yield from (Scored(*each, threshold) for each in judged)
         return
-    with scratch(beside or Path(gettempdir(), "scores")) as folder:
+    if beside is None or str(beside) == STANDARD:
+        beside = Path(gettempdir(), "scores")
+    with scratch(beside) as folder:
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
         for batch in batches(hidden):
             keys = batch.drop_columns(["score", "pvalue"])
-            yield Scored(keys, *(_filled(batch[name]) for name in ("score", "pvalue")), threshold)
+            yield Scored(keys, _filled(batch["score"]), _filled(batch["pvalue"]), threshold)
 
 
 def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
@@ -126,69 +124,3 @@ def _written(
 def _filled(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Numbers, NaN where there is none: (n,)."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-@dataclass
-class TableSink:
-    """Writes judged rows to a CSV or Parquet file, whole or not there; counts them, and the alarms."""
-
-    target: Path
-    rows: int = 0
-    flagged: int = 0
-    threshold: float = 0.0
-
-    def take(self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None) -> None:
-        """Write all of them."""
-        with Writer(self.target) as out:
-            for scored in judged:
-                out.write(scored.table())
-                self.rows += len(scored)
-                self.flagged += int(scored.flagged.sum())
-                self.threshold = scored.threshold
-                progress(len(scored))
-
-
-def score_file(
-    bundle: Bundle,
-    source: str | Path,
-    target: str | Path,
-    *,
-    keep: Sequence[str] = (),
-    alpha: float | None = None,
-    fdr: float | None = None,
-    header: bool = True,
-) -> TableSink:
-    """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        The saved detector.
-    source, target : path
-        The file to score, and the CSV or Parquet file to write; "-" is standard input or output.
-    keep : sequence of str
-        Columns of the file to copy; without any, the first column is `row`, counted from 1.
-    alpha, fdr : float, optional
-        One of two policies, as in `Detector.detect`.
-    header : bool
-        Without it, or if the detector was trained so, the first line of a CSV file is a row.
-    """
-    check_keep(keep)
-    policy = Policy.asked(alpha, fdr)
-    rows = TableFile(Path(source), header=header and headed(bundle.facts), keep=tuple(keep))
-    sink = TableSink(Path(target))
-    beside = None if str(target) == STANDARD else Path(target)
-    sink.take(score(rows, bundle.detector, policy, beside=beside))
-    return sink
-
-
-def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
-    """DataError for names that the results have `taken`, or that are named twice."""
-    clash = [name for name in keep if name in taken]
-    if clash:
-        raise DataError(
-            f"column {clash[0]!r} cannot be kept, as the result has one of that name: rename it, or keep others"
-        )
-    twice = sorted({name for name in keep if keep.count(name) > 1})
-    if twice:
-        raise DataError(f"column {twice[0]!r} is to be kept twice; name it once")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from unseen.types import Batch, Encoder, Labelled
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
+RESULTS = ("score", "pvalue", "verdict")  # columns of judged rows, behind their keys
 ROW = "row"  # counts from 1 below the header
 _LIKELY = frozenset(
     ("label", "labels", "class", "kind", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier")
@@ -69,7 +70,25 @@ class TableFile:
     def labelled(self) -> Labelled:
         """All rows, their labels and domains, and how many there are of each class."""
         aside = [*self.drop, *filter(None, [self.label, self.group])]
-        table = self._table([*aside, *self.keep])
+        return self._labelled(self._table([*aside, *self.keep]))
+
+    def to_evaluate(self, *, tests: bool = False) -> Labelled:
+        """All rows with their labels; a file that `tests` may lack columns that are dropped, and domains."""
+        if self.label is None:
+            names = self._table([]).column_names
+            raise DataError(
+                f"{self.file}: an evaluation needs the column that says what each row is, 'normal' or the name of a "
+                f"kind of anomaly ({option('label', ...)}){likely_labels(names)}"
+            )
+        if not tests:
+            return self.labelled()
+        table = self._table([self.label])
+        drop = tuple(name for name in self.drop if name in table.column_names)
+        group = self.group if self.group in table.column_names else None
+        return replace(self, drop=drop, group=group)._labelled(table)
+
+    def _labelled(self, table: pa.Table) -> Labelled:
+        aside = [*self.drop, *filter(None, [self.label, self.group])]
         rows = table.drop_columns([name for name in table.column_names if name in aside])
         facts: dict[str, Any] = {
             "source": shown(Path(self.file.name)),
@@ -142,6 +161,18 @@ class TableFile:
                 f"{spell_counts(counts['anomalies'])}: say which are normal ({option('normal', ...)})"
             )
         return counts
+
+
+def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
+    """DataError for names that the results have `taken`, or that are named twice."""
+    clash = [name for name in keep if name in taken]
+    if clash:
+        raise DataError(
+            f"column {clash[0]!r} cannot be kept, as the result has one of that name: rename it, or keep others"
+        )
+    twice = sorted({name for name in keep if keep.count(name) > 1})
+    if twice:
+        raise DataError(f"column {twice[0]!r} is to be kept twice; name it once")
 
 
 def likely_labels(names: Sequence[str]) -> str:

@@ -15,18 +15,19 @@ import torch
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
-import unseen
-from unseen import methods
+from unseen._version import __version__
 from unseen.data.schema import Schema
 from unseen.detector.detector import Detector
 from unseen.detector.members import Member
+from unseen.detector.policy import Policy
 from unseen.errors import BundleError
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
+from unseen.methods.catalogue import from_json, to_json
 from unseen.storage.manifest import JSON, TENSORS, Manifest, Settings, digest
 from unseen.storage.restore import State, read_tensors, scorer_of
-from unseen.types import Method
-from unseen.vision.encoder import Pictures
+from unseen.types import Encoder, Labelled, Method, ability
+from unseen.vision.encoder import Vision
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Bundle:
     """A fitted detector, and facts about its making that JSON can hold: data, versions, an evaluation if one was run.
 
     >>> import tempfile
-    >>> detector = Detector(methods.Mahalanobis(), random_state=0).fit([[float(i % 7), i % 5] for i in range(100)])
+    >>> detector = Detector("mahalanobis", random_state=0).fit([[float(i % 7), i % 5] for i in range(100)])
     >>> folder = Path(tempfile.mkdtemp()) / "detector"
     >>> Bundle(detector, {"source": "two counters"}).save(folder)
     >>> Bundle.load(folder).score([[3.0, 2.0], [90.0, -90.0]])["verdict"].to_pylist()
@@ -67,28 +68,39 @@ class Bundle:
             return cls(rebuilt(manifest, tensors), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
-                f"{place}: its parts make no detector in unseen {unseen.__version__} ({error}); it was saved by unseen "
+                f"{place}: its parts make no detector in unseen {__version__} ({error}); it was saved by unseen "
                 f"{manifest.facts.get('unseen')}: load it with that release, or fit and save again"
             ) from error
 
-    def score(self, table: Any, *, alpha: float = 0.05) -> pa.Table:
-        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most alpha, else "normal"."""
-        return with_verdict(self.judged(table), self.detector.cut(np.zeros(0), alpha=alpha, fdr=None))
+    def with_tail(self, tail: bool) -> Self:
+        """The same with a model of p-values below 1 / (m + 1), if `tail`."""
+        if tail and not self.detector.tail:
+            self.detector.set_params(tail=True).assemble(self.detector.members_)
+        return self
 
-    def judged(self, table: Any) -> pa.Table:
-        """`score` and `pvalue` of each row. There may be no rows; columns are checked all the same."""
-        given = self.detector.admitted(table)
-        if len(given):
-            scores = self.detector.anomaly_score(given)
-        else:
-            scores = np.zeros(len(self.detector.schema_.encode(given)))
-        return pa.table({"score": scores, "pvalue": self.detector.conformal_of().pvalue(scores)})
+    def adapted(self, detector: Detector, data: Labelled) -> Self:
+        """The bundle of a detector that adapted to these data."""
+        facts = {"source": data.facts["source"], "rows": len(data.rows)}
+        return type(self)(detector, {**self.facts, "adapted": facts, "evaluation": []})
 
+    def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
+        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most alpha, else "normal".
 
-def with_verdict(judged: pa.Table, cut: float) -> pa.Table:
-    """The table with a column `verdict`, "anomaly" where `pvalue` is at most `cut`."""
-    flagged = judged["pvalue"].to_numpy() <= cut
-    return judged.append_column("verdict", pa.array(np.where(flagged, "anomaly", "normal"), pa.string()))
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training. There may be no rows; columns are checked all the same.
+        alpha : float
+            The share of normal rows that may be flagged.
+        """
+        policy, rows = Policy.alpha(alpha), self.detector.schema_.admit(X)
+        self.detector.check_reach(policy)
+        encoded = self.detector.schema_.encode(rows[:0])
+        scores = self.detector.anomaly_score(rows) if len(rows) else np.zeros(len(encoded))
+        pvalues = self.detector.conformal_.pvalue(scores)
+        flagged = pvalues <= policy.threshold(pvalues)
+        verdict = pa.array(np.where(flagged, "anomaly", "normal"), pa.string())
+        return pa.table({"score": scores, "pvalue": pvalues, "verdict": verdict})
 
 
 def described(bundle: Bundle, tensors: str) -> Manifest:
@@ -96,7 +108,7 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
     detector, seed = bundle.detector, bundle.detector.random_state
     made = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "unseen": unseen.__version__,
+        "unseen": __version__,
         "torch": str(torch.__version__),
     }
     settings = Settings.model_construct(
@@ -109,7 +121,7 @@ def described(bundle: Bundle, tensors: str) -> Manifest:
     )
     return Manifest.model_construct(
         facts=made | bundle.facts,
-        method=methods.to_json(detector.chosen()),
+        method=to_json(detector.chosen()),
         detector=settings,
         classes=list(detector.classes_),
         groups=list(detector.groups_),
@@ -136,48 +148,35 @@ def state_of(detector: Detector) -> dict[str, Tensor]:
 
 def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
     """The detector that the manifest describes, with what its members learned."""
-    method = methods.from_json(manifest.method)
+    method = from_json(manifest.method)
     detector = Detector(method, **manifest.detector.model_dump())
-    detector.schema_ = schema_from(manifest.columns)
-    if isinstance(detector.schema_, Pictures):
-        detector.features = detector.schema_.features
+    detector.schema_ = encoder_from(manifest.columns)
+    detector.features = getattr(detector.schema_, "features", None) if len(detector.schema_.shape) > 1 else None
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
-    unnamed = tuple(f"x{j}" for j in range(len(detector.schema_.inputs)))  # as a matrix has them
-    if isinstance(detector.schema_, Schema) and detector.schema_.inputs != unnamed:
-        detector.name_features(detector.schema_.inputs)
-    schemas = [schema_from(plain) for plain in manifest.members]
-    check_alike(detector.schema_, schemas)
+    inputs = detector.schema_.inputs
+    if len(detector.schema_.shape) == 1 and inputs != tuple(f"x{j}" for j in range(len(inputs))):  # as of a matrix
+        detector.name_features(inputs)
+    schemas = [encoder_from(plain) for plain in manifest.members]
+    if any(schema.reads() != detector.schema_.reads() for schema in schemas):
+        raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
     members = tuple(trained(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
     state.check_empty()
     return detector.assemble(members)
 
 
-def schema_from(plain: dict[str, Any]) -> Schema | Pictures:
-    """The schema of a table or of images."""
-    return Pictures.from_json(plain) if "features" in plain else Schema.from_json(plain)
+def encoder_from(plain: dict[str, Any]) -> Encoder:
+    """What encodes rows of a table or images."""
+    return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def trained(method: Method, schema: Schema | Pictures, state: State) -> Member:
+def trained(method: Method, schema: Encoder, state: State) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     held = state.rows("held", count=len(calibration)) if "held" in state.left else None  # earlier releases kept none
     scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
-    mapped = hasattr(scorer, "map") and "peaks" in state.left
+    mapped = ability(scorer, "map") is not None and "peaks" in state.left
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
     state.check_empty()
     return Member(schema, scorer, calibration, held, peaks)
-
-
-def check_alike(whole: Schema | Pictures, members: list[Schema | Pictures]) -> None:
-    """BundleError unless the members read the same columns in the same order as the detector, or the same images."""
-    for schema in members:
-        if read_by(schema) != read_by(whole):
-            raise BundleError("a member reads other columns than the detector, or in another order")
-
-
-def read_by(schema: Schema | Pictures) -> object:
-    if isinstance(schema, Pictures):
-        return schema
-    return [(column.name, column.kind) for column in schema.columns], schema.inputs

@@ -16,12 +16,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-import unseen
+from unseen._version import __version__
 from unseen.data.columns import Kind
 from unseen.errors import BundleError, DataError
 from unseen.io.paths import regular
 
-FORMAT = 1
+FORMAT = 2
 JSON, TENSORS = "bundle.json", "tensors.safetensors"
 MOST = 64 << 20  # bytes of bundle.json: a thousand columns of fifty levels take about 10 MB
 DEEPEST = 100  # lists and objects in one another
@@ -55,7 +55,7 @@ class Manifest(BaseModel):
     """What bundle.json holds. `columns` is a schema; `members` are those that the trained scorers read by, one each."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     facts: dict[str, Any]
     method: dict[str, Any]
     detector: Settings
@@ -95,8 +95,12 @@ def check_format(file: Path, plain: object) -> None:
     found = plain.get("format") if isinstance(plain, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise BundleError(
-            f"{file}: format {found} is newer than {FORMAT}, the newest that unseen {unseen.__version__} reads; "
-            "upgrade unseen"
+            f"{file}: format {found} is newer than {FORMAT}, the newest that unseen {__version__} reads; upgrade unseen"
+        )
+    if isinstance(found, int) and 0 < found < FORMAT:
+        raise BundleError(
+            f"{file}: format {found} is that of an earlier release, and unseen {__version__} reads format {FORMAT}: "
+            "fit and save again, or load it with the release that saved it (unseen 0.1.0 wrote format 1)"
         )
     if found != FORMAT:
         raise BundleError(f"{file}: expected a saved detector of format {FORMAT}, found format {found!r}; {AGAIN}")

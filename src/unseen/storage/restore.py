@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from unseen.data.split import Rows
 from unseen.errors import BundleError
 from unseen.io.paths import opened
+from unseen.parts.nets import seeded
 from unseen.storage.manifest import AGAIN, compare, digest, parsed, readable
 from unseen.types import Method
 
@@ -111,7 +112,7 @@ def scorer_of(method: Method, shape: tuple[int, ...], state: Mapping[str, Tensor
     with torch.device("meta"):  # takes no memory, whatever the fields ask for
         planned = method.build(shape).state_dict()
     check_plan(planned, state)
-    scorer = method.build(shape)
+    scorer = seeded(lambda: method.build(shape), 0)
     scorer.load_state_dict(dict(state))
     scorer.eval()
     check_values(scorer)

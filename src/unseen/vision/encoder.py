@@ -85,13 +85,9 @@ class Vision:
         if isinstance(X, Images):
             return Maps.of(X, self.features, resaved=twice)
         if not isinstance(X, Maps):
-            raise DataError(
-                f"this detector was trained on images: expected Images.read(folder), got {type(X)}"
-            )
+            raise DataError(f"this detector was trained on images: expected Images.read(folder), got {type(X)}")
         if X.features != self.features:
-            raise DataError(
-                f"this detector sees images by {self.features}; got maps made by {X.features}"
-            )
+            raise DataError(f"this detector sees images by {self.features}; got maps made by {X.features}")
         if twice and X.resaved is None:
             raise DataError(
                 "this detector learned from each image as it is and as it is re-saved, and was given "
@@ -127,9 +123,7 @@ class Vision:
 
     def samples(self, rows: Maps, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
         """Images with their labels, masks and, where training sees them twice, their other version."""
-        first, second = (
-            None if x is None else torch.from_numpy(x.astype(np.float32)) for x in rows.pair()
-        )
+        first, second = (None if x is None else torch.from_numpy(x.astype(np.float32)) for x in rows.pair())
         assert first is not None
         mask = torch.from_numpy(rows.mask.astype(np.float32))
         data = Samples.of(first, torch.from_numpy(y), torch.from_numpy(group), mask)
@@ -198,6 +192,4 @@ class Vision:
                 raise DataError(f"maps of shape {saved.shape} are none of images")
             return cls(Features(**saved.features.model_dump()), saved.shape, saved.resaved)
         except ValueError as error:
-            raise BundleError(
-                f"the saved image encoder cannot be read, save the detector again: {error}"
-            ) from error
+            raise BundleError(f"the saved image encoder cannot be read, save the detector again: {error}") from error

@@ -6,6 +6,7 @@ Reading pixels needs Pillow, the extra `images`; looking through a folder does n
 from __future__ import annotations
 
 import logging
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,11 @@ class Images:
     def names(self) -> list[str]:
         """Paths relative to the root, with forward slashes on every system."""
         return [file.relative_to(self.root).as_posix() for file in self.files]
+
+
+def writable(name: str) -> str:
+    """A file's name as text of which UTF-8 can be made: bytes that spell nothing stand as their numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def pixels(file: str | Path) -> NDArray[np.uint8]:

@@ -1,0 +1,54 @@
+"""The choices of an open-set evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unseen.errors import DataError
+from unseen.wording import option
+
+LEAST = 20  # test rows below which a class is listed, not averaged
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The choices of an open-set evaluation."""
+
+    seen: int = 3
+    """anomaly classes with labels"""
+    shots: int = 10
+    """labelled rows of each of them"""
+    seeds: int = 5
+    """repetitions, each with other classes and rows"""
+    normals: int = 5000
+    """most training normals"""
+    contamination: float = 0.0
+    """share of unlabelled anomalies, of seen classes, among the training normals"""
+
+    def __post_init__(self) -> None:
+        for name in ("seen", "shots", "seeds", "normals"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{option(name)} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.contamination < 1:
+            raise DataError(
+                f"{option('contamination')} must be a share of the training normals, from 0 to below 1, got "
+                f"{self.contamination}"
+            )
+
+
+def lacking(classes: Mapping[str, int], unlabelled: int, what: str = "rows") -> dict[str, str]:
+    """What an evaluation without a table for testing still needs to say anything: labels, or more rows, in words.
+
+    >>> lacking({"leak": 60, "crack": 12}, 0)
+    {}
+    >>> lacking({"leak": 10}, 3)
+    {'labels': 'labels of all rows (3 have none)',
+     'rows': "at least 20 test rows of a class of anomalies (half of the largest, 'leak', is 5)"}
+    """
+    needs = {"labels": f"labels of all {what} ({unlabelled:,} have none)"} if unlabelled else {}
+    name, most = max(classes.items(), key=lambda item: item[1], default=("", 0))
+    if most < 2 * LEAST:
+        half = f"half of the largest, {name!r}, is {most // 2}" if most else "none is labelled"
+        needs["rows"] = f"at least {LEAST} test {what} of a class of anomalies ({half})"
+    return needs

@@ -1,0 +1,69 @@
+"""Which rows each seed of an open-set evaluation trains on and tests on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unseen.data.split import Rows, halves
+from unseen.evaluation.choices import Protocol
+
+log = logging.getLogger("unseen")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One seed's rows: numbers into the training and the test table, and codes of the training labels (n,)."""
+
+    train: Rows
+    y: NDArray[np.int64]  # 0 normal, else the code of a seen class
+    seen: tuple[int, ...]
+    test: Rows
+
+
+def draw_rows(
+    codes: NDArray[np.int64],
+    answers: NDArray[np.int64],
+    choices: Protocol,
+    rng: np.random.Generator,
+    alike: NDArray[np.int64] | None,
+) -> Draw:
+    """One seed's rows: all of both tables when there are two, else a split, less test rows that training shows too."""
+    if alike is None:
+        train, test = np.arange(len(codes)), np.arange(len(answers))
+    else:
+        train, test = halves(codes, rng)
+        test = test[~np.isin(alike[test], alike[train])]
+    seen = draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
+    return Draw(*draw_training(codes, train, seen, choices, rng), seen, test)
+
+
+def draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator) -> tuple[int, ...]:
+    """Anomaly classes that get labels, of those with enough rows; one always stays out, also when they are few."""
+    counts = np.bincount(codes)
+    eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
+    enough = len(eligible) >= choices.seen and classes > choices.seen
+    count = choices.seen if enough else len(eligible) - 1
+    return tuple(sorted(rng.choice(eligible, count, replace=False).tolist())) if count > 0 else ()
+
+
+def draw_training(
+    codes: NDArray[np.int64], rows: Rows, seen: tuple[int, ...], choices: Protocol, rng: np.random.Generator
+) -> tuple[Rows, NDArray[np.int64]]:
+    """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes among the normals."""
+    shuffled = rng.permutation(rows)
+    normals = shuffled[codes[shuffled] == 0][: choices.normals]
+    of_class = [shuffled[codes[shuffled] == c] for c in seen]
+    shots = [r[: choices.shots] for r in of_class]
+    rest = rng.permutation(np.concatenate([shuffled[:0], *(r[choices.shots :] for r in of_class)]))
+    wanted = round(len(normals) * choices.contamination / (1 - choices.contamination))
+    if wanted > len(rest):
+        log.warning(
+            "contamination: %d unlabelled anomalies of the seen classes wanted, %d there are", wanted, len(rest)
+        )
+    normals = np.concatenate([normals, rest[:wanted]])
+    y = np.repeat([0, *seen], [len(normals), *map(len, shots)]).astype(np.int64)
+    return np.concatenate([normals, *shots]), y

@@ -1,0 +1,75 @@
+"""Sinks of the scoring stream: tables, and for images pictures and a report page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unseen.detector.policy import Policy
+from unseen.io.atomic import Making
+from unseen.io.write import Writer
+from unseen.scoring.stream import Scored, score
+from unseen.scoring.tables import TableFile, check_keep
+from unseen.storage.bundle import Bundle
+from unseen.storage.facts import headed
+
+
+@dataclass
+class TableSink:
+    """Writes judged rows to a CSV or Parquet file, whole or not there; counts them, and the alarms."""
+
+    target: Path
+    rows: int = 0
+    flagged: int = 0
+    threshold: float = 0.0
+
+    def take(self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None) -> None:
+        """Write all of them."""
+        with Writer(self.target) as out:
+            for scored in judged:
+                out.write(scored.table())
+                self.rows += len(scored)
+                self.flagged += int(scored.flagged.sum())
+                self.threshold = scored.threshold
+                progress(len(scored))
+
+
+def score_file(
+    bundle: Bundle,
+    source: str | Path,
+    target: str | Path,
+    *,
+    keep: Sequence[str] = (),
+    alpha: float | None = None,
+    fdr: float | None = None,
+    header: bool = True,
+) -> TableSink:
+    """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The saved detector.
+    source, target : path
+        The file to score, and the CSV or Parquet file to write; "-" is standard input or output.
+    keep : sequence of str
+        Columns of the file to copy; without any, the first column is `row`, counted from 1.
+    alpha, fdr : float, optional
+        One of two policies, as in `Detector.detect`.
+    header : bool
+        Without it, or if the detector was trained so, the first line of a CSV file is a row.
+    """
+    check_keep(keep)
+    policy = Policy.asked(alpha, fdr)
+    rows = TableFile(Path(source), header=header and headed(bundle.facts), keep=tuple(keep))
+    sink = TableSink(Path(target))
+    sink.take(score(rows, bundle.detector, policy, beside=sink.target))
+    return sink
+
+
+def save_json(file: Path, plain: object) -> None:
+    """A file that is whole or not there."""
+    with Making() as made:
+        made.file(file).write(json.dumps(plain, indent=1).encode())
