@@ -1,0 +1,220 @@
+"""Pages of the site that come from the code: one for each method, the API, and the command line.
+
+`conf.py` calls `write` before Sphinx reads its pages. Docstrings are plain text with `code` in single backticks;
+`converted` turns them into the markup that Sphinx reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
+TITLES = {"Equation": "Equation", "When": "When to use it", "Differs": "What differs from the paper"}
+SECTION = re.compile(rf"^({'|'.join(TITLES)}):\s*(.*)$")
+FRAGMENT = re.compile(r"(`[^`]+`)")
+SPECIAL = re.compile(r"([\\*|])|(?<=\w)(_)(?!\w)")
+
+
+def write(folder: Path) -> None:
+    """Write every generated page below `folder`, in folders called `generated`."""
+    methods = _methods()
+    pages = {f"methods/generated/{name}.rst": _method(name, method) for name, method in methods.items()}
+    pages["methods/generated/index.rst"] = _overview(methods)
+    pages["reference/generated/api.rst"] = _api()
+    pages["reference/generated/command-line.rst"] = _command_line()
+    for old in folder.glob("*/generated/*.rst"):
+        if str(old.relative_to(folder)) not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text() != text:  # what did not change is not read anew
+            path.write_text(text)
+
+
+def converted(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Sphinx's event `autodoc-process-docstring`: replace the lines of a docstring of ours by reStructuredText."""
+    lines[:] = restructured(lines)
+
+
+def foreign(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Sphinx's event `autodoc-skip-member`: leave out what a class inherits from other packages."""
+    function = getattr(obj, "fget", obj)
+    home = getattr(inspect.unwrap(function) if callable(function) else function, "__module__", None)
+    return True if not str(home).startswith("unseen") else None
+
+
+def restructured(lines: list[str]) -> list[str]:
+    """A docstring as reStructuredText.
+
+    >>> lines = ["Distance to `mu`, |x| * 2.", "", "Equation:", "    |x - mu|", "When: always."]
+    >>> print("\\n".join(line for line in restructured(lines) if line))
+    Distance to ``mu``, \\|x\\| \\* 2.
+    .. rubric:: Equation
+    ::
+        |x - mu|
+    .. rubric:: When to use it
+    always.
+    """
+    return [line for block in _blocks(lines) for line in [*_block(block), ""]]
+
+
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
+    """Lines in blocks: at blank lines, before a section, and where text turns into an indented formula or back."""
+    block: list[str] = []
+    for line in [*lines, ""]:
+        starts = not line.strip() or SECTION.match(line) or (block and _indented(block[-1]) != _indented(line))
+        if block and starts and not _underlined(block):
+            yield block
+            block = []
+        if line.strip():
+            block.append(line.rstrip())
+
+
+def _indented(line: str) -> bool:
+    return line.startswith("    ")
+
+
+def _underlined(block: list[str]) -> bool:
+    """Whether a block is a section with an underline (Parameters, Returns, Raises), which napoleon reads."""
+    return len(block) > 1 and bool(re.fullmatch(r"-{3,}", block[1]))
+
+
+def _block(block: list[str]) -> list[str]:
+    if block[0].lstrip().startswith(">>>"):
+        return block
+    if _underlined(block):
+        return [*block[:2], *map(_escaped, block[2:])]
+    if _indented(block[0]):
+        return ["::", "", *block]
+    if found := SECTION.match(block[0]):
+        text = [line for line in [found[2], *block[1:]] if line]
+        return [f".. rubric:: {TITLES[found[1]]}", *(["", *_escaped("\n".join(text)).split("\n")] if text else [])]
+    return _escaped("\n".join(block)).split("\n")
+
+
+def _escaped(text: str) -> str:
+    """Inline code in double backticks, all else free of markup.
+
+    >>> _escaped("`a * b` and a * b_")
+    '``a * b`` and a \\\\* b\\\\_'
+    """
+    parts = FRAGMENT.split(text)
+    return "".join(f"`{part}`" if i % 2 else SPECIAL.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
+
+
+def _title(text: str) -> list[str]:
+    return [text, "=" * len(text), ""]
+
+
+def _methods() -> dict[str, Any]:
+    """Each method by its name on the command line; of two names of one class, the first."""
+    from unseen.methods import IMAGES, METHODS
+
+    first: dict[type, str] = {}
+    for name, method in (METHODS | IMAGES).items():
+        first.setdefault(type(method), name)
+    return {name: (METHODS | IMAGES)[name] for name in first.values()}
+
+
+def _labels(method: Any) -> str:
+    """Whether labelled anomalies are used; a property of the class tells that the methods inside decide."""
+    asked = type(method).uses_labels
+    return "as the methods inside" if isinstance(asked, property) else "used" if asked else "not used"
+
+
+def _method(name: str, method: Any) -> str:
+    kind = type(method).__name__
+    lines = [
+        *_title(name),
+        f"On the command line ``--method {name}``, in Python ``unseen.methods.{kind}``. "
+        f"Labelled anomalies: {_labels(method)}.",
+        "",
+        ".. py:currentmodule:: unseen.methods",
+        "",
+        f".. autoclass:: unseen.methods.{kind}",
+        "",
+        ":doc:`All methods <index>` · :doc:`measured side by side </benchmarks/open-set>`",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _overview(methods: dict[str, Any]) -> str:
+    """A table of all methods: name, whether labels are used, and the first sentence of the docstring."""
+    rows = []
+    for name, method in methods.items():
+        first = _escaped((inspect.getdoc(type(method)) or "").splitlines()[0])
+        rows += [f"   * - :doc:`{name} <{name}>`", f"     - {_labels(method)}", f"     - {first}"]
+    head = [".. list-table::", "   :header-rows: 1", "   :widths: 20 18 62", ""]
+    return "\n".join(
+        [*_title("All methods in one table"), *head, "   * - name", "     - labels", "     - what it is", *rows, ""]
+    )
+
+
+def _api() -> str:
+    """Every public name of the root that is not a method: classes, functions, errors."""
+    import unseen
+    from unseen.methods import IMAGES, METHODS
+
+    methods = {type(method) for method in (METHODS | IMAGES).values()}
+    public = {name: getattr(unseen, name) for name in unseen.__all__}
+    public = {name: thing for name, thing in public.items() if not (inspect.isclass(thing) and thing in methods)}
+    classes = {name: thing for name, thing in public.items() if inspect.isclass(thing)}
+    errors = {name for name, thing in classes.items() if issubclass(thing, Exception | Warning)}
+    sections = {
+        "Classes": sorted(classes.keys() - errors),
+        "Functions": sorted(name for name, thing in public.items() if inspect.isfunction(thing)),
+        "Errors and warnings": sorted(errors),
+    }
+    text = [
+        *_title("Python"),
+        "Everything here is imported from ``unseen``. Methods have :doc:`pages of their own "
+        "</methods/generated/index>`.",
+        "",
+        ".. py:currentmodule:: unseen",
+        "",
+    ]
+    for title, names in sections.items():
+        text += [title, "-" * len(title), ""]
+        for name in names:
+            text += _documented(name, classes.get(name), plain=name in errors)
+    return "\n".join(text)
+
+
+def _documented(name: str, kind: type | None, *, plain: bool) -> list[str]:
+    head = f".. autofunction:: unseen.{name}" if kind is None else f".. autoclass:: unseen.{name}"
+    return [name, "^" * len(name), "", head, *([] if kind is None or plain else ["   :members:", "   :inherited-members:"]), ""]
+
+
+def _command_line() -> str:
+    text = [*_title("Command line"), "What ``unseen --help`` and the help of each command print.", ""]
+    for command in ("", *COMMANDS):
+        title = f"unseen {command}".strip()
+        text += [title, "-" * len(title), "", ".. code-block:: text", ""]
+        text += [f"   {line}".rstrip() for line in _help(command).splitlines()] + [""]
+    return "\n".join(text)
+
+
+def _help(command: str) -> str:
+    """What `unseen COMMAND --help` prints on a terminal of 88 columns without colours."""
+    printed, before, argv = io.StringIO(), os.environ.copy(), sys.argv
+    os.environ.update(COLUMNS="88", NO_COLOR="1", TERM="dumb")
+    sys.argv = ["unseen", *([command] if command else []), "--help"]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            runpy.run_module("unseen", run_name="__main__")
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        sys.argv = argv
+    return printed.getvalue()
