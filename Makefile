@@ -34,7 +34,7 @@ help:
 	@echo "make lowest the lower bounds of pyproject.toml, but torch's, installed and tried"
 	@echo "make bench-quick"
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
-	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/ and docs/methods/,"
+	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/,"
 	@echo "            needs UNSEEN_DATA"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
@@ -100,7 +100,6 @@ bench: $(BENCH_STAMP)
 	$(BENCH) -m bench.adbench --limit 600
 	$(BENCH) -m bench.report
 	$(BENCH) -m bench.why
-	$(BENCH) -m bench.pages
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)

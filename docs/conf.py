@@ -22,7 +22,6 @@ autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-python_maximum_signature_line_length = 88
 add_module_names = False
 
 html_theme = "pydata_sphinx_theme"
@@ -33,7 +32,10 @@ html_copy_source = False
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {  # pages of tables and formulas have the whole width
+        name: ["page-toc"]
+        for name in ("tutorial/*", "guides/*", "reference/**", "design/*", "methods/index", "methods/default")
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
 }
@@ -44,5 +46,6 @@ def setup(app):
     import generate
 
     app.connect("builder-inited", lambda _: generate.write(HERE))
+    app.connect("source-read", generate.unbroken)
     app.connect("autodoc-process-docstring", generate.converted, priority=100)  # before napoleon's 500
     app.connect("autodoc-skip-member", generate.foreign)

@@ -46,6 +46,11 @@ def converted(app: Any, what: str, name: str, obj: Any, options: Any, lines: lis
     lines[:] = restructured(lines)
 
 
+def unbroken(app: Any, name: str, source: list[str]) -> None:
+    """Sphinx's event `source-read`: no line ends beside ±, in a table that would be too wide."""
+    source[0] = source[0].replace(" ± ", "\u00a0±\u00a0")
+
+
 def foreign(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """Sphinx's event `autodoc-skip-member`: leave out what a class inherits from other packages."""
     function = getattr(obj, "fget", obj)
@@ -60,10 +65,10 @@ def restructured(lines: list[str]) -> list[str]:
     >>> print("\\n".join(line for line in restructured(lines) if line))
     Distance to ``mu``, \\|x\\| \\* 2.
     .. rubric:: Equation
-    ::
+    .. code-block:: text
         |x - mu|
     .. rubric:: When to use it
-    always.
+    Always.
     """
     return [line for block in _blocks(lines) for line in [*_block(block), ""]]
 
@@ -95,9 +100,9 @@ def _block(block: list[str]) -> list[str]:
     if _underlined(block):
         return [*block[:2], *map(_escaped, block[2:])]
     if _indented(block[0]):
-        return ["::", "", *block]
+        return [".. code-block:: text", "", *block]
     if found := SECTION.match(block[0]):
-        text = [line for line in [found[2], *block[1:]] if line]
+        text = [line for line in [found[2][:1].upper() + found[2][1:], *block[1:]] if line]
         return [f".. rubric:: {TITLES[found[1]]}", *(["", *_escaped("\n".join(text)).split("\n")] if text else [])]
     return _escaped("\n".join(block)).split("\n")
 
@@ -193,7 +198,14 @@ def _api() -> str:
 
 def _documented(name: str, kind: type | None, *, plain: bool) -> list[str]:
     head = f".. autofunction:: unseen.{name}" if kind is None else f".. autoclass:: unseen.{name}"
-    return [name, "^" * len(name), "", head, *([] if kind is None or plain else ["   :members:", "   :inherited-members:"]), ""]
+    return [
+        name,
+        "^" * len(name),
+        "",
+        head,
+        *([] if kind is None or plain else ["   :members:", "   :inherited-members:"]),
+        "",
+    ]
 
 
 def _command_line() -> str:
