@@ -9,7 +9,7 @@ sys.path.insert(0, str(HERE))
 project = "unseen"
 copyright = "the authors of unseen, Apache-2.0"
 html_title = "unseen"
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_parser"]
 exclude_patterns = ["_build", "**/.*"]
 suppress_warnings = ["myst.xref_ambiguous"]
 
@@ -20,8 +20,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them in the source; shapes and units stand in the text
 autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
-napoleon_google_docstring = False
-napoleon_use_rtype = False
 add_module_names = False
 
 html_theme = "pydata_sphinx_theme"
@@ -47,5 +45,5 @@ def setup(app):
 
     app.connect("builder-inited", lambda _: generate.write(HERE))
     app.connect("source-read", generate.unbroken)
-    app.connect("autodoc-process-docstring", generate.converted, priority=100)  # before napoleon's 500
+    app.connect("autodoc-process-docstring", generate.converted)
     app.connect("autodoc-skip-member", generate.foreign)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+MAIN = ("Detector", "Policy", "evaluate", "Protocol", "Schema", "Images", "Bundle", "read_table", "scorer")
 COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
 TITLES = {"Equation": "Equation", "When": "When to use it", "Differs": "What differs from the paper"}
 SECTION = re.compile(rf"^({'|'.join(TITLES)}):\s*(.*)$")
@@ -69,6 +70,12 @@ def restructured(lines: list[str]) -> list[str]:
         |x - mu|
     .. rubric:: When to use it
     Always.
+    >>> print("\\n".join(restructured(["Parameters", "----------", "k : int", "    Neighbours, `k` of them."])))
+    .. rubric:: Parameters
+    <BLANKLINE>
+    k : int
+        Neighbours, ``k`` of them.
+    <BLANKLINE>
     """
     return [line for block in _blocks(lines) for line in [*_block(block), ""]]
 
@@ -77,8 +84,8 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
     """Lines in blocks: at blank lines, before a section, and where text turns into an indented formula or back."""
     block: list[str] = []
     for line in [*lines, ""]:
-        starts = not line.strip() or SECTION.match(line) or (block and _indented(block[-1]) != _indented(line))
-        if block and starts and not _underlined(block):
+        turns = block and _indented(block[-1]) != _indented(line) and not _underlined(block)
+        if block and (not line.strip() or SECTION.match(line) or turns):
             yield block
             block = []
         if line.strip():
@@ -90,7 +97,7 @@ def _indented(line: str) -> bool:
 
 
 def _underlined(block: list[str]) -> bool:
-    """Whether a block is a section with an underline (Parameters, Returns, Raises), which napoleon reads."""
+    """Whether a block is a section of numpydoc (Parameters, Returns, Raises): names, and behind each what it means."""
     return len(block) > 1 and bool(re.fullmatch(r"-{3,}", block[1]))
 
 
@@ -98,7 +105,7 @@ def _block(block: list[str]) -> list[str]:
     if block[0].lstrip().startswith(">>>"):
         return block
     if _underlined(block):
-        return [*block[:2], *map(_escaped, block[2:])]
+        return [f".. rubric:: {block[0]}", "", *map(_escaped, block[2:])]  # a list of definitions already
     if _indented(block[0]):
         return [".. code-block:: text", "", *block]
     if found := SECTION.match(block[0]):
@@ -167,45 +174,30 @@ def _overview(methods: dict[str, Any]) -> str:
 
 
 def _api() -> str:
-    """Every public name of the root that is not a method: classes, functions, errors."""
+    """Every public name of the root that is not a method: what most need, the rest, errors."""
     import unseen
     from unseen.methods import IMAGES, METHODS
 
     methods = {type(method) for method in (METHODS | IMAGES).values()}
     public = {name: getattr(unseen, name) for name in unseen.__all__}
-    public = {name: thing for name, thing in public.items() if not (inspect.isclass(thing) and thing in methods)}
-    classes = {name: thing for name, thing in public.items() if inspect.isclass(thing)}
-    errors = {name for name, thing in classes.items() if issubclass(thing, Exception | Warning)}
+    functions = {name for name, thing in public.items() if inspect.isfunction(thing)}
+    classes = {name for name, thing in public.items() if inspect.isclass(thing) and thing not in methods}
+    errors = {name for name in classes if issubclass(public[name], Exception | Warning)}
+    main = [name for name in MAIN if name in functions | classes]
     sections = {
-        "Classes": sorted(classes.keys() - errors),
-        "Functions": sorted(name for name, thing in public.items() if inspect.isfunction(thing)),
+        "What most need": [*main, *sorted(functions - set(MAIN))],
+        "For methods and for details": sorted(classes - errors - set(main)),
         "Errors and warnings": sorted(errors),
     }
-    text = [
-        *_title("Python"),
-        "Everything here is imported from ``unseen``. Methods have :doc:`pages of their own "
-        "</methods/generated/index>`.",
-        "",
-        ".. py:currentmodule:: unseen",
-        "",
-    ]
+    about = "Everything here is imported from ``unseen``. Methods have :doc:`pages of their own </methods/index>`."
+    text = [*_title("Python"), about, "", ".. py:currentmodule:: unseen", ""]
     for title, names in sections.items():
         text += [title, "-" * len(title), ""]
         for name in names:
-            text += _documented(name, classes.get(name), plain=name in errors)
+            text += [f".. auto{'function' if name in functions else 'class'}:: unseen.{name}"]
+            text += ["   :members:", "   :inherited-members:"] if name in classes - errors else []
+            text += [""]
     return "\n".join(text)
-
-
-def _documented(name: str, kind: type | None, *, plain: bool) -> list[str]:
-    head = f".. autofunction:: unseen.{name}" if kind is None else f".. autoclass:: unseen.{name}"
-    return [
-        name,
-        "^" * len(name),
-        "",
-        head,
-        *([] if kind is None or plain else ["   :members:", "   :inherited-members:"]),
-        "",
-    ]
 
 
 def _command_line() -> str:
