@@ -1,6 +1,6 @@
-"""The README's picture: AUROC on unseen against seen classes, the default and the peers, from the runs that stand.
+"""The README's picture: AUROC on unseen against seen classes, of the default and the peers.
 
-python -m bench.picture        # reads docs/benchmarks/side_by_side.parquet, writes docs/benchmarks/picture.png
+python -m bench.picture        # side_by_side.parquet to picture.png, both in docs/benchmarks
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PLACES = {  # where a name does not stand right of its point: dx, dy in points, 
 
 
 def points(results: Path) -> pd.DataFrame:
-    """AUROC of the default and the peers, on `unseen` and `seen` classes: means over seeds, then sets; (methods, 2)."""
+    """AUROC on `unseen` and `seen` classes: means over seeds, then sets; (methods, 2)."""
     runs = of_cell(load(results, CELL), HEADLINE)
     means = pd.DataFrame({role: over_sets(over_seeds(runs, f"{role}_auroc")) for role in ("unseen", "seen")})
     peers = [name for name in means.index if name.startswith(PEERS) and name not in BROKEN]

@@ -17,7 +17,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the signature has them in the source; shapes and units stand in the text
+autodoc_typehints = "none"  # the text has shapes and units
 autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
 add_module_names = False
@@ -32,7 +32,14 @@ html_theme_options = {
     "navigation_with_keys": False,
     "secondary_sidebar_items": {  # pages of tables and formulas have the whole width
         name: ["page-toc"]
-        for name in ("tutorial/*", "guides/*", "reference/**", "design/*", "methods/index", "methods/default")
+        for name in (
+            "tutorial/*",
+            "guides/*",
+            "reference/**",
+            "design/*",
+            "methods/index",
+            "methods/default",
+        )
     },
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -1,4 +1,4 @@
-"""The pages: links lead somewhere, functions are where the walk says, and every method has its place."""
+"""The pages: links lead somewhere, functions are where the walk says, every method is listed."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_links_lead_somewhere(page):
 
 
 def leads(page, path, part):
-    """The file is there, with the heading behind #; what the site generates has a source; a name is public."""
+    """Whether a file is there, with the heading behind #; or a generated page, or a public name."""
     target = page.parent / path if path else page
     if target.parent.name == "generated":
         return target.stem in {*METHODS, *IMAGES, "index", "api", "command-line"}

@@ -1,4 +1,4 @@
-"""What the README and the tutorial show: their commands run, and the demo prints what the tutorial quotes."""
+"""README and tutorial: their commands run, and the demo prints what the tutorial quotes."""
 
 import os
 import re
