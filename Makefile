@@ -5,6 +5,7 @@ PYTHON ?= python3
 export OMP_NUM_THREADS ?= 1
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.docs
 BENCH := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/.installed
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -17,7 +18,7 @@ NUMERICAL := $(patsubst %,tests/test_%.py,calibrate coreset covariance csad devi
 # Tests of what each package below its tested version has to do: frames, files, formats, pictures.
 LOWEST := $(patsubst %,tests/test_%.py,bundle calibrate images overlay parts read schema tables write)
 
-.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest bench bench-quick readme install clean
+.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest docs bench bench-quick tutorial install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
@@ -33,10 +34,12 @@ help:
 	@echo "make lowest the lower bounds of pyproject.toml, but torch's, installed and tried"
 	@echo "make bench-quick"
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
-	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/ and docs/methods/,"
+	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/,"
 	@echo "            needs UNSEEN_DATA"
-	@echo "make readme run the demo and quote its output in README.md"
-	@echo "make clean  remove demo/, demo-images/, bench-quick/, dist/ and the environments .venv*/"
+	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
+	@echo "make tutorial"
+	@echo "            run the demo and quote its output in docs/tutorial/table.md"
+	@echo "make clean  remove demo/, demo-images/, bench-quick/, dist/, docs/_build/ and the environments .venv*/"
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -48,7 +51,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2
 
 test-baseline: $(STAMP)
-	OMP_NUM_THREADS=2 $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/calibration.md
+	OMP_NUM_THREADS=2 $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/guides/calibration.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -97,10 +100,14 @@ bench: $(BENCH_STAMP)
 	$(BENCH) -m bench.adbench --limit 600
 	$(BENCH) -m bench.report
 	$(BENCH) -m bench.why
-	$(BENCH) -m bench.pages
 
-# Quotes the demo's output in README.md anew, after a change that moves its numbers.
-readme: $(STAMP)
+# The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+	@echo "written to docs/_build: open docs/_build/index.html"
+
+# Quotes the demo's output in the tutorial anew, after a change that moves its numbers.
+tutorial: $(STAMP)
 	$(BIN)/python examples/demo.py > .venv/demo.log 2>&1
 	$(BIN)/python tests/quote.py .venv/demo.log
 
@@ -114,6 +121,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
+
 # Peers have an environment of their own, as they bring what the package does not need.
 $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/without-dependencies.txt
 	test -x $(BENCH) || $(PYTHON) -m venv .venv-bench
@@ -123,4 +134,4 @@ $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/with
 	@touch $@
 
 clean:
-	rm -rf demo demo-images bench-quick dist .venv .venv-bench .venv-clean
+	rm -rf demo demo-images bench-quick dist docs/_build docs/*/generated .venv .venv-bench .venv-clean

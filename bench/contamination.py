@@ -257,7 +257,7 @@ def audits(good: pd.DataFrame) -> list[str]:
     words = (
         "With a tenth hidden: which share of the hidden rows are in the tenth of the rows with the lowest weights "
         f"({AUDIT_RATE:.1f} is chance). Of a plain detector the weights are those of its scores, as in "
-        "[`unseen audit`](../audit.md)."
+        "[`unseen audit`](../guides/auditing.md)."
     )
     found = pd.DataFrame.from_dict(rows, orient="index", columns=list(AUDITED))
     return ["## Audit", words, markdown(found, "method, set")]

@@ -65,12 +65,12 @@ def open_set(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
     order = ordered(means["unseen_auroc"])
     parts = [
         "# Side by side: classes with labels, and classes without",
-        "[The open-set protocol](../protocol.md): 3 seen classes x 10 labelled rows, "
+        "[The open-set protocol](../guides/evaluating.md): 3 seen classes x 10 labelled rows, "
         f"{head['seed'].nunique()} seeds. All methods get the same rows, seeds and labels. An anomaly class counts "
         f"from {LEAST} test rows on. Mean ± standard deviation over seeds; the last column is the mean over the sets, "
         "of methods that have them all. Methods of this package go through `Detector`, so that their times include "
-        "schema and calibration. Peers, their preparation and settings are in [peers.py](../../bench/peers.py) and "
-        "[deep.py](../../bench/deep.py): `-repaired` stands beside a peer that is broken as shipped.",
+        "schema and calibration. A figure without ± is of one seed. Peers, their preparation and settings are in "
+        "bench/: `-repaired` stands beside a peer that is broken as shipped.",
         code(chosen.command),
         provenance(head),
     ]
@@ -110,7 +110,7 @@ def binary(runs: pd.DataFrame, chosen: argparse.Namespace) -> str:
         doc[0],
         doc[1],
         "Means are over the sets that all methods have. A set needs as many training anomalies as labels. The default "
-        "was chosen partly on some of these sets: see [how](../default.md#how-its-parts-and-numbers-were-chosen).",
+        "was chosen partly on some of these sets: see [how](ablation.md#how-its-parts-and-numbers-were-chosen).",
         code(chosen.command),
         provenance(good),
     ]

@@ -1,10 +1,10 @@
-"""Put what the demo printed into README.md: `make readme` runs the demo and then this."""
+"""Put what the demo printed into the tutorial: `make tutorial` runs the demo and then this."""
 
 import re
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "tutorial" / "table.md"
 FULL = "evidence-stack"  # the one method whose classes are shown one by one
 
 
@@ -32,4 +32,4 @@ def quote(page, text):
 
 
 if __name__ == "__main__":
-    README.write_text(quote(README.read_text(), quotable(Path(sys.argv[1]).read_text())))
+    PAGE.write_text(quote(PAGE.read_text(), quotable(Path(sys.argv[1]).read_text())))

@@ -542,12 +542,13 @@ def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
     fill(tmp_path / "tiles", normal=40, hole=4, stripe=4)
     fill(tmp_path / "photos", seed=1, here=6)
     fill(tmp_path / "new-product", seed=2, here=8)
-    lines = re.findall(r"^\$ (unseen .*)$", page_text("README.md", "## Images"), flags=re.MULTILINE)
+    page = page_text("docs/tutorial/images.md", "## Your own folder")
+    lines = re.findall(r"^\$ (unseen .*)$", page, flags=re.MULTILINE)
     assert [line.split()[1] for line in lines] == ["fit", "score", "evaluate", "adapt", "audit"]
     for line in lines:
         lighter = LIGHT if line.split()[1] in ("fit", "evaluate") else []
         assert run(capsys, *shlex.split(line)[1:], *lighter)[0] == 0, line
-    columns = re.search(r"columns `(.*?)`\.", page_text("docs/images.md", "## What is written"), flags=re.DOTALL)
+    columns = re.search(r"columns `(.*?)`\.", page_text("docs/guides/images.md", "## What is written"), flags=re.DOTALL)
     written = list(csv.DictReader(io.StringIO(Path("scores.csv").read_text())).fieldnames)
     assert [*re.split(r"`,\s+`", columns[1]), "overlay"] == written
 

@@ -46,7 +46,7 @@ def agree(found, said):
 
 def test_threshold_prints_what_the_page_quotes(capsys):
     load("threshold.py")["main"]()
-    printed, page = columns(capsys.readouterr().out), columns(quoted("docs/calibration.md", "trained on 480"))
+    printed, page = columns(capsys.readouterr().out), columns(quoted("docs/guides/calibration.md", "trained on 480"))
     assert [len(line) for line in printed] == [len(line) for line in page]
     for found, said in zip(chain(*printed), chain(*page), strict=True):
         assert agree(found, said), f"prints {found}, the page says {said}"

@@ -1,49 +1,15 @@
 """The pages of the methods: current, complete, and honest about what lies below its baseline."""
 
 import doctest
-import re
 from dataclasses import dataclass, field
 
 import pandas as pd
 import pytest
 from bench import composition, docstrings, families, pages, part_tables, standing
-from bench.entrants import ROOT
 from bench.results import CELL
 from bench.side_by_side import HEADLINE
 
 from unseen import LISAE, METHODS, AutoEncoder, DevNet, EvidenceStack, Forest, Logistic, MultiDirectional, Nearest
-
-
-def test_the_committed_pages_are_what_the_command_writes(tmp_path):
-    pages.write(tmp_path, ROOT / pages.RESULTS)
-    written, there = (
-        {path.name: path.read_text() for path in folder.glob("*.md")} for folder in (tmp_path, ROOT / pages.FOLDER)
-    )
-    assert written.keys() == there.keys(), "run python -m bench.pages"
-    stale = [name for name in written if written[name] != there[name]]
-    assert stale == [], "a docstring, a field, a part or a figure changed: run python -m bench.pages"
-
-
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text())
-    broken = [(path, part) for path, part in links if "://" not in path and not leads(page, path, part)]
-    assert broken == []
-
-
-def leads(page, path, part):
-    """The file is there, and it has a heading for the part behind #."""
-    target = page.parent / path if path else page
-    headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE) if part and target.is_file() else []
-    return target.exists() and (not part or part in {slug(heading) for heading in headings})
-
-
-def slug(heading):
-    """As GitHub makes it: lower case, no punctuation, hyphens."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_a_page_of_a_method_that_is_no_more_goes(tmp_path):

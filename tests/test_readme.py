@@ -1,4 +1,4 @@
-"""What the README shows: its commands run, and its demo output is what the demo prints."""
+"""README and tutorial: their commands run, and the demo prints what the tutorial quotes."""
 
 import os
 import re
@@ -9,32 +9,45 @@ import pytest
 
 from unseen.cli import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial" / "table.md").read_text()
 LIGHT = ["--method", "mahalanobis"]  # the commands are under test here, not the default method
 NUMBER = re.compile(r"\d[\d,]*\.?\d*|\.\d+")
 
 
-def blocks(kind):
-    return re.findall(rf"^```{kind}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(page, kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
 
 
-def commands():
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+def commands(page):
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith("unseen ")]
 
 
-def test_commands_run_in_their_order(demo_tables, tmp_path, monkeypatch):
-    (tmp_path / "demo").symlink_to(demo_tables / "demo")
+def test_the_commands_of_the_readme_run(demo_tables, tmp_path, monkeypatch):
+    for name in ("train.csv", "test.csv"):  # the page writes tables of these names and columns
+        (tmp_path / name).symlink_to(demo_tables / "demo" / name)
     monkeypatch.chdir(tmp_path)
-    assert {command[1] for command in commands()} == {"fit", "score", "evaluate", "info"}
-    for _, name, *arguments in commands():
-        lighter = LIGHT if name in ("fit", "evaluate") else []
-        assert main([name, *arguments, *lighter]) == 0, shlex.join(["unseen", name, *arguments])
-    assert (tmp_path / "scores.csv").read_text().splitlines()[0] == '"row","kind","score","pvalue","verdict"'
+    fit, score = commands(README)
+    assert main([*fit[1:], *LIGHT]) == 0
+    assert main(score[1:]) == 0
+    assert (tmp_path / "scores.csv").read_text().splitlines()[0] == '"kind","score","pvalue","verdict"'
+
+
+def test_the_thresholds_of_the_tutorial_run(demo_tables, tmp_path, monkeypatch):
+    (tmp_path / "demo").mkdir()
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / "demo" / name).symlink_to(demo_tables / "demo" / name)
+    monkeypatch.chdir(tmp_path)
+    assert main(["fit", "demo/train.csv", "--label", "kind", "--drop", "row", "--out", "demo/model", *LIGHT]) == 0
+    assert [command[1] for command in commands(TUTORIAL)] == ["score", "score"]
+    for command in commands(TUTORIAL):
+        assert main(command[1:]) == 0, shlex.join(command)
 
 
 def demo_output():
-    return next(block for block in blocks("text") if block.startswith("$ unseen fit"))
+    return next(block for block in blocks(TUTORIAL, "text") if block.startswith("$ unseen fit"))
 
 
 def timeless(lines):
@@ -82,7 +95,7 @@ def test_classes_may_change_places_and_figures_their_last_digits_but_no_more():
 
 
 @pytest.mark.skipif("UNSEEN_DEMO_LOG" not in os.environ, reason="needs UNSEEN_DEMO_LOG, what `make demo` printed")
-def test_demo_prints_what_the_readme_quotes():
+def test_demo_prints_what_the_tutorial_quotes():
     """Every quoted line, in order; '...' stands for lines left out. Run by .ci/run."""
     printed = orderly(timeless(Path(os.environ["UNSEEN_DEMO_LOG"]).read_text().splitlines()))
     for said in orderly(timeless(demo_output().splitlines())):
