@@ -26,8 +26,9 @@ from bench.development import DEVELOPMENT
 from bench.sets import SETS, identical
 from unseen.data.schema import Schema
 from unseen.data.split import take
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.draws import Draw, draw_rows
 from unseen.evaluation.metrics import figures, over_classes
-from unseen.evaluation.protocol import Draw, Protocol, draw_rows, labelled
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import EvidenceStack
 from unseen.parts.deviation import FREE
@@ -36,6 +37,7 @@ from unseen.parts.scoring import CHUNK
 from unseen.parts.stack import StackScorer
 from unseen.parts.verdicts import weights
 from unseen.types import Run, Samples
+from unseen.vision.layout import labelled
 
 WHOLE = "whole"
 GROUPS = {"development": DEVELOPMENT, "six": SETS}

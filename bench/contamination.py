@@ -36,12 +36,13 @@ from bench.tables import code, failed, markdown, provenance
 from unseen.data.schema import Schema
 from unseen.data.split import halves, take
 from unseen.detector.detector import Detector
-from unseen.evaluation.metrics import LEAST, auroc
-from unseen.evaluation.protocol import Draw, Protocol, draw_rows
+from unseen.evaluation.choices import LEAST, Protocol
+from unseen.evaluation.draws import Draw, draw_rows
 from unseen.methods import METHODS
 from unseen.methods.comet import CoMet
 from unseen.parts.confidence import Confident, excess, weights
 from unseen.parts.nets import seeded
+from unseen.parts.ranking import auroc
 from unseen.parts.scoring import scores
 from unseen.types import Method, Run, Samples, Trainable
 

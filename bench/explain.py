@@ -11,7 +11,7 @@ from bench.causes import CAUSES, changed, label
 from bench.results import load
 from bench.standing import Standing, link
 from bench.tables import markdown, spelled
-from unseen.evaluation.metrics import LEAST
+from unseen.evaluation.choices import LEAST
 from unseen.methods import METHODS
 
 EVIDENCE = Path("docs/benchmarks/why.parquet")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.domains import WithoutResidual
-from unseen.methods import IMAGE_DEFAULT, IMAGES, METHODS, for_images
+from unseen.methods import IMAGE_DEFAULT, IMAGES, METHODS
+from unseen.methods.catalogue import for_images
 from unseen.methods.comet import CoMet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.patches import Patches

@@ -17,12 +17,13 @@ from bench.image_methods import ALONE, HIDDEN, MOVED, OPEN
 from bench.store import Record
 from unseen.detector.detector import Detector
 from unseen.evaluation import pixels
-from unseen.evaluation.metrics import auroc, tpr_at_fpr
+from unseen.evaluation.metrics import tpr_at_fpr
+from unseen.parts.ranking import auroc
 from unseen.parts.scoring import scores
 from unseen.types import Method, Run, Samples
-from unseen.vision.encoder import Maps
 from unseen.vision.images import Images
 from unseen.vision.images import mask as mask_of
+from unseen.vision.maps import Maps
 
 BACKBONE = "lite0"  # as a method of part `speed`: features alone
 TILES, NORMAL, TRAINED = "magnetic_tile", "MT_Free", 476

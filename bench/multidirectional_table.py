@@ -20,11 +20,14 @@ from torch import Tensor, nn
 from bench import show, spread
 from bench.sets import SETS, identical
 from unseen.detector.detector import Detector
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.draws import draw_rows
 from unseen.evaluation.metrics import over_classes
-from unseen.evaluation.protocol import Protocol, draw_rows, labelled, one_run
+from unseen.evaluation.protocol import one_run
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.parts.described import DescribedScorer
 from unseen.types import Method, Run, Samples
+from unseen.vision.layout import labelled
 
 
 class Silenced(DescribedScorer):

@@ -28,7 +28,7 @@ from bench.tables import (
     spread_table,
     verdict,
 )
-from unseen.evaluation.metrics import LEAST
+from unseen.evaluation.choices import LEAST
 
 SAFETY = {
     (1, 1, 0.0): "One labelled row in all",

@@ -28,10 +28,10 @@ from skimage import data
 
 from bench import data_folder, show
 from unseen.detector.detector import Detector
-from unseen.evaluation.metrics import auroc
 from unseen.methods import IMAGES
-from unseen.vision.encoder import Maps
+from unseen.parts.ranking import auroc
 from unseen.vision.images import Images, pixels
+from unseen.vision.maps import Maps
 
 PHOTOS = {"tiles": ("magnetic_tile", "MT_Free"), "cookies": ("cookies", "normal")}  # folder, end of good classes
 TEXTURES = ("brick", "grass", "gravel")

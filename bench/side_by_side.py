@@ -26,8 +26,10 @@ from bench.sets import SETS, identical
 from bench.store import Record, Store
 from bench.workers import run_all
 from unseen.data.split import take
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.draws import Draw, draw_rows
 from unseen.evaluation.metrics import FIGURES, figures, over_classes
-from unseen.evaluation.protocol import Draw, Protocol, draw_rows, labelled
+from unseen.vision.layout import labelled
 
 RESULTS = Path("docs/benchmarks/side_by_side.parquet")
 HEADLINE = (3, 10, 0.0)

@@ -25,9 +25,9 @@ from bench.machine import machine, now, versions
 from bench.tables import markdown
 from unseen.data.split import take
 from unseen.detector.detector import Detector
-from unseen.evaluation.metrics import auroc
 from unseen.io import read
 from unseen.methods.csad import CSAD
+from unseen.parts.ranking import auroc
 
 PAGE = Path("docs/benchmarks/stream.md")
 NORMALS, SHOTS = 1500, 50  # training rows of a task, at most

@@ -38,8 +38,8 @@ from bench.standing import headline_runs, standing
 from bench.store import Record, Store
 from bench.thirds import class_weights, measured
 from unseen.data.schema import Schema
-from unseen.evaluation.metrics import LEAST
-from unseen.evaluation.protocol import Draw, Protocol
+from unseen.evaluation.choices import LEAST, Protocol
+from unseen.evaluation.draws import Draw
 from unseen.methods import METHODS
 from unseen.parts.bank import Bank, Whitening
 

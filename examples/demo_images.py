@@ -25,13 +25,13 @@ from PIL import Image
 from skimage import data
 
 from unseen import Detector
-from unseen.evaluation.metrics import auroc
 from unseen.evaluation.pixels import pixel_auroc, pro
+from unseen.parts.ranking import auroc
 from unseen.report.overlay import Shown, overlay, page
 from unseen.vision import images as files
 from unseen.vision.defects import Mask, Pixels, blotch, laid, scratch, stroke
-from unseen.vision.encoder import Maps
 from unseen.vision.images import Images
+from unseen.vision.maps import Maps
 
 SIDE = 160  # pixels of an image, each way
 LIGHT, NOISE = 0.1, 3.0  # exposures differ by up to this share; a camera's noise, in levels of 255

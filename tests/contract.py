@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unseen.errors import DataError, Unsupported
-from unseen.methods import from_json, to_json
+from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.deepsad import DeepSAD
 from unseen.methods.evidence import LEARNERS
 from unseen.parts.loops import minimise

@@ -23,7 +23,7 @@ from unseen.parts.bank import Whitening
 from unseen.parts.deviation import Deviation, described
 from unseen.parts.kinds import Kinds
 from unseen.parts.nets import Widening
-from unseen.parts.surprise import auroc
+from unseen.parts.ranking import auroc
 from unseen.parts.twolevel import TwoLevel, own_first
 from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples

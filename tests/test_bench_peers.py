@@ -7,7 +7,7 @@ import torch
 from bench.peers import PEERS
 from bench.preparation import gaps, native, numbers, plain, scaled
 
-from unseen.evaluation.metrics import auroc
+from unseen.parts.ranking import auroc
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, not ours
 

@@ -10,7 +10,8 @@ from bench.sets import SETS
 from bench.side_by_side import CELLS, Job, cells, one_run
 from bench.tables import markdown
 
-from unseen.evaluation.protocol import Protocol, evaluate
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.protocol import evaluate
 from unseen.methods import Mahalanobis
 
 HEAD = (3, 10, 0.0)

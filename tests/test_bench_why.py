@@ -15,7 +15,7 @@ from bench.standing import headline_runs, standing
 from bench.thirds import by_thirds, measured, outscored, rank_correlation
 from bench.why import counted, jobs, where
 
-from unseen.evaluation.protocol import Draw
+from unseen.evaluation.draws import Draw
 from unseen.methods import METHODS
 
 EVEN = np.full(4, 0.25)

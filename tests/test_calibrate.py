@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from unseen.detector.conformal import Conformal, benjamini_hochberg, check_level, held_out, outranked
+from unseen.detector.conformal import Conformal, outranked
+from unseen.detector.folds import held_out
+from unseen.detector.policy import benjamini_hochberg, check_level
 from unseen.errors import DataError
 
 

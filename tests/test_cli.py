@@ -17,7 +17,7 @@ import unseen
 from unseen.cli import main as cli
 from unseen.detector.settings import configured
 from unseen.errors import DataError
-from unseen.evaluation.protocol import Protocol
+from unseen.evaluation.choices import Protocol
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Nearest

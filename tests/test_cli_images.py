@@ -19,7 +19,8 @@ import pytest
 import unseen
 from unseen.cli import main as cli
 from unseen.methods.patches import Patches
-from unseen.report import inspection
+from unseen.report import images as pages
+from unseen.scoring import folders
 from unseen.storage.bundle import Bundle
 
 Image = pytest.importorskip("PIL.Image")
@@ -186,7 +187,7 @@ def test_score_writes_a_row_for_each_file(made, new, tmp_path, capsys):
 
 
 def test_scores_are_those_of_python_whatever_the_block(made, new, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(inspection, "BLOCK", 2)
+    monkeypatch.setattr(folders, "_BLOCK", 2)
     assert run(capsys, "score", made / "m", new, "--out", tmp_path / "s.parquet", "--fdr", "0.2")[0] == 0
     table = parquet.read_table(tmp_path / "s.parquet")
     detector, images = Bundle.load(made / "m").detector, unseen.Images.read(new)
@@ -261,7 +262,7 @@ def test_the_scale_of_heat_maps(peaks, scale):
 
 
 def test_a_report_shows_the_first_and_the_folder_has_all(made, new, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(inspection, "SHOWN", 2)
+    monkeypatch.setattr(pages, "_SHOWN", 2)
     line = ["score", made / "m", new, "--alpha", "0.5", "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
     assert run(capsys, *line)[0] == 0
     page = (tmp_path / "p" / "report.html").read_text()

@@ -24,7 +24,7 @@ from unseen.parts.confidence import Confident, effective, excess, size, trusting
 from unseen.parts.episodes import parted, task
 from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
-from unseen.parts.surprise import auroc
+from unseen.parts.ranking import auroc
 from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples, Trainable
 

@@ -9,9 +9,9 @@ from contract import quick, scored, toy, trained
 from unseen.data.labels import encode_groups, encode_labels
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, NotFitted, Unsupported
-from unseen.evaluation.metrics import auroc
 from unseen.methods.csad import CSAD
 from unseen.methods.distances import Mahalanobis
+from unseen.parts.ranking import auroc
 from unseen.parts.regions import FEWEST, Regions, hazard
 from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples

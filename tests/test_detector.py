@@ -18,8 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from contract import quick
 from unseen.data.labels import encode_labels
-from unseen.detector.conformal import held_out
 from unseen.detector.detector import Detector
+from unseen.detector.folds import held_out
 from unseen.errors import DataError, FewNormals, NotFitted, UnseenError, Unsupported
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.devnet import DevNet

@@ -14,9 +14,9 @@ from torch.nn.functional import max_pool2d
 
 from unseen import Detector, Mahalanobis
 from unseen.methods import Patches
-from unseen.vision.encoder import Maps
 from unseen.vision.features import Features
 from unseen.vision.images import Images
+from unseen.vision.maps import Maps
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,7 +13,8 @@ from torch import nn
 from contract import check_json, check_same_seed, check_untouched, quick, scored, trained
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
-from unseen.methods import EVERY, IMAGES, METHODS, for_images, from_json, to_json
+from unseen.methods import EVERY, IMAGES, METHODS
+from unseen.methods.catalogue import for_images, from_json, to_json
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
@@ -28,11 +29,11 @@ from unseen.methods.simplenet import SimpleNet
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.parts.episodes import together
-from unseen.parts.surprise import auroc
+from unseen.parts.ranking import auroc
 from unseen.types import Run, Samples
-from unseen.vision.encoder import Maps
 from unseen.vision.features import Features
 from unseen.vision.images import Images
+from unseen.vision.maps import Maps
 
 NAMES = ("normal", "bright", "dark", "odd")  # of classes 0, 1, ..., each a shift of another channel
 

@@ -11,7 +11,8 @@ import pytest
 from unseen.data.labels import as_given, encode_labels, originals
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
-from unseen.evaluation.protocol import Protocol, evaluate
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.protocol import evaluate
 from unseen.methods.distances import Mahalanobis
 from unseen.storage.bundle import Bundle
 from unseen.wording import typed

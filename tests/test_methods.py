@@ -11,7 +11,8 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 from contract import check_method, parametrised, quick, scored, toy, trained
 from unseen.errors import DataError
-from unseen.methods import DEFAULT, METHODS, from_json, to_json
+from unseen.methods import DEFAULT, METHODS
+from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
@@ -24,7 +25,8 @@ from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.episodes import Direction, some, together
 from unseen.parts.kinds import Kinds
-from unseen.parts.surprise import Surprise, auroc
+from unseen.parts.ranking import auroc
+from unseen.parts.surprise import Surprise
 from unseen.parts.trees import TOGETHER
 from unseen.parts.verdicts import mean_auroc, weights
 from unseen.types import Run, Samples

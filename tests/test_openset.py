@@ -11,10 +11,13 @@ from bench.sets import identical
 from unseen.data.labels import encode_labels
 from unseen.data.split import halves
 from unseen.errors import DataError
-from unseen.evaluation.metrics import auroc, average_precision, over_classes, over_seeds, tpr_at_fpr
-from unseen.evaluation.protocol import Protocol, alike, draw_rows, evaluate
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.draws import draw_rows
+from unseen.evaluation.metrics import average_precision, over_classes, over_seeds, tpr_at_fpr
+from unseen.evaluation.protocol import alike, evaluate
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis
+from unseen.parts.ranking import auroc
 
 COUNTS = {"normal": 400, "a": 60, "b": 60, "c": 60, "d": 60, "rare": 12}
 MAHALANOBIS = {"mahalanobis": Mahalanobis()}

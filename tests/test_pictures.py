@@ -14,7 +14,8 @@ from test_image_methods import BOTH, maps_of, planted
 from unseen.detector.conformal import Conformal
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, Unsupported
-from unseen.evaluation.protocol import Protocol, evaluate
+from unseen.evaluation.choices import Protocol
+from unseen.evaluation.protocol import evaluate
 from unseen.methods import IMAGES
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.forest import Forest
@@ -24,9 +25,10 @@ from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.storage.bundle import Bundle
 from unseen.types import Samples
-from unseen.vision.encoder import Maps, Pictures
+from unseen.vision.encoder import Vision
 from unseen.vision.features import Features
 from unseen.vision.images import Images, mask, pixels
+from unseen.vision.maps import Maps
 
 PATCHES, WHOLE = Patches(Nearest(k=1)), Whole(Mahalanobis())
 
@@ -72,7 +74,7 @@ def test_a_detector_of_images_answers_as_one_of_tables(method):
     assert detector.detect(new, alpha=0.12)[bad].mean() > 0.8
     assert np.array_equal(detector.predict(new), np.where(detector.decision_function(new) < 0, -1, 1))
     assert np.array_equal(detector.score_samples(new), -score)
-    assert isinstance(detector.schema_, Pictures)
+    assert isinstance(detector.schema_, Vision)
     assert detector.schema_.shape == (3, 6, 6)
 
 
@@ -240,7 +242,7 @@ def test_members_share_the_heat():
     train = own(normals(40))
     detector, new = fitted(PATCHES, train, calibration=2), replace(own(normals(3)), features=train.features)
     each = [member.heat(new, torch.device("cpu")) for member in detector.members_]
-    by_hand = detector.schema_.on_images((each[0] + each[1]) / 2, new.sizes)
+    by_hand = detector.schema_.placed((each[0] + each[1]) / 2, new)
     for found, expected in zip(detector.heat(new), by_hand, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -377,9 +379,9 @@ PLAIN = {
 
 
 def test_the_schema_of_images_is_plain():
-    pictures = Pictures(Features(levels=(2, 3), size=64), (3, 6, 6))
+    pictures = Vision(Features(levels=(2, 3), size=64), (3, 6, 6))
     assert json.loads(json.dumps(pictures.to_json())) == PLAIN
-    assert Pictures.from_json(PLAIN) == pictures
+    assert Vision.from_json(PLAIN) == pictures
 
 
 @pytest.mark.parametrize(
@@ -405,7 +407,7 @@ def test_the_schema_of_images_is_plain():
 )
 def test_a_damaged_schema_is_refused(damage):
     with pytest.raises(BundleError, match="saved image schema cannot be read, save the detector again"):
-        Pictures.from_json(PLAIN | damage)
+        Vision.from_json(PLAIN | damage)
 
 
 @pytest.mark.parametrize("shape", [[4, 6, 6], [0, 6, 6], [3, 0, 6], [3, -6, 6], [10**6, 6, 6]], ids=str)
@@ -621,10 +623,10 @@ def test_what_learned_from_both_is_saved_audited_and_moved(twice, tmp_path, meth
 
 
 def test_what_an_earlier_release_saved_learned_from_images_as_they_are():
-    assert not Pictures.from_json({key: value for key, value in PLAIN.items() if key != "resaved"}).resaved
-    assert Pictures.from_json(PLAIN | {"resaved": True}).resaved
+    assert not Vision.from_json({key: value for key, value in PLAIN.items() if key != "resaved"}).resaved
+    assert Vision.from_json(PLAIN | {"resaved": True}).resaved
     with pytest.raises(BundleError, match="cannot be read"):
-        Pictures.from_json(PLAIN | {"resaved": "yes"})
+        Vision.from_json(PLAIN | {"resaved": "yes"})
 
 
 def test_images_with_the_same_map_are_identical():

@@ -9,13 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from unseen.data.news import told_once
+from unseen.data.news import ToldOnce
 from unseen.data.schema import Schema
 from unseen.detector.detector import Detector
 from unseen.detector.members import raised
 from unseen.errors import BundleError
 from unseen.methods import IsolationForest, Mahalanobis, Nearest
-from unseen.scoring.stream import score_file
+from unseen.scoring.sinks import score_file
 from unseen.storage.bundle import Bundle
 
 
@@ -136,11 +136,12 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
 def test_batches_tell_of_a_column_once(caplog):
     schema = Schema.infer(plant())
     caplog.clear()
-    with caplog.at_level(logging.WARNING, logger="unseen"), told_once() as notes:
+    told = ToldOnce()
+    with caplog.at_level(logging.WARNING, logger="unseen"):
         for _ in range(3):
-            schema.news(plant(2, valve=[5.0, 6.0])).tell()
-            notes.done += 2
-        schema.news(plant(2, mode=["auto", "off"])).tell()
+            schema.unprecedented(plant(2, valve=[5.0, 6.0]), told)
+            told.done += 2
+        schema.unprecedented(plant(2, mode=["auto", "off"]), told)
     first, second = (record.message for record in caplog.records)
     assert first.startswith("columns that were constant in training have other values: 'valve' in 1 of 2 rows")
     assert second.startswith("in rows from 7 on, counted from 1 again: columns that were constant in training have")

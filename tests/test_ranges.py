@@ -11,8 +11,9 @@ from unseen.detector.detector import Detector
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.fields import RANGES, check, fields, holds_methods, range_of
-from unseen.methods import EVERY, METHODS, from_json, to_json
+from unseen.methods import EVERY, METHODS
 from unseen.methods.ahl import AHL
+from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.comet import CoMet
 from unseen.methods.con2 import Con2
 from unseen.methods.dcc import DCC

@@ -22,8 +22,8 @@ from unseen.parts import losses, terms
 from unseen.parts.episodes import mixed
 from unseen.parts.flow import Flow, Whitened, dequantised
 from unseen.parts.nets import seeded
+from unseen.parts.ranking import auroc
 from unseen.parts.reconstruction import Codebook, Variational, straight_through, usual
-from unseen.parts.surprise import auroc
 from unseen.types import Run, Samples
 
 FAMILY = ("aa-vae", "lis-ae", "ssae", "dmad", "flow", "flow-ratio", "cl-flow")

@@ -13,8 +13,8 @@ from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.parts import losses, terms
 from unseen.parts.bank import Bank
 from unseen.parts.pseudo import pushed, with_pushed
+from unseen.parts.ranking import auroc
 from unseen.parts.residual import References
-from unseen.parts.surprise import auroc
 from unseen.types import Run, Samples
 
 QUICK = ResAD(steps=60, batch=64)

@@ -14,8 +14,9 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unseen.detector.detector import Detector, scorer
+from unseen.detector.detector import Detector
 from unseen.detector.devices import device_of
+from unseen.detector.separation import scorer
 from unseen.detector.settings import method_of
 from unseen.errors import DataError, Unsupported
 from unseen.methods import DEFAULT, METHODS

@@ -10,13 +10,13 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 
-from unseen.detector.conformal import benjamini_hochberg
 from unseen.detector.detector import Detector
+from unseen.detector.policy import benjamini_hochberg
 from unseen.errors import DataError, FewNormals
 from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
 from unseen.scoring import stream
-from unseen.scoring.stream import score_file
+from unseen.scoring.sinks import score_file
 from unseen.storage.bundle import Bundle
 
 BATCH = 40

@@ -7,7 +7,7 @@ from contract import scored, trained
 from unseen.errors import DataError
 from unseen.methods.topk import TopK, TopKScorer
 from unseen.parts.nets import seeded
-from unseen.parts.surprise import auroc
+from unseen.parts.ranking import auroc
 from unseen.types import Run, Samples
 
 

@@ -33,11 +33,13 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), MANY),
     **dict.fromkeys(("couplings", "members", "references", "stride", "tasks"), FEW),
     **dict.fromkeys(("inner_rate", "projection_rate", "rate"), RATE),
-    **dict.fromkeys(("cut", "discount", "explore", "known", "learned", "memory", "momentum", "most"), SHARE),
-    **dict.fromkeys(("quantile", "reject", "residual", "share", "threshold", "top"), SHARE),
+    **dict.fromkeys(("cut", "discount", "explore", "memory", "momentum", "most"), SHARE),
+    **dict.fromkeys(
+        ("most_from_labels", "quantile", "reject", "residual", "seen_class_weight", "share", "threshold", "top"), SHARE
+    ),
     **dict.fromkeys(("alpha", "anchor", "awareness", "bound", "commitment", "contrast", "correlation"), NUMBER),
     **dict.fromkeys(("eta", "gamma", "margin", "noise", "outlier", "pairs", "penalty", "position"), NUMBER),
-    **dict.fromkeys(("pushed", "reconstruction", "rho", "ridge", "sharpness", "shrinkage", "spread"), NUMBER),
+    **dict.fromkeys(("pushed", "reconstruction", "rho", "ridge", "inverse_temperature", "shrinkage", "spread"), NUMBER),
     **dict.fromkeys(("strength", "variance", "warmup"), NUMBER),
     **dict.fromkeys(("length", "likeness", "power", "refresh", "temperature"), POSITIVE),
     "batch": (2, HUGE),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from unseen.methods.maml import MAML as MAML
     from unseen.methods.metaocc import MetaOCC as MetaOCC
     from unseen.methods.multidirectional import MultiDirectional as MultiDirectional
+    from unseen.methods.multidirectional_literal import MultiDirectionalLiteral as MultiDirectionalLiteral
     from unseen.methods.patches import Patches as Patches
     from unseen.methods.prenet import PReNet as PReNet
     from unseen.methods.prn import PRN as PRN
@@ -90,6 +91,7 @@ _HOME = {
     "Mahalanobis": "distances",
     "MetaOCC": "metaocc",
     "MultiDirectional": "multidirectional",
+    "MultiDirectionalLiteral": "multidirectional_literal",
     "Nearest": "distances",
     "NearestRatio": "ratio",
     "PRN": "prn",

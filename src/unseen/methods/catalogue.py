@@ -37,6 +37,7 @@ from unseen.methods.logistic import Logistic
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.methods.patches import Patches
 from unseen.methods.prenet import PReNet
 from unseen.methods.prn import PRN
@@ -50,12 +51,13 @@ from unseen.methods.whole import Whole
 from unseen.types import Method
 
 DEFAULT = EvidenceStack(
-    by_deviation=(Logistic(),), by_place=(Logistic(), Forest(trees=50)), by_both=(Forest(trees=50),)
+    on_deviation_features=(Logistic(),), on_raw_features=(Logistic(), Forest(trees=50)), on_both=(Forest(trees=50),)
 )
 
 METHODS: dict[str, Method] = {
     "evidence-stack": DEFAULT,
     "multi-directional": MultiDirectional(),
+    "multi-directional-literal": MultiDirectionalLiteral(),
     "devnet": DevNet(),
     "autoencoder": AutoEncoder(),
     "comet": CoMet(AutoEncoder()),

@@ -1,12 +1,13 @@
 """Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor up.
 
-Inside, several cheap and very different kinds of evidence learn normality. Outside, rotating held-out anomaly classes
-decide how far each is trusted: a judge that only knows what it was shown loses its say on what nobody has seen.
+Inside, several cheap and very different pieces of evidence learn normality. Outside, rotating held-out anomaly classes
+decide how much each weighs: a piece that only knows what it was shown loses its weight on what nobody has seen.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -14,124 +15,179 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.deviation import FREE, cross_described, described
-from unseen.parts.episodes import Direction, directions, no_directions, together
+from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, described
+from unseen.parts.episodes import held_out_splits, no_splits, together
+from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
 from unseen.parts.nets import seeded
-from unseen.parts.stack import RATIO, StackScorer, seen_as
-from unseen.parts.verdicts import mean_auroc, weights
 from unseen.types import Method, Run, Samples
 
-LEARNERS = {"by_deviation": "deviations", "by_place": "rows", "by_both": "both"}  # field -> what its methods see
-PARTS = 3  # parts of every class, each held out in turn from the other two
+RATIO = "ratio"
+BASE = {
+    "mahalanobis": "Mahalanobis distance",
+    "nearest": "distance to the nearest normals",
+    "nearest-whitened": "whitened distance to the nearest normals",
+    "local": "distance to the nearest normals, relative to theirs",
+    "nearest-numbers": "distance to the nearest normals, numbers alone",
+    "nearest-plain": "distance to the nearest normals, no logarithms",
+    RATIO: "distance to normals, relative to that to labelled anomalies",
+}
+VIEWS = {
+    "on_deviation_features": "on deviation features",
+    "on_raw_features": "on raw features",
+    "on_both": "on both",
+}
+_PARTS = 3  # parts of every class, each held out in turn from the other two
 
 
 @dataclass(frozen=True)
 class EvidenceStack:
-    """Sum of surprises of several pieces of evidence, trusted by held-out classes (Fisher 1932; arXiv 2601.19833).
+    """Sum of surprisals of several pieces of evidence, weighed by held-out classes (Fisher 1932; arXiv 2601.19833).
 
-    Evidence is what a row's deviation from the normals tells by itself (`measures`), how it compares with the distance
-    to labelled anomalies (the measure "ratio"), and what methods learn: from deviations (`by_deviation`), from the rows
-    as they lie (`by_place`), and from both side by side (`by_both`).
+    Evidence is what a row's deviation from the normals tells by itself (`base_scores`), how it compares with the
+    distance to labelled anomalies (the base score "ratio"), and what methods learn: from deviation features, from raw
+    features, and from both side by side.
 
-    A weight is the sum of two verdicts on anomalies that were held out, against normals that were held out with them.
-    Does it find a class that it does not know? Whole classes are held out in turn (of a single class, halves), and
-    evidence that learned from labels has at most `learned` of the say: what nobody has seen must be able to raise an
-    alarm without it. Does it find a class that it knows? Parts of each class are held out, and only what learned from
-    labels is asked; this counts `known`. Weights grow as exp(`sharpness` * AUROC), sharper on known classes, where an
-    AUROC from few rows says more.
-
-    Normals are cross-fitted in `folds`: each is scored by evidence that did not see it, and none is lost to a split. In
-    the end all learns from all rows, or from at most `rows` normals. With a single labelled anomaly nothing can be held
-    out: all weigh the same, within that limit, and there is no second verdict.
+    A weight is the sum of two AUROCs' shares on anomalies that were held out, against normals that were held out with
+    them. Does the piece find a class that it does not know? Whole classes are held out in turn (of a single class,
+    halves). Does it find a class that it knows? Parts of each class are held out, and only what learned from labels is
+    asked. Weights grow as exp(inverse temperature * AUROC), more on known classes, where an AUROC from few rows says
+    more. Normals are cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In the
+    end all learns from all rows. With a single labelled anomaly nothing can be held out, and all weigh the same.
 
     Equation:
-        score(x)   = sum over evidence e of  weight_e * surprise_e(x)
-        surprise_e = -log(share of held-out normals that score higher with e), at most 20
-        weight_e   = (1 - known) u_e + known k_e,  each of u and k summing to 1 over the evidence,
-                     u_e ~ exp(sharpness_0 AUROC_unseen_e),  k_e ~ exp(sharpness_1 AUROC_known_e)
+        score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
+        surprisal_e = -log(share of held-out normals that score higher with e), at most 20
+        weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,  each of u and k summing to 1,
+                      u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),  k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
     When: you do not know what to expect. Not when every second counts: it trains its members several times.
     Differs: the paper's two levels, one floor up, with whole methods where it has directions of one network.
 
-    >>> EvidenceStack(measures=("mahalanobis", "ratio")).build((6,))(torch.zeros(3, 6)).shape
+    Parameters
+    ----------
+    base_scores : tuple of str
+        What is told without training: "mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers",
+        "nearest-plain", "ratio".
+    on_deviation_features, on_raw_features, on_both : tuple of methods
+        What learns, and from what: how a row deviates from normals, the row as it lies, or both.
+    inverse_temperature : pair of float
+        How sharply weights follow AUROC, on held-out and on known classes.
+    seen_class_weight : float
+        How much known classes count beside held-out ones, 0 to 1.
+    most_from_labels : float
+        What pieces that use labels may have of u at most: what nobody has seen must raise an alarm without them.
+    folds : int
+        Parts of the normals, each held out in turn.
+    rows : int
+        Most normals that pieces learn from.
+
+    >>> EvidenceStack(base_scores=("mahalanobis", "ratio")).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
     """
 
-    measures: tuple[str, ...] = (*FREE, RATIO)
-    by_deviation: tuple[Method, ...] = ()
-    by_place: tuple[Method, ...] = ()
-    by_both: tuple[Method, ...] = ()
-    sharpness: tuple[float, float] = (20.0, 40.0)
-    known: float = 0.4
-    learned: float = 0.5
+    base_scores: tuple[str, ...] = (*FREE, RATIO)
+    on_deviation_features: tuple[Method, ...] = ()
+    on_raw_features: tuple[Method, ...] = ()
+    on_both: tuple[Method, ...] = ()
+    inverse_temperature: tuple[float, float] = (20.0, 40.0)
+    seen_class_weight: float = 0.4
+    most_from_labels: float = 0.5
     folds: int = 5
     rows: int = 20_000
     uses_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.measures) - {*FREE, RATIO}):
-            raise DataError(f"EvidenceStack: no measure {unknown[0]!r}; there are {', '.join((*FREE, RATIO))}")
+        if unknown := sorted(set(self.base_scores) - {*FREE, RATIO}):
+            raise DataError(f"EvidenceStack: no base score {unknown[0]!r}; there are {', '.join((*FREE, RATIO))}")
 
     @property
     def learners(self) -> list[tuple[Method, str]]:
-        """Each method that learns, and what it sees: deviations, rows, or both."""
-        return [(method, view) for field, view in LEARNERS.items() for method in getattr(self, field)]
+        """Each method that learns, and what it sees: the name of a field of views."""
+        return [(method, view) for view in VIEWS for method in getattr(self, view)]
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        learned = [name == RATIO for name in self.measures] + [method.uses_labels for method, _ in self.learners]
-        views = [view for _, view in self.learners]
-        scorer = StackScorer(*shape, measures=self.measures, views=views, learned=torch.tensor(learned))
-        width, d = scorer.deviation.width, scorer.d
-        widths = {"deviations": width, "rows": d, "both": d + width}
-        scorer.learners.extend(method.build((widths[view],)) for method, view in self.learners)
+        pieces = [Piece(BASE[name], name == RATIO) for name in self.base_scores]
+        pieces += [Piece(name_of(method, VIEWS[view]), method.uses_labels) for method, view in self.learners]
+        base = TableEvidence(*shape, base_scores=self.base_scores, views=[view for _, view in self.learners])
+        scorer = EvidenceScorer(pieces, base)
+        base.learners.extend(method.build((base.widths[view],)) for method, view in self.learners)
         return scorer
 
-    def train(self, scorer: StackScorer, data: Samples, run: Run) -> None:
-        normals, anomalies = data.normals, data.anomalies
-        if len(normals) < 3:
-            raise DataError(
-                f"EvidenceStack learns from some normals and judges on others; it was given {len(normals)}, and needs "
-                "at least 3, better 1,000: add normal rows"
-            )
-        scorer.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
+    def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
+        normals, anomalies, base = data.normals, data.anomalies, cast(TableEvidence, scorer.base)
+        enough_normals(len(normals), self, "rows")
+        base.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
         some = normals[torch.randperm(len(normals), generator=run.generator)[: self.rows].to(data.x.device)]
         folds = min(self.folds, len(some))
         fold = torch.arange(len(some), device=data.x.device) % folds  # of rows in random order
         rows = together(some, anomalies)
         [crossed] = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
-        description = torch.cat([crossed, described(scorer.deviation, anomalies.x)])
+        description = torch.cat([crossed, described(base.deviation, anomalies.x)])
+        splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(anomalies, folds)
 
-        ways = directions(anomalies, run.generator, folds=PARTS) or no_directions(anomalies, folds)
-        held = []
-        for turn, way in enumerate(ways):
-            out = fold == turn % folds
-            inside = torch.cat([(~out).nonzero()[:, 0], len(some) + way.inside])
-            trial = cast(StackScorer, seeded(lambda: self.build((scorer.d,)), run.seed()).to(run.device))
-            trial.deviation = scorer.deviation
-            self.learn(trial, rows[inside], description[inside], run)
-            outside = (out.nonzero()[:, 0], len(some) + way.outside)
-            held.append([trial.evidence(rows.x[r], description[r]) for r in outside])
-        self.learn(scorer, rows, description, run)
-        self.weigh(scorer, held, ways, labels=len(anomalies) > 0)
+        def trained(inside: Tensor, shown: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+            whole = cast(EvidenceScorer, seeded(lambda: self.build((base.d,)), run.seed()).to(run.device))
+            trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
+            trial.deviation = base.deviation
+            learned = torch.cat([inside.nonzero()[:, 0], len(some) + shown])
+            self.learn(trial, rows[learned], description[learned], run)
 
-    def learn(self, scorer: StackScorer, rows: Samples, description: Tensor, run: Run) -> None:
+            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+                of_normals, of_anomalies = (
+                    trial.described_scores(rows.x[r], description[r], every)
+                    for r in (out.nonzero()[:, 0], len(some) + hidden)
+                )
+                return of_normals, of_anomalies
+
+            return score
+
+        held = held_out_scores(fold, splits, trained)
+        self.learn(base, rows, description, run)
+        usable = ~scorer.uses_labels | (len(anomalies) > 0)
+        usable[: len(self.base_scores)] &= torch.tensor([base.deviation.tells(name) for name in self.base_scores])
+        scorer.weigh(
+            held, splits, usable, Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
+        )
+
+    def learn(self, base: TableEvidence, rows: Samples, description: Tensor, run: Run) -> None:
         """Train in place what learns from labels: the ratio, and the methods, each on its view of rows (n, d)."""
-        scorer.ratio.fill(rows.anomalies.x, scorer.deviation, run.generator)
-        views = seen_as(rows.x, description)
-        for (method, view), module in zip(self.learners, scorer.learners, strict=True):
+        base.ratio.fill(rows.anomalies.x, base.deviation, run.generator)
+        views = base.seen_as(rows.x, description)
+        for (method, view), module in zip(self.learners, base.learners, strict=True):
             if len(rows.anomalies) or not method.uses_labels:
-                kept = run.logarithms if view == "rows" else None
+                kept = run.logarithms if view == "on_raw_features" else None
                 data = dataclasses.replace(rows, x=views[view])
                 method.train(module.train(), data, dataclasses.replace(run, logarithms=kept))
                 module.eval()
 
-    def weigh(self, scorer: StackScorer, held: list[list[Tensor]], ways: list[Direction], *, labels: bool) -> None:
-        """Surprise and weight of each piece of evidence, from its scores of what was held out."""
-        usable = ~scorer.learned | labels
-        usable[: len(self.measures)] &= torch.tensor([scorer.deviation.tells(name) for name in self.measures])
-        scorer.surprise.fit(torch.cat([normals for normals, _ in held], dim=1))
-        for e in usable.nonzero()[:, 0].tolist():
-            scorer.auroc[e] = mean_auroc([(normals[e], strange[e]) for normals, strange in held], ways)
-        learned, auroc = scorer.learned[usable], scorer.auroc[usable]
-        says = weights(auroc, learned, sharpness=self.sharpness, known=self.known, most=self.learned)
-        scorer.weights = torch.zeros_like(scorer.weights).masked_scatter(usable, says)
+
+class TableEvidence(nn.Module):
+    """Base scores and learned methods on the views of a row: (n, d) -> (e, n)."""
+
+    def __init__(self, d: int, *, base_scores: tuple[str, ...], views: list[str]) -> None:
+        super().__init__()
+        self.d, self.views = d, views
+        self.base = [(*FREE, RATIO).index(name) for name in base_scores]
+        self.deviation, self.ratio = Deviation(d), Ratio(d)
+        self.learners = nn.ModuleList()
+        width = self.deviation.width
+        self.widths = {"on_deviation_features": width, "on_raw_features": d, "on_both": d + width}
+
+    def seen_as(self, x: Tensor, description: Tensor) -> dict[str, Tensor]:
+        """What methods learn from, by the name of the view: (n, d), (n, width) -> three tables of n rows."""
+        both = torch.cat([x, description], dim=1)
+        return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
+
+    @torch.no_grad()
+    def described_scores(self, x: Tensor, description: Tensor, wanted: Tensor) -> Tensor:
+        """Scores of rows (n, d) whose deviation features are known (n, width), 0 of pieces not `wanted` (e,)."""
+        ratio = self.ratio(x, self.deviation, description)[:, None]
+        every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
+        found, views = list(every[self.base]), self.seen_as(x, description)
+        for module, view in zip(self.learners, self.views, strict=True):
+            found.append(module(views[view]) if wanted[len(found)] else torch.zeros_like(x[:, 0]))
+        return torch.stack(found)
+
+    def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """Scores of rows, 0 of pieces that are not `wanted` (e,): (n, d) -> (e, n)."""
+        return self.described_scores(x, self.deviation(x), wanted)

@@ -1,55 +1,63 @@
-"""Evidence stack for images: whole methods as evidence, trusted by held-out defect classes (arXiv 2601.19833)."""
+"""Evidence stack for images: whole methods as evidence, weighed by held-out defect classes (arXiv 2601.19833)."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.cells import summary
-from unseen.parts.episodes import directions, no_directions
-from unseen.parts.imagestack import ImageStackScorer
+from unseen.parts.episodes import held_out_splits, no_splits
+from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
 from unseen.parts.nets import seeded
-from unseen.parts.verdicts import mean_auroc, weights
-from unseen.types import Method, Run, Samples
+from unseen.parts.surprisal import Surprisal
+from unseen.types import Method, Run, Samples, ability
 
-PARTS = 3  # parts of every class, each held out in turn from the other two
-REFERENCES = 5  # folds in which images of a new product are scored by one another
+_PARTS = 3  # parts of every class, each held out in turn from the other two
+_REFERENCES = 5  # folds in which images of a new product are scored by one another
+_KEPT = 20_000  # cells of held-out normal images that say how surprising a cell is
 
 
 @dataclass(frozen=True)
 class ImageStack:
-    """Sum of surprises of several methods for images, each trusted by held-out defect classes (arXiv 2601.19833).
+    """Sum of surprisals of several methods for images, each weighed by held-out defect classes (arXiv 2601.19833).
 
     The outer level is the evidence stack's: whole defect classes are held out in turn, then parts of each class, with
-    a fold of the normal images; how well a member finds them is its weight. What learned from labels has at most
-    `learned` of the say on unknown classes, and what is asked on known ones, which count `known`. Its heat map adds up
-    the surprises of members that have a map (`Patches`), cell by cell.
+    a fold of the normal images; how well a member finds them is its weight. Its heat map adds up the surprisals of
+    members that have a map (`Patches`), cell by cell.
 
     `adapt` moves each member that can to a new product, and shifts its scores so that the new normal images, each
     scored by the members moved to the others, are as surprising as the old ones; members that cannot are left out.
 
     Equation:
-        score(x)   = sum over members e of  weight_e * surprise_e(x)
-        surprise_e = -log(share of held-out normal images that score higher with e), at most 20
+        score(x)    = sum over members e of  weight_e * surprisal_e(x)
+        surprisal_e = -log(share of held-out normal images that score higher with e), at most 20
 
     When: you have images of good parts, and do not know what to expect. It is the default for images.
     Differs: the paper's two levels, one floor up, with whole methods where it has directions of one network.
 
-    >>> from unseen.methods.distances import Nearest
-    >>> from unseen.methods.whole import Whole
+    Parameters
+    ----------
+    members : tuple of methods
+        Methods for images.
+    inverse_temperature, seen_class_weight, most_from_labels, folds
+        As in `EvidenceStack`.
+
+    >>> from unseen.methods import Nearest, Whole
     >>> ImageStack((Whole(Nearest()),)).build((3, 4, 4))(torch.zeros(2, 3, 4, 4)).shape
     torch.Size([2])
     """
 
     members: tuple[Method, ...]
-    sharpness: tuple[float, float] = (20.0, 40.0)
-    known: float = 0.4
-    learned: float = 0.5
+    inverse_temperature: tuple[float, float] = (20.0, 40.0)
+    seen_class_weight: float = 0.4
+    most_from_labels: float = 0.5
     folds: int = 5
 
     @property
@@ -57,75 +65,120 @@ class ImageStack:
         return any(member.uses_labels for member in self.members)
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        learned = torch.tensor([member.uses_labels for member in self.members])
-        return ImageStackScorer([member.build(shape) for member in self.members], learned)
+        pieces = [Piece(name_of(member), member.uses_labels) for member in self.members]
+        return EvidenceScorer(pieces, ImageEvidence([member.build(shape) for member in self.members]))
 
-    def train(self, scorer: ImageStackScorer, data: Samples, run: Run) -> None:
-        normals = (data.y <= 0).nonzero()[:, 0]
-        anomalies = (data.y > 0).nonzero()[:, 0]
-        if len(normals) < 3:
-            raise DataError(
-                f"ImageStack learns from some good images and judges on others; it was given {len(normals)}, and needs "
-                "at least 3, better 100: add images of good parts"
-            )
+    def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
+        normals, anomalies = (data.y <= 0).nonzero()[:, 0], (data.y > 0).nonzero()[:, 0]
+        enough_normals(len(normals), self, "images")
         normals = normals[torch.randperm(len(normals), generator=run.generator).to(data.x.device)]
         folds = min(self.folds, len(normals))
         fold = torch.arange(len(normals), device=data.x.device) % folds
         rows = replace(data[anomalies], x=summary(data.x[anomalies]), mask=None, resaved=None)
-        ways = directions(rows, run.generator, folds=PARTS) or no_directions(rows, folds)
-        usable = ~scorer.learned | bool(len(anomalies))
+        splits = held_out_splits(rows, run.generator, folds=_PARTS) or no_splits(rows, folds)
+        base, usable = cast(ImageEvidence, scorer.base), ~scorer.uses_labels | bool(len(anomalies))
         if not usable.any():
             raise DataError(
                 "every member of this ImageStack learns from labelled images, and there are none: label some, or add a "
                 "member that learns from good images alone, such as Patches(Nearest())"
             )
-        held = []
-        for turn, way in enumerate(ways):
-            out = fold == turn % folds
-            trial = cast(
-                ImageStackScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed()).to(run.device)
-            )
-            trial.weights = usable / usable.sum()
-            self.learn(trial, data[torch.cat([normals[~out], anomalies[way.inside]])], run)
-            with torch.no_grad():
-                held.append([trial.evidence(data[rows].both.x) for rows in (normals[out], anomalies[way.outside])])
-                scorer.see(trial.evidence_maps(data[normals[out]].both.x))
-        self.learn(scorer, data, run)
-        scorer.surprise.fit(torch.cat([of_normals for of_normals, _ in held], dim=1))
-        scorer.settle()
-        for e in usable.nonzero()[:, 0].tolist():
-            scorer.auroc[e] = mean_auroc([(good[e], bad[e]) for good, bad in held], ways)
-        says = weights(
-            scorer.auroc[usable],
-            scorer.learned[usable],
-            sharpness=self.sharpness,
-            known=self.known,
-            most=self.learned,
-        )
-        scorer.weights = torch.zeros_like(scorer.weights).masked_scatter(usable, says)
 
-    def learn(self, scorer: ImageStackScorer, data: Samples, run: Run) -> None:
+        def trained(inside: Tensor, shown: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+            whole = cast(EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed()))
+            trial = cast(ImageEvidence, whole.to(run.device).base)
+            self.learn(trial.members, data[torch.cat([normals[inside], anomalies[shown]])], run)
+
+            @torch.no_grad()
+            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+                good, bad = (data[rows].both.x for rows in (normals[out], anomalies[hidden]))
+                found = trial.scores(good, usable), trial.scores(bad, usable)
+                base.see(trial.maps(good, usable))
+                return found
+
+            return score
+
+        held = held_out_scores(fold, splits, trained)
+        self.learn(base.members, data, run)
+        by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
+        scorer.weigh(held, splits, usable, by)
+        base.settle()
+
+    def learn(self, modules: nn.ModuleList, data: Samples, run: Run) -> None:
         """Train in place every member that can learn from these images."""
-        for member, module in zip(self.members, scorer.members, strict=True):
+        for member, module in zip(self.members, modules, strict=True):
             if len(data.anomalies) or not member.uses_labels:
                 member.train(module.train(), data, run)
                 module.eval()
 
-    def adapt(self, scorer: ImageStackScorer, support: Samples, run: Run) -> ImageStackScorer:
+    def adapt(self, scorer: EvidenceScorer, support: Samples, run: Run) -> EvidenceScorer:
         """A new scorer for the product that `support` shows."""
-        moved, good = copy.deepcopy(scorer), support.normals
-        fold = torch.arange(len(good), device=good.x.device) % min(REFERENCES, max(len(good), 1))
+        moved, good, members = copy.deepcopy(scorer), support.normals, cast(ImageEvidence, scorer.base).members
+        base = cast(ImageEvidence, moved.base)
+        fold = torch.arange(len(good), device=good.x.device) % min(_REFERENCES, max(len(good), 1))
         for e, member in enumerate(self.members):
-            if not hasattr(member, "adapt"):
+            move = ability(member, "adapt")
+            if move is None:
                 moved.weights[e] = 0
                 continue
-            moved.members[e] = member.adapt(scorer.members[e], support, run)
+            base.members[e] = move(members[e], support, run)
             if len(good) > 1:
-                others = [member.adapt(scorer.members[e], good[fold != k], run) for k in fold.unique()]
+                others = [move(members[e], good[fold != k], run) for k in fold.unique()]
                 with torch.no_grad():
                     found = torch.cat([other(good[fold == k].both.x) for k, other in enumerate(others)])
-                moved.shift[e] = scorer.surprise.normals[e].median() - found.mean()
+                base.shift[e] = scorer.surprisal.normals[e].median() - found.mean()
         if not moved.weights.any():
-            raise DataError("no member of this ImageStack that has a say can move to another product: fit anew")
+            raise DataError("no member of this ImageStack that has a weight can move to another product: fit anew")
         moved.weights /= moved.weights.sum()
         return moved
+
+
+class ImageEvidence(nn.Module):
+    """Scores of members, of whole images and of cells: (n, d, h, w) -> (e, n).
+
+    `shift` (e,) is added to a member's score: what it takes for the normal images of a new product to look as normal
+    as those of the old one.
+    """
+
+    shift: Tensor
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.mapped = [k for k, member in enumerate(self.members) if ability(member, "map")]
+        self.cell_surprisal = Surprisal(len(self.mapped))
+        self._seen: list[Tensor] = []
+        self.register_buffer("shift", torch.zeros(len(self.members)))
+
+    def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """The score of each member, 0 of those that are not `wanted` (e,): (n, d, h, w) -> (e, n)."""
+        none = x.new_zeros(len(x))
+        each = zip(self.members, wanted.tolist(), strict=True)
+        return torch.stack([member(x) if asked else none for member, asked in each]) + self.shift[:, None]
+
+    def maps(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """Scores of cells by members with a map, on the finest grid, 0 of those not `wanted`: (e', n, h, w)."""
+        asked = [(i, k) for i, k in enumerate(self.mapped) if wanted[k]]
+        each = [ability(self.members[k], "map")(x) + self.shift[k] for _, k in asked]
+        finest = max((one.shape[1:] for one in each), default=x.shape[2:])
+        found = x.new_zeros(len(self.mapped), len(x), *finest)
+        for (i, _), one in zip(asked, each, strict=True):
+            found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
+        return found
+
+    def see(self, maps: Tensor) -> None:
+        """Cells of held-out normal images (e', n, h, w), for `settle`."""
+        self._seen.append(maps.flatten(1))
+
+    def settle(self) -> None:
+        """Learn how surprising a cell is from all that were seen, or every so many."""
+        found = torch.cat(self._seen, dim=1)
+        self._seen = []
+        if len(found):
+            self.cell_surprisal.fit(found[:, :: found.shape[1] // _KEPT + 1])
+
+    def surprisal_map(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w) -> (n, h', w')."""
+        maps, share = self.maps(x, weights > 0), weights[self.mapped]
+        share = share / share.sum().clamp_min(1e-12)
+        surprisal = self.cell_surprisal(maps.flatten(1)).view_as(maps)
+        return (share[:, None, None, None] * surprisal).sum(dim=0)

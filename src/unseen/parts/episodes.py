@@ -51,16 +51,16 @@ def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samp
     return balanced(data, size, generator) if len(data.anomalies) else batches(data.normals, size, generator)
 
 
-class Direction(NamedTuple):
-    """One way to hold labelled anomalies out: row numbers to learn from, and row numbers to be judged on."""
+class HeldOut(NamedTuple):
+    """A split of labelled anomalies: row numbers to learn from, and row numbers to be judged on."""
 
     inside: Tensor
     outside: Tensor
     known: bool  # whether the rows held out are of classes that `inside` shows
 
 
-def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[Direction]:
-    """Ways to hold labelled anomalies out: whole classes, at most `most` of them, then `folds` parts of each class.
+def held_out_splits(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[HeldOut]:
+    """Splits of labelled anomalies: whole classes, at most `most` of them, then `folds` parts of each class.
 
     With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half
     is held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
@@ -73,28 +73,26 @@ def directions(anomalies: Samples, generator: torch.Generator, *, folds: int, mo
     classes = classes[torch.randperm(len(classes), generator=generator).to(classes.device)[:most]]
     parts = stratified_folds(anomalies.y, folds, generator)
     whole = [(names, c, False) for c in classes.tolist()] if len(names.unique()) > 1 else []
-    ways = whole + [(parts, f, True) for f in range(min(folds, len(anomalies)))]
-    return [Direction((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known) for kind, c, known in ways]
+    splits = whole + [(parts, f, True) for f in range(min(folds, len(anomalies)))]
+    return [HeldOut((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known) for kind, c, known in splits]
 
 
-def hiding_and_showing(
-    anomalies: Samples, generator: torch.Generator, *, known: float
-) -> list[tuple[Direction, float]]:
-    """Directions and their shares of the outer loss: one shows all classes, the others hide one class each.
+def hiding_and_showing(anomalies: Samples, generator: torch.Generator, *, known: float) -> list[tuple[HeldOut, float]]:
+    """Splits and their shares of the outer loss: one shows all classes, the others hide one class each.
 
     The first has the share `known`; there, each anomaly is to be hidden from itself, so a single one shows nothing.
     """
     every = torch.arange(len(anomalies), device=anomalies.x.device)
-    hiding = [way for way in directions(anomalies, generator, folds=1) if not way.known]
-    showing = Direction(every if len(every) > 1 else every[:0], every, known=True)
+    hiding = [split for split in held_out_splits(anomalies, generator, folds=1) if not split.known]
+    showing = HeldOut(every if len(every) > 1 else every[:0], every, known=True)
     left = (1 - known) / max(len(hiding), 1)
-    return [(showing, known if hiding else 1.0), *((way, left) for way in hiding)]
+    return [(showing, known if hiding else 1.0), *((split, left) for split in hiding)]
 
 
-def no_directions(anomalies: Samples, turns: int) -> list[Direction]:
+def no_splits(anomalies: Samples, turns: int) -> list[HeldOut]:
     """What to do where no anomaly can be held out: learn from all of them, in so many turns."""
     everything = torch.arange(len(anomalies), device=anomalies.x.device)
-    return [Direction(everything, everything[:0], known=False)] * turns
+    return [HeldOut(everything, everything[:0], known=False)] * turns
 
 
 def halves(x: Tensor, least: int = 3) -> Tensor:
@@ -169,17 +167,17 @@ def tasks(data: Samples, size: int, generator: torch.Generator) -> Iterator[Epis
     kinds = [normals[normals.group == g] for g in normals.group.unique()]
     halves_of = [in_two(kind, size, generator) for kind in kinds]
     while True:
-        for way in hiding(anomalies, generator):
+        for split in hiding(anomalies, generator):
             inside, outside = next(halves_of[int(draw(len(kinds), 1, generator))])
-            shown, hidden = (some(anomalies[rows], size, generator) for rows in (way.inside, way.outside))
+            shown, hidden = (some(anomalies[rows], size, generator) for rows in (split.inside, split.outside))
             yield Episode(together(inside, shown), together(outside, hidden))
 
 
-def hiding(anomalies: Samples, generator: torch.Generator) -> list[Direction]:
+def hiding(anomalies: Samples, generator: torch.Generator) -> list[HeldOut]:
     """Ways to hide a class, or where there is none to hide some rows, or where there are none to show and ask all."""
-    ways = directions(anomalies, generator, folds=2)
+    splits = held_out_splits(anomalies, generator, folds=2)
     every = torch.arange(len(anomalies), device=anomalies.x.device)
-    return [way for way in ways if not way.known] or ways or [Direction(every, every, known=True)]
+    return [split for split in splits if not split.known] or splits or [HeldOut(every, every, known=True)]
 
 
 def in_two(data: Samples, size: int, generator: torch.Generator) -> Iterator[tuple[Samples, Samples]]:

@@ -1,46 +1,199 @@
-"""How far to trust each piece of evidence: verdicts on what was held out, and the weights that follow."""
+"""Evidence: named pieces, each a score of its own, weighed by held-out anomalies and added up as surprisals."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from unseen.parts.episodes import Direction
+from unseen.errors import DataError
+from unseen.parts.episodes import HeldOut
 from unseen.parts.ranking import auroc
+from unseen.parts.surprisal import Surprisal
+from unseen.types import ability
+
+Held = list[tuple[Tensor, Tensor]]  # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
+_WORDS = {"Forest": "random forest", "Logistic": "logistic regression", "Nearest": "distance to the nearest normals"}
 
 
-def mean_auroc(held: list[tuple[Tensor, Tensor]], ways: list[Direction]) -> Tensor:
-    """Mean AUROC over directions that hold out classes, and over those that hold out rows of known classes: (2,).
+@dataclass(frozen=True)
+class Piece:
+    """One piece of evidence: its name, and whether it learned from labels."""
 
-    `held`: scores of the normals and of the anomalies that each direction held out. NaN where none held out any.
+    name: str
+    uses_labels: bool
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What became of a piece: its weight, and its AUROC on held-out classes and on known ones, NaN where none was."""
+
+    name: str
+    weight: float
+    auroc_unseen: float
+    auroc_seen: float
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How AUROC becomes weight: see `weights`."""
+
+    inverse_temperature: tuple[float, float]
+    seen_class_weight: float
+    most: float
+
+
+class BaseScores(Protocol):
+    """What scores every piece: (n, *f) -> (e, n), 0 for those that are not `wanted` (e,)."""
+
+    def scores(self, x: Tensor, wanted: Tensor) -> Tensor: ...
+
+
+class EvidenceScorer(nn.Module):
+    """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
+
+    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base` scores the pieces.
+    """
+
+    uses_labels: Tensor  # (e,)
+    weights: Tensor
+    auroc: Tensor
+    may_be_nan = ("auroc",)
+
+    def __init__(self, pieces: Sequence[Piece], base: nn.Module) -> None:
+        super().__init__()
+        self.names = tuple(piece.name for piece in pieces)
+        self.base = base
+        e = len(pieces)
+        self.surprisal = Surprisal(e)
+        self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
+        self.register_buffer("weights", torch.ones(e) / e)
+        self.register_buffer("auroc", torch.full((e, 2), torch.nan))
+
+    @property
+    def evidence(self) -> tuple[Weighed, ...]:
+        """Each piece, and how far it counts."""
+        each = zip(self.names, self.weights.tolist(), self.auroc.tolist(), strict=True)
+        return tuple(Weighed(name, weight, *both) for name, weight, both in each)
+
+    def base_scores(self, x: Tensor) -> Tensor:
+        """The score of each piece that has a weight, 0 of others: (n, *f) -> (e, n)."""
+        return cast(BaseScores, self.base).scores(x, self.weights > 0)
+
+    def contributions(self, x: Tensor) -> Tensor:
+        """How much each piece adds to the score: (n, *f) -> (n, e)."""
+        return (self.weights[:, None] * self.surprisal(self.base_scores(x))).T
+
+    @property
+    def map(self) -> Callable[[Tensor], Tensor] | None:
+        """The map of surprisals, (n, d, h, w) -> (n, h', w'), of a base with one; else None."""
+        if not ability(self.base, "mapped"):
+            return None
+        return lambda x: cast(Tensor, ability(self.base, "surprisal_map")(x, self.weights))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.contributions(x).T.sum(dim=0)
+
+    def weigh(self, held: Held, splits: Sequence[HeldOut], usable: Tensor, by: Weighing) -> None:
+        """Learn surprisal and weight of each usable piece (e,) from the scores of what was held out."""
+        self.surprisal.fit(torch.cat([normals for normals, _ in held], dim=1))
+        for e in usable.nonzero()[:, 0].tolist():
+            self.auroc[e] = mean_auroc([(normals[e], anomalies[e]) for normals, anomalies in held], splits)
+        found = weights(
+            self.auroc[usable],
+            self.uses_labels[usable],
+            inverse_temperature=by.inverse_temperature,
+            seen_class_weight=by.seen_class_weight,
+            most=by.most,
+        )
+        self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
+
+
+def held_out_scores(
+    fold: Tensor,
+    splits: Sequence[HeldOut],
+    trained: Callable[[Tensor, Tensor], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]],
+) -> Held:
+    """The outer level: base scores of what each split holds out, by pieces that learned without it.
+
+    `fold` (m,): of each normal row, of which one is held out by each split in turn. `trained(inside, shown)` learns
+    from the normals of a mask (m,) and the anomalies of row numbers, and returns what scores others.
+    """
+    folds, found = int(fold.max()) + 1, []
+    for turn, split in enumerate(splits):
+        out = fold == turn % folds
+        found.append(trained(~out, split.inside)(out, split.outside))
+    return found
+
+
+def enough_normals(count: int, method: object, noun: str) -> None:
+    """DataError for fewer than 3 normals: some are learned from, others judge."""
+    if count < 3:
+        raise DataError(
+            f"{type(method).__name__} learns from some normal {noun} and judges on others; it was given {count}, and "
+            f"needs at least 3, better {'1,000' if noun == 'rows' else '100'}: add normal {noun}"
+        )
+
+
+def name_of(method: Any, where: str = "") -> str:
+    """What a reader calls the piece that a method is, with the switches that are on.
+
+    >>> from unseen.methods import Nearest, Whole
+    >>> name_of(Nearest(whiten=True), "on raw features"), name_of(Whole(Nearest()))
+    ('distance to the nearest normals (whiten) on raw features', 'distance to the nearest normals on whole images')
+    """
+    base, kind = getattr(method, "base", None), type(method).__name__
+    if base is not None and kind in ("Whole", "Patches"):
+        return name_of(base, "on whole images" if kind == "Whole" else "on patches")
+    words = _WORDS.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
+    marks = ", ".join(name for name in getattr(method, "__dataclass_fields__", ()) if getattr(method, name) is True)
+    own = f"{words} ({marks})" if marks else words
+    return f"{own} {where}".strip()
+
+
+def mean_auroc(held: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> Tensor:
+    """Mean AUROC over splits that hold out classes, and over those that hold out rows of known classes: (2,).
+
+    `held`: scores of the normals and of the anomalies that each split held out. NaN where none held out any.
     """
     means = []
     for known in (False, True):
-        each = [auroc(n, a) for (n, a), way in zip(held, ways, strict=True) if way.known == known and len(a)]
+        each = [auroc(n, a) for (n, a), split in zip(held, splits, strict=True) if split.known == known and len(a)]
         means.append(sum(each) / len(each) if each else torch.nan)
     both = torch.tensor(means)
     return torch.where(both.isnan(), both.nanmean(), both)
 
 
-def weights(auroc: Tensor, learned: Tensor, *, sharpness: tuple[float, float], known: float, most: float) -> Tensor:
-    """Weights of evidence, which sum to 1, from its AUROC on unknown and on known classes: (e, 2), (e,) -> (e,).
+def weights(
+    auroc: Tensor,
+    uses_labels: Tensor,
+    *,
+    inverse_temperature: tuple[float, float],
+    seen_class_weight: float,
+    most: float,
+) -> Tensor:
+    """Weights of evidence, which sum to 1, from its AUROC on held-out and on known classes: (e, 2), (e,) -> (e,).
 
-    (1 - known) u + known k, where u and k are proportional to exp(sharpness * AUROC). All evidence speaks on unknown
-    classes, but what `learned` from labels has at most `most` of u; on known ones it speaks alone. Where nothing could
-    be held out (NaN), evidence weighs alike, and there is no k.
+    (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to exp(inverse temperature * AUROC).
+    All evidence counts for u, but what `uses_labels` (e,) has at most `most` of it; for k that alone counts. Where
+    nothing could be held out (NaN), evidence weighs alike, and there is no k.
 
-    >>> learned = torch.tensor([False, True, True])
-    >>> weights(torch.zeros(3, 2), learned, sharpness=(10, 40), known=0.3, most=0.4)
+    >>> labels = torch.tensor([False, True, True])
+    >>> weights(torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
     tensor([0.4200, 0.2900, 0.2900])
-    >>> weights(torch.full((3, 2), torch.nan), learned, sharpness=(10, 40), known=0.3, most=0.4)
+    >>> weights(torch.full((3, 2), torch.nan), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
     tensor([0.6000, 0.2000, 0.2000])
     """
-    share = known if learned.any() and not auroc.isnan().any() else 0.0
-    unknown, shown = (torch.tensor(sharpness, device=auroc.device) * auroc.nan_to_num(0.0)).unbind(dim=1)
-    u = unknown.softmax(dim=0)
-    said = u[learned].sum()
-    if most < said < 1:
-        u = torch.where(learned, u * most / said, u * (1 - most) / (1 - said))
-    if share == 0:
+    w = seen_class_weight if uses_labels.any() and not auroc.isnan().any() else 0.0
+    unseen, seen = (torch.tensor(inverse_temperature, device=auroc.device) * auroc.nan_to_num(0.0)).unbind(dim=1)
+    u = unseen.softmax(dim=0)
+    share = u[uses_labels].sum()
+    if most < share < 1:
+        u = torch.where(uses_labels, u * most / share, u * (1 - most) / (1 - share))
+    if w == 0:
         return u
-    return (1 - share) * u + share * shown.masked_fill(~learned, -torch.inf).softmax(dim=0)
+    return (1 - w) * u + w * seen.masked_fill(~uses_labels, -torch.inf).softmax(dim=0)

@@ -1,4 +1,4 @@
-"""Scores on a common scale: how surprising they are among held-out normals, and how well they set anomalies apart."""
+"""Scores on a common scale: their surprisal, -log tail probability, among held-out normals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unseen.parts.nets import Resizing
 ALIKE = 1e-5  # of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
 
 
-class Surprise(Resizing):
+class Surprisal(Resizing):
     """-log of the share of normals that score higher, for e kinds of score at once: (e, n) -> (e, n), 0 to `MOST`.
 
     Up to the 90% quantile of the normals the share is theirs; beyond, few normals are left to count, and an exponential
@@ -20,12 +20,12 @@ class Surprise(Resizing):
     score alike, up to rounding, stand in the middle of the places that they take, so that what a score is worth does
     not hang on its last digits.
 
-    >>> surprise = Surprise(1)
-    >>> surprise.fit(torch.arange(100.0)[None])
-    >>> surprise(torch.tensor([[49.5, 90.0, 1e9]])).round(decimals=3)
+    >>> surprisal = Surprisal(1)
+    >>> surprisal.fit(torch.arange(100.0)[None])
+    >>> surprisal(torch.tensor([[49.5, 90.0, 1e9]])).round(decimals=3)
     tensor([[ 0.6930,  2.3540, 20.0000]])
-    >>> surprise.fit(torch.tensor([[0.0] * 50 + [1.0] * 50]))  # two values, then one that no normal has
-    >>> surprise(torch.tensor([[0.0, 1e-9, 1.0, 1.0 + 1e-6, 2.0]])).exp().reciprocal().round(decimals=2)
+    >>> surprisal.fit(torch.tensor([[0.0] * 50 + [1.0] * 50]))  # two values, then one that no normal has
+    >>> surprisal(torch.tensor([[0.0, 1e-9, 1.0, 1.0 + 1e-6, 2.0]])).exp().reciprocal().round(decimals=2)
     tensor([[0.7500, 0.7500, 0.2500, 0.2500, 0.0000]])
     """
 

@@ -16,13 +16,11 @@ from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.evaluation.choices import LEAST, lacking
 from unseen.methods.catalogue import to_json
-from unseen.methods.evidence import LEARNERS, EvidenceStack
-from unseen.methods.imagestack import ImageStack
+from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
-from unseen.parts.imagestack import ImageStackScorer
-from unseen.parts.stack import StackScorer
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
+from unseen.types import ability
 from unseen.wording import option, words
 
 HEADS = {
@@ -57,7 +55,7 @@ def contents(bundle: Bundle) -> RenderableType:
 def made(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.chosen())
     name = fields.pop("name")
-    several = [key for key, value in fields.items() if key in ("measures", *LEARNERS) or holds_methods(value)]
+    several = [key for key, value in fields.items() if key in ("base_scores", *VIEWS) or holds_methods(value)]
     lists = {key.replace("_", " "): fields.pop(key) for key in several}
     chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
@@ -129,17 +127,13 @@ def thresholds(detector: Detector) -> list[tuple[str, str]]:
 
 
 def evidence(detector: Detector) -> list[RenderableType]:
-    """How far a stack trusts its evidence, and why; nothing for other methods. With folds: those of the first."""
-    scorer, method = detector.members_[0].scorer, detector.chosen()
-    if isinstance(method, EvidenceStack) and isinstance(scorer, StackScorer):
-        names = [*method.measures, *(f"{named(to_json(learner))} of {view}" for learner, view in method.learners)]
-    elif isinstance(method, ImageStack) and isinstance(scorer, ImageStackScorer):
-        names = [named(to_json(member)) for member in method.members]
-    else:
+    """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those of the first."""
+    pieces = ability(detector.members_[0].scorer, "evidence") or ()
+    if not pieces:
         return []
     table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
-    for name, weight, (unknown, known) in zip(names, scorer.weights.tolist(), scorer.auroc.tolist(), strict=True):
-        table.add_row(name, f"{weight:.3f}", figure(unknown), figure(known))
+    for piece in pieces:
+        table.add_row(piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen))
     return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
 
 

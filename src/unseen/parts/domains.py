@@ -1,4 +1,4 @@
-"""Several kinds of normal, such as products, machines or tenants: each row is described by normals of its own kind."""
+"""Several domains, such as products, machines or tenants: each row is described by normals of its own domain."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unseen.parts.pseudo import feature_cut
 from unseen.types import Run, Samples
 
 
-class Kinds:
-    """The kinds that normal rows belong to by their `group`, and the origin of each, the mean of its rows: (g, d).
+class Domains:
+    """The domains that normal rows belong to by their `group`, and the origin of each, the mean of its rows: (g, d).
 
-    With one kind, the origin is zero: there is nothing that positions would have to be relative to.
+    With one domain, the origin is zero: there is nothing that positions would have to be relative to.
 
-    >>> kinds = Kinds(Samples.of(torch.tensor([[0.0], [2.0], [9.0]]), group=torch.tensor([5, 5, 7])))
-    >>> kinds.origins.tolist(), kinds.relative(kinds.normals).x.tolist()
+    >>> domains = Domains(Samples.of(torch.tensor([[0.0], [2.0], [9.0]]), group=torch.tensor([5, 5, 7])))
+    >>> domains.origins.tolist(), domains.relative(domains.normals).x.tolist()
     ([[1.0], [9.0]], [[-1.0], [1.0], [0.0]])
     """
 
@@ -34,21 +34,21 @@ class Kinds:
         return len(self.names)
 
     def of(self, rows: Samples) -> Tensor:
-        """The number of each row's kind: (n,). Rows of a kind without normals count to any."""
+        """The number of each row's domain: (n,). Rows of a domain without normals count to any."""
         return torch.searchsorted(self.names, rows.group).clamp_max(len(self) - 1)
 
     def relative(self, rows: Samples) -> Samples:
-        """Rows as seen from the origin of their kind."""
+        """Rows as seen from the origin of their domain."""
         return replace(rows, x=rows.x - self.origins[self.of(rows)])
 
     def described(self, deviation: Deviation, rows: Samples) -> Tensor:
-        """Descriptions of rows by normals of their own kind: (n, width). `deviation` is fitted on all kinds."""
+        """Descriptions of rows by normals of their own domain: (n, width). `deviation` is fitted on all domains."""
         if len(self) == 1:
             return described(deviation, rows.x)
         found, of = rows.x.new_zeros(len(rows), deviation.width), self.of(rows)
-        for kind in of.unique():
-            moved = deviation.moved(thinned(self.normals.x[self.own == kind]))
-            found[of == kind] = described(moved, rows.x[of == kind])
+        for domain in of.unique():
+            moved = deviation.moved(thinned(self.normals.x[self.own == domain]))
+            found[of == domain] = described(moved, rows.x[of == domain])
         return found
 
     def crossed(self, deviation: Deviation, normals: Samples, *, folds: int, run: Run) -> list[tuple[Samples, Tensor]]:
@@ -62,10 +62,10 @@ class Kinds:
         else:
             fold = stratified_folds(own, folds, g)
             found = [rows.x.new_zeros(len(rows), deviation.width) for _ in range(2)]
-            for kind in own.unique():
-                for part in fold[own == kind].unique():
-                    inside, others = (own == kind) & (fold == part), (own == kind) & (fold != part)
-                    by = normals.x[others if others.any() else inside]  # the only row of its kind describes itself
+            for domain in own.unique():
+                for part in fold[own == domain].unique():
+                    inside, others = (own == domain) & (fold == part), (own == domain) & (fold != part)
+                    by = normals.x[others if others.any() else inside]  # the only row of its domain describes itself
                     moved = deviation.moved(thinned(by))
                     for words, x in zip(found, (normals.x, there), strict=True):
                         words[inside] = described(moved, x[inside])
