@@ -31,32 +31,32 @@ from unseen.evaluation.draws import Draw, draw_rows
 from unseen.evaluation.metrics import figures, over_classes
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.evidence import EvidenceStack
+from unseen.parts.confidence import weights
 from unseen.parts.deviation import FREE
+from unseen.parts.evidence import EvidenceScorer
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import CHUNK
-from unseen.parts.stack import StackScorer
-from unseen.parts.verdicts import weights
 from unseen.types import Run, Samples
 from unseen.vision.layout import labelled
 
 WHOLE = "whole"
 GROUPS = {"development": DEVELOPMENT, "six": SETS}
 COLUMNS = ("unseen", "seen", "TPR at 5% FPR, unseen")
-Weigh = Callable[[StackScorer, list[str]], Tensor]  # weights (e,) of a trained stack, whose evidence has these names
+Weigh = Callable[[EvidenceScorer, list[str]], Tensor]  # weights (e,) of a trained stack, whose evidence has these names
 
 
 def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
     """Weights (e,) of the stack with these fields changed, and of the evidence that is `usable` alone."""
     stack: EvidenceStack = dataclasses.replace(DEFAULT, **changes)
 
-    def weigh(scorer: StackScorer, names: list[str]) -> Tensor:
+    def weigh(scorer: EvidenceScorer, names: list[str]) -> Tensor:
         kept = (scorer.weights > 0) & torch.tensor([usable(name) for name in names])
         found = torch.zeros_like(scorer.weights)
         if kept.any():
             found[kept] = weights(
                 scorer.auroc[kept],
                 scorer.learned[kept],
-                sharpness=stack.sharpness,
+                inverse_temperature=stack.inverse_temperature,
                 known=stack.known,
                 most=stack.learned,
             )
@@ -67,13 +67,13 @@ def chosen_by(usable: Callable[[str], bool], **changes: Any) -> Weigh:
 
 def named(stack: EvidenceStack) -> list[str]:
     """The evidence of a stack, by name."""
-    return [*stack.measures, *(f"{type(method).__name__.lower()} of {view}" for method, view in stack.learners)]
+    return [*stack.base_scores, *(f"{type(method).__name__.lower()} of {view}" for method, view in stack.learners)]
 
 
 NAMES = named(DEFAULT)
 
 
-def equally(scorer: StackScorer, names: list[str]) -> Tensor:
+def equally(scorer: EvidenceScorer, names: list[str]) -> Tensor:
     """The same weight for all evidence of the default: (e,)."""
     usable = ((scorer.weights > 0) & torch.tensor([name in NAMES for name in names])).float()
     return usable / usable.sum()
@@ -97,13 +97,13 @@ VARIANTS: dict[str, Weigh] = {
     "without both forests": chosen_by(lambda name: ours(name) and "forest" not in name),
     "without both logistics": chosen_by(lambda name: ours(name) and "logistic" not in name),
     "evidence without labels, by AUROC": chosen_by(free),
-    "evidence without labels, equally": chosen_by(free, sharpness=(0.0, 0.0)),
+    "evidence without labels, equally": chosen_by(free, inverse_temperature=(0.0, 0.0)),
     "evidence with labels": chosen_by(lambda name: ours(name) and not free(name)),
     "all equally": equally,
     "no limit to what learned": chosen_by(ours, learned=1.0),
     "verdict on unknown classes alone": chosen_by(ours, known=0.0),
     "verdict on known classes alone": chosen_by(ours, known=1.0),
-    "both verdicts equally sharp (10)": chosen_by(ours, sharpness=(10.0, 10.0)),
+    "both verdicts equally sharp (10)": chosen_by(ours, inverse_temperature=(10.0, 10.0)),
     **{f"{alone} alone": chosen_by(lambda name, alone=alone: name == alone) for alone in NAMES},
 }
 
@@ -125,7 +125,9 @@ def main() -> None:
     protocol = Protocol(seen=chosen.seen, shots=chosen.shots, seeds=chosen.seeds)
     names = list(dict.fromkeys(name for word in chosen.sets for name in GROUPS.get(word, [word])))
     variants = VARIANTS if not chosen.tried else tried(chosen.tried)
-    stack = dataclasses.replace(DEFAULT, by_place=(*DEFAULT.by_place, *(METHODS[name] for name in chosen.tried)))
+    stack = dataclasses.replace(
+        DEFAULT, on_raw_features=(*DEFAULT.on_raw_features, *(METHODS[name] for name in chosen.tried))
+    )
     found = np.array([one_set(name, protocol, stack, variants) for name in names])  # (sets, seeds, variants, columns)
     print()
     title = f"{protocol.seen} seen classes x {protocol.shots} rows, {len(names)} sets, {protocol.seeds} seeds"
@@ -164,19 +166,19 @@ def one_set(name: str, protocol: Protocol, stack: EvidenceStack, variants: dict[
     return np.array(found)
 
 
-def trained(stack: EvidenceStack, inside: Any, draw: Draw, test: Any, seed: int) -> tuple[StackScorer, Tensor]:
+def trained(stack: EvidenceStack, inside: Any, draw: Draw, test: Any, seed: int) -> tuple[EvidenceScorer, Tensor]:
     """A stack, trained on all rows of a draw, none held back for p-values; and the encoded test rows (n, d)."""
     schema = Schema.infer(inside, normals=draw.y <= 0)
     data = Samples.of(torch.from_numpy(schema.encode(inside)), torch.from_numpy(draw.y))
     run = Run(torch.Generator().manual_seed(seed), logarithms=torch.from_numpy(schema.logarithms))
-    scorer = cast(StackScorer, seeded(lambda: stack.build(tuple(data.x.shape[1:])), run.seed()))
+    scorer = cast(EvidenceScorer, seeded(lambda: stack.build(tuple(data.x.shape[1:])), run.seed()))
     stack.train(scorer, data, run)
     return scorer.eval(), torch.from_numpy(schema.encode(test))
 
 
 @torch.no_grad()
-def surprising(scorer: StackScorer, x: Tensor) -> Tensor:
-    """Surprise of each piece of evidence about each row: (n, d) -> (e, n)."""
+def surprising(scorer: EvidenceScorer, x: Tensor) -> Tensor:
+    """Surprisal of each piece of evidence about each row: (n, d) -> (e, n)."""
     return torch.cat([scorer.surprise(scorer.evidence(rows, scorer.deviation(rows))) for rows in x.split(CHUNK)], dim=1)
 
 

@@ -23,7 +23,7 @@ from unseen.types import Method
 
 Scores = NDArray[np.float64]
 # What the default is when there is no label at all; a benchmark always gives some, which this ignores.
-CHOICES = METHODS | {"evidence-stack-unlabelled": EvidenceStack(measures=FREE, sharpness=(0.0, 0.0))}
+CHOICES = METHODS | {"evidence-stack-unlabelled": EvidenceStack(base_scores=FREE, inverse_temperature=(0.0, 0.0))}
 ROOT = Path(__file__).parents[1]
 
 

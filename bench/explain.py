@@ -48,7 +48,7 @@ def section(stands: Standing | None, found: pd.DataFrame) -> list[str]:
     mine = found[(found["method"] == stands.name) & (found["baseline"] == stands.baseline)]
     cause = CAUSES.get(stands.name)
     words = [cause.words] if cause and len(mine) else []
-    return ["## Why it lies below", *words, *by_place(stands, mine), *by_class(stands)]
+    return ["## Why it lies below", *words, *on_raw_features(stands, mine), *by_class(stands)]
 
 
 def by_class(stands: Standing) -> list[str]:
@@ -79,7 +79,7 @@ def classes(stands: Standing) -> pd.DataFrame:
     return means.assign(gap=means[stands.name] - means[stands.baseline])
 
 
-def by_place(stands: Standing, runs: pd.DataFrame) -> list[str]:
+def on_raw_features(stands: Standing, runs: pd.DataFrame) -> list[str]:
     """Where the anomalies lie that each scorer finds, in the sets with a run, furthest behind first."""
     if runs.empty:
         return []

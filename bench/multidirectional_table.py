@@ -25,6 +25,7 @@ from unseen.evaluation.draws import draw_rows
 from unseen.evaluation.metrics import over_classes
 from unseen.evaluation.protocol import one_run
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.parts.described import DescribedScorer
 from unseen.types import Method, Run, Samples
 from unseen.vision.layout import labelled
@@ -64,10 +65,10 @@ VARIANTS: dict[str, Method] = {
     "no closeness": Without("closeness"),
     "no position": MultiDirectional(position=0.0),
     "no pseudo-anomalies": MultiDirectional(cut=0.0),
-    "no class hidden": MultiDirectional(known=1.0),
-    "hidden classes alone": MultiDirectional(known=0.0),
+    "no class hidden": MultiDirectional(seen_class_weight=1.0),
+    "hidden classes alone": MultiDirectional(seen_class_weight=0.0),
     "a tenth of the ridge": MultiDirectional(ridge=0.03),
-    "literal recipe": MultiDirectional(describe=False),
+    "literal recipe": MultiDirectionalLiteral(),
 }
 ROLES = ("unseen", "seen")
 Figures = dict[str, dict[str, dict[str, list[float]]]]  # set, variant, role -> AUROC of each seed

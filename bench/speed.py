@@ -23,9 +23,9 @@ from bench.machine import machine, now, versions
 from bench.peers import PEERS
 from unseen.detector.detector import Detector
 from unseen.methods import DEFAULT, METHODS
-from unseen.methods.evidence import LEARNERS, EvidenceStack
+from unseen.methods.evidence import VIEWS, EvidenceStack
+from unseen.parts.evidence import seen_as
 from unseen.parts.scoring import CHUNK, scores
-from unseen.parts.stack import seen_as
 
 ROWS, COLUMNS, LABELLED, CLASSES = 5000, 120, 30, 3
 FIT_SECONDS, DEFAULT_RATE, LIGHT_RATE = 10.0, 50_000, 500_000
@@ -154,8 +154,8 @@ def fitting_parts(x: NDArray[np.float32], y: NDArray[np.int64], repeat: int) -> 
 
     bare = EvidenceStack()
     schema, measures = fitting(METHODS["mahalanobis"]), fitting(bare)
-    costs = {"schema (inferred, relearned, encoded)": schema, "measures": max(measures - schema, 0.0)}
-    for field, view in LEARNERS.items():
+    costs = {"schema (inferred, relearned, encoded)": schema, "base_scores": max(measures - schema, 0.0)}
+    for field, view in VIEWS.items():
         for learner in getattr(DEFAULT, field):
             more = fitting(dataclasses.replace(bare, **{field: (learner,)}))  # type: ignore[arg-type]
             costs[f"{learner} of {view}"] = max(more - measures, 0.0)

@@ -35,7 +35,7 @@ from unseen import __version__
 from unseen.detector.conformal import Conformal
 from unseen.detector.detector import Detector
 from unseen.methods import METHODS
-from unseen.methods.evidence import LEARNERS
+from unseen.methods.evidence import VIEWS
 from unseen.types import Method
 
 Array = NDArray[np.float64]
@@ -187,7 +187,7 @@ def refits(method: Method, kind: str, count: int) -> tuple[int, Array, float | N
 def cheap(method: Method) -> Method:
     """The same method with fewer steps and trees, of a stack its learners too, for refits: validity needs no skill."""
     less = {k: v for k, v in CHEAP.items() if v < getattr(method, k, 0)}
-    for field in LEARNERS:
+    for field in VIEWS:
         if learners := getattr(method, field, ()):
             less[field] = tuple(cheap(learner) for learner in learners)
     return dataclasses.replace(method, **less)  # type: ignore[type-var]

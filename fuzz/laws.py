@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fuzz.trial import Wrong
 from unseen import Detector, UnseenError
 from unseen.methods import METHODS
-from unseen.methods.evidence import LEARNERS
+from unseen.methods.evidence import VIEWS
 from unseen.types import Method
 
 CHEAP = ("mahalanobis", "nearest", "nearest-ratio", "isolation-forest", "logistic", "forest", "fecam", "dcc")
@@ -26,7 +26,7 @@ def quick(method: Any) -> Any:
     fields = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
     changes: dict[str, Any] = {name: min(most, fields[name]) for name, most in FEWER.items() if name in fields}
     for name, value in fields.items():
-        if name in LEARNERS or name == "methods":
+        if name in VIEWS or name == "methods":
             changes[name] = tuple(quick(each) for each in value)
         elif dataclasses.is_dataclass(value):
             changes[name] = quick(value)

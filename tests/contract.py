@@ -13,7 +13,7 @@ import torch
 from unseen.errors import DataError, Unsupported
 from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.deepsad import DeepSAD
-from unseen.methods.evidence import LEARNERS
+from unseen.methods.evidence import VIEWS
 from unseen.parts.loops import minimise
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import CHUNK, scores
@@ -26,7 +26,7 @@ def quick(method: Any) -> Any:
     """The method with fewer steps and smaller forests, members likewise: the contract is not about accuracy."""
     fields = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
     changes: dict[str, Any] = {k: min(v, fields[k]) for k, v in FEWER.items() if k in fields}
-    for several in LEARNERS.keys() & set(fields):
+    for several in VIEWS.keys() & set(fields):
         changes[several] = tuple(quick(m) for m in fields[several])
     changes |= {name: quick(inside) for name, inside in fields.items() if dataclasses.is_dataclass(inside)}
     if "inner_steps" in fields and "steps" in changes:

@@ -18,13 +18,13 @@ from unseen.methods import METHODS
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.forest import Forest
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional_literal import MultiDirectionalLiteral, TwoLevel, own_first
 from unseen.methods.resad import ResAD
 from unseen.parts.bank import Whitening
 from unseen.parts.deviation import Deviation, described
-from unseen.parts.kinds import Kinds
+from unseen.parts.domains import Domains
 from unseen.parts.nets import Widening
 from unseen.parts.ranking import auroc
-from unseen.parts.twolevel import TwoLevel, own_first
 from unseen.storage.bundle import Bundle
 from unseen.types import Run, Samples
 
@@ -86,7 +86,7 @@ def test_without_groups_mean_and_bank_move_alone():
     [
         *ABLE.values(),
         Nearest(whiten=True),
-        MultiDirectional(describe=False, episodes=2, inner_steps=5, outer_steps=5),
+        MultiDirectionalLiteral(episodes=2, inner_steps=5, outer_steps=5),
     ],
 )
 def test_one_group_is_no_group(method):
@@ -97,7 +97,7 @@ def test_one_group_is_no_group(method):
 
 def test_rows_are_described_by_normals_of_their_own_kind():
     data = kinds()
-    group, normals = Kinds(data.normals), data.normals
+    group, normals = Domains(data.normals), data.normals
     deviation = Deviation(6)
     deviation.fit(normals.x, torch.Generator().manual_seed(0), group=normals.group)
     found = group.described(deviation, data.anomalies)
@@ -112,7 +112,7 @@ def test_rows_are_described_by_normals_of_their_own_kind():
 
 def test_normals_are_described_by_others_of_their_kind():
     data = kinds().normals
-    group = Kinds(data)
+    group = Domains(data)
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
     (rows, words), (made, _) = group.crossed(deviation, data, folds=60, run=run())  # 60 rows of each kind: one by one
@@ -182,7 +182,7 @@ def test_a_method_moves_by_a_single_row():
 
 
 def test_the_literal_recipe_has_a_logit_for_each_kind_and_one_for_anomalies():
-    method = MultiDirectional(describe=False, episodes=2, inner_steps=10, outer_steps=10)
+    method = MultiDirectionalLiteral(episodes=2, inner_steps=10, outer_steps=10)
     scorer = trained(method, kinds(shift=(-2.0, 0.0, 2.0)))
     assert scorer.head[-1].out_features == 4
     again = method.build((6,))

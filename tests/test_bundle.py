@@ -496,4 +496,4 @@ def test_every_float_is_looked_at_but_where_infinity_or_nan_is_declared(bundles)
         for module in Bundle.load(folder).detector.members_[0].scorer.modules()
         for name in (*getattr(module, "may_be_nan", ()), *getattr(module, "may_be_infinite", ()))
     }
-    assert declared == {("StackScorer", "auroc"), ("Plain", "logarithms"), ("Trees", "threshold")}
+    assert declared == {("EvidenceScorer", "auroc"), ("Plain", "logarithms"), ("Trees", "threshold")}

@@ -184,7 +184,7 @@ def test_info(model, capsys):
 
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
-    small = unseen.EvidenceStack(measures=("nearest",))
+    small = unseen.EvidenceStack(base_scores=("nearest",))
     monkeypatch.setitem(unseen.METHODS, "evidence-stack", small)
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
@@ -417,7 +417,7 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
             "no field 'marjin' (did you mean 'margin'?); its fields are hidden=[20], margin=",
         ),
         ("--method devnet --set margin=wide", "field 'margin': expected a value like 5.0, found 'wide'"),
-        ("--set learners=1", "its fields are measures="),
+        ("--set learners=1", "its fields are base_scores="),
         ("--method comet --set base=devnt", "field 'base': no method 'devnt' (did you mean 'devnet'?)"),
         ("--method comet --set base=nearest", "Nearest offers none: wrap a method"),
         ("--method comet --set base.stepps=3", "method 'autoencoder' has no field 'stepps' (did you mean 'steps'?)"),

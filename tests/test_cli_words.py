@@ -335,7 +335,7 @@ def test_fields_of_every_method_are_words(name):
 
 def test_fields_of_the_image_stack_stand_in_one_line():
     lines = dict(render.made(Bundle(Detector("image-stack"), {})))
-    assert lines["method"] == "image-stack (sharpness 20.0 and 40.0, known 0.4, learned 0.5, folds 5)"
+    assert lines["method"] == "image-stack (inverse_temperature 20.0 and 40.0, known 0.4, learned 0.5, folds 5)"
     assert lines["members"] == (
         "multi-directional (describe) of whole, nearest (whiten) of whole, nearest (whiten, coreset) of patches, "
         "nearest-ratio of patches"

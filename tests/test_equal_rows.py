@@ -13,7 +13,7 @@ from unseen.methods.distances import Mahalanobis
 from unseen.methods.isolation import IsolationForest
 from unseen.parts.bank import Bank
 from unseen.parts.products import NARROW, Linear, product
-from unseen.parts.surprise import Surprise
+from unseen.parts.surprisal import Surprisal
 from unseen.types import Samples
 
 
@@ -115,14 +115,14 @@ def test_calibration_scores_that_differ_by_rounding_are_ties():
 
 
 def test_a_surprise_stands_in_the_middle_of_ties():
-    surprise = Surprise(1)
+    surprise = Surprisal(1)
     surprise.fit(torch.tensor([[0.0] * 4 + [1.0] * 6]))
     # Places 0..3 and 4..9, so 1.5 and 6.5 of 10: -log(1 - 0.2) and -log(1 - 0.7); rounding changes nothing.
     expected = torch.tensor([[0.2231, 0.2231, 1.2040, 1.2040]])
     found = surprise(torch.tensor([[0.0, 2e-6, 1.0 - 1e-6, 1.0 + 2e-6]]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert surprise(torch.tensor([[1.5]])).item() == 20.0
-    loaded = Surprise(1)
+    loaded = Surprisal(1)
     loaded.load_state_dict(surprise.state_dict())
     assert torch.equal(loaded(torch.tensor([[0.4, 1.0]])), surprise(torch.tensor([[0.4, 1.0]])))
     assert sorted(surprise.state_dict()) == ["normals", "scale"]  # as bundles of 0.1.0 have it

@@ -103,7 +103,9 @@ def test_only_some_may(path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if room(p) == "methods" and p.stem not in ("__init__", "catalogue")], ids=lambda p: p.name
+    "path",
+    [p for p in MODULES if room(p) == "methods" and p.stem not in ("__init__", "catalogue")],
+    ids=lambda p: p.name,
 )
 def test_methods_are_short(path):
     assert len(path.read_text().splitlines()) <= 150

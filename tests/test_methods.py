@@ -20,15 +20,17 @@ from unseen.methods.forest import Forest, grown, laplace
 from unseen.methods.isolation import IsolationForest, expected_path
 from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.methods.ratio import NearestRatio
+from unseen.parts.confidence import weights
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
-from unseen.parts.episodes import Direction, some, together
-from unseen.parts.kinds import Kinds
+from unseen.parts.domains import Domains
+from unseen.parts.episodes import HeldOut, some, together
+from unseen.parts.evidence import mean_auroc
 from unseen.parts.ranking import auroc
-from unseen.parts.surprise import Surprise
+from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
-from unseen.parts.verdicts import mean_auroc, weights
 from unseen.types import Run, Samples
 
 
@@ -171,7 +173,7 @@ def test_devnet_separates_what_it_was_shown():
     assert auroc(scores[data.y == 0], scores[data.y > 0]) > 0.95
 
 
-LITERAL = MultiDirectional(describe=False)
+LITERAL = MultiDirectionalLiteral()
 
 
 def test_literal_levels_own_their_parameters():
@@ -220,7 +222,7 @@ def test_outer_level_ends_at_its_one_minimum():
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
     normals, anomalies = (some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS)))
     scorer.deviation.fit(data.normals.x, run.generator)
-    rows = method.directions(scorer, Kinds(data.normals), normals, anomalies, run)
+    rows = method.directions(scorer, Domains(data.normals), normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)
     each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
     loss = (rows.weight * each).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
@@ -229,11 +231,11 @@ def test_outer_level_ends_at_its_one_minimum():
 
 
 def test_directions_weigh_as_much_as_the_fields_say():
-    data, method = toy(24), MultiDirectional(known=0.6, cut=0.25)
+    data, method = toy(24), MultiDirectional(seen_class_weight=0.6, cut=0.25)
     scorer = method.build((6,))
     scorer.deviation.fit(data.normals.x, torch.Generator())
     rows = method.directions(
-        scorer, Kinds(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+        scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
     )
     assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
     assert rows.weight.sum().item() == pytest.approx(2.25)  # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
@@ -248,7 +250,7 @@ def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
     data, method = toy(24), MultiDirectional()
     scorer = trained(method, data)
     rows = method.directions(
-        scorer, Kinds(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+        scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
     )
     hidden, other = rows[504:516], rows.y[504]
     x = hidden.x[:, -12:-6]  # position
@@ -294,13 +296,13 @@ def test_auroc_by_hand():
 
 def test_stack_averages_directions_apart():
     n, low, high = torch.tensor([0.0, 1.0]), torch.tensor([-1.0]), torch.tensor([2.0])
-    ways = [Direction(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
+    ways = [HeldOut(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
     assert mean_auroc([(n, high), (n, low), (n, high)], ways).tolist() == [0.5, 1.0]
     assert mean_auroc([(n, high)], ways[2:]).tolist() == [1.0, 1.0]  # no class held out: the known ones must do
 
 
 def test_surprise_by_hand():
-    surprise = Surprise(2)
+    surprise = Surprisal(2)
     surprise.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))  # on another scale: the same
     # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over 90 is 4.5.
     tail = -np.log(1 - 0.905)
@@ -310,7 +312,7 @@ def test_surprise_by_hand():
 
 
 def test_surprise_never_falls():
-    surprise = Surprise(1)
+    surprise = Surprisal(1)
     g = torch.Generator().manual_seed(0)
     surprise.fit(torch.randn(1, 57, generator=g).round(decimals=1))  # with ties
     assert (surprise(torch.linspace(-5, 9, 500)[None]).diff() >= -1e-6).all()
@@ -318,7 +320,7 @@ def test_surprise_never_falls():
 
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():
     # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
-    stack = EvidenceStack(measures=("mahalanobis",), by_place=(Forest(trees=20),))
+    stack = EvidenceStack(base_scores=("mahalanobis",), on_raw_features=(Forest(trees=20),))
     scorer = trained(stack, toy(24))
     unseen, known = scorer.auroc.T
     assert unseen[0] > unseen[1] + 0.1
@@ -334,7 +336,9 @@ def test_verdicts_are_weighed_as_written():
     e2 = np.exp(2.0)
     unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
     known = np.array([0, 1, e2]) / (1 + e2)
-    found = weights(auroc, torch.tensor([False, True, True]), sharpness=(10, 40), known=0.3, most=0.4)
+    found = weights(
+        auroc, torch.tensor([False, True, True]), inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4
+    )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
 
@@ -388,7 +392,7 @@ def test_stack_with_one_class_holds_out_its_halves():
 def test_stack_judges_normals_by_evidence_that_did_not_see_them():
     # Every normal stands in the bank of the final scorer, at distance 0 of itself; the surprise must not know that.
     data = toy()
-    scorer = trained(EvidenceStack(measures=("nearest",)), data.normals)
+    scorer = trained(EvidenceStack(base_scores=("nearest",)), data.normals)
     with torch.no_grad():
         inside = scorer.deviation(data.normals.x)[:, 1]
     assert scorer.surprise.normals[0].median() > inside.median() + 0.1
@@ -396,7 +400,7 @@ def test_stack_judges_normals_by_evidence_that_did_not_see_them():
 
 def test_stack_refuses_unknown_measures_and_too_few_normals():
     with pytest.raises(DataError, match="no measure 'nearly'; there are mahalanobis, nearest"):
-        EvidenceStack(measures=("nearly",))
+        EvidenceStack(base_scores=("nearly",))
     with pytest.raises(DataError, match="was given 2, and needs at least 3"):
         trained(DEFAULT, toy().normals[:2])
 

@@ -43,7 +43,7 @@ def test_parts_are_those_that_the_code_calls():
     called = {"deviation": "loss", "descend": "loop", "balanced": "rows"}  # the first as losses.deviation
     assert called.items() <= made[DevNet].items()
     assert [fitter.name for fitter in composition.fitters(Forest)] == ["DecisionTreeClassifier", "ExtraTreeClassifier"]
-    stack = EvidenceStack(by_place=(Logistic(), Forest()))
+    stack = EvidenceStack(on_raw_features=(Logistic(), Forest()))
     assert composition.nested(stack) == [Logistic(), Forest()]
     assert part_tables.members(stack) == ["logistic", "forest"]
     [surface] = [part for part in composition.made_of(MultiDirectional) if part.name == "DescribedScorer"]

@@ -10,7 +10,7 @@ from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import balanced, class_held_out, directions, halves, stratified_folds, together
+from unseen.parts.episodes import balanced, class_held_out, halves, stratified_folds, together
 from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut
@@ -106,7 +106,7 @@ def test_class_held_out_rotates_and_never_mixes():
 
 def test_directions_hold_out_each_class_then_parts_of_all():
     data = labelled(*[1] * 6, *[2] * 6, *[5] * 6)
-    ways = directions(data, generator(), folds=3)
+    ways = held_out_splits(data, generator(), folds=3)
     assert [w.known for w in ways] == [False] * 3 + [True] * 3
     for way in ways:
         assert sorted([*way.inside.tolist(), *way.outside.tolist()]) == list(range(18))
@@ -115,23 +115,23 @@ def test_directions_hold_out_each_class_then_parts_of_all():
 
 
 def test_directions_of_many_classes_are_bounded():
-    ways = directions(labelled(*range(1, 21)), generator(), folds=3, most=6)
+    ways = held_out_splits(labelled(*range(1, 21)), generator(), folds=3, most=6)
     assert sum(not w.known for w in ways) == 6
 
 
 def test_directions_of_one_class_hold_out_its_halves():
     data = Samples.of(torch.tensor([[0.0], [9.0], [1.0], [8.0], [0.5], [9.5]]), torch.full((6,), 3))
-    whole = [sorted(data.x[w.outside, 0].tolist()) for w in directions(data, generator(), folds=2) if not w.known]
+    whole = [sorted(data.x[w.outside, 0].tolist()) for w in held_out_splits(data, generator(), folds=2) if not w.known]
     assert sorted(whole) == [[0.0, 0.5, 1.0], [8.0, 9.0, 9.5]]
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_nothing_can_be_held_out_of_one_row(rows):
-    assert directions(labelled(*[1] * rows), generator(), folds=3) == []
+    assert held_out_splits(labelled(*[1] * rows), generator(), folds=3) == []
 
 
 def test_few_rows_of_one_class_hold_out_parts_only():
-    ways = directions(labelled(1, 1, 1), generator(), folds=3)
+    ways = held_out_splits(labelled(1, 1, 1), generator(), folds=3)
     assert [w.known for w in ways] == [True] * 3
     assert halves(torch.zeros(5, 2)).tolist() == [0] * 5
 
