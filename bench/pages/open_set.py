@@ -1,0 +1,155 @@
+"""The pages of `bench.studies.side_by_side`: the headline cell, and fewer labels."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.inside import LEAST
+from bench.pages import plots
+from bench.pages.results import (
+    CELL,
+    DEFAULT,
+    blocks,
+    failures,
+    hindsight,
+    load,
+    of_cell,
+    ordered,
+    over_seeds,
+    over_sets,
+    provenance,
+    safety,
+)
+from bench.pages.text import fill, gain, markdown, number, sections, table
+from bench.runs.entrants import ENTRANTS, OURS
+from bench.runs.open_set import HEADLINE, ROLES
+
+KEY = ["set", *CELL, "seed"]
+SAFETY = {
+    (1, 1, 0.0): "One labelled row in all",
+    (1, 10, 0.0): "Ten labelled rows of one class",
+    (3, 10, 0.05): "5% unlabelled anomalies among the training normals",
+}
+HEADLINES = {  # figure -> words
+    "unseen_auroc": "AUROC, unseen classes",
+    "seen_auroc": "AUROC, seen classes",
+    "unseen_tpr_at_5_fpr": "TPR at 5% FPR, unseen classes",
+    "seen_tpr_at_5_fpr": "TPR at 5% FPR, seen classes",
+}
+SHOWN = [DEFAULT, "evidence-stack-unlabelled", "multi-directional", "catboost", "random-forest"]
+SHOWN += ["pyod-xgbod", "deepod-deepsad", "deepod-devnet-repaired", "pyod-knn"]
+FREE = [name for name, entrant in ENTRANTS.items() if not entrant.uses_labels]
+GROUPS = dict.fromkeys(ENTRANTS, "peer with labels") | dict.fromkeys(FREE, "peer without labels")
+GROUPS |= dict.fromkeys(OURS, "ours")
+
+
+def open_set(results: Path, out: Path) -> str:
+    """The page of the headline cell."""
+    head = of_cell(load(results, CELL), HEADLINE)
+    means = {figure: over_seeds(head, figure) for figure in HEADLINES}
+    order = ordered(means["unseen_auroc"]).index
+    parts = []
+    for figure, words in HEADLINES.items():
+        parts += [f"## {words}", spread_table(head, figure, order), hindsights(means[figure])]
+    return fill(
+        "open_set",
+        seeds=head["seed"].nunique(),
+        least=LEAST,
+        provenance=provenance(head, OURS),
+        figures=sections(*parts),
+        pictures=pictures(head, order, out),
+        beside=beside(head, order),
+        failed=failures(results, KEY),
+    )
+
+
+def spread_table(runs: pd.DataFrame, figure: str, order: pd.Index) -> str:
+    """Mean ± sd of each set, and the mean over the sets."""
+    means, sd = over_seeds(runs, figure), over_seeds(runs, figure, "std")
+    spread = sd.reindex_like(means).map(lambda value: "" if value != value else f" ± {value:.3f}")
+    cells = means.map(number) + spread
+    return markdown(cells.assign(mean=over_sets(means).map(number)).reindex(order), "method")
+
+
+def hindsights(means: pd.DataFrame) -> str:
+    """The best single method and the best peer of each set, in hindsight, beside the default."""
+    best = [hindsight(means), hindsight(means, OURS)]
+    rows = {}
+    for name in means if DEFAULT in means.index else ():
+        rows[name] = [number(means.loc[DEFAULT, name])]
+        for names in best:
+            there = name in names.index
+            rows[name] += [f"`{names[name]}`" if there else "-"]
+            rows[name] += [number(means.loc[names[name], name]) if there else "-"]
+    heads = [DEFAULT, "best single method, ours included", "its figure", "best peer", "its figure"]
+    return table(rows, "set, in hindsight", heads) if rows else ""
+
+
+def pictures(head: pd.DataFrame, order: pd.Index, out: Path) -> str:
+    """Unseen against seen, and accuracy against time."""
+    figures = ("seen_auroc", "unseen_auroc", "fit_cpu_seconds", "rows_per_second")
+    seen, unseen, seconds, rates = (over_sets(over_seeds(head, figure)) for figure in figures)
+    words = "AUROC on seen classes, mean over sets", "AUROC on unseen classes, mean over sets"
+    points = pd.DataFrame({words[0]: seen, words[1]: unseen}).dropna()
+    costs = pd.DataFrame({"CPU seconds to fit, mean over sets": seconds, words[1]: unseen}).dropna()
+    if len(points):
+        plots.scatter(out / "scatter.png", points, GROUPS, log=False)
+        plots.scatter(out / "time.png", costs, GROUPS, log=True)
+    spent = {n: [number(seconds[n], 1), number(rates[n], 0)] for n in order}
+    times = table(spent, "method", ["CPU seconds to fit", "rows scored a second"])
+    return fill("open_set_pictures", times=times) if len(points) else times
+
+
+def beside(head: pd.DataFrame, order: pd.Index) -> str:
+    """How far the default is above each other method: by sets, and by draws."""
+    rows: dict[str, list[str]] = {name: [] for name in order if name != DEFAULT}
+    for role in ROLES:
+        draws = blocks(head, f"{role}_auroc", ["set", "seed"], whole=False)
+        if DEFAULT not in draws:
+            return ""
+        above = draws.rsub(draws[DEFAULT], axis=0)
+        sets = above.groupby(level="set").mean()
+        for name, cells in rows.items():
+            cells += [gain(sets[name]), gain(above[name])]
+    heads = [f"{role}, {blocks}" for role in ROLES for blocks in ("sets", "draws")]
+    return table(rows, "method", heads)
+
+
+def labels(results: Path, out: Path) -> str:
+    """The page of fewer labels, and of labels that are not clean."""
+    runs = load(results, CELL)
+    parts = []
+    for cell, words in SAFETY.items():
+        there = of_cell(runs, cell)
+        if DEFAULT not in set(there["method"]):
+            continue
+        for role in ROLES:
+            found = safety(there, f"{role}_auroc", FREE)
+            if len(found):
+                parts += [f"## {words}: AUROC, {role} classes", safety_table(found)]
+    return fill(
+        "labels",
+        provenance=provenance(runs, OURS),
+        cells=sections(*parts),
+        unseen=by_labels(runs, "unseen"),
+        seen=by_labels(runs, "seen"),
+    )
+
+
+def safety_table(found: pd.DataFrame) -> str:
+    rows = {}
+    for name, row in found.iterrows():
+        gap = f"{row['gap']:+.3f}" + ("" if row["gap"] >= -0.01 else " **below**")
+        figures = [number(row["free"]), number(row["default"]), gap, str(row["seeds"])]
+        rows[name] = [f"`{row['method']}`", *figures]
+    columns = ["label-free method", "its AUROC", "default", "default above it", "seeds"]
+    return table(rows, "set", columns)
+
+
+def by_labels(runs: pd.DataFrame, role: str) -> str:
+    """AUROC of some methods by seen classes x labelled rows, without contamination."""
+    clean = runs[(runs["contamination"] == 0) & runs["method"].isin(SHOWN)]
+    cells = sorted(set(zip(clean["seen"], clean["shots"], strict=True)))
+    each = {cell: over_seeds(of_cell(clean, (*cell, 0.0)), f"{role}_auroc") for cell in cells}
+    means = pd.DataFrame({f"{seen} x {n}": over_sets(m) for (seen, n), m in each.items()})
+    return markdown(means.reindex(SHOWN).dropna(how="all").map(number), "method")

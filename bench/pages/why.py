@@ -1,0 +1,106 @@
+"""The page of `bench.studies.why`: each method beside its baseline, and why some lie below."""
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+
+from bench.inside import LEAST
+from bench.pages.results import CELL, load, of_cell, over_seeds, over_sets
+from bench.pages.text import FOLDER, fill, gain, number, sections, table
+from bench.runs.open_set import HEADLINE
+from bench.runs.store import Record
+from unseen import METHODS
+
+DOMAINS = ("fecam", "dcc", "duq", "csad", "resad", "resad-pp")  # labels or not, they know domains
+FIGURES = ("unseen_auroc", "seen_auroc", "unseen_tpr_at_5_fpr", "fit_seconds")
+HEADS = ["baseline", "unseen", "seen", "unseen TPR at 5% FPR", "fit, s"]
+HEADS += ["unseen, beside baseline", "seen, beside baseline"]
+ALONG = {  # where an anomaly lies -> its thirds, lowest values first
+    "direction": ("direction least like a label's", "in between", "most like"),
+    "distance": ("nearest to the normals", "in between", "farthest"),
+    "column": ("least extreme in a column", "in between", "most extreme"),
+}
+
+
+def baseline(name: str) -> str:
+    """What a method has to beat: the one that it wraps, or the simplest one of its kind."""
+    method = METHODS[name]
+    values = [getattr(method, field.name) for field in dataclasses.fields(method)]
+    wrapped = [value for value in values if dataclasses.is_dataclass(value)]
+    if wrapped:
+        return next(n for n, known in METHODS.items() if type(known) is type(wrapped[0]))
+    return "nearest-ratio" if method.uses_labels and name not in DOMAINS else "mahalanobis"
+
+
+def gaps(runs: pd.DataFrame, name: str, figure: str = "unseen_auroc") -> pd.Series:
+    """How far a method is above its baseline, draw by draw."""
+    draws = runs.pivot_table(index=["set", "seed"], columns="method", values=figure, sort=False)
+    both = draws.reindex(columns=[name, baseline(name)]).dropna()
+    return both.iloc[:, 0] - both.iloc[:, 1]
+
+
+def by_set(gap: pd.Series) -> pd.Series:
+    """Means over seeds, furthest behind first."""
+    return gap.groupby(level="set", sort=False).mean().sort_values(kind="stable")
+
+
+def below(runs: pd.DataFrame) -> list[str]:
+    """The methods that lie below their baseline on unseen classes."""
+    means = {name: by_set(gaps(runs, name)).mean() for name in METHODS if name != baseline(name)}
+    return [name for name, mean in means.items() if round(mean, 3) < 0]
+
+
+def why(results: Path, out: Path) -> str:
+    runs = of_cell(load(results, CELL), HEADLINE)
+    file = results.with_name("why.parquet")
+    found = load(file, []) if file.exists() else pd.DataFrame(columns=["method", "error"])
+    words = causes()
+    parts = []
+    for name in below(runs):
+        mine = found[(found["method"] == name) & found["error"].isna()]
+        parts += [f"## {name}", *by_place(mine.to_dict("records"), words.get(name, ""))]
+    return fill(
+        "why",
+        seeds=runs["seed"].nunique(),
+        methods=overview(runs),
+        least=LEAST,
+        below=sections(*parts),
+    )
+
+
+def causes() -> dict[str, str]:
+    """Why a method lies below, in words, by its name."""
+    parts = (FOLDER / "why_causes.md").read_text().split("\n## ")[1:]
+    return dict(part.strip().split("\n\n", 1) for part in parts)
+
+
+def overview(runs: pd.DataFrame) -> str:
+    """A row for each method, best on unseen classes first."""
+    means = pd.DataFrame({figure: over_sets(over_seeds(runs, figure)) for figure in FIGURES})
+    rows = {}
+    for name, row in means.sort_values(FIGURES[0], ascending=False).iterrows():
+        if name not in METHODS:
+            continue
+        figures = [*row.iloc[:3].map(number), number(row.iloc[3], 1)]
+        beside = [gain(gaps(runs, name, f"{role}_auroc")) for role in ("unseen", "seen")]
+        own = name == baseline(name)
+        rows[name] = [f"`{baseline(name)}`", *figures, *(["", ""] if own else beside)]
+    return table(rows, "method", HEADS)
+
+
+def by_place(records: list[Record], words: str) -> list[str]:
+    """The cause in words, and where the anomalies lie that each scorer finds."""
+    if not records:
+        return []
+    labels = METHODS[baseline(records[0]["method"])].uses_labels
+    along = ["direction" if labels else "column", "distance"]
+    rows: dict[str, list[str]] = {}
+    for record in records:
+        for one in record["scorers"]:
+            thirds = [f"{value:.2f}" for name in along for value in one[f"{name}_thirds"]]
+            ranks = [f"{one[f'{name}_rank']:+.2f}" for name in along]
+            cells = [number(one["auroc"]), *thirds, f"{one['blind']:.0%}", *ranks]
+            rows[f"{record['set']}: `{one['scorer']}`"] = cells
+    heads = ["AUROC", *(third for name in along for third in ALONG[name]), "below median normal"]
+    return [words, table(rows, "", [*heads, *(f"rank correlation, {name}" for name in along)])]

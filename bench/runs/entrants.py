@@ -1,0 +1,72 @@
+"""Whatever enters a benchmark, by name: our methods through `Detector`, and the peers.
+
+An entrant has `uses_labels`, `version()`, None where its package is not installed, and
+`fit(table, kinds, seed)`: it learns from rows, each 'normal' or of a named class, and returns what
+scores new rows.
+"""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+import unseen
+from bench.peers import PEERS
+from unseen import METHODS, Detector, EvidenceStack, Method
+
+Scores = NDArray[np.float64]
+MEASURES = EvidenceStack().measures[:-1]  # without "ratio", the one that uses labels
+# What the default is without any label; a benchmark always gives some, which this ignores.
+UNLABELLED = EvidenceStack(measures=MEASURES, sharpness=(0.0, 0.0))
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A method of this package as a user would train it: schema, calibration and all."""
+
+    method: Method
+
+    @property
+    def uses_labels(self) -> bool:
+        return self.method.uses_labels
+
+    def version(self) -> str:
+        return own_version()
+
+    def fit(self, table: pa.Table, kinds: NDArray[Any], seed: int) -> Callable[[pa.Table], Scores]:
+        return Detector(self.method, random_state=seed).fit(table, kinds).anomaly_score
+
+
+@cache
+def own_version() -> str:
+    """Version and, in a git checkout, the hash of the package's tree, `-dirty` where it changed."""
+    if not (ROOT / ".git").exists():
+        return f"unseen {unseen.__version__}"
+    tree = git("rev-parse", "--short=12", "HEAD:src/unseen")
+    changed = git("status", "--porcelain", "--", "src/unseen")
+    return f"unseen {unseen.__version__}+{tree}" + ("-dirty" if changed else "")
+
+
+def git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def installed(names: list[str]) -> list[str]:
+    """Those whose package there is; the others are named."""
+    absent = [name for name in names if ENTRANTS[name].version() is None]
+    if absent:
+        print(f"not installed, so left out: {', '.join(absent)}", flush=True)
+    return [name for name in names if name not in absent]
+
+
+OURS = {name: Ours(method) for name, method in METHODS.items()}
+OURS["evidence-stack-unlabelled"] = Ours(UNLABELLED)
+ENTRANTS: dict[str, Any] = {**OURS, **PEERS}
