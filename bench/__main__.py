@@ -4,19 +4,20 @@ import importlib
 import sys
 from pathlib import Path
 
-STUDIES = sorted(path.stem for path in (Path(__file__).parent / "studies").glob("[a-z]*.py"))
-PLACES = {name: f"bench.studies.{name}" for name in STUDIES} | {"pages": "bench.pages.every"}
+HERE = Path(__file__).parent
+PLACES = {path.stem: path for path in sorted((HERE / "studies").glob("[a-z]*.py"))}
+PLACES["pages"] = HERE / "pages" / "every.py"
 
 
 def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in PLACES:
         sys.argv[:2] = [f"bench {name}"]
-        importlib.import_module(PLACES[name]).main()
+        importlib.import_module(f"bench.{PLACES[name].parent.name}.{PLACES[name].stem}").main()
         return
-    for each, place in PLACES.items():
-        doc = importlib.import_module(place).__doc__ or ""
-        print(f"python -m bench {each:14} {doc.splitlines()[0]}")
+    for each, path in PLACES.items():
+        line = path.read_text().splitlines()[0].strip('"')
+        print(f"python -m bench {each:14} {line}")
     raise SystemExit(f"no study {name!r}" if name else 0)
 
 

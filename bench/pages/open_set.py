@@ -1,4 +1,4 @@
-"""The pages of `bench.studies.side_by_side`: the headline cell, and fewer labels."""
+"""The pages of all methods beside peers: the headline cell, fewer labels, ADBench."""
 
 from pathlib import Path
 
@@ -153,3 +153,30 @@ def by_labels(runs: pd.DataFrame, role: str) -> str:
     each = {cell: over_seeds(of_cell(clean, (*cell, 0.0)), f"{role}_auroc") for cell in cells}
     means = pd.DataFrame({f"{seen} x {n}": over_sets(m) for (seen, n), m in each.items()})
     return markdown(means.reindex(SHOWN).dropna(how="all").map(number), "method")
+
+
+def adbench(results: Path, out: Path) -> str:
+    """The page of ADBench's setting."""
+    runs = load(results, ["labels"])
+    good = runs[runs["error"].isna()]
+    figures = {"auroc": "AUROC", "ap": "Average precision"}
+    parts = [f"## {words}: mean over sets\n\n{means(good, f)}" for f, words in figures.items()]
+    for count, part in good.groupby("labels"):
+        for figure, words in figures.items():
+            each = blocks(part, figure, ["set"], whole=False)
+            each = each.loc[sorted(each.index, key=lambda name: int(name.split("_")[0]))]
+            parts += [f"## {words}, {count} labels, set by set", markdown(each.map(number), "set")]
+    return fill(
+        "adbench",
+        provenance=provenance(good, OURS),
+        figures=sections(*parts),
+        failed=failures(results, ["set", "labels", "seed"]),
+    )
+
+
+def means(runs: pd.DataFrame, figure: str) -> str:
+    """A row for each method, a column for each number of labels: mean over the common sets."""
+    tables = {count: blocks(part, figure, ["set"]) for count, part in runs.groupby("labels")}
+    columns = {f"{count} labels ({len(each)} sets)": each.mean() for count, each in tables.items()}
+    found = pd.DataFrame(columns)
+    return markdown(found.sort_values(found.columns[0], ascending=False).map(number), "method")

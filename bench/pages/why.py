@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -55,11 +56,14 @@ def why(results: Path, out: Path) -> str:
     runs = of_cell(load(results, CELL), HEADLINE)
     file = results.with_name("why.parquet")
     found = load(file, []) if file.exists() else pd.DataFrame(columns=["method", "error"])
-    words = causes()
+    why = causes()
     parts = []
     for name in below(runs):
         mine = found[(found["method"] == name) & found["error"].isna()]
-        parts += [f"## {name}", *by_place(mine.to_dict("records"), words.get(name, ""))]
+        parts += [
+            f"## {name}",
+            *by_place(mine.to_dict("records"), why[name].words if name in why else ""),
+        ]
     return fill(
         "why",
         seeds=runs["seed"].nunique(),
@@ -69,10 +73,18 @@ def why(results: Path, out: Path) -> str:
     )
 
 
-def causes() -> dict[str, str]:
-    """Why a method lies below, in words, by its name."""
+class Cause(NamedTuple):
+    """Why a method lies below: what it is with the cause removed, and words."""
+
+    change: str
+    words: str
+
+
+def causes() -> dict[str, Cause]:
+    """The sections of why_causes.md, by method."""
     parts = (FOLDER / "why_causes.md").read_text().split("\n## ")[1:]
-    return dict(part.strip().split("\n\n", 1) for part in parts)
+    heads = [part.strip().split("\n\n", 1) for part in parts]
+    return {h.partition(": ")[0]: Cause(h.partition(": ")[2], words) for h, words in heads}
 
 
 def overview(runs: pd.DataFrame) -> str:
@@ -99,8 +111,7 @@ def by_place(records: list[Record], words: str) -> list[str]:
     for record in records:
         for one in record["scorers"]:
             thirds = [f"{value:.2f}" for name in along for value in one[f"{name}_thirds"]]
-            ranks = [f"{one[f'{name}_rank']:+.2f}" for name in along]
-            cells = [number(one["auroc"]), *thirds, f"{one['blind']:.0%}", *ranks]
+            cells = [number(one["auroc"]), *thirds, f"{one['blind']:.0%}"]
             rows[f"{record['set']}: `{one['scorer']}`"] = cells
     heads = ["AUROC", *(third for name in along for third in ALONG[name]), "below median normal"]
-    return [words, table(rows, "", [*heads, *(f"rank correlation, {name}" for name in along)])]
+    return [words, table(rows, "", heads)]

@@ -1,10 +1,11 @@
-"""Methods of other libraries, each with preparation that suits it and the settings that it advises.
+"""Methods of other libraries, each with rows prepared for it and the settings that it advises.
 
-`python -m bench side_by_side` runs them beside ours. A peer that is broken as shipped
-stands here twice: as shipped, and repaired, with the reason. Packages are imported when a peer
-trains, so that those which are absent are skipped.
+`python -m bench side_by_side` runs them beside ours. A peer that is broken as shipped stands here
+twice: as shipped, and repaired, with the reason. Packages are imported when a peer trains, so that
+those that are absent are skipped.
 """
 
+import importlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,16 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
-from sklearn.ensemble import IsolationForest, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import LocalOutlierFactor
 
 from bench.peers import deep
 from bench.peers.preparation import Transform, gaps, native, plain, scaled
 
-Scores = NDArray[np.float64]
 Score = Callable[[Any], Any]
+Learn = Callable[[Any, Any, int], Score]  # (rows, y (n,) 1 = labelled anomaly, seed) -> scores
 
 
 @dataclass(frozen=True)
@@ -31,9 +28,7 @@ class Peer:
 
     package: str  # the distribution whose version the result carries
     prepare: Callable[[pa.Table], Transform]
-    learn: Callable[
-        [Any, NDArray[np.int64], int], Score
-    ]  # (rows, y (n,) 1 = labelled anomaly, seed) -> scores of rows
+    learn: Learn
     uses_labels: bool = True
 
     def version(self) -> str | None:
@@ -43,9 +38,7 @@ class Peer:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    def fit(
-        self, table: pa.Table, kinds: NDArray[np.object_], seed: int
-    ) -> Callable[[pa.Table], Scores]:
+    def fit(self, table: pa.Table, kinds: Any, seed: int) -> Score:
         """Learn; a peer without use for labels is not shown the labelled anomalies at all."""
         y = (kinds != "normal").astype(np.int64)
         if not self.uses_labels:
@@ -57,84 +50,80 @@ class Peer:
         return lambda other: np.asarray(score(rows(other)), dtype=np.float64).ravel()
 
 
-def isolation_forest(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """scikit-learn's isolation forest as shipped."""
-    model = IsolationForest(random_state=seed).fit(x)
-    return lambda rows: -model.score_samples(rows)
+def found(path: str) -> Any:
+    """A class, by the module that holds it."""
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
 
 
-def local_outlier_factor(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """scikit-learn's local outlier factor for new rows; 20 neighbours as shipped."""
-    model = LocalOutlierFactor(novelty=True).fit(x)
-    return lambda rows: -model.score_samples(rows)
+def detector(path: str, seeded: str | None = None) -> Learn:
+    """A detector of PyOD or DeepOD as shipped; `seeded` names the argument of its seed."""
 
-
-def random_forest(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """Labelled anomalies against the rest; classes weighted in each tree, 300 trees against ties."""
-    model = RandomForestClassifier(
-        n_estimators=300, class_weight="balanced_subsample", random_state=seed
-    ).fit(x, y)
-    return lambda rows: model.predict_proba(rows)[:, 1]
-
-
-def logistic_regression(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """Labelled anomalies against the rest, classes weighted."""
-    return LogisticRegression(class_weight="balanced", max_iter=2000).fit(x, y).decision_function
-
-
-def catboost(x: Any, y: NDArray[np.int64], seed: int) -> Score:
-    """Labelled anomalies against the rest; as shipped (1,000 trees), categories as they are."""
-    from catboost import CatBoostClassifier
-
-    model = CatBoostClassifier(
-        random_seed=seed, thread_count=1, verbose=False, allow_writing_files=False
-    )
-    model.fit(x, y, cat_features=[name for name in x if x[name].dtype.kind != "f"])
-    return lambda rows: model.predict(rows, prediction_type="RawFormulaVal")
-
-
-def xgboost(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """Labelled anomalies against the rest; classes weighted, as its notes on such data advise."""
-    from xgboost import XGBClassifier
-
-    weight = (y == 0).sum() / (y == 1).sum()
-    model = XGBClassifier(random_state=seed, n_jobs=1, scale_pos_weight=weight).fit(x, y)
-    return lambda rows: model.predict(rows, output_margin=True)
-
-
-def pyod(name: str) -> Callable[[Scores, NDArray[np.int64], int], Score]:
-    """A detector of PyOD without labels, as shipped."""
-
-    def learn(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-        from pyod.models import ecod, iforest, knn
-
-        model = {
-            "ECOD": ecod.ECOD,
-            "IForest": lambda: iforest.IForest(random_state=seed),
-            "KNN": knn.KNN,
-        }[name]()
-        return model.fit(x).decision_function
+    def learn(x: Any, y: Any, seed: int) -> Score:
+        return found(path)(**({seeded: seed} if seeded else {})).fit(x).decision_function
 
     return learn
 
 
-def ecod_repaired(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
+def sklearn_outliers(path: str, **settings: Any) -> Learn:
+    """A detector of scikit-learn, low where rows are anomalous."""
+
+    def learn(x: Any, y: Any, seed: int) -> Score:
+        model = found(path)(**{k: seed if v == "seed" else v for k, v in settings.items()}).fit(x)
+        return lambda rows: -model.score_samples(rows)
+
+    return learn
+
+
+def random_forest(x: Any, y: Any, seed: int) -> Score:
+    """Labelled anomalies against the rest; classes weighted in each tree, 300 against ties."""
+    settings = {"n_estimators": 300, "class_weight": "balanced_subsample", "random_state": seed}
+    model = found("sklearn.ensemble.RandomForestClassifier")(**settings).fit(x, y)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def logistic_regression(x: Any, y: Any, seed: int) -> Score:
+    """Labelled anomalies against the rest, classes weighted."""
+    model = found("sklearn.linear_model.LogisticRegression")
+    return model(class_weight="balanced", max_iter=2000).fit(x, y).decision_function
+
+
+def catboost(x: Any, y: Any, seed: int) -> Score:
+    """Labelled anomalies against the rest; as shipped (1,000 trees), categories as they are."""
+    quiet = {"verbose": False, "allow_writing_files": False}
+    model = found("catboost.CatBoostClassifier")(random_seed=seed, thread_count=1, **quiet)
+    model.fit(x, y, cat_features=[name for name in x if x[name].dtype.kind != "f"])
+    return lambda rows: model.predict(rows, prediction_type="RawFormulaVal")
+
+
+def xgboost(x: Any, y: Any, seed: int) -> Score:
+    """Labelled anomalies against the rest; classes weighted, as its notes on such data advise."""
+    weight = (y == 0).sum() / (y == 1).sum()
+    settings = {"random_state": seed, "n_jobs": 1, "scale_pos_weight": weight}
+    model = found("xgboost.XGBClassifier")(**settings).fit(x, y)
+    return lambda rows: model.predict(rows, output_margin=True)
+
+
+def xgbod(x: Any, y: Any, seed: int) -> Score:
+    """PyOD's XGBOD as shipped: scores of 41 detectors beside the columns, for boosted trees."""
+    return found("pyod.models.xgbod.XGBOD")(random_state=seed).fit(x, y).decision_function
+
+
+def ecod_repaired(x: Any, y: Any, seed: int) -> Score:
     """ECOD's tail probabilities among the training rows alone.
 
     As shipped, `decision_function` puts the rows to score among the training rows and ranks them
-    all together: the score of a row depends on what else is scored with it, and a test set full of
+    together: the score of a row depends on what else is scored with it, and a test set full of
     anomalies makes them common.
     """
     columns = np.sort(x, axis=0)
     n = len(x)
     skewness = np.sign(((x - x.mean(axis=0)) ** 3).mean(axis=0))
 
-    def score(rows: Scores) -> Scores:
+    def score(rows: Any) -> Any:
         pairs = list(zip(columns.T, rows.T, strict=True))
-        left = np.column_stack([np.searchsorted(train, new, side="right") for train, new in pairs])
-        right = n - np.column_stack(
-            [np.searchsorted(train, new, side="left") for train, new in pairs]
-        )
+        left = np.column_stack([np.searchsorted(old, new, "right") for old, new in pairs])
+        right = n - np.column_stack([np.searchsorted(old, new, "left") for old, new in pairs])
         low, high = (-np.log((count + 1) / (n + 1)) for count in (left, right))  # (n, d) each
         skewed = low * -np.sign(skewness - 1) + high * np.sign(skewness + 1)
         return np.maximum(np.maximum(low, high), skewed).sum(axis=1)
@@ -142,22 +131,18 @@ def ecod_repaired(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
     return score
 
 
-def xgbod(x: Scores, y: NDArray[np.int64], seed: int) -> Score:
-    """PyOD's XGBOD as shipped: scores of 41 detectors beside the columns, for boosted trees."""
-    from pyod.models.xgbod import XGBOD
-
-    return XGBOD(random_state=seed).fit(x, y).decision_function
-
-
+FOREST = sklearn_outliers("sklearn.ensemble.IsolationForest", random_state="seed")
+LOF = sklearn_outliers("sklearn.neighbors.LocalOutlierFactor", novelty=True)  # 20 neighbours
+IFOREST = detector("pyod.models.iforest.IForest", "random_state")
 PEERS: dict[str, Peer] = {  # those that are fast come first, and are run first
-    "sklearn-isolation-forest": Peer("scikit-learn", plain, isolation_forest, uses_labels=False),
+    "sklearn-isolation-forest": Peer("scikit-learn", plain, FOREST, uses_labels=False),
     "logistic-regression": Peer("scikit-learn", scaled, logistic_regression),
     "xgboost": Peer("xgboost", gaps, xgboost),
     "random-forest": Peer("scikit-learn", plain, random_forest),
-    "pyod-iforest": Peer("pyod", plain, pyod("IForest"), uses_labels=False),
-    "pyod-knn": Peer("pyod", scaled, pyod("KNN"), uses_labels=False),
-    "sklearn-lof": Peer("scikit-learn", scaled, local_outlier_factor, uses_labels=False),
-    "pyod-ecod": Peer("pyod", scaled, pyod("ECOD"), uses_labels=False),
+    "pyod-iforest": Peer("pyod", plain, IFOREST, uses_labels=False),
+    "pyod-knn": Peer("pyod", scaled, detector("pyod.models.knn.KNN"), uses_labels=False),
+    "sklearn-lof": Peer("scikit-learn", scaled, LOF, uses_labels=False),
+    "pyod-ecod": Peer("pyod", scaled, detector("pyod.models.ecod.ECOD"), uses_labels=False),
     "pyod-ecod-repaired": Peer("pyod", scaled, ecod_repaired, uses_labels=False),
     "pyod-devnet": Peer("pyod", scaled, deep.pyod_devnet),
     "pyod-devnet-repaired": Peer("pyod", scaled, deep.pyod_devnet_repaired),

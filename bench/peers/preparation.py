@@ -17,40 +17,29 @@ ABSENT = ["?", ""]  # how text files write a missing value
 
 def numbers(table: pa.Table) -> list[str]:
     """Columns whose values are numbers, or text that spells numbers; all others are categories."""
-    return [
-        name
-        for name in table.column_names
-        if parsed(table[name])[present(table[name])].notna().all()
-    ]
+    present = {name: values(table[name]).notna() for name in table.column_names}
+    return [name for name, there in present.items() if parsed(table[name])[there].notna().all()]
 
 
-def present(column: pa.ChunkedArray) -> Any:
-    """Which values are there: (n,)."""
-    return column.to_pandas().replace(ABSENT, np.nan).notna().to_numpy()
+def values(column: pa.ChunkedArray) -> pd.Series:
+    """Values as they are, NaN where they are missing: (n,)."""
+    return column.to_pandas().replace(ABSENT, np.nan)
 
 
 def parsed(column: pa.ChunkedArray) -> pd.Series:
     """Values as numbers, NaN where they are missing or none: (n,)."""
-    values = column.to_pandas()
-    plain = values if values.dtype.kind in "buif" else values.astype(object)
+    given = column.to_pandas()
+    plain = given if given.dtype.kind in "buif" else given.astype(object)
     return pd.to_numeric(plain, errors="coerce").astype(float)
 
 
 def frame(table: pa.Table, measured: list[str]) -> pd.DataFrame:
     """Numbers as floats with NaN, categories as text, a missing one as a category of its own."""
-    return pd.DataFrame(
-        {
-            name: parsed(table[name])
-            if name in measured
-            else table[name]
-            .to_pandas()
-            .replace(ABSENT, np.nan)
-            .astype(object)
-            .fillna("missing")
-            .astype(str)
-            for name in table.column_names
-        }
-    )
+    columns = {}
+    for name in table.column_names:
+        text = values(table[name]).astype(object).fillna("missing").astype(str)
+        columns[name] = parsed(table[name]) if name in measured else text
+    return pd.DataFrame(columns)
 
 
 def matrix(table: pa.Table, numeric: Any) -> Transform:
@@ -60,22 +49,21 @@ def matrix(table: pa.Table, numeric: Any) -> Transform:
     one_hot = OneHotEncoder(handle_unknown="ignore", drop="if_binary", sparse_output=False)
     columns = ColumnTransformer([("numbers", numeric, measured), ("categories", one_hot, others)])
     columns.fit(frame(table, measured))
-    return lambda rows: np.ascontiguousarray(
-        columns.transform(frame(rows, measured)), dtype=np.float64
-    )
+    return lambda rows: np.ascontiguousarray(columns.transform(frame(rows, measured)), float)
 
 
 def scaled(table: pa.Table) -> Transform:
     """For distances, gradients, regression: medians for gaps, zero mean, unit variance, one-hot."""
-    return matrix(
-        table,
-        make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
-    )
+    return matrix(table, make_pipeline(medians(), StandardScaler()))
 
 
 def plain(table: pa.Table) -> Transform:
     """For trees, which need no scale: medians for what is missing, one-hot."""
-    return matrix(table, SimpleImputer(strategy="median", keep_empty_features=True))
+    return matrix(table, medians())
+
+
+def medians() -> SimpleImputer:
+    return SimpleImputer(strategy="median", keep_empty_features=True)
 
 
 def gaps(table: pa.Table) -> Transform:

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import unseen
 from bench.peers import PEERS
-from unseen import METHODS, Detector, EvidenceStack, Method
+from unseen import METHODS, Detector, EvidenceStack, Method, Run, Samples
 
 Scores = NDArray[np.float64]
 MEASURES = EvidenceStack().measures[:-1]  # without "ratio", the one that uses labels
@@ -57,6 +59,23 @@ def own_version() -> str:
 def git(*words: str) -> str:
     done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def trained(method: Method, data: Samples, seed: int, *, initial: int | None = None) -> Any:
+    """A scorer, without schema or calibration; `initial` seeds its weights where `seed` does not."""
+    run = Run(torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(run.seed() if initial is None else initial)
+        scorer = method.build(tuple(data.x.shape[1:]))
+    method.train(scorer, data, run)
+    return scorer.eval()
+
+
+@torch.no_grad()
+def scored(scorer: Any, x: Tensor) -> Scores:
+    """Scores of rows, or of maps one by one: (n, *f) -> (n,)."""
+    parts = x.split(4096 if x.ndim == 2 else 1)
+    return torch.cat([scorer(part) for part in parts]).double().numpy()
 
 
 def installed(names: list[str]) -> list[str]:

@@ -4,15 +4,15 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.data.development import DEVELOPMENT
-from bench.data.sets import SETS, identical
+from bench.data.sets import DEVELOPMENT, SETS, identical
 from bench.inside import FIGURES, Draw, draw_rows, figures, labelled, over_classes
-from bench.runs.entrants import Entrant, Scores
+from bench.runs.entrants import Scores
 from bench.runs.store import Record
 from unseen import Protocol
 
@@ -53,7 +53,7 @@ def drawn(data: Data, protocol: Protocol, seed: int) -> tuple[Draw, Inputs]:
     return draw, (data.train.take(draw.train), kinds, data.tested.take(draw.test))
 
 
-def timed(entrant: Entrant, inputs: Inputs, seed: int) -> tuple[Scores, Record]:
+def timed(entrant: Any, inputs: Inputs, seed: int) -> tuple[Scores, Record]:
     """Scores of the test rows, and what fitting and scoring took, preparation included."""
     table, kinds, tested = inputs
     wall, cpu = time.perf_counter(), time.process_time()
@@ -67,7 +67,7 @@ def timed(entrant: Entrant, inputs: Inputs, seed: int) -> tuple[Scores, Record]:
     return scores, took
 
 
-def run(entrant: Entrant, name: str, protocol: Protocol, seed: int) -> Record:
+def run(entrant: Any, name: str, protocol: Protocol, seed: int) -> Record:
     """Fit and score once: figures by class and their averages, seconds, rows."""
     logging.getLogger("unseen").setLevel(logging.ERROR)
     data = read(name)

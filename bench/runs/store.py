@@ -2,8 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +53,16 @@ class Store:
         return tuple(record[name] for name in self.key)
 
     def append(self, record: Record) -> None:
-        """Write the file anew with this record at its end, and replace the old file at once."""
+        """Write the file anew with this record at its end, and replace the old file at once.
+
+        One process at a time: the lock goes when its holder ends, however it does.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.locked():
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             new = self.key_of(record)
             kept = [old for old in self.records() if self.key_of(old) != new]
             table = pa.Table.from_pylist([*kept, record], self.schema)
             partial = self.path.with_name(f".{self.path.name}.partial")
             parquet.write_table(table, partial, compression="zstd")
             os.replace(partial, self.path)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One process at a time; the lock goes when its holder ends, however it does."""
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield

@@ -5,11 +5,13 @@ import io
 import math
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -38,8 +40,7 @@ def run_all(
         queue.put(job)
 
     def lane() -> None:
-        worker = Worker(work)
-        with contextlib.closing(worker), contextlib.suppress(Empty):
+        with contextlib.closing(Worker(work)) as worker, contextlib.suppress(Empty):
             while time.monotonic() < stop:
                 job = queue.get_nowait()
                 done(job, worker.run(job, limit))
@@ -54,58 +55,43 @@ class Worker:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.process: Any = None
+        self.pool: ProcessPoolExecutor | None = None
 
     def run(self, job: Any, limit: float) -> Record:
         """The record of one run."""
-        if self.process is None:
-            self.start()
-        self.pipe.send(job)
+        if self.pool is None:
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the new process reads it
+            self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            self.pid = self.pool.submit(ready, self.work).result(START_SECONDS)
         try:
-            if self.pipe.poll(limit):
-                return self.pipe.recv()
+            return self.pool.submit(attempt, self.work, job).result(limit)
+        except TimeoutError:
             error = f"TimeoutError: not done after {limit:g} s"
-        except EOFError:
-            self.process.join()
-            error = f"ProcessError: ended with exit code {self.process.exitcode}"
+        except BrokenProcessPool:
+            error = "ProcessError: the process ended"
         self.close()
         return {"error": error}
 
-    def start(self) -> None:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the new process reads it
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(self.work, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
-        if not self.pipe.poll(START_SECONDS):
-            raise RuntimeError(f"a worker did not start within {START_SECONDS} s")
-        self.pipe.recv()
-
     def close(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.join()
-            self.pipe.close()
-            self.process = None
+        if self.pool is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.pool.shutdown()
+            self.pool = None
 
 
-def serve(work: Work, pipe: Any) -> None:
-    """Answer each job with its record; what peers print and warn of is dropped."""
+def ready(work: Work) -> int:
+    """The number of a process that has imported what the work needs."""
     warnings.simplefilter("ignore")
-    pipe.send("ready")
-    quiet = io.StringIO()
-    with contextlib.suppress(EOFError):
-        while True:
-            job = pipe.recv()
-            with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-                record = attempt(work, job)
-            pipe.send(record)
+    return os.getpid()
 
 
 def attempt(work: Work, job: Any) -> Record:
+    """The record of a job, or its error; what peers print is dropped."""
+    quiet = io.StringIO()
     try:
-        return {"error": None, **work(job)}
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            return {"error": None, **work(job)}
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"

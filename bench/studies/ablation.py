@@ -9,14 +9,12 @@ python -m bench ablation --of multi-directional
 fitted to the same draws. What is done already is not done again.
 """
 
-import dataclasses
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from bench.data.development import DEVELOPMENT
-from bench.data.sets import SETS
+from bench.data.sets import DEVELOPMENT, SETS
 from bench.pages.text import gain, show, spread
 from bench.runs import open_set
 from bench.runs.command import finish, resumable
@@ -38,13 +36,14 @@ SCHEMA = schema(
 
 def learners(stack: EvidenceStack) -> dict[str, dict[str, Any]]:
     """For each learner, by its name, the field that holds it without this one."""
-    found = {}
-    for field in dataclasses.fields(stack):
-        inside = getattr(stack, field.name)
-        for one in inside if field.name.startswith("by_") else ():
-            rest = tuple(other for other in inside if other is not one)
-            found[f"{type(one).__name__.lower()} {field.name}"] = {field.name: rest}
-    return found
+    fields = ("by_deviation", "by_place", "by_both")
+    inside = [(field, one) for field in fields for one in getattr(stack, field)]
+    return {
+        f"{type(one).__name__.lower()} {field}": {
+            field: tuple(other for other in getattr(stack, field) if other is not one)
+        }
+        for field, one in inside
+    }
 
 
 LABELS = tuple(name for name in DEFAULT.measures if name not in MEASURES)
@@ -116,7 +115,7 @@ def tell(runs: pd.DataFrame, variants: list[str]) -> None:
     """Means of sets ± sd over seeds, and what a variant gains beside the whole, draw by draw."""
     draws = runs.set_index(["variant", "set", "seed"])[list(FIGURES)]
     rows = []
-    for variant in variants:
+    for variant in (v for v in variants if v in draws.index):
         one = draws.loc[variant]
         means = one.groupby(level="seed").mean()
         beside = (one - draws.loc[WHOLE_METHOD])[list(FIGURES[:2])]

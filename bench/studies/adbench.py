@@ -7,8 +7,8 @@ How it differs from what is published stands on the page, docs/benchmarks/adbenc
 """
 
 import logging
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,7 @@ SCHEMA = schema(
 )
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """Row numbers of training and test, and which training rows are labelled anomalies (n,)."""
 
     train: NDArray[np.int64]

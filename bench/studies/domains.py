@@ -9,6 +9,7 @@ What is done already is not done again. The page, docs/benchmarks/domains.md, te
 import logging
 import time
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,40 +19,30 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from bench.data import matrix
 from bench.pages.domains import domains
 from bench.runs.command import finish, resumable
+from bench.runs.entrants import scored, trained
 from bench.runs.store import Record, Store, schema
-from bench.runs.training import scored, trained
-from unseen import (
-    Detector,
-    Mahalanobis,
-    Method,
-    MultiDirectional,
-    Nearest,
-    ResAD,
-    ResADPlusPlus,
-    Samples,
-)
+from unseen import Detector, Samples
+from unseen.methods import Mahalanobis, MultiDirectional, Nearest, ResAD, ResADPlusPlus
 
 FOLDER = "adbench/mvtec_resnet18"
 CATEGORIES = ["bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"]
 CATEGORIES += ["pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"]
 ROTATIONS, SHOTS = 3, (4, 8)
+Array = NDArray[np.float64]
 KEY = ("category", "shots", "seed", "method")
 SCHEMA = schema(
     text=["category", "method", "error", "machine", "date"],
     whole=["shots", "seed"],
     real=["auroc", "ap", "flagged", "fit_seconds", "adapt_seconds"],
 )
-MOVED: dict[str, Method] = {
+MOVED = {
     "resad": ResAD(),
     "resad-pp": ResADPlusPlus(),
     "multi-directional": MultiDirectional(),
     "mahalanobis": Mahalanobis(),
     "nearest": Nearest(k=1),
 }
-ALONE: dict[str, Method] = {
-    "mahalanobis alone": Mahalanobis(shrinkage=0.1),
-    "nearest alone": Nearest(k=1),
-}
+ALONE = {"mahalanobis alone": Mahalanobis(shrinkage=0.1), "nearest alone": Nearest(k=1)}
 
 
 def main() -> None:
@@ -73,7 +64,7 @@ def main() -> None:
 
 
 @cache
-def read(category: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def read(category: str) -> tuple[Array, NDArray[np.int64]]:
     """Vectors (n, 512) and labels (n,), 1 for anomalies."""
     return matrix(f"{FOLDER}/MVTec-AD_{category}.npz")
 
@@ -92,9 +83,7 @@ def one_run(job: Record) -> Record:
     return {"auroc": float(auroc), "ap": float(ap), **found}
 
 
-def moved(
-    job: Record, shown: NDArray[np.float64], test: NDArray[np.float64], normal: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], Record]:
+def moved(job: Record, shown: Array, test: Array, normal: Any) -> tuple[Array, Record]:
     """By a detector that was trained on the other categories."""
     rotation = CATEGORIES.index(job["category"]) % ROTATIONS
     detector, fit_seconds = fitted(job["method"], rotation, job["seed"])
@@ -119,9 +108,7 @@ def fitted(method: str, rotation: int, seed: int) -> tuple[Detector, float]:
     return detector, time.perf_counter() - start
 
 
-def alone(
-    job: Record, shown: NDArray[np.float64], test: NDArray[np.float64], normal: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], Record]:
+def alone(job: Record, shown: Array, test: Array, normal: Any) -> tuple[Array, Record]:
     """By what the rows that are shown teach, and nothing else."""
     known, rows = (torch.from_numpy(each).float() for each in (shown, test))
-    return scored(trained(ALONE[job["method"]], Samples.of(known), job["seed"]), rows).numpy(), {}
+    return scored(trained(ALONE[job["method"]], Samples.of(known), job["seed"]), rows), {}

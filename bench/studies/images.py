@@ -23,61 +23,41 @@ from bench.data.products import joined, painted, product
 from bench.inside import auroc, pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
+from bench.runs.entrants import scored, trained
 from bench.runs.store import Record, Store, schema
-from bench.runs.training import scored, trained
-from unseen import (
-    CoMet,
-    Detector,
-    Images,
-    Mahalanobis,
-    Maps,
-    Method,
-    Nearest,
-    Patches,
-    ResAD,
-    Samples,
-    SimpleNet,
-    Whole,
-)
-from unseen.methods import IMAGES, METHODS, for_images
+from unseen import Detector, Images, Maps, Samples, Unsupported, methods
+from unseen.methods import IMAGES, METHODS, Nearest, Patches, ResAD, SimpleNet, Whole, for_images
 
 TILES, TRAINED = "magnetic_tile", 476
 SHOTS, REFERENCES, HIDDEN_SHARES = 10, (2, 4, 8), (0, 10, 20)
 SOURCES = {"cookies": (TILES,), "aliens": (TILES,), TILES: ("cookies", "aliens")}  # by target
 BACKBONE = "lite0"  # of part `speed`: features alone
-NEAREST = Whole(Nearest(whiten=True, shrinkage=0.1))
-OPEN: dict[str, Method] = {
-    **{name: IMAGES[name] for name in ("image-stack", "patchcore", "patches", "whole")},
-    "whole, nearest": NEAREST,
+OPEN = {
+    **IMAGES,
+    "whole, nearest": Whole(Nearest(whiten=True, shrinkage=0.1)),
     "patches, ratio": for_images(METHODS["nearest-ratio"]),
-    "topk": IMAGES["topk"],
     "patches, devnet": for_images(METHODS["devnet"]),
     "patches, simplenet": Patches(SimpleNet()),
     "patches, resad": Patches(ResAD()),
 }
 ONE = ("image-stack", "patchcore", "patches", "whole, nearest")
-MOVED = {
-    name: OPEN[name] for name in ("image-stack", "patches, resad", "patches", "whole, nearest")
-}
-ALONE: dict[str, Method] = {
+MOVED = ("image-stack", "patches, resad", "patches", "whole, nearest")
+ALONE = {
     "patches, alone": Patches(Nearest(k=1)),
     "whole, alone": Whole(Nearest(k=1)),
-    "whole mahalanobis, alone": Whole(Mahalanobis(shrinkage=0.1)),
+    "whole mahalanobis, alone": Whole(methods.Mahalanobis(shrinkage=0.1)),
 }
-HIDDEN: dict[str, Method] = {
+HIDDEN = {
     "simplenet": Patches(SimpleNet()),
     "simplenet, trimmed": Patches(SimpleNet()),
-    "comet(simplenet)": Patches(CoMet(SimpleNet())),
+    "comet(simplenet)": Patches(methods.CoMet(SimpleNet())),
 }
 KEY = ("part", "set", "method", "draw", "count")  # count: references, per cent hidden, or labels
-FIGURES = ("unseen_auroc", "unseen_worst", "unseen_tpr_at_5_fpr", "seen_auroc")
-FIGURES += ("unseen_pixel_auroc", "unseen_pixel_ap", "unseen_pro", "flagged", "precision")
-FIGURES += ("fit_seconds", "images_per_second")
-SCHEMA = schema(
-    text=["part", "set", "method", "error", "machine", "date"],
-    whole=["draw", "count"],
-    real=FIGURES,
-)
+FIGURES = ["unseen_auroc", "unseen_worst", "unseen_tpr_at_5_fpr", "seen_auroc"]
+FIGURES += ["unseen_pixel_auroc", "unseen_pixel_ap", "unseen_pro", "flagged", "precision"]
+FIGURES += ["fit_seconds", "images_per_second"]
+TEXTS = ["part", "set", "method", "error", "machine", "date"]
+SCHEMA = schema(text=TEXTS, whole=["draw", "count"], real=FIGURES)
 Names = NDArray[np.object_]
 
 
@@ -103,11 +83,11 @@ def main() -> None:
 def jobs() -> Iterator[Record]:
     """All runs, the first draw of everything first."""
     keys = [("speed", TILES, BACKBONE, 0, 64), ("speed", TILES, "image-stack", 0, SHOTS)]
+    names = [*MOVED, *ALONE]
     for draw in range(10):
         keys += [("open", TILES, name, draw, SHOTS) for name in OPEN]
         keys += [("one", TILES, name, draw, 1) for name in ONE]
         if draw < 5:
-            names = [*MOVED, *ALONE]
             keys += [("move", to, n, draw, k) for to in SOURCES for n in names for k in REFERENCES]
             keys += [("hidden", TILES, n, draw, share) for share in HIDDEN_SHARES for n in HIDDEN]
     return (dict(zip(KEY, key, strict=True)) for key in keys)
@@ -160,28 +140,25 @@ def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...])
     rate = len(names) / (time.perf_counter() - start)
     normal = scores[names == "normal"]
     each = {n: auroc(normal, scores[names == n]) for n in sorted(set(names) - {"normal"})}
-    unseen = [name for name in each if name not in shown]
-    anomalous = np.isin(names, unseen)
+    unseen = {name: value for name, value in each.items() if name not in shown}
+    anomalous = np.isin(names, list(unseen))
     found: Record = {
-        "unseen_auroc": float(np.mean([each[name] for name in unseen])),
-        "unseen_worst": min(each[name] for name in unseen),
+        "unseen_auroc": float(np.mean(list(unseen.values()))),
+        "unseen_worst": min(unseen.values()),
         "unseen_tpr_at_5_fpr": tpr_at_fpr(normal, scores[anomalous], 0.05),
         "seen_auroc": float(np.mean([each[name] for name in shown])) if shown else None,
         "flagged": float(np.mean(detector.conformal_.pvalue(normal) <= 0.05)),
         "images_per_second": rate,
     }
-    if not hasattr(detector.members_[0].scorer, "map"):
-        return found
     good = np.flatnonzero(names == "normal")[::4]  # pixels of all would be most of the memory
-    return found | localised(detector, maps.take(np.union1d(np.flatnonzero(anomalous), good)))
-
-
-def localised(detector: Detector, maps: Maps) -> Record:
-    """Figures of the heat maps, of images with a defect of an unseen class and of good ones."""
-    heat = detector.heat(maps)
+    maps = maps.take(np.union1d(np.flatnonzero(anomalous), good))
+    try:
+        heat = detector.heat(maps)
+    except Unsupported:  # of methods without a map
+        return found
     sizes = map(tuple, maps.sizes.tolist())
     masks = [painted(file, size) for file, size in zip(maps.images.masks, sizes, strict=True)]
-    return {
+    return found | {
         "unseen_pixel_auroc": pixel_auroc(heat, masks),
         "unseen_pixel_ap": pixel_average_precision(heat, masks),
         "unseen_pro": pro(heat, masks),
@@ -198,7 +175,7 @@ def moved(job: Record) -> Record:
     if job["method"] in ALONE:
         known, test = (torch.from_numpy(each.x).float() for each in (references, x))
         scorer = trained(ALONE[job["method"]], Samples.of(known), job["draw"])
-        alone = scored(scorer, test).double().numpy()
+        alone = scored(scorer, test)
         return {"unseen_auroc": auroc(alone[~y], alone[y])}
     detector = trained_on(SOURCES[job["set"]], job["method"], job["draw"], job["cache"])
     here = detector.adapt(references)
@@ -221,7 +198,7 @@ def trained_on(products: tuple[str, ...], method: str, seed: int, folder: Path) 
         parts.append(maps.take(rows))
         labels += [each if each == "normal" else f"{name} {each}" for each in names[rows]]
         groups += [name] * len(rows)
-    detector = Detector(MOVED[method], random_state=seed, calibration=0.2)
+    detector = Detector(OPEN[method], random_state=seed, calibration=0.2)
     return detector.fit(joined(parts), labels, groups=groups)
 
 

@@ -2,27 +2,24 @@
 
 python -m bench scaling        # writes docs/benchmarks/scaling.md and scaling.png
 
-Each size is fitted and scored in a process of its own; the largest also as a Parquet file through
-`unseen fit`. Memory is the most that the process held, its data and libraries with it.
+Each size is fitted and scored in a process of its own. Memory is the most that the process held,
+its data and libraries with it. `python -m bench memory` does the same with files.
 """
 
 import argparse
 import json
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import torch
 
 from bench.pages.text import fill, markdown
 from bench.runs.command import FOLDER, options
-from bench.runs.machine import CLI, MB, machine, measured, now, versions
+from bench.runs.machine import MB, machine, measured, now, versions
 from bench.studies.speed import LABELLED, sample
 from unseen import Detector
 
@@ -79,20 +76,7 @@ def best(rows: int, columns: int, chosen: argparse.Namespace) -> tuple[float, fl
     return min(fit), max(rate), max(peak)
 
 
-def from_file(rows: int, columns: int) -> tuple[float, float]:
-    """Seconds and peak megabytes of `unseen fit` on a file, whole processes."""
-    with tempfile.TemporaryDirectory() as folder:
-        x, y = sample(rows, LABELLED, columns)
-        table = {f"x{j}": column for j, column in enumerate(x.T)}
-        file = Path(folder) / "rows.parquet"
-        kinds = {"kind": np.array(["normal", "a", "b", "c"])[y]}
-        parquet.write_table(pa.table(table | kinds), file)
-        fit = ["fit", str(file), "--label", "kind", "--out", str(file.with_suffix(".model"))]
-        return measured([*CLI, *fit])[1:]
-
-
 def page(by_rows: pd.DataFrame, by_columns: pd.DataFrame, chosen: argparse.Namespace) -> str:
-    seconds, memory = from_file(max(ROWS), WIDE)
     forms = {FIT: "{:.2f}", RATE: "{:,.0f}", PEAK: "{:,.0f}"}
     tables = []
     for found in (by_rows, by_columns):
@@ -106,14 +90,12 @@ def page(by_rows: pd.DataFrame, by_columns: pd.DataFrame, chosen: argparse.Names
         machine=f"{machine()}. {now()[:10]}. Versions: {versions()}",
         wide=WIDE,
         tall=f"{TALL:,}",
-        most=f"{max(ROWS):,}",
         by_rows=markdown(tables[0], "rows"),
         by_columns=markdown(tables[1], "columns"),
         last=f"{slope(by_rows[FIT][-3:]):.2f}",
         every=f"{slope(by_rows[FIT]):.2f}",
         fit_columns=f"{slope(by_columns[FIT]):.2f}",
         score_columns=f"{slope(1 / by_columns[RATE]):.2f}",
-        file=f"{seconds:.0f} s in all, peak {memory:,.0f} MB",
     )
 
 

@@ -6,8 +6,8 @@ python -m bench stream --seeds 5 --out s.md
 
 import logging
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,16 +30,7 @@ TASKS = {  # family of attacks -> services of the task's normal rows; None: all 
 }
 STRATEGIES = ("replay", "no replay", "retrained")
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Task:
-    """Training rows, their labels, and the test rows with which are anomalies."""
-
-    table: pa.Table
-    y: NDArray[np.object_]
-    test: pa.Table
-    anomaly: NDArray[np.bool_]
+Task = tuple[pa.Table, Any, pa.Table, Any]  # rows, labels, test rows, which are anomalies
 
 
 def main() -> None:
@@ -78,20 +69,13 @@ def page(found: dict[str, Array]) -> str:
     )
 
 
-def tasks(seed: int) -> list[Task]:
-    """The tasks in order, their training rows drawn."""
-    rng = np.random.default_rng(seed)
-    train, test = (read_table(data_file(f"nsl_kdd/{part}.parquet")) for part in ("train", "test"))
-    return [task(name, train, test, rng) for name in TASKS]
-
-
 def task(name: str, train: pa.Table, test: pa.Table, rng: np.random.Generator) -> Task:
     normal, attacks = (rng.permutation(rows) for rows in parts_of(name, train))
     normal, attacks = normal[:NORMALS], attacks[:SHOTS]
     y = np.array(["normal"] * len(normal) + [name] * len(attacks), dtype=object)
     fresh, unknown = parts_of(name, test)
     anomaly = np.arange(len(fresh) + len(unknown)) >= len(fresh)
-    return Task(rows(train, normal, attacks), y, rows(test, fresh, unknown), anomaly)
+    return rows(train, normal, attacks), y, rows(test, fresh, unknown), anomaly
 
 
 def parts_of(name: str, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -109,20 +93,22 @@ def rows(table: pa.Table, *parts: NDArray[np.int64]) -> pa.Table:
 
 def run(strategy: str, seed: int) -> Array:
     """AUROC of task j after task i, NaN before it was learned: (tasks, tasks)."""
-    stream = tasks(seed)
+    rng, parts = np.random.default_rng(seed), ("train", "test")
+    tables = [read_table(data_file(f"nsl_kdd/{part}.parquet")) for part in parts]
+    stream = [task(name, *tables, rng) for name in TASKS]
     found = np.full((len(stream), len(stream)), np.nan)
     method = CSAD(replay=strategy != "no replay")
     detector = Detector(method, calibration=0.2, random_state=seed)
-    for i, new in enumerate(stream):
+    for i, (new, y, _, _) in enumerate(stream):
         past = stream[: i + 1]
         if strategy == "retrained":
-            together = pa.concat_tables([old.table for old in past])
-            detector.fit(together, np.concatenate([old.y for old in past]))
+            every = pa.concat_tables([old[0] for old in past])
+            detector.fit(every, np.concatenate([old[1] for old in past]))
         else:
-            detector.partial_fit(new.table, new.y)
-        for j, old in enumerate(past):
-            score = detector.anomaly_score(old.test)
-            found[i, j] = auroc(score[~old.anomaly], score[old.anomaly])
+            detector.partial_fit(new, y)
+        for j, (_, _, test, anomaly) in enumerate(past):
+            score = detector.anomaly_score(test)
+            found[i, j] = auroc(score[~anomaly], score[anomaly])
     return found
 
 

@@ -7,6 +7,7 @@ What is done already is not done again. The page, docs/benchmarks/why.md, tells 
 for each method stand in bench/pages/why_causes.md.
 """
 
+import ast
 import dataclasses
 import logging
 from pathlib import Path
@@ -20,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from bench.data.sets import SETS
 from bench.inside import LEAST, Draw
 from bench.pages.results import CELL, load, of_cell
-from bench.pages.why import ALONG, baseline, below, by_set, gaps
+from bench.pages.why import ALONG, baseline, below, by_set, causes, gaps
 from bench.runs.command import FOLDER, finish, resumable
 from bench.runs.entrants import Ours, Scores, own_version
 from bench.runs.open_set import HEADLINE, drawn, read, timed
@@ -28,31 +29,11 @@ from bench.runs.store import REAL, SPENT, STAMPS, TEXT, Record, Store, schema
 from unseen import METHODS, Protocol, Schema
 
 WIDEST = 2  # sets of each method
-CHANGED: dict[str, tuple[str, dict[str, Any]]] = {  # method -> what it is with its cause removed
-    **{name: (name, {"cut": 0.0}) for name in ("prn", "saliency-cut")},
-    **{name: (name, {"steps": 3000}) for name in ("continuous-labels", "simplenet")},
-    **{name: (name, {"steps": 100}) for name in ("deep-sad", "duq")},
-    **{name: ("flow", {}) for name in ("flow-ratio", "cl-flow")},
-    "devnet": ("devnet", {"cut": 0.5}),
-    "deep-svdd": ("deep-svdd", {"steps": 30}),
-    "aa-vae": ("aa-vae", {"awareness": 0.0}),
-    "lis-ae": ("lis-ae", {"alpha": 0.0}),
-    "dplan": ("dplan", {"discount": 0.0}),
-    "meta-occ": ("meta-occ", {"directions": 16}),
-    "maml": ("maml", {"steps": 1000}),
-    "ahl": ("devnet", {"steps": 300}),
-    "comet": ("comet", {"meta": "none", "penalty": "none"}),
-    "isolation-forest": ("isolation-forest", {"rows": 4096}),
-    "con2": ("con2", {"steps": 10}),
-    "ssae": ("ssae", {"share": 0.0}),
-    "fecam": ("fecam", {"power": 1.0}),
-}
 KEY = ("set", "seed", "method", "version")
 THIRDS = [(f"{along}_thirds", pa.list_(REAL)) for along in ALONG]
-RANKS = [(f"{along}_rank", REAL) for along in ALONG]  # rank correlation with the score
 # scorer: the method, the method with a change, the baseline; blind: share of unseen anomalies below
 # the median normal
-ONE_SCORER = [("scorer", TEXT), ("auroc", REAL), ("blind", REAL), *THIRDS, *RANKS]
+ONE_SCORER = [("scorer", TEXT), ("auroc", REAL), ("blind", REAL), *THIRDS]
 SCHEMA = schema(
     text=["set", "method", "baseline", "version", "error", *STAMPS],
     whole=["seed", "train_rows", "unseen_rows"],
@@ -125,12 +106,12 @@ def changed(name: str) -> dict[str, Any]:
     >>> list(changed("devnet")), list(changed("cl-flow")), list(changed("ahl"))
     (['cut=0.5'], ['flow'], ['devnet steps=300'])
     """
-    if name not in CHANGED:
-        return {}
-    other, fields = CHANGED[name]
-    words = ", ".join(f"{field}={value!r}" for field, value in fields.items())
-    label = " ".join(word for word in ("" if other == name else other, words) if word)
-    return {label: dataclasses.replace(METHODS[other], **fields)}
+    label = causes()[name].change if name in causes() else ""
+    words = label.replace(",", "").split()
+    fields = dict(word.split("=") for word in words if "=" in word)
+    other = words[0] if words and "=" not in words[0] else name
+    values = {field: ast.literal_eval(value) for field, value in fields.items()}
+    return {label: dataclasses.replace(METHODS[other], **values)} if words else {}
 
 
 def counted(answers: NDArray[np.int64], draw: Draw) -> NDArray[np.bool_]:
@@ -169,10 +150,7 @@ def measured(normal: Scores, anomaly: Scores, weight: Scores, places: dict[str, 
     """What a scorer finds, in all and by where anomalies lie: (m,), (n,), (n,), (n,) each."""
     found = outscored(normal, anomaly)
     thirds = {f"{name}_thirds": by_thirds(found, value, weight) for name, value in places.items()}
-    pairs = {f"{name}_rank": value for name, value in places.items()}
-    correlations = {name: rank_correlation(anomaly, v, weight) for name, v in pairs.items()}
-    totals = {"auroc": float(weight @ found), "blind": float(weight @ (found < 0.5))}
-    return totals | thirds | correlations
+    return {"auroc": float(weight @ found), "blind": float(weight @ (found < 0.5)), **thirds}
 
 
 def outscored(normal: Scores, anomaly: Scores) -> Scores:
@@ -193,19 +171,3 @@ def by_thirds(found: Scores, value: Scores, weight: Scores) -> list[float]:
     share = np.array([np.clip(ends, low / 3, (low + 1) / 3) for low in range(3)])  # (3, n)
     inside = np.diff(share, axis=1, prepend=np.arange(3)[:, None] / 3)
     return (inside @ found[order] * 3).tolist()
-
-
-def rank_correlation(a: Scores, b: Scores, weight: Scores) -> float:
-    """Spearman's, of weighted rows: (n,), (n,), (n,) -> [-1, 1]; NaN where one is constant."""
-    one, other = (ranks(value, weight) for value in (a, b))
-    one = one - np.average(one, weights=weight)
-    other = other - np.average(other, weights=weight)
-    size = np.sqrt((weight @ one**2) * (weight @ other**2))
-    return float(weight @ (one * other) / size) if size > 0 else float("nan")
-
-
-def ranks(value: Scores, weight: Scores) -> Scores:
-    """The weight below each row and half of the weight on its level: (n,), (n,) -> (n,)."""
-    _, level = np.unique(value, return_inverse=True)
-    there = np.bincount(level, weight)
-    return (np.cumsum(there) - there / 2)[level]
