@@ -4,8 +4,10 @@
 The draws are those of `unseen.evaluate`, which peers must get too; figures are its own as well.
 """
 
+from unseen.data.labels import encode_labels
 from unseen.data.split import halves
-from unseen.evaluation.metrics import FIGURES, LEAST, auroc, figures, over_classes, tpr_at_fpr
+from unseen.evaluation.choices import LEAST
+from unseen.evaluation.draws import Draw, draw_rows
+from unseen.evaluation.metrics import FIGURES, auroc, figures, over_classes, tpr_at_fpr
 from unseen.evaluation.pixels import pixel_auroc, pixel_average_precision, pro
-from unseen.evaluation.protocol import Draw, draw_rows, labelled
 from unseen.vision.images import mask

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.inside import LEAST
-from bench.pages import plots
+from bench.pages import picture
 from bench.pages.results import (
     CELL,
     DEFAULT,
@@ -39,8 +39,6 @@ HEADLINES = {  # figure -> words
 SHOWN = [DEFAULT, "evidence-stack-unlabelled", "multi-directional", "catboost", "random-forest"]
 SHOWN += ["pyod-xgbod", "deepod-deepsad", "deepod-devnet-repaired", "pyod-knn"]
 FREE = [name for name, entrant in ENTRANTS.items() if not entrant.uses_labels]
-GROUPS = dict.fromkeys(ENTRANTS, "peer with labels") | dict.fromkeys(FREE, "peer without labels")
-GROUPS |= dict.fromkeys(OURS, "ours")
 
 
 def open_set(results: Path, out: Path) -> str:
@@ -48,6 +46,7 @@ def open_set(results: Path, out: Path) -> str:
     head = of_cell(load(results, CELL), HEADLINE)
     means = {figure: over_seeds(head, figure) for figure in HEADLINES}
     order = ordered(means["unseen_auroc"]).index
+    picture.draw(picture.points(head), out / "picture.png")
     parts = []
     for figure, words in HEADLINES.items():
         parts += [f"## {words}", spread_table(head, figure, order), hindsights(means[figure])]
@@ -57,7 +56,7 @@ def open_set(results: Path, out: Path) -> str:
         least=LEAST,
         provenance=provenance(head, OURS),
         figures=sections(*parts),
-        pictures=pictures(head, order, out),
+        times=times(head, order),
         beside=beside(head, order),
         failed=failures(results, KEY),
     )
@@ -85,19 +84,12 @@ def hindsights(means: pd.DataFrame) -> str:
     return table(rows, "set, in hindsight", heads) if rows else ""
 
 
-def pictures(head: pd.DataFrame, order: pd.Index, out: Path) -> str:
-    """Unseen against seen, and accuracy against time."""
-    figures = ("seen_auroc", "unseen_auroc", "fit_cpu_seconds", "rows_per_second")
-    seen, unseen, seconds, rates = (over_sets(over_seeds(head, figure)) for figure in figures)
-    words = "AUROC on seen classes, mean over sets", "AUROC on unseen classes, mean over sets"
-    points = pd.DataFrame({words[0]: seen, words[1]: unseen}).dropna()
-    costs = pd.DataFrame({"CPU seconds to fit, mean over sets": seconds, words[1]: unseen}).dropna()
-    if len(points):
-        plots.scatter(out / "scatter.png", points, GROUPS, log=False)
-        plots.scatter(out / "time.png", costs, GROUPS, log=True)
-    spent = {n: [number(seconds[n], 1), number(rates[n], 0)] for n in order}
-    times = table(spent, "method", ["CPU seconds to fit", "rows scored a second"])
-    return fill("open_set_pictures", times=times) if len(points) else times
+def times(head: pd.DataFrame, order: pd.Index) -> str:
+    """What fitting and scoring take, means over sets."""
+    figures = ("fit_cpu_seconds", "rows_per_second")
+    seconds, rates = (over_sets(over_seeds(head, figure)) for figure in figures)
+    spent = {name: [number(seconds[name], 1), number(rates[name], 0)] for name in order}
+    return table(spent, "method", ["CPU seconds to fit", "rows scored a second"])
 
 
 def beside(head: pd.DataFrame, order: pd.Index) -> str:

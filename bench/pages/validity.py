@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from bench.pages.text import fill, table
 from bench.runs.store import Record
-from unseen import METHODS
+from unseen.methods import METHODS
 
 ALPHAS = (0.01, 0.05, 0.1, 0.2)
 LABELLED, FRESH = 12, 100  # labelled anomalies, fresh rows of a refit

@@ -11,7 +11,7 @@ from bench.pages.results import CELL, load, of_cell, over_seeds, over_sets
 from bench.pages.text import FOLDER, fill, gain, number, sections, table
 from bench.runs.open_set import HEADLINE
 from bench.runs.store import Record
-from unseen import METHODS
+from unseen.methods import METHODS
 
 DOMAINS = ("fecam", "dcc", "duq", "csad", "resad", "resad-pp")  # labels or not, they know domains
 FIGURES = ("unseen_auroc", "seen_auroc", "unseen_tpr_at_5_fpr", "fit_seconds")

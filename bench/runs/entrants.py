@@ -20,7 +20,8 @@ from torch import Tensor
 
 import unseen
 from bench.peers import PEERS
-from unseen import METHODS, Detector, EvidenceStack, Method, Run, Samples
+from unseen import Detector, Method, Run, Samples
+from unseen.methods import METHODS, EvidenceStack
 
 Scores = NDArray[np.float64]
 MEASURES = EvidenceStack().measures[:-1]  # without "ratio", the one that uses labels
@@ -62,7 +63,7 @@ def git(*words: str) -> str:
 
 
 def trained(method: Method, data: Samples, seed: int, *, initial: int | None = None) -> Any:
-    """A scorer, without schema or calibration; `initial` seeds its weights where `seed` does not."""
+    """A scorer, without schema or calibration; `initial` seeds its weights if given."""
     run = Run(torch.Generator().manual_seed(seed))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(run.seed() if initial is None else initial)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.data.sets import DEVELOPMENT, SETS, identical
-from bench.inside import FIGURES, Draw, draw_rows, figures, labelled, over_classes
+from bench.inside import FIGURES, Draw, draw_rows, encode_labels, figures, over_classes
 from bench.runs.entrants import Scores
 from bench.runs.store import Record
 from unseen import Protocol
@@ -38,11 +38,13 @@ def read(name: str) -> Data:
     """The data set, prepared as `unseen.evaluate` does it, but for `identical`."""
     source = (SETS | DEVELOPMENT)[name]
     table, test = source.tables()
-    train, codes, names, _ = labelled(table, source.label, "normal")
+    codes, names = encode_labels(table[source.label], rows=len(table), normal="normal")
+    train = table.drop_columns([source.label])
     if test is None:
         return Data(train, codes, train, codes, names, identical(train))
-    tested, answers, names, _ = labelled(test, source.label, "normal", names)
-    return Data(train, codes, tested, answers, names, None)
+    column, known = test[source.label], names
+    answers, names = encode_labels(column, rows=len(test), normal="normal", known=known)
+    return Data(train, codes, test.drop_columns([source.label]), answers, names, None)
 
 
 def drawn(data: Data, protocol: Protocol, seed: int) -> tuple[Draw, Inputs]:

@@ -20,8 +20,8 @@ from bench.runs import open_set
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import MEASURES, UNLABELLED, Ours, own_version
 from bench.runs.store import STAMPS, Record, Store, schema
-from unseen import EvidenceStack, MultiDirectional, Protocol
-from unseen.methods import DEFAULT, METHODS
+from unseen import Protocol
+from unseen.methods import DEFAULT, METHODS, EvidenceStack, MultiDirectional
 
 GROUPS = {"development": list(DEVELOPMENT), "six": list(SETS)}
 FIGURES = ("unseen_auroc", "seen_auroc", "unseen_tpr_at_5_fpr")

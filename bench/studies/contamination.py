@@ -19,7 +19,8 @@ from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
 from bench.runs.open_set import Data, read
 from bench.runs.store import SPENT, STAMPS, Record, Store, schema
-from unseen import METHODS, CoMet, Detector, Protocol
+from unseen import Detector, Protocol
+from unseen.methods import METHODS, CoMet
 
 CHOSEN = ("nsl_kdd", "unsw_nb15", "shuttle", "thyroid0387")
 AROUND = ("autoencoder", "deep-svdd", "devnet", "flow")

@@ -19,7 +19,8 @@ from bench.data import matrix
 from bench.pages.text import show, spread
 from bench.runs.command import options
 from bench.runs.entrants import scored, trained
-from unseen import DevNet, Samples
+from unseen import Samples
+from unseen.methods import DevNet
 
 Array = NDArray[np.float64]
 FIXED = 42  # the published split

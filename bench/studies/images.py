@@ -26,7 +26,7 @@ from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
 from bench.runs.store import Record, Store, schema
 from unseen import Detector, Images, Maps, Samples, Unsupported, methods
-from unseen.methods import IMAGES, METHODS, Nearest, Patches, ResAD, SimpleNet, Whole, for_images
+from unseen.methods import IMAGES, METHODS, Nearest, Patches, ResAD, SimpleNet, Whole
 
 TILES, TRAINED = "magnetic_tile", 476
 SHOTS, REFERENCES, HIDDEN_SHARES = 10, (2, 4, 8), (0, 10, 20)
@@ -35,8 +35,8 @@ BACKBONE = "lite0"  # of part `speed`: features alone
 OPEN = {
     **IMAGES,
     "whole, nearest": Whole(Nearest(whiten=True, shrinkage=0.1)),
-    "patches, ratio": for_images(METHODS["nearest-ratio"]),
-    "patches, devnet": for_images(METHODS["devnet"]),
+    "patches, ratio": Patches(METHODS["nearest-ratio"]),
+    "patches, devnet": Patches(METHODS["devnet"]),
     "patches, simplenet": Patches(SimpleNet()),
     "patches, resad": Patches(ResAD()),
 }

@@ -11,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,6 @@ def main() -> None:
     by_columns = pd.DataFrame([best(TALL, d, chosen) for d in COLUMNS], COLUMNS, HEADS)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "scaling.md").write_text(page(by_rows, by_columns, chosen))
-    from bench.pages.plots import growth  # matplotlib is not needed to measure
-
     sizes = {f"rows (x {WIDE} columns)": by_rows, f"columns (x {TALL:,} rows)": by_columns}
     growth(chosen.out / "scaling.png", sizes)
 
@@ -102,3 +101,26 @@ def page(by_rows: pd.DataFrame, by_columns: pd.DataFrame, chosen: argparse.Names
 def slope(values: pd.Series) -> float:
     """Exponent of a power law through these points, by their index."""
     return float(np.polyfit(np.log(values.index), np.log(values), 1)[0])
+
+
+def growth(path: Path, lines: Mapping[str, pd.DataFrame]) -> None:
+    """Figures over a size, both axes logarithmic: a row of panels for each table, by its index.
+
+    The first panel has n log n beside it.
+    """
+    import matplotlib.pyplot as plt  # not needed to measure
+
+    first = next(iter(lines.values()))
+    size = len(lines), len(first.columns)
+    figure, grid = plt.subplots(*size, figsize=(12, 6.5), constrained_layout=True)
+    for row, (words, table) in zip(grid, lines.items(), strict=True):
+        for axes, name in zip(row, table.columns, strict=True):
+            axes.loglog(table.index, table[name], marker="o", color="#c1272d")
+            axes.set(xlabel=words, title=name)
+            axes.set_ylim(table[name].min() / 3, table[name].max() * 3)
+            axes.grid(alpha=0.3, which="both")
+    law = first.index * np.log(first.index)
+    scaled = first.iloc[-1, 0] * law / law[-1]
+    grid[0, 0].plot(first.index, scaled, linestyle=":", color="grey", label="n log n")
+    grid[0, 0].legend()
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

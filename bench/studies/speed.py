@@ -16,7 +16,8 @@ import torch
 from bench.pages.text import show
 from bench.runs.command import options
 from bench.runs.machine import machine, now, versions
-from unseen import METHODS, Detector
+from unseen import Detector
+from unseen.methods import METHODS
 
 ROWS, COLUMNS, LABELLED, CLASSES = 5000, 120, 30, 3
 BLOCK = 50_000  # rows drawn at once

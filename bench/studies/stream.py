@@ -19,7 +19,8 @@ from bench.inside import auroc
 from bench.pages.text import fill, gain, markdown, sections, spread, table
 from bench.runs.command import FOLDER, options
 from bench.runs.machine import machine, now, versions
-from unseen import CSAD, Detector, read_table
+from unseen import Detector, read_table
+from unseen.methods import CSAD
 
 NORMALS, SHOTS = 1500, 50  # training rows of a task, at most
 TASKS = {  # family of attacks -> services of the task's normal rows; None: all others

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bench.data.sets import SETS
 from bench.pages.text import show
 from bench.runs.command import options
-from unseen import METHODS, Conformal, Detector
+from unseen import Conformal, Detector
+from unseen.methods import METHODS
 
 ALPHAS = (1e-3, 1e-4)
 TRAINED = 3000

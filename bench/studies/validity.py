@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bench.pages.validity import ALPHAS, CHEAP, FRESH, KINDS, LABELLED, validity
 from bench.runs.command import finish, resumable
 from bench.runs.store import Record, Store
-from unseen import METHODS, Conformal, Detector, Method, __version__
+from unseen import Conformal, Detector, Method, __version__
+from unseen.methods import METHODS
 
 Array = NDArray[np.float64]
 COLUMNS = 6

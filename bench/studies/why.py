@@ -26,7 +26,8 @@ from bench.runs.command import FOLDER, finish, resumable
 from bench.runs.entrants import Ours, Scores, own_version
 from bench.runs.open_set import HEADLINE, drawn, read, timed
 from bench.runs.store import REAL, SPENT, STAMPS, TEXT, Record, Store, schema
-from unseen import METHODS, Protocol, Schema
+from unseen import Protocol, Schema
+from unseen.methods import METHODS
 
 WIDEST = 2  # sets of each method
 KEY = ("set", "seed", "method", "version")

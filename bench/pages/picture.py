@@ -1,25 +1,18 @@
-"""The README's picture: AUROC on unseen against seen classes, of the default and the peers.
-
-python -m bench.picture        # side_by_side.parquet to picture.png, both in docs/benchmarks
-"""
-
-from __future__ import annotations
+"""The README's picture: AUROC on unseen against seen classes, of the default and the peers."""
 
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 
-from bench.results import CELL, DEFAULT, load, of_cell, over_seeds, over_sets
-from bench.side_by_side import HEADLINE, RESULTS
+from bench.pages.results import DEFAULT, over_seeds, over_sets
+from bench.peers import PEERS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-PICTURE = Path("docs/benchmarks/picture.png")
+OURS, LABELS, NO_LABELS = "#c1272d", "#33658a", "#4a8f29"
 BROKEN = ("pyod-ecod", "pyod-devnet", "deepod-devnet")  # as shipped; each stands here as repaired
-PEERS = ("sklearn-", "logistic-", "xgboost", "random-forest", "catboost", "pyod-", "deepod-")
-FREE = {"pyod-iforest", "pyod-knn", "sklearn-lof", "pyod-ecod-repaired", "sklearn-isolation-forest"}
 PLACES = {  # where a name does not stand right of its point: dx, dy in points, side
     "random-forest": (-6, -4, "right"),
     "catboost": (6, 2, "left"),
@@ -35,12 +28,11 @@ PLACES = {  # where a name does not stand right of its point: dx, dy in points, 
 }
 
 
-def points(results: Path) -> pd.DataFrame:
-    """AUROC on `unseen` and `seen` classes: means over seeds, then sets; (methods, 2)."""
-    runs = of_cell(load(results, CELL), HEADLINE)
-    means = pd.DataFrame({role: over_sets(over_seeds(runs, f"{role}_auroc")) for role in ("unseen", "seen")})
-    peers = [name for name in means.index if name.startswith(PEERS) and name not in BROKEN]
-    return means.loc[[DEFAULT, *peers]].dropna()
+def points(head: pd.DataFrame) -> pd.DataFrame:
+    """AUROC on unseen and seen classes in the headline cell: means over seeds, then sets."""
+    means = {role: over_sets(over_seeds(head, f"{role}_auroc")) for role in ("unseen", "seen")}
+    names = [DEFAULT, *(name for name in PEERS if name not in BROKEN)]
+    return pd.DataFrame(means).reindex(names).dropna()
 
 
 def draw(means: pd.DataFrame, path: Path) -> None:
@@ -48,17 +40,16 @@ def draw(means: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 5.2))
     for name, (unseen, seen) in means.iterrows():
         ours = name == DEFAULT
-        colour = "#c1272d" if ours else "#4a8f29" if name in FREE else "#33658a"
+        colour = OURS if ours else LABELS if PEERS[name].uses_labels else NO_LABELS
         axes.scatter(seen, unseen, color=colour, s=90 if ours else 32, zorder=3)
         dx, dy, side = (-9, -3, "right") if ours else PLACES.get(str(name), (6, -3, "left"))
         words = f"unseen: {name}" if ours else str(name)
         weight = "bold" if ours else "normal"
-        axes.annotate(
-            words, (seen, unseen), xytext=(dx, dy), textcoords="offset points", ha=side, color=colour,
-            fontsize=11 if ours else 8.5, fontweight=weight,
-        )  # fmt: skip
-    axes.scatter([], [], color="#33658a", label="peer that uses the labels")
-    axes.scatter([], [], color="#4a8f29", label="peer that uses no label")
+        style = {"fontsize": 11 if ours else 8.5, "fontweight": weight, "color": colour, "ha": side}
+        place = {"xytext": (dx, dy), "textcoords": "offset points"}
+        axes.annotate(words, (seen, unseen), **place, **style)
+    axes.scatter([], [], color=LABELS, label="peer that uses the labels")
+    axes.scatter([], [], color=NO_LABELS, label="peer that uses no label")
     axes.set_xlim(0.74, 1.0)
     axes.set_xlabel("AUROC on classes with 10 labelled rows")
     axes.set_ylabel("AUROC on classes without any label")
@@ -67,8 +58,3 @@ def draw(means: pd.DataFrame, path: Path) -> None:
     axes.legend(loc="upper left", frameon=False)
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    draw(points(RESULTS), PICTURE)
-    print(f"written to {PICTURE}")
