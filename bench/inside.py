@@ -8,6 +8,6 @@ from unseen.data.labels import encode_labels
 from unseen.data.split import halves
 from unseen.evaluation.choices import LEAST
 from unseen.evaluation.draws import Draw, draw_rows
-from unseen.evaluation.metrics import FIGURES, auroc, figures, over_classes, tpr_at_fpr
+from unseen.evaluation.metrics import FIGURES, figures, over_classes, tpr_at_fpr
 from unseen.evaluation.pixels import pixel_auroc, pixel_average_precision, pro
 from unseen.vision.images import mask

@@ -52,12 +52,12 @@ def deviation(known: Any, digits: int, divisor: float = 1.0) -> str:
 
 def markdown(table: pd.DataFrame, corner: str) -> str:
     """A table of text as Markdown; names of methods in code type, a bar in a cell is no border."""
-    rows = [[corner, *map(str, table.columns)], ["---"] * (table.shape[1] + 1)]
-    for name, row in zip(table.index, table.to_numpy(), strict=True):
-        rows.append([f"`{name}`" if corner == "method" else str(name), *map(str, row)])
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in rows
-    )
+    names = [f"`{name}`" if corner == "method" else str(name) for name in table.index]
+    head = [corner, *map(str, table.columns)]
+    rows = [[name, *map(str, row)] for name, row in zip(names, table.to_numpy(), strict=True)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in [head, *rows]]
+    lines = [f"| {' | '.join(row)} |" for row in escaped]
+    return "\n".join([lines[0], "|---" * len(escaped[0]) + "|", *lines[1:]])
 
 
 def table(rows: dict[str, Any], corner: str, columns: Sequence[str] | None = None) -> str:

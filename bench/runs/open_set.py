@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from bench.data.sets import DEVELOPMENT, SETS, identical
 from bench.inside import FIGURES, Draw, draw_rows, encode_labels, figures, over_classes
@@ -86,6 +87,12 @@ def run(entrant: Any, name: str, protocol: Protocol, seed: int) -> Record:
         "classes": classes,
         "version": entrant.version(),  # of this process, which may be older than a change
     }
+
+
+def auroc(normal: Scores, anomaly: Scores) -> float:
+    """Chance that an anomaly outscores a normal row, ties half: (m,), (k,) -> [0, 1]."""
+    y = np.repeat([0, 1], [len(normal), len(anomaly)])
+    return float(roc_auc_score(y, np.concatenate([normal, anomaly])))
 
 
 def by_class(

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.sets import SETS
-from bench.inside import LEAST, Draw, auroc, draw_rows, halves
+from bench.inside import LEAST, Draw, draw_rows, halves
 from bench.pages.contamination import AUDIT_RATE, AUDITED, VARIANTS, contamination
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
-from bench.runs.open_set import Data, read
+from bench.runs.open_set import Data, auroc, read
 from bench.runs.store import SPENT, STAMPS, Record, Store, schema
 from unseen import Detector, Protocol
 from unseen.methods import METHODS, CoMet

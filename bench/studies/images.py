@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from bench.data import data_folder
 from bench.data.products import joined, painted, product
-from bench.inside import auroc, pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
+from bench.inside import pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
+from bench.runs.open_set import auroc
 from bench.runs.store import Record, Store, schema
 from unseen import Detector, Images, Maps, Samples, Unsupported, methods
 from unseen.methods import IMAGES, METHODS, Nearest, Patches, ResAD, SimpleNet, Whole

@@ -25,9 +25,9 @@ from skimage import data
 
 from bench.data import data_folder
 from bench.data.products import concatenated
-from bench.inside import auroc
 from bench.pages.text import show
 from bench.runs.command import options
+from bench.runs.open_set import auroc
 from unseen import Detector, Images, Maps
 from unseen.methods import IMAGES
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.data import data_file
-from bench.inside import auroc
 from bench.pages.text import fill, gain, markdown, sections, spread, table
 from bench.runs.command import FOLDER, options
 from bench.runs.machine import machine, now, versions
+from bench.runs.open_set import auroc
 from unseen import Detector, read_table
 from unseen.methods import CSAD
 

@@ -125,7 +125,7 @@ def where(train: Scores, x: Scores, y: NDArray[np.int64]) -> dict[str, Scores]:
     """Where anomalies x lie, along each of ALONG: (m, d), (n, d), (m,) -> (n,) each."""
     normals = train[y <= 0]
     mean, spread = normals.mean(axis=0), normals.std(axis=0) + 1e-6
-    values, vectors = np.linalg.eigh(np.cov(normals.T, bias=True).reshape(2 * [x.shape[1]]))
+    values, vectors = np.linalg.eigh(np.cov(normals.T).reshape(2 * [x.shape[1]]))
     values = values.clip(0) + METHODS["mahalanobis"].shrinkage * values.clip(0).mean()
     matrix = vectors / np.sqrt(np.where(values > 1e-12, values, 1.0))
     white, shown, there = ((rows - mean) @ matrix for rows in (x, train[y > 0], normals))
