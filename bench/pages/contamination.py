@@ -26,9 +26,6 @@ def contamination(results: Path, out: Path) -> str:
         parts += [by_rate(part, means)]
         parts += ["Beside plain: mean over draws ± its standard error, and the draws above 0:"]
         parts += [by_rate(part, differences)]
-        for name, one in part.groupby("set", sort=False) if part["set"].nunique() > 1 else ():
-            parts += [f"AUROC on {name}, and beside plain:"]
-            parts += [by_rate(one, means), by_rate(one, differences)]
     return fill(
         "contamination",
         sets=", ".join(good["set"].unique()),
