@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench.data.sets import SETS
-from bench.pages.results import CELL, blocks, failures, hindsight, load, of_cell, ordered, over_seeds, over_sets, safety
+from bench.pages.results import CELL, blocks, failures, load, of_cell, ordered, over_seeds, over_sets, safety
 from bench.pages.text import gain, markdown, spread
 from bench.studies.side_by_side import CELLS, KEY, cells, one_run
 
@@ -52,22 +52,6 @@ def test_a_mean_over_sets_needs_all_of_them():
     assert np.isnan(over_sets(means)["y"])
     assert ordered(means).to_dict() == pytest.approx({"x": 0.6, "y": 0.9})
     assert ordered(means).index.tolist() == ["x", "y"]  # y is above on one set alone
-
-
-def test_hindsight_takes_the_best_single_method_of_each_set():
-    rows = ("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.7), ("a", 0, "y", 0.9)
-    more = ("b", 0, "evidence-stack", 0.8), ("b", 0, "x", 0.7), ("b", 0, "y", 0.6)
-    unlabelled = [(name, 0, "evidence-stack-unlabelled", 0.99) for name in "ab"]  # a stack is no single method
-    found = hindsight(over_seeds(runs(*rows, *more, *unlabelled), "auroc"))
-    assert found.to_dict() == {"a": "y", "b": "x"}
-    assert hindsight(over_seeds(runs(*rows, *more), "auroc"), without=["y"]).to_dict() == {"a": "x", "b": "x"}
-
-
-def test_hindsight_leaves_out_sets_without_a_run_of_such_a_method():
-    given = runs(
-        ("a", 0, "evidence-stack", 0.8), ("b", 0, "evidence-stack", 0.9), ("a", 0, "x", 0.7), ("b", 0, "y", 0.6)
-    )
-    assert hindsight(over_seeds(given, "auroc"), without=["y"]).index.tolist() == ["a"]
 
 
 def test_safety_compares_on_the_draws_of_both():

@@ -109,7 +109,7 @@ def test_a_page_says_why(tmp_path):
     evidence = pd.DataFrame(run | {"version": "1", "date": "2026-01-01"}).assign(scorers=[scorers])
     evidence.to_parquet(tmp_path / "why.parquet")
     text = page.why(tmp_path / "side_by_side.parquet", tmp_path)
-    assert page.causes()["devnet"].words in text
+    assert page.causes()["devnet"][1] in text
     assert "| q: `cut=0.5` | 0.650 | 0.10 | 0.20 | 0.30 | 0.10 | 0.20 | 0.30 | 25% |" in text
     # gaps -0.1, -0.25, 0.05, -0.05: mean -0.0875, standard deviation 0.125, standard error 0.0625
     assert re.search(r"-0\.08[78] ± 0\.06[23], 1 of 4", text)

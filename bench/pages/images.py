@@ -7,24 +7,11 @@ import pandas as pd
 from bench.pages.text import fill, gain, markdown, spread
 
 DEFAULT = "image-stack"
-OPEN = {
-    "unseen_auroc": "unseen AUROC",
-    "seen_auroc": "seen AUROC",
-    "unseen_worst": "worst unseen class",
-    "unseen_tpr_at_5_fpr": "unseen TPR at 5% FPR",
-    "unseen_pixel_auroc": "unseen pixel AUROC",
-    "unseen_pixel_ap": "pixel AP",
-    "unseen_pro": "PRO",
-    "flagged": "good flagged at .05",
-    "fit_seconds": "fit, s",
-}
-ONE = {"unseen_auroc": "unseen AUROC", "seen_auroc": "AUROC on its class"}
-HIDDEN = {
-    "unseen_auroc": "AUROC",
-    "unseen_pixel_auroc": "pixel AUROC",
-    "precision": "audit's precision",
-}
-SPEED = {"fit_seconds": "fit on 496 images, s", "images_per_second": "images/s"}
+OPEN = ["unseen_auroc", "seen_auroc", "unseen_worst", "unseen_tpr_at_5_fpr", "unseen_pixel_auroc"]
+OPEN += ["unseen_pixel_ap", "unseen_pro", "flagged", "fit_seconds"]
+ONE = ["unseen_auroc", "seen_auroc"]
+HIDDEN = ["unseen_auroc", "unseen_pixel_auroc", "precision"]
+SPEED = ["fit_seconds", "images_per_second"]
 
 
 def images(results: Path, out: Path) -> str:
@@ -33,7 +20,7 @@ def images(results: Path, out: Path) -> str:
     good = runs[runs["error"].isna()]
     part = {name: good[good["part"] == name] for name in ("open", "one", "move", "hidden", "speed")}
     opened, single = shared(part["open"]), shared(part["one"])
-    speed = part["speed"].set_index("method")[list(SPEED)].rename(columns=SPEED)
+    speed = part["speed"].set_index("method")[SPEED].rename(columns=heading)
     return fill(
         "images",
         machine=runs["machine"].iloc[-1],
@@ -57,16 +44,22 @@ def shared(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["draw"].isin(each.index[each == runs["method"].nunique()])]
 
 
-def by_method(runs: pd.DataFrame, figures: dict[str, str]) -> str:
+def by_method(runs: pd.DataFrame, figures: list[str]) -> str:
     """A row for each method, best on unseen classes first."""
     groups = runs.groupby("method")
     order = groups["unseen_auroc"].mean().sort_values(ascending=False).index
-    cells = groups[list(figures)].agg(lambda values: spread(values, digits(values)))
-    return markdown(cells.loc[order].rename(columns=figures), "method")
+    cells = groups[figures].agg(lambda values: spread(values, digits(values)))
+    return markdown(cells.loc[order].rename(columns=heading), "method")
 
 
 def digits(values: pd.Series) -> int:
     return 1 if values.mean() > 1.5 else 3
+
+
+def heading(figure: str) -> str:
+    """`unseen AUROC` for `unseen_auroc`."""
+    short = ("auroc", "ap", "pro", "tpr", "fpr")
+    return " ".join(word.upper() if word in short else word for word in figure.split("_"))
 
 
 def gaps(runs: pd.DataFrame) -> str:
@@ -94,7 +87,7 @@ def moved(runs: pd.DataFrame) -> str:
     return "\n\n".join(blocks)
 
 
-def by_count(runs: pd.DataFrame, figures: dict[str, str]) -> str:
-    cells = runs.groupby(["method", "count"])[list(figures)].agg(spread).unstack("count")
-    cells.columns = [f"{figures[name]}, {count}% hidden" for name, count in cells.columns]
+def by_count(runs: pd.DataFrame, figures: list[str]) -> str:
+    cells = runs.groupby(["method", "count"])[figures].agg(spread).unstack("count")
+    cells.columns = [f"{heading(name)}, {count}% hidden" for name, count in cells.columns]
     return markdown(cells, "method")

@@ -11,7 +11,6 @@ from bench.pages.results import (
     DEFAULT,
     blocks,
     failures,
-    hindsight,
     load,
     of_cell,
     ordered,
@@ -44,12 +43,11 @@ FREE = [name for name, entrant in ENTRANTS.items() if not entrant.uses_labels]
 def open_set(results: Path, out: Path) -> str:
     """The page of the headline cell."""
     head = of_cell(load(results, CELL), HEADLINE)
-    means = {figure: over_seeds(head, figure) for figure in HEADLINES}
-    order = ordered(means["unseen_auroc"]).index
+    order = ordered(over_seeds(head, "unseen_auroc")).index
     picture.draw(picture.points(head), out / "picture.png")
     parts = []
     for figure, words in HEADLINES.items():
-        parts += [f"## {words}", spread_table(head, figure, order), hindsights(means[figure])]
+        parts += [f"## {words}", spread_table(head, figure, order)]
     return fill(
         "open_set",
         seeds=head["seed"].nunique(),
@@ -68,20 +66,6 @@ def spread_table(runs: pd.DataFrame, figure: str, order: pd.Index) -> str:
     spread = sd.reindex_like(means).map(lambda value: "" if value != value else f" ± {value:.3f}")
     cells = means.map(number) + spread
     return markdown(cells.assign(mean=over_sets(means).map(number)).reindex(order), "method")
-
-
-def hindsights(means: pd.DataFrame) -> str:
-    """The best single method and the best peer of each set, in hindsight, beside the default."""
-    best = [hindsight(means), hindsight(means, OURS)]
-    rows = {}
-    for name in means if DEFAULT in means.index else ():
-        rows[name] = [number(means.loc[DEFAULT, name])]
-        for names in best:
-            there = name in names.index
-            rows[name] += [f"`{names[name]}`" if there else "-"]
-            rows[name] += [number(means.loc[names[name], name]) if there else "-"]
-    heads = [DEFAULT, "best single method, ours included", "its figure", "best peer", "its figure"]
-    return table(rows, "set, in hindsight", heads) if rows else ""
 
 
 def times(head: pd.DataFrame, order: pd.Index) -> str:

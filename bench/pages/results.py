@@ -8,7 +8,6 @@ import pandas as pd
 from bench.pages.text import table
 
 DEFAULT = "evidence-stack"
-STACKS = (DEFAULT, "evidence-stack-unlabelled")  # all other methods are single ones
 CELL = ["seen", "shots", "contamination"]
 Cell = tuple[int, int, float]
 
@@ -50,12 +49,6 @@ def ordered(means: pd.DataFrame) -> pd.Series:
     whole, some = over_sets(means), means.mean(axis=1)
     parts = (whole.dropna(), some[whole.isna()])
     return pd.concat([part.sort_values(ascending=False) for part in parts])
-
-
-def hindsight(means: pd.DataFrame, without: Iterable[str] = ()) -> pd.Series:
-    """For each set the name of the best single method but those `without`; sets without any go."""
-    single = means.drop(index=[*STACKS, *without], errors="ignore")
-    return single.dropna(axis="columns", how="all").idxmax()
 
 
 def safety(runs: pd.DataFrame, figure: str, free: list[str]) -> pd.DataFrame:

@@ -69,14 +69,7 @@ def sections(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def verdict(hit: bool) -> str:
-    return "yes" if hit else "NO"
-
-
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table as Markdown, its columns as wide as they need to be."""
-    cells = [list(columns), *rows]
-    widths = [max(len(row[j]) for row in cells) for j in range(len(columns))]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    lines.insert(1, ["-" * width for width in widths])
-    print(title, "", *(f"| {' | '.join(line)} |" for line in lines), sep="\n")
+    """Print a table as Markdown."""
+    found = pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns[1:])
+    print(title, markdown(found, columns[0]), sep="\n\n")

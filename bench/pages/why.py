@@ -2,12 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from bench.inside import LEAST
-from bench.pages.results import CELL, load, of_cell, over_seeds, over_sets
+from bench.pages.results import CELL, blocks, load, of_cell, over_seeds, over_sets
 from bench.pages.text import FOLDER, fill, gain, number, sections, table
 from bench.runs.open_set import HEADLINE
 from bench.runs.store import Record
@@ -33,9 +32,9 @@ def baseline(name: str) -> str:
     return "nearest-ratio" if method.uses_labels and name not in DOMAINS else "mahalanobis"
 
 
-def gaps(runs: pd.DataFrame, name: str, figure: str = "unseen_auroc") -> pd.Series:
-    """How far a method is above its baseline, draw by draw."""
-    draws = runs.pivot_table(index=["set", "seed"], columns="method", values=figure, sort=False)
+def gaps(runs: pd.DataFrame, name: str) -> pd.Series:
+    """How far a method is above its baseline on unseen classes, draw by draw."""
+    draws = blocks(runs, FIGURES[0], ["set", "seed"], whole=False)
     both = draws.reindex(columns=[name, baseline(name)]).dropna()
     return both.iloc[:, 0] - both.iloc[:, 1]
 
@@ -55,14 +54,10 @@ def why(results: Path, out: Path) -> str:
     runs = of_cell(load(results, CELL), HEADLINE)
     file = results.with_name("why.parquet")
     found = load(file, []) if file.exists() else pd.DataFrame(columns=["method", "error"])
-    why = causes()
-    parts = []
+    words, parts = causes(), []
     for name in below(runs):
         mine = found[(found["method"] == name) & found["error"].isna()]
-        parts += [
-            f"## {name}",
-            *by_place(mine.to_dict("records"), why[name].words if name in why else ""),
-        ]
+        parts += [f"## {name}", words.get(name, ("", ""))[1], by_place(mine.to_dict("records"))]
     return fill(
         "why",
         seeds=runs["seed"].nunique(),
@@ -72,18 +67,11 @@ def why(results: Path, out: Path) -> str:
     )
 
 
-class Cause(NamedTuple):
-    """Why a method lies below: what it is with the cause removed, and words."""
-
-    change: str
-    words: str
-
-
-def causes() -> dict[str, Cause]:
-    """The sections of why_causes.md, by method."""
+def causes() -> dict[str, tuple[str, str]]:
+    """Why methods lie below, by name: what each is with the cause removed, and words."""
     parts = (FOLDER / "why_causes.md").read_text().split("\n## ")[1:]
     heads = [part.strip().split("\n\n", 1) for part in parts]
-    return {h.partition(": ")[0]: Cause(h.partition(": ")[2], words) for h, words in heads}
+    return {h.partition(": ")[0]: (h.partition(": ")[2], words) for h, words in heads}
 
 
 def overview(runs: pd.DataFrame) -> str:
@@ -99,11 +87,11 @@ def overview(runs: pd.DataFrame) -> str:
     return table(rows, "method", HEADS)
 
 
-def by_place(records: list[Record], words: str) -> list[str]:
-    """The cause in words, and where the anomalies lie that each scorer finds."""
+def by_place(records: list[Record]) -> str:
+    """Where the anomalies lie that each scorer finds."""
     if not records:
-        return []
-    labels = METHODS[baseline(records[0]["method"])].uses_labels
+        return ""
+    labels = METHODS[records[0]["baseline"]].uses_labels
     along = ["direction" if labels else "column", "distance"]
     rows: dict[str, list[str]] = {}
     for record in records:
@@ -111,5 +99,5 @@ def by_place(records: list[Record], words: str) -> list[str]:
             thirds = [f"{value:.2f}" for name in along for value in one[f"{name}_thirds"]]
             cells = [number(one["auroc"]), *thirds, f"{one['blind']:.0%}"]
             rows[f"{record['set']}: `{one['scorer']}`"] = cells
-    heads = ["AUROC", *(third for name in along for third in ALONG[name]), "below median normal"]
-    return [words, table(rows, "", heads)]
+    thirds = [third for name in along for third in ALONG[name]]
+    return table(rows, "", ["AUROC", *thirds, "below median normal"])

@@ -56,21 +56,14 @@ def found(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def detector(path: str, seeded: str | None = None) -> Learn:
-    """A detector of PyOD or DeepOD as shipped; `seeded` names the argument of its seed."""
+def model(path: str, seeded: str = "", *, labels: bool = False, **settings: Any) -> Learn:
+    """A class that is fitted as it comes; `seeded` names its seed; scikit-learn's sign turned."""
 
     def learn(x: Any, y: Any, seed: int) -> Score:
-        return found(path)(**({seeded: seed} if seeded else {})).fit(x).decision_function
-
-    return learn
-
-
-def sklearn_outliers(path: str, **settings: Any) -> Learn:
-    """A detector of scikit-learn, low where rows are anomalous."""
-
-    def learn(x: Any, y: Any, seed: int) -> Score:
-        model = found(path)(**{k: seed if v == "seed" else v for k, v in settings.items()}).fit(x)
-        return lambda rows: -model.score_samples(rows)
+        arguments = settings | ({seeded: seed} if seeded else {})
+        fitted = found(path)(**arguments).fit(x, *([y] if labels else []))
+        outliers = path.startswith("sklearn") and not labels  # low where rows are anomalous
+        return lambda rows: fitted.decision_function(rows) * (-1 if outliers else 1)
 
     return learn
 
@@ -80,12 +73,6 @@ def random_forest(x: Any, y: Any, seed: int) -> Score:
     settings = {"n_estimators": 300, "class_weight": "balanced_subsample", "random_state": seed}
     model = found("sklearn.ensemble.RandomForestClassifier")(**settings).fit(x, y)
     return lambda rows: model.predict_proba(rows)[:, 1]
-
-
-def logistic_regression(x: Any, y: Any, seed: int) -> Score:
-    """Labelled anomalies against the rest, classes weighted."""
-    model = found("sklearn.linear_model.LogisticRegression")
-    return model(class_weight="balanced", max_iter=2000).fit(x, y).decision_function
 
 
 def catboost(x: Any, y: Any, seed: int) -> Score:
@@ -102,11 +89,6 @@ def xgboost(x: Any, y: Any, seed: int) -> Score:
     settings = {"random_state": seed, "n_jobs": 1, "scale_pos_weight": weight}
     model = found("xgboost.XGBClassifier")(**settings).fit(x, y)
     return lambda rows: model.predict(rows, output_margin=True)
-
-
-def xgbod(x: Any, y: Any, seed: int) -> Score:
-    """PyOD's XGBOD as shipped: scores of 41 detectors beside the columns, for boosted trees."""
-    return found("pyod.models.xgbod.XGBOD")(random_state=seed).fit(x, y).decision_function
 
 
 def ecod_repaired(x: Any, y: Any, seed: int) -> Score:
@@ -131,18 +113,21 @@ def ecod_repaired(x: Any, y: Any, seed: int) -> Score:
     return score
 
 
-FOREST = sklearn_outliers("sklearn.ensemble.IsolationForest", random_state="seed")
-LOF = sklearn_outliers("sklearn.neighbors.LocalOutlierFactor", novelty=True)  # 20 neighbours
-IFOREST = detector("pyod.models.iforest.IForest", "random_state")
+FOREST = model("sklearn.ensemble.IsolationForest", "random_state")
+LOGISTIC = {"class_weight": "balanced", "max_iter": 2000}
+REGRESSION = model("sklearn.linear_model.LogisticRegression", labels=True, **LOGISTIC)
+LOF = model("sklearn.neighbors.LocalOutlierFactor", novelty=True)  # 20 neighbours
+IFOREST = model("pyod.models.iforest.IForest", "random_state")
+XGBOD = model("pyod.models.xgbod.XGBOD", "random_state", labels=True)  # 41 detectors, boosted trees
 PEERS: dict[str, Peer] = {  # those that are fast come first, and are run first
     "sklearn-isolation-forest": Peer("scikit-learn", plain, FOREST, uses_labels=False),
-    "logistic-regression": Peer("scikit-learn", scaled, logistic_regression),
+    "logistic-regression": Peer("scikit-learn", scaled, REGRESSION),
     "xgboost": Peer("xgboost", gaps, xgboost),
     "random-forest": Peer("scikit-learn", plain, random_forest),
     "pyod-iforest": Peer("pyod", plain, IFOREST, uses_labels=False),
-    "pyod-knn": Peer("pyod", scaled, detector("pyod.models.knn.KNN"), uses_labels=False),
+    "pyod-knn": Peer("pyod", scaled, model("pyod.models.knn.KNN"), uses_labels=False),
     "sklearn-lof": Peer("scikit-learn", scaled, LOF, uses_labels=False),
-    "pyod-ecod": Peer("pyod", scaled, detector("pyod.models.ecod.ECOD"), uses_labels=False),
+    "pyod-ecod": Peer("pyod", scaled, model("pyod.models.ecod.ECOD"), uses_labels=False),
     "pyod-ecod-repaired": Peer("pyod", scaled, ecod_repaired, uses_labels=False),
     "pyod-devnet": Peer("pyod", scaled, deep.pyod_devnet),
     "pyod-devnet-repaired": Peer("pyod", scaled, deep.pyod_devnet_repaired),
@@ -152,5 +137,5 @@ PEERS: dict[str, Peer] = {  # those that are fast come first, and are run first
     "deepod-deepsad": Peer("deepod", scaled, deep.deepod("DeepSAD")),
     "deepod-rosas": Peer("deepod", scaled, deep.deepod("RoSAS")),
     "deepod-prenet": Peer("deepod", scaled, deep.deepod("PReNet")),
-    "pyod-xgbod": Peer("pyod", scaled, xgbod),
+    "pyod-xgbod": Peer("pyod", scaled, XGBOD),
 }

@@ -34,28 +34,20 @@ SCHEMA = schema(
 )
 
 
-def learners(stack: EvidenceStack) -> dict[str, dict[str, Any]]:
-    """For each learner, by its name, the field that holds it without this one."""
-    fields = ("by_deviation", "by_place", "by_both")
-    inside = [(field, one) for field in fields for one in getattr(stack, field)]
-    return {
-        f"{type(one).__name__.lower()} {field}": {
-            field: tuple(other for other in getattr(stack, field) if other is not one)
-        }
-        for field, one in inside
-    }
+def without(field: str, piece: Any) -> EvidenceStack:
+    """The default without a measure or a learner."""
+    rest = tuple(other for other in getattr(DEFAULT, field) if other is not piece)
+    return replace(DEFAULT, **{field: rest})
 
 
 LABELS = tuple(name for name in DEFAULT.measures if name not in MEASURES)
+LEARNERS = [
+    (f, one) for f in ("by_deviation", "by_place", "by_both") for one in getattr(DEFAULT, f)
+]
 STACK: dict[str, Any] = {
     WHOLE_METHOD: DEFAULT,
-    **{
-        f"without {name}": replace(
-            DEFAULT, measures=tuple(m for m in DEFAULT.measures if m != name)
-        )
-        for name in DEFAULT.measures
-    },
-    **{f"without {name}": replace(DEFAULT, **rest) for name, rest in learners(DEFAULT).items()},
+    **{f"without {name}": without("measures", name) for name in DEFAULT.measures},
+    **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in LEARNERS},
     "without labels": EvidenceStack(measures=MEASURES),
     "without labels, all equally": UNLABELLED,
     "with labels alone": replace(DEFAULT, measures=LABELS),
@@ -121,11 +113,6 @@ def tell(runs: pd.DataFrame, variants: list[str]) -> None:
         beside = (one - draws.loc[WHOLE_METHOD])[list(FIGURES[:2])]
         gains = ["", ""] if variant == WHOLE_METHOD else [gain(beside[name], 4) for name in beside]
         rows.append([variant, *(spread(means[name]) for name in FIGURES), *gains])
-    heads = [
-        "unseen",
-        "seen",
-        "TPR at 5% FPR, unseen",
-        "unseen, beside whole",
-        "seen, beside whole",
-    ]
-    show("Mean of sets ± sd over seeds; ± standard error, draws above 0", ["variant", *heads], rows)
+    gains = [f"{role}, beside whole" for role in ("unseen", "seen")]
+    heads = ["variant", "unseen", "seen", "TPR at 5% FPR, unseen", *gains]
+    show("Mean of sets ± sd over seeds; ± standard error, draws above 0", heads, rows)

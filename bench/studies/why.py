@@ -107,7 +107,7 @@ def changed(name: str) -> dict[str, Any]:
     >>> list(changed("devnet")), list(changed("cl-flow")), list(changed("ahl"))
     (['cut=0.5'], ['flow'], ['devnet steps=300'])
     """
-    label = causes()[name].change if name in causes() else ""
+    label = causes().get(name, ("", ""))[0]
     words = label.replace(",", "").split()
     fields = dict(word.split("=") for word in words if "=" in word)
     other = words[0] if words and "=" not in words[0] else name
