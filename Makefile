@@ -84,22 +84,21 @@ lowest: dist
 
 # The handwritten digits, then, with UNSEEN_DATA, the default and as many peers on the other sets as two minutes hold.
 bench-quick: $(BENCH_STAMP)
-	$(BENCH) -m bench.side_by_side --sets digits --seeds 2 --limit 180 --minutes 4 --jobs 2 --out bench-quick/side_by_side.parquet
+	$(BENCH) -m bench side_by_side --sets digits --seeds 2 --limit 180 --minutes 4 --jobs 2 --out bench-quick/side_by_side.parquet
 ifdef UNSEEN_DATA
-	$(BENCH) -m bench.side_by_side --methods evidence-stack nearest-ratio peers --seeds 1 --limit 60 --minutes 2 --jobs 2 \
+	$(BENCH) -m bench side_by_side --methods evidence-stack nearest-ratio peers --seeds 1 --limit 60 --minutes 2 --jobs 2 \
 		--out bench-quick/side_by_side.parquet
 endif
-	$(BENCH) -m bench.report --results bench-quick/side_by_side.parquet --adbench bench-quick/adbench.parquet --out bench-quick \
-		--command "make bench-quick"
+	$(BENCH) -m bench pages --results bench-quick --out bench-quick
 
 # What docs/benchmarks holds. A run that is done is not done again: stop and start at will.
 bench: $(BENCH_STAMP)
-	$(BENCH) -m bench.side_by_side --seeds 5 --limit 1200
-	$(BENCH) -m bench.side_by_side --seeds 3 --limit 1200 --methods ours label-free --cells 1x1x0 1x10x0 3x10x0.05
-	$(BENCH) -m bench.side_by_side --seeds 1 --limit 1200 --cells all
-	$(BENCH) -m bench.adbench --limit 600
-	$(BENCH) -m bench.report
-	$(BENCH) -m bench.why
+	$(BENCH) -m bench side_by_side --seeds 5 --limit 1200
+	$(BENCH) -m bench side_by_side --seeds 3 --limit 1200 --methods ours label-free --cells 1x1x0 1x10x0 3x10x0.05
+	$(BENCH) -m bench side_by_side --seeds 1 --limit 1200 --cells all
+	$(BENCH) -m bench adbench --limit 600
+	$(BENCH) -m bench why
+	$(BENCH) -m bench pages
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)

@@ -188,7 +188,8 @@ def _method(name: str, method: Any) -> str:
         "",
         f".. autoclass:: unseen.methods.{kind}",
         "",
-        ":doc:`All methods <index>` · :doc:`measured side by side </benchmarks/open-set>`",
+        ":doc:`All methods <index>` · :doc:`measured side by side </benchmarks/open-set>` "
+        "· :doc:`beside its baseline </benchmarks/why>`",
         "",
     ]
     return "\n".join(lines)

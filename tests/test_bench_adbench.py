@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from bench import adbench
-from bench.adbench import draw_rows
+from bench.studies import adbench
+from bench.studies.adbench import draw_rows
 
 Y = np.repeat([0, 1], [900, 100])
 

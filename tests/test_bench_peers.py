@@ -5,9 +5,8 @@ import pyarrow as pa
 import pytest
 import torch
 from bench.peers import PEERS
-from bench.preparation import gaps, native, numbers, plain, scaled
-
-from unseen.parts.ranking import auroc
+from bench.peers.preparation import gaps, native, numbers, plain, scaled
+from bench.runs.open_set import auroc
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, not ours
 

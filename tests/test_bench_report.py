@@ -1,14 +1,11 @@
 """The benchmark's pages, from a few made-up runs."""
 
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from bench.side_by_side import SCHEMA
-
-from unseen.evaluation.metrics import FIGURES
+from bench.inside import FIGURES
+from bench.studies.side_by_side import SCHEMA
 
 LEVEL = {"evidence-stack": 0.9, "catboost": 0.8, "mahalanobis": 0.7}
 
@@ -35,9 +32,9 @@ def run(name, number, method, seed, cell):
     }
 
 
-def test_pages_hold_means_distances_and_failures(tmp_path, monkeypatch):
+def test_pages_hold_means_distances_and_failures(tmp_path):
     pytest.importorskip("matplotlib")
-    from bench import report
+    from bench.pages import open_set
 
     records = [
         run(name, number, method, seed, cell)
@@ -48,16 +45,11 @@ def test_pages_hold_means_distances_and_failures(tmp_path, monkeypatch):
     ]
     records.append(run("tep", 0, "catboost", 9, (1, 1, 0.0)) | {"error": "ValueError: a | b", "unseen_auroc": np.nan})
     parquet.write_table(pa.Table.from_pylist(records, SCHEMA), tmp_path / "runs.parquet")
-    given = ["--results", tmp_path / "runs.parquet", "--adbench", tmp_path / "none", "--out", tmp_path / "pages"]
-    monkeypatch.setattr(sys, "argv", ["report", *map(str, given)])
-    report.main()
-    page = (tmp_path / "pages" / "open-set.md").read_text()
+    page = open_set.open_set(tmp_path / "runs.parquet", tmp_path)
     assert "| `catboost` | 0.810 ± 0.014 | 0.820 ± 0.014 | 0.830 ± 0.014 | 0.820 |" in page
-    assert (
-        page.count("| tep | `catboost` | 0.810 | 0.910 | 0.100 |") == 8
-    )  # four figures, of all single ones and of peers
-    assert "| `catboost` | 1 | ValueError: a / b | tep 1 1 0.0 9 |" in page
-    labels = (tmp_path / "pages" / "labels.md").read_text()
+    assert page.count("+0.100 ± 0.000, 3 of 3 | +0.100 ± 0.000, 6 of 6") == 2  # unseen and seen
+    assert "| `catboost` | 1 | ValueError: a \\| b | tep 1 1 0.0 9 |" in page
+    labels = open_set.labels(tmp_path / "runs.parquet", tmp_path)
     assert "| tep | `mahalanobis` | 0.710 | 0.910 | +0.200 | 2 |" in labels
-    drawn = {path.name for path in (tmp_path / "pages").glob("*.png")}
-    assert drawn == {"scatter.png", "time.png", "heat-map.png", "ranks-unseen.png", "ranks-seen.png", "labels.png"}
+    assert "| method | 1 x 1 | 3 x 5 | 3 x 10 |" in labels
+    assert [path.name for path in tmp_path.glob("*.png")] == ["picture.png"]

@@ -5,14 +5,12 @@ import argparse
 import numpy as np
 import pandas as pd
 import pytest
-from bench.results import CELL, blocks, failures, hindsight, load, of_cell, ordered, over_seeds, over_sets, safety
-from bench.sets import SETS
-from bench.side_by_side import CELLS, Job, cells, one_run
-from bench.tables import markdown
+from bench.data.sets import SETS
+from bench.pages.results import CELL, blocks, failures, load, of_cell, ordered, over_seeds, over_sets, safety
+from bench.pages.text import gain, markdown, spread
+from bench.studies.side_by_side import CELLS, KEY, cells, one_run
 
-from unseen.evaluation.choices import Protocol
-from unseen.evaluation.protocol import evaluate
-from unseen.methods import Mahalanobis
+from unseen import Protocol, evaluate
 
 HEAD = (3, 10, 0.0)
 
@@ -42,8 +40,10 @@ def test_failed_runs_are_in_no_mean_and_are_listed(tmp_path):
     given.loc[1:, "error"] = "ValueError: one class"
     assert over_seeds(of_cell(given, HEAD), "auroc").loc["x", "a"] == 0.5
     given.to_parquet(tmp_path / "runs.parquet")
-    [row] = failures(tmp_path / "runs.parquet", ["set", "seed"]).to_dict("records")
-    assert row == {"method": "x", "error": "ValueError: one class", "runs": 2, "where": "a 1, b 1"}
+    text = failures(tmp_path / "runs.parquet", ["set", "seed"])
+    assert "| `x` | 2 | ValueError: one class | a 1, b 1 |" in text
+    given[given["error"].isna()].to_parquet(tmp_path / "runs.parquet")
+    assert failures(tmp_path / "runs.parquet", ["set", "seed"]) == ""
 
 
 def test_a_mean_over_sets_needs_all_of_them():
@@ -52,24 +52,6 @@ def test_a_mean_over_sets_needs_all_of_them():
     assert np.isnan(over_sets(means)["y"])
     assert ordered(means).to_dict() == pytest.approx({"x": 0.6, "y": 0.9})
     assert ordered(means).index.tolist() == ["x", "y"]  # y is above on one set alone
-
-
-def test_hindsight_takes_the_best_single_method_of_each_set():
-    rows = ("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.7), ("a", 0, "y", 0.9)
-    more = ("b", 0, "evidence-stack", 0.8), ("b", 0, "x", 0.7), ("b", 0, "y", 0.6)
-    unlabelled = [(name, 0, "evidence-stack-unlabelled", 0.99) for name in "ab"]  # a stack is no single method
-    found = hindsight(over_seeds(runs(*rows, *more, *unlabelled), "auroc"))
-    assert found["method"].tolist() == ["y", "x"]
-    assert found["gap"].tolist() == pytest.approx([-0.1, 0.1])
-    assert hindsight(over_seeds(runs(*rows, *more), "auroc"), without=["y"])["method"].tolist() == ["x", "x"]
-
-
-def test_hindsight_leaves_out_sets_without_a_run_of_such_a_method():
-    given = runs(
-        ("a", 0, "evidence-stack", 0.8), ("b", 0, "evidence-stack", 0.9), ("a", 0, "x", 0.7), ("b", 0, "y", 0.6)
-    )
-    assert hindsight(over_seeds(given, "auroc"), without=["y"]).index.tolist() == ["a"]
-    assert hindsight(over_seeds(given, "auroc"), without=["x", "y"]).empty
 
 
 def test_safety_compares_on_the_draws_of_both():
@@ -89,9 +71,17 @@ def test_blocks_hold_methods_that_have_them_all():
     assert table.to_dict() == {"x": {"a": 0.6, "b": 0.9}}
 
 
-def test_markdown_quotes_methods():
-    table = pd.DataFrame({"a": ["0.5"], "b": ["-"]}, index=["catboost"])
-    assert markdown(table, "method").splitlines() == ["| method | a | b |", "|---|---|---|", "| `catboost` | 0.5 | - |"]
+def test_markdown_quotes_methods_and_a_bar_in_a_cell_is_no_border():
+    table = pd.DataFrame({"a": ["0.5"], "b": ["|x|"]}, index=["catboost"])
+    lines = markdown(table, "method").splitlines()
+    assert lines == ["| method | a | b |", "|---|---|---|", "| `catboost` | 0.5 | \\|x\\| |"]
+
+
+def test_means_and_gains_leave_gaps_out():
+    # 0.1, 0.2, 0.6: mean 0.3, standard deviation sqrt(0.07) = 0.265, standard error 0.153
+    assert spread([0.1, np.nan, 0.2, 0.6]) == "0.300 ± 0.265"
+    assert gain([0.1, 0.2, 0.6]) == "+0.300 ± 0.153, 3 of 3"
+    assert (spread([0.25]), spread([np.nan]), gain([-0.5])) == ("0.250", "-", "-0.500, 0 of 1")
 
 
 def test_cells_are_read_from_the_command_line():
@@ -103,9 +93,9 @@ def test_cells_are_read_from_the_command_line():
 
 
 def test_a_run_has_the_figures_of_the_protocol():
-    run = one_run(Job("digits", 0, *HEAD, "mahalanobis"))
+    run = one_run(dict(zip(KEY, ("digits", 0, *HEAD, "mahalanobis", ""), strict=True)))
     table, _ = SETS["digits"].tables()
-    [report] = evaluate(table, label="digit", protocol=Protocol(seeds=1), methods={"mahalanobis": Mahalanobis()})
+    [report] = evaluate(table, label="digit", protocol=Protocol(seeds=1), methods={"mahalanobis": "mahalanobis"})
     for role in ("unseen", "seen"):
         assert {key: run[f"{role}_{key}"] for key in report[role]} == {k: v["mean"] for k, v in report[role].items()}
     assert (run["labelled_rows"], {c["role"] for c in run["classes"]}) == (30, {"seen", "unseen"})

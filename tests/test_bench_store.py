@@ -4,13 +4,12 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from bench.store import Store
-from bench.workers import run_all
+from bench.runs.store import Store, schema
+from bench.runs.workers import run_all
 
-SCHEMA = pa.schema([("set", pa.string()), ("seed", pa.int32()), ("value", pa.float64()), ("error", pa.string())])
+SCHEMA = schema(text=["set", "error"], whole=["seed"], real=["value"])
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def test_a_run_that_hangs_dies_or_fails_costs_no_other():
     assert list(found) == ["one", "hang", "die", "fail", "three"]
     assert (found["one"]["value"], found["one"]["error"]) == (3, None)
     assert found["hang"] == {"error": "TimeoutError: not done after 2 s"}
-    assert found["die"] == {"error": "ProcessError: ended with exit code 3"}
+    assert found["die"] == {"error": "ProcessError: the process ended"}
     assert found["fail"]["error"].startswith("ValueError: no such luck (test_bench_store.py:")
     assert found["three"]["value"] == 5
     assert found["three"]["process"] not in (found["one"]["process"], os.getpid())

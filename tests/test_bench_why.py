@@ -1,29 +1,28 @@
-"""Why a method lies below its baseline: where anomalies lie, and thirds of them, by hand; no gap unexplained."""
+"""Why a method lies below its baseline: by hand, and no gap unexplained; pages are as their command writes them."""
 
 import doctest
+import importlib
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from bench import causes, explain, thirds
-from bench.entrants import ROOT
-from bench.pages import baseline
-from bench.results import CELL
-from bench.side_by_side import HEADLINE, RESULTS
-from bench.standing import headline_runs, standing
-from bench.thirds import by_thirds, measured, outscored, rank_correlation
-from bench.why import counted, jobs, where
+from bench.inside import Draw
+from bench.pages import why as page
+from bench.pages.results import CELL, load, of_cell
+from bench.runs.command import FOLDER
+from bench.runs.entrants import ROOT
+from bench.runs.open_set import HEADLINE
+from bench.studies.why import by_thirds, counted, jobs, measured, outscored, where
 
-from unseen.evaluation.draws import Draw
 from unseen.methods import METHODS
 
 EVEN = np.full(4, 0.25)
 
 
-@pytest.mark.parametrize("module", [causes, thirds], ids=lambda module: module.__name__)
-def test_examples(module):
-    found = doctest.testmod(module)
+@pytest.mark.parametrize("name", ["pages.text", "studies.images", "studies.stream", "studies.why"])
+def test_examples(name):
+    found = doctest.testmod(importlib.import_module(f"bench.{name}"))
     assert (found.failed, found.attempted > 0) == (0, True)
 
 
@@ -40,28 +39,17 @@ def test_a_class_of_few_rows_fills_a_third_as_well():
     assert by_thirds(np.array([1.0, 0.0, 0.5, 0.25]), np.arange(4.0), weight) == pytest.approx([1.0, 0.25, 0.25])
 
 
-def test_rank_correlation_by_hand():
-    a = np.array([1.0, 2.0, 3.0, 100.0])
-    assert rank_correlation(a, a**3, EVEN) == pytest.approx(1.0)
-    # ranks 1 2 3 4 and 2 1 4 3: 1 - 6 * 4 / (4 * 15) = 0.6
-    assert rank_correlation(a, np.array([6.0, 5.0, 8.0, 7.0]), EVEN) == pytest.approx(0.6)
-    # a row of twice the weight counts as two alike: ranks 1, 2.5 2.5, 4 and 4, 2.5 2.5, 1
-    assert rank_correlation(a[:3], -a[:3], np.array([0.25, 0.5, 0.25])) == pytest.approx(-1.0)
-    assert np.isnan(rank_correlation(a, np.ones(4), EVEN))
-
-
 def test_blind_is_what_scores_below_the_median_normal():
     normal, anomaly = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 2.0, 2.5, 9.0])
     assert outscored(normal, anomaly).tolist() == [0.0, 0.375, 0.5, 1.0]
     found = measured(normal, anomaly, np.array([0.4, 0.2, 0.2, 0.2]), {"distance": anomaly})
     assert (found["auroc"], found["blind"]) == pytest.approx((0.2 * 1.875, 0.6))
-    assert found["distance_rank"] == pytest.approx(1.0)
 
 
 def test_anomalies_lie_where_they_lie():
-    normals = torch.tensor([[-1.0, -2.0], [1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]])  # deviations 1 and 2, not correlated
-    train = torch.cat([normals, torch.tensor([[0.0, 8.0]])])
-    x = torch.tensor([[0.0, 6.0], [4.0, 0.0], [3.0, -6.0]])
+    normals = np.array([[-1.0, -2.0], [1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]])  # deviations 1 and 2, not correlated
+    train = np.concatenate([normals, [[0.0, 8.0]]])
+    x = np.array([[0.0, 6.0], [4.0, 0.0], [3.0, -6.0]])
     found = where(train, x, np.array([0, 0, 0, 0, 3]))
     assert found["column"] == pytest.approx([3.0, 4.0, 3.0], rel=1e-3)
     assert found["direction"] == pytest.approx([1.0, 0.0, -(0.5**0.5)], abs=1e-3)
@@ -106,35 +94,48 @@ GIVEN = [
 def test_the_two_widest_gaps_of_what_is_below_run_quickest_first(tmp_path):
     runs(*GIVEN).to_parquet(tmp_path / "runs.parquet")
     found = jobs(tmp_path / "runs.parquet", ["devnet", "prn", "nearest-ratio"])
-    assert [(job.set, job.method, job.baseline) for job in found] == [
+    assert [(job["set"], job["method"], job["baseline"]) for job in found] == [
         ("p", "devnet", "nearest-ratio"),
         ("q", "devnet", "nearest-ratio"),
     ]  # gaps -0.1, -0.25, +0.05, -0.05; prn is above
 
 
-def test_a_page_says_why_and_names_the_classes_furthest_behind():
-    stands = standing(runs(*GIVEN), "devnet", "nearest-ratio", "the baseline")
-    scorer = {"auroc": 0.65, "blind": 0.25, "direction_rank": 0.5, "distance_rank": -0.125}
+def test_a_page_says_why(tmp_path):
+    runs(*GIVEN).to_parquet(tmp_path / "side_by_side.parquet")
+    scorer = {"auroc": 0.65, "blind": 0.25}
     scorer |= {f"{name}_thirds": [0.1, 0.2, 0.3] for name in ("direction", "distance")}
     scorers = [scorer | {"scorer": name} for name in ("devnet", "cut=0.5", "nearest-ratio")]
-    evidence = pd.DataFrame({"set": ["q"], "seed": [0], "method": ["devnet"], "baseline": ["nearest-ratio"]})
-    text = "\n".join(explain.section(stands, evidence.assign(scorers=[scorers])))
-    assert causes.CAUSES["devnet"].words in text
-    assert "| q: `devnet` | q: `cut=0.5` | q: [`nearest-ratio`](nearest-ratio.md) |" in text
-    assert "| all | 0.650 | 0.650 | 0.650 |" in text
-    assert "| *rank correlation with distance to the normals* | -0.12 | -0.12 | -0.12 |" in text
-    assert text.index("| q, a | 0.500 | 0.900 | -0.400 |") < text.index("| p, a | 0.800 | 0.900 | -0.100 |")
-    assert "| r, " not in text
-    assert "few" not in text
-    without = "\n".join(explain.section(stands, evidence.iloc[:0]))
-    assert "| q, a |" in without
-    assert causes.CAUSES["devnet"].words not in without  # words stand beside what shows them
-    assert explain.section(standing(runs(*GIVEN), "prn", "nearest-ratio", "the baseline"), evidence) == []
+    run = {"set": ["q"], "seed": [0], "method": ["devnet"], "baseline": ["nearest-ratio"], "error": [None]}
+    evidence = pd.DataFrame(run | {"version": "1", "date": "2026-01-01"}).assign(scorers=[scorers])
+    evidence.to_parquet(tmp_path / "why.parquet")
+    text = page.why(tmp_path / "side_by_side.parquet", tmp_path)
+    assert page.causes()["devnet"][1] in text
+    assert "| q: `cut=0.5` | 0.650 | 0.10 | 0.20 | 0.30 | 0.10 | 0.20 | 0.30 | 25% |" in text
+    # gaps -0.1, -0.25, 0.05, -0.05: mean -0.0875, standard deviation 0.125, standard error 0.0625
+    assert re.search(r"-0\.08[78] ± 0\.06[23], 1 of 4", text)
+    assert "## devnet" in text
+    assert "## prn" not in text  # it is above
+
+
+def test_a_method_that_wraps_another_has_to_beat_it():
+    assert page.baseline("comet") == "autoencoder"
+    assert page.baseline("devnet") == "nearest-ratio"
+    assert (page.baseline("flow"), page.baseline("resad")) == ("mahalanobis", "mahalanobis")
 
 
 def test_every_method_below_its_baseline_has_a_cause():
-    given = headline_runs(ROOT / RESULTS)
-    below = [name for name in METHODS if (s := standing(given, name, *baseline(name))) and s.is_below()]
-    assert [name for name in below if name not in causes.CAUSES] == [], "run bench.why, and say why in bench/causes.py"
-    measured_ones = set(explain.evidence(ROOT / explain.EVIDENCE)["method"])
-    assert [name for name in below if name not in measured_ones] == [], "run python -m bench.why"
+    results = ROOT / FOLDER / "side_by_side.parquet"
+    below = page.below(of_cell(load(results, CELL), HEADLINE))
+    assert [name for name in below if name not in page.causes()] == [], "say why in bench/pages/why_causes.md"
+    measured_ones = set(load(results.with_name("why.parquet"), [])["method"])
+    assert [name for name in below if name not in measured_ones] == [], "run python -m bench why"
+    assert page.causes().keys() <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", ["why", "contamination", "domains", "images", "validity"])
+def test_the_committed_page_is_what_the_command_writes(name, tmp_path):
+    from bench.pages.every import PAGES
+
+    source, made = PAGES[name]
+    text = made(ROOT / FOLDER / f"{source}.parquet", tmp_path)
+    assert text == (ROOT / FOLDER / f"{name}.md").read_text(), f"run python -m bench pages --only {name}"

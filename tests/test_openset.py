@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pyarrow as pa
 import pytest
-from bench.sets import identical
+from bench.data.sets import identical
 
 from unseen.data.labels import encode_labels
 from unseen.data.split import halves

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unseen.cli import main
+from unseen.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

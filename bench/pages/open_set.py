@@ -1,0 +1,158 @@
+"""The pages of all methods beside peers: the headline cell, fewer labels, ADBench."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.inside import LEAST
+from bench.pages import picture
+from bench.pages.results import (
+    CELL,
+    DEFAULT,
+    blocks,
+    failures,
+    load,
+    of_cell,
+    ordered,
+    over_seeds,
+    over_sets,
+    provenance,
+    safety,
+)
+from bench.pages.text import fill, gain, markdown, number, sections, table
+from bench.runs.entrants import ENTRANTS, OURS
+from bench.runs.open_set import HEADLINE, ROLES
+
+KEY = ["set", *CELL, "seed"]
+SAFETY = {
+    (1, 1, 0.0): "One labelled row in all",
+    (1, 10, 0.0): "Ten labelled rows of one class",
+    (3, 10, 0.05): "5% unlabelled anomalies among the training normals",
+}
+HEADLINES = {  # figure -> words
+    "unseen_auroc": "AUROC, unseen classes",
+    "seen_auroc": "AUROC, seen classes",
+    "unseen_tpr_at_5_fpr": "TPR at 5% FPR, unseen classes",
+    "seen_tpr_at_5_fpr": "TPR at 5% FPR, seen classes",
+}
+SHOWN = [DEFAULT, "evidence-stack-unlabelled", "multi-directional", "catboost", "random-forest"]
+SHOWN += ["pyod-xgbod", "deepod-deepsad", "deepod-devnet-repaired", "pyod-knn"]
+FREE = [name for name, entrant in ENTRANTS.items() if not entrant.uses_labels]
+
+
+def open_set(results: Path, out: Path) -> str:
+    """The page of the headline cell."""
+    head = of_cell(load(results, CELL), HEADLINE)
+    order = ordered(over_seeds(head, "unseen_auroc")).index
+    picture.draw(picture.points(head), out / "picture.png")
+    parts = []
+    for figure, words in HEADLINES.items():
+        parts += [f"## {words}", spread_table(head, figure, order)]
+    return fill(
+        "open_set",
+        seeds=head["seed"].nunique(),
+        least=LEAST,
+        provenance=provenance(head, OURS),
+        figures=sections(*parts),
+        times=times(head, order),
+        beside=beside(head, order),
+        failed=failures(results, KEY),
+    )
+
+
+def spread_table(runs: pd.DataFrame, figure: str, order: pd.Index) -> str:
+    """Mean ± sd of each set, and the mean over the sets."""
+    means, sd = over_seeds(runs, figure), over_seeds(runs, figure, "std")
+    spread = sd.reindex_like(means).map(lambda value: "" if value != value else f" ± {value:.3f}")
+    cells = means.map(number) + spread
+    return markdown(cells.assign(mean=over_sets(means).map(number)).reindex(order), "method")
+
+
+def times(head: pd.DataFrame, order: pd.Index) -> str:
+    """What fitting and scoring take, means over sets."""
+    figures = ("fit_cpu_seconds", "rows_per_second")
+    seconds, rates = (over_sets(over_seeds(head, figure)) for figure in figures)
+    spent = {name: [number(seconds[name], 1), number(rates[name], 0)] for name in order}
+    return table(spent, "method", ["CPU seconds to fit", "rows scored a second"])
+
+
+def beside(head: pd.DataFrame, order: pd.Index) -> str:
+    """How far the default is above each other method: by sets, and by draws."""
+    rows: dict[str, list[str]] = {name: [] for name in order if name != DEFAULT}
+    for role in ROLES:
+        draws = blocks(head, f"{role}_auroc", ["set", "seed"], whole=False)
+        if DEFAULT not in draws:
+            return ""
+        above = draws.rsub(draws[DEFAULT], axis=0)
+        sets = above.groupby(level="set").mean()
+        for name, cells in rows.items():
+            cells += [gain(sets[name]), gain(above[name])]
+    heads = [f"{role}, {blocks}" for role in ROLES for blocks in ("sets", "draws")]
+    return table(rows, "method", heads)
+
+
+def labels(results: Path, out: Path) -> str:
+    """The page of fewer labels, and of labels that are not clean."""
+    runs = load(results, CELL)
+    parts = []
+    for cell, words in SAFETY.items():
+        there = of_cell(runs, cell)
+        if DEFAULT not in set(there["method"]):
+            continue
+        for role in ROLES:
+            found = safety(there, f"{role}_auroc", FREE)
+            if len(found):
+                parts += [f"## {words}: AUROC, {role} classes", safety_table(found)]
+    return fill(
+        "labels",
+        provenance=provenance(runs, OURS),
+        cells=sections(*parts),
+        unseen=by_labels(runs, "unseen"),
+        seen=by_labels(runs, "seen"),
+    )
+
+
+def safety_table(found: pd.DataFrame) -> str:
+    rows = {}
+    for name, row in found.iterrows():
+        gap = f"{row['gap']:+.3f}" + ("" if row["gap"] >= -0.01 else " **below**")
+        figures = [number(row["free"]), number(row["default"]), gap, str(row["seeds"])]
+        rows[name] = [f"`{row['method']}`", *figures]
+    columns = ["label-free method", "its AUROC", "default", "default above it", "seeds"]
+    return table(rows, "set", columns)
+
+
+def by_labels(runs: pd.DataFrame, role: str) -> str:
+    """AUROC of some methods by seen classes x labelled rows, without contamination."""
+    clean = runs[(runs["contamination"] == 0) & runs["method"].isin(SHOWN)]
+    cells = sorted(set(zip(clean["seen"], clean["shots"], strict=True)))
+    each = {cell: over_seeds(of_cell(clean, (*cell, 0.0)), f"{role}_auroc") for cell in cells}
+    means = pd.DataFrame({f"{seen} x {n}": over_sets(m) for (seen, n), m in each.items()})
+    return markdown(means.reindex(SHOWN).dropna(how="all").map(number), "method")
+
+
+def adbench(results: Path, out: Path) -> str:
+    """The page of ADBench's setting."""
+    runs = load(results, ["labels"])
+    good = runs[runs["error"].isna()]
+    figures = {"auroc": "AUROC", "ap": "Average precision"}
+    parts = [f"## {words}: mean over sets\n\n{means(good, f)}" for f, words in figures.items()]
+    for count, part in good.groupby("labels"):
+        for figure, words in figures.items():
+            each = blocks(part, figure, ["set"], whole=False)
+            each = each.loc[sorted(each.index, key=lambda name: int(name.split("_")[0]))]
+            parts += [f"## {words}, {count} labels, set by set", markdown(each.map(number), "set")]
+    return fill(
+        "adbench",
+        provenance=provenance(good, OURS),
+        figures=sections(*parts),
+        failed=failures(results, ["set", "labels", "seed"]),
+    )
+
+
+def means(runs: pd.DataFrame, figure: str) -> str:
+    """A row for each method, a column for each number of labels: mean over the common sets."""
+    tables = {count: blocks(part, figure, ["set"]) for count, part in runs.groupby("labels")}
+    columns = {f"{count} labels ({len(each)} sets)": each.mean() for count, each in tables.items()}
+    found = pd.DataFrame(columns)
+    return markdown(found.sort_values(found.columns[0], ascending=False).map(number), "method")
