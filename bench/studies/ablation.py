@@ -21,7 +21,13 @@ from bench.runs.command import finish, resumable
 from bench.runs.entrants import MEASURES, UNLABELLED, Ours, own_version
 from bench.runs.store import STAMPS, Record, Store, schema
 from unseen import Protocol
-from unseen.methods import DEFAULT, METHODS, EvidenceStack, MultiDirectional
+from unseen.methods import (
+    DEFAULT,
+    METHODS,
+    EvidenceStack,
+    MultiDirectional,
+    MultiDirectionalLiteral,
+)
 
 GROUPS = {"development": list(DEVELOPMENT), "six": list(SETS)}
 FIGURES = ("unseen_auroc", "seen_auroc", "unseen_tpr_at_5_fpr")
@@ -40,23 +46,25 @@ def without(field: str, piece: Any) -> EvidenceStack:
     return replace(DEFAULT, **{field: rest})
 
 
-LABELS = tuple(name for name in DEFAULT.measures if name not in MEASURES)
-LEARNERS = [
-    (f, one) for f in ("by_deviation", "by_place", "by_both") for one in getattr(DEFAULT, f)
+LABELS = tuple(name for name in DEFAULT.base_scores if name not in MEASURES)
+VIEWS = [
+    (f, one)
+    for f in ("on_deviation_features", "on_raw_features", "on_both")
+    for one in getattr(DEFAULT, f)
 ]
 STACK: dict[str, Any] = {
     WHOLE_METHOD: DEFAULT,
-    **{f"without {name}": without("measures", name) for name in DEFAULT.measures},
-    **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in LEARNERS},
-    "without labels": EvidenceStack(measures=MEASURES),
+    **{f"without {name}": without("base_scores", name) for name in DEFAULT.base_scores},
+    **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in VIEWS},
+    "without labels": EvidenceStack(base_scores=MEASURES),
     "without labels, all equally": UNLABELLED,
-    "with labels alone": replace(DEFAULT, measures=LABELS),
-    "all equally": replace(DEFAULT, sharpness=(0.0, 0.0), known=0.0, learned=1.0),
+    "with labels alone": replace(DEFAULT, base_scores=LABELS),
+    "all equally": replace(DEFAULT, inverse_temperature=(0.0, 0.0), known=0.0, learned=1.0),
     "no limit to what learned": replace(DEFAULT, learned=1.0),
     "unseen classes alone weigh": replace(DEFAULT, known=0.0),
     "seen classes alone weigh": replace(DEFAULT, known=1.0),
-    "both equally sharp (10)": replace(DEFAULT, sharpness=(10.0, 10.0)),
-    **{f"{name} alone": EvidenceStack(measures=(name,)) for name in DEFAULT.measures},
+    "both equally sharp (10)": replace(DEFAULT, inverse_temperature=(10.0, 10.0)),
+    **{f"{name} alone": EvidenceStack(base_scores=(name,)) for name in DEFAULT.base_scores},
 }
 DIRECTIONS = {
     WHOLE_METHOD: MultiDirectional(),
@@ -65,10 +73,13 @@ DIRECTIONS = {
     "no class hidden": MultiDirectional(known=1.0),
     "hidden classes alone": MultiDirectional(known=0.0),
     "a tenth of the ridge": MultiDirectional(ridge=0.03),
-    "literal recipe": MultiDirectional(describe=False),
+    "literal recipe": MultiDirectionalLiteral(),
 }
 VARIANTS = {"evidence-stack": STACK, "multi-directional": DIRECTIONS}
-TRIED = {f"with {n}": replace(DEFAULT, by_place=(*DEFAULT.by_place, m)) for n, m in METHODS.items()}
+TRIED = {
+    f"with {n}": replace(DEFAULT, on_raw_features=(*DEFAULT.on_raw_features, m))
+    for n, m in METHODS.items()
+}
 
 
 def main() -> None:
