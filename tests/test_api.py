@@ -1,10 +1,12 @@
 """The flat public API: complete, sorted, and nothing in it but what is meant for users."""
 
-from types import ModuleType
+import subprocess
+import sys
 
 import unseen
 from unseen import errors
-from unseen.methods import METHODS
+from unseen.cli.flags import NAMES
+from unseen.methods import IMAGES, METHODS
 
 
 def order(name):
@@ -17,15 +19,27 @@ def test_all_is_sorted():
 
 
 def test_all_is_complete():
-    public = {n for n, v in vars(unseen).items() if not n.startswith("_") and not isinstance(v, ModuleType)}
-    assert public | {"__version__"} == set(unseen.__all__)
+    assert {*unseen._HOME, "__version__"} == set(unseen.__all__)
+    assert set(unseen.__all__) <= set(dir(unseen))
 
 
-def test_every_method_and_error_is_public():
-    methods = {type(method) for method in METHODS.values()}
+def test_every_error_is_public_and_every_method_is_reached_by_name():
     kinds = {v for v in vars(errors).values() if isinstance(v, type) and v.__module__ == errors.__name__}
     public = [getattr(unseen, name) for name in unseen.__all__]
-    assert [kind for kind in methods | kinds if kind not in public] == []
+    assert [kind for kind in kinds if kind not in public] == []
+    for method in (*METHODS.values(), *IMAGES.values()):
+        name = type(method).__name__
+        assert getattr(unseen.methods, name) is getattr(unseen, name) is type(method)
+
+
+def test_help_and_the_root_import_nothing_heavy():
+    code = "import sys, unseen, unseen.cli.main; print(sorted({'torch', 'sklearn', 'pandas'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_names_on_the_command_line_are_those_of_methods():
+    assert set(NAMES) == {*METHODS, *IMAGES}
 
 
 def test_every_public_class_and_function_says_what_it_is():

@@ -200,8 +200,14 @@ def test_words_that_are_no_manifest(saved, text):
 
 
 def test_a_newer_format(saved):
-    rewrite(saved, format=2)
-    with pytest.raises(BundleError, match=r"format 2 is newer than 1.*upgrade unseen"):
+    rewrite(saved, format=3)
+    with pytest.raises(BundleError, match=r"format 3 is newer than 2.*upgrade unseen"):
+        Bundle.load(saved)
+
+
+def test_an_older_format(saved):
+    rewrite(saved, format=1)
+    with pytest.raises(BundleError, match=r"format 1 is that of an earlier release.*fit and save again, or load it"):
         Bundle.load(saved)
 
 
@@ -223,9 +229,9 @@ def test_an_absurd_size_is_not_read(saved, monkeypatch):
         ({"method": {"name": "nearest", "hops": 2}}, "no field 'hops'"),
         ({"method": {"name": "nearest", "k": "five"}}, "make no detector"),
         ({"method": {"name": "mahalanobis"}}, "tensor 'normals.rows': unknown, as the method's fields have it"),
-        ({"method": {"name": "multi-directional", "describe": False}}, "tensor 'normals.rows': unknown"),
+        ({"method": {"name": "autoencoder"}}, "tensor 'normals.rows': unknown"),
         ({"columns": {"columns": 3}}, "schema cannot be read"),
-        ({"members": []}, "expected the fields of format 1, found(.|\n)*members"),
+        ({"members": []}, "expected the fields of format 2, found(.|\n)*members"),
     ],
 )
 def test_fields_that_do_not_belong(saved, changes, message):
@@ -330,7 +336,7 @@ def copied(bundles, tmp_path):
         ("nearest", "0.scorer.normals.rows", lambda t: t + torch.inf, "tensor 'normals.rows': holds infinity"),
         ("nearest", "0.scorer.normals.rows", lambda t: t[:0], "scores are not finite"),
         ("devnet", "0.scorer.net.0.weight", lambda t: t * 1e38, "scores are not finite"),
-        ("evidence-stack", "0.scorer.surprise.normals", lambda t: t.flip(1), "expected numbers in rising order"),
+        ("evidence-stack", "0.scorer.surprisal.normals", lambda t: t.flip(1), "expected numbers in rising order"),
         ("evidence-stack", "0.scorer.weights", lambda t: t * torch.nan, "tensor 'weights': holds NaN"),
     ],
 )

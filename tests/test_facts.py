@@ -34,7 +34,7 @@ def shown(facts, tmp_path, capsys, names=("a", "b")):
         ({**COUNTS, "rows": 10**30}, "rows 1000000000000000000000000000000"),
         ({"adapted": [1, [2, [3]]]}, "adapted [1, [2, [3]]]"),
         ({"drop": 7}, "drop 7"),
-        ({"drop": ["id"], "label": None}, "dropped id (asked)"),
+        ({"drop": ["id"], "label": None}, "left out id"),
         ({"note": "x" * 5000}, "(5,002 characters)"),
         ({str(k): k for k in range(25)}, "more facts 5"),
         (COUNTS, "9: 7 normal, 2 anomalies"),

@@ -108,4 +108,4 @@ def test_only_some_may(path):
     ids=lambda p: p.name,
 )
 def test_methods_are_short(path):
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text().splitlines()) <= 200  # with what each parameter does

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from bench.data.sets import identical
 
 from unseen.data.labels import encode_labels
@@ -224,7 +225,7 @@ def test_what_every_fit_would_say_is_said_once(caplog):
 
 
 def test_auroc_by_hand():
-    assert auroc(np.array([0.0, 1.0]), np.array([1.0, 2.0])) == 0.875
+    assert auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0])) == 0.875
 
 
 def test_tpr_at_fpr_by_hand():

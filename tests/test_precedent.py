@@ -103,7 +103,7 @@ def test_row_of_nothing_but_gaps_is_new_unless_training_showed_one(caplog):
     x[::2, 0] = x[1::2, 1] = np.nan
     schema = Schema.infer(x)
     with caplog.at_level(logging.WARNING, logger="unseen"):
-        schema.news([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]]).tell()
+        schema.unprecedented([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]], ToldOnce())
     assert [record.message for record in caplog.records] == [
         "rows in which every value is missing: 2 of 3, the first is row 2"
     ]
@@ -121,7 +121,7 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
     later.loc[2:, "flow"] = np.nan
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="unseen"):
-        schema.news(later).tell()
+        schema.unprecedented(later, ToldOnce())
     assert [record.message for record in caplog.records] == [
         "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first 6 in place of 5 "
         "in row 2",
@@ -129,7 +129,7 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
         "columns that had no value in training have some, and are not used: 'note'",
     ]
     caplog.clear()
-    schema.news(plant(5, seed=3, note=[None] * 5)).tell()
+    schema.unprecedented(plant(5, seed=3, note=[None] * 5), ToldOnce())
     assert not caplog.records
 
 

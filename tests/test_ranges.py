@@ -158,7 +158,7 @@ def test_depth():
             {"name": "evidence-stack", "on_raw_features": [{"name": "nearest"}] * 101},
             "on_raw_features must be a tuple of at most 100",
         ),
-        ({"name": "evidence-stack", "base_scores": [1]}, "measures must be at most 100 names"),
+        ({"name": "evidence-stack", "base_scores": [1]}, "base_scores must be at most 100 names"),
         ({"name": "nearest", "bank": {"name": "nearest"}}, "bank must be a whole number"),
     ],
 )

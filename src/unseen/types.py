@@ -174,6 +174,9 @@ class Source(Protocol):
     def labelled(self) -> Labelled:
         """All of it, to learn from."""
 
+    def normals(self) -> Labelled:
+        """Normal rows of another domain, to move to."""
+
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
         """All of it, to evaluate on, or with `tests` to test on; each row has a label."""
 

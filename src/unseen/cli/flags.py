@@ -221,7 +221,6 @@ def again(
     no_header: bool = False,
     cache: Path | None = None,
     overlays: Path | None = None,
-    only_normal: bool = False,
 ) -> tuple[Any, Any]:
     """A saved detector, and a source of more of what it was trained on."""
     from unseen.scoring.sources import check_flags, source_like
@@ -239,7 +238,6 @@ def again(
         header=not no_header,
         keep=keep,
         cache=cache,
-        only_normal=only_normal,
     )
     return bundle, source
 

@@ -133,8 +133,8 @@ def adapt(
     from unseen.report.text import command_line, summary
 
     new_path(target)
-    bundle, source = flags.again(folder, normals, no_header=no_header, cache=cache, only_normal=True)
-    data = source.labelled()
+    bundle, source = flags.again(folder, normals, no_header=no_header, cache=cache)
+    data = source.normals()
     moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
     moved.save(target)
     say(f"Moved to what {normals} holds, saved in {target}")

@@ -80,7 +80,7 @@ class MultiDirectionalLiteral:
         for episode in range(self.episodes):
             minimise(normality, inner, learn, run, steps=self.inner_steps)
             minimise(lambda b: self.loss(scorer, b, run), outer, judged, run, steps=self.outer_steps)
-            if 2 * episode >= self.episodes:
+            if 2 * episode >= self.episodes or episode == self.episodes - 1:
                 average.add(scorer)
         average.load(scorer)
 

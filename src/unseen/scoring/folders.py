@@ -43,8 +43,6 @@ class ImageFolder:
         A folder that keeps what the backbone made of each image.
     resaved : bool
         Whether images to learn from are seen a second time, as another program saves them.
-    only_normal : bool
-        Whether images in sub-folders of other classes are left out.
     """
 
     folder: Path
@@ -52,7 +50,6 @@ class ImageFolder:
     features: Features | None = None
     cache: Path | None = None
     resaved: bool = True
-    only_normal: bool = False
     progress: Callable[[int], None] = field(default=lambda done: None, compare=False)
 
     noun: ClassVar[str] = "images"
@@ -67,12 +64,7 @@ class ImageFolder:
 
     def images(self) -> Images:
         """The files, with what their folders tell."""
-        images = Images.read(self.folder, normal=self.normal)
-        if not self.only_normal or all(label is None for label in images.labels):
-            return images
-        self._counts(images, advice="name the folder that has normal images in it, and nothing else")
-        codes, _ = encode_labels(images.labels, rows=len(images), normal=self.normal)
-        return images.take(np.flatnonzero(codes == 0))
+        return Images.read(self.folder, normal=self.normal)
 
     def maps(self, rows: NDArray[np.int64]) -> Maps:
         """Maps of the images with these row numbers, to look at again."""
@@ -83,6 +75,22 @@ class ImageFolder:
         images = self.images()
         self._counts(images)  # before minutes are spent on them
         _note_unlabelled(images)
+        maps, failed = self._seen(images)
+        facts: dict[str, Any] = {"source": self.folder.absolute().name, "label": None, "drop": [], "group": None}
+        counts = self._counts(maps.images, failed=len(failed))
+        return Labelled(maps, maps.labels, None, _files(maps.images.names), facts | counts)
+
+    def normals(self) -> Labelled:
+        """Images of another domain to move to: those in sub-folders of other classes are left out."""
+        images = self.images()
+        if any(label is not None for label in images.labels):
+            self._counts(images, advice="name the folder that has normal images in it, and nothing else")
+            codes, _ = encode_labels(images.labels, rows=len(images), normal=self.normal)
+            images = images.take(np.flatnonzero(codes == 0))
+        return Labelled(self._seen(images)[0], None, None, None, {"source": self.folder.absolute().name})
+
+    def _seen(self, images: Images) -> tuple[Maps, dict[str, str]]:
+        """Maps of the images that can be used, to learn from, and why the others cannot, by name."""
         failed: dict[str, str] = {}
         maps = Maps.of(
             images,
@@ -93,9 +101,7 @@ class ImageFolder:
             progress=self.progress,
         )
         _note_failed(len(images), failed)
-        facts: dict[str, Any] = {"source": self.folder.absolute().name, "label": None, "drop": [], "group": None}
-        counts = self._counts(maps.images, failed=len(failed))
-        return Labelled(maps, maps.labels, None, _files(maps.images.names), facts | counts)
+        return maps, failed
 
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
         """All images with the labels of their folders."""

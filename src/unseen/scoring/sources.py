@@ -63,13 +63,11 @@ def source_like(
     header: bool = True,
     keep: tuple[str, ...] = (),
     cache: Path | None = None,
-    only_normal: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> TableFile | ImageFolder:
     """More of what a detector was trained on: rows of a file with its columns, or images seen as it sees them.
 
-    `encoder`: the detector's; `known`: what its bundle tells of its data. `only_normal`: of images in sub-folders those
-    that are called normal. DataError for the other sort.
+    `encoder`: the detector's; `known`: what its bundle tells of its data. DataError for the other sort.
     """
     facts, noun, folder = of_data(known), encoder.noun, is_folder(path)
     if folder != (noun == ImageFolder.noun):
@@ -78,7 +76,7 @@ def source_like(
         raise DataError(f"{path}: expected {expected}, as this detector judges {what}, found {found}")
     if folder:
         resaved = bool(getattr(encoder, "resaved", False))
-        return ImageFolder(path, normal, features, cache, resaved, only_normal, progress)
+        return ImageFolder(path, normal, features, cache, resaved, progress)
     return TableFile(
         path,
         facts.get("label"),

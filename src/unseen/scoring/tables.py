@@ -72,6 +72,13 @@ class TableFile:
         aside = [*self.drop, *filter(None, [self.label, self.group])]
         return self._labelled(self._table([*aside, *self.keep]))
 
+    def normals(self) -> Labelled:
+        """Rows of another domain to move to: labels count where the file has them; what is set aside may be missing."""
+        table = self._table([])
+        aside = [name for name in (*self.drop, self.label, self.group) if name in table.column_names]
+        y = table[self.label] if self.label in aside else None
+        return Labelled(table.drop_columns(aside), y, None, None, {"source": self.file.absolute().name})
+
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
         """All rows with their labels; a file that `tests` may lack columns that are dropped, and domains."""
         if self.label is None:
