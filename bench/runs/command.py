@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.data.sets import SETS
 from bench.runs.machine import machine, now, versions
 from bench.runs.store import Record, Store
 from bench.runs.workers import Work, run_all
@@ -39,6 +40,8 @@ def finish(store: Store, jobs: Iterable[Record], work: Work, chosen: argparse.Na
     """Do the jobs whose key the store lacks; each is appended as it ends."""
     there, every = store.keys(failed=not chosen.retry), list(jobs)
     due = [job for job in every if store.key_of(job) not in there]
+    for name in {job["set"] for job in due if job.get("set") in SETS}:
+        SETS[name].tables()  # a missing file is named now, not once a run
     print(f"{len(every)} runs, {len(every) - len(due)} of them done before", flush=True)
     left = len(due)
 
@@ -56,5 +59,5 @@ def finish(store: Store, jobs: Iterable[Record], work: Work, chosen: argparse.Na
 
 def summary(record: Record) -> str:
     """The error, or the first numbers of a record."""
-    numbers = {name: value for name, value in record.items() if isinstance(value, float)}
-    return record["error"] or ", ".join(f"{k} {v:.4g}" for k, v in list(numbers.items())[:6])
+    numbers = [f"{k} {v:.4g}" for k, v in record.items() if isinstance(v, float)]
+    return record["error"] or ", ".join(numbers[:6])

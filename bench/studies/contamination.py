@@ -12,7 +12,6 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.sets import SETS
 from bench.inside import LEAST, Draw, draw_rows, halves
 from bench.pages.contamination import AUDIT_RATE, AUDITED, VARIANTS, contamination
 from bench.runs.command import finish, resumable
@@ -43,8 +42,6 @@ def main() -> None:
     add("--rates", nargs="+", type=float, default=list(RATES))
     add("--seeds", type=int, default=5)
     chosen = parser.parse_args()
-    for name in chosen.sets:
-        SETS[name].tables()  # a missing file is named now, not once a run
     jobs = [
         dict(zip(KEY, (data, seed, rate, method, own_version()), strict=True))
         for seed in range(chosen.seeds)  # a run that is stopped early has all sets and rates

@@ -113,13 +113,14 @@ def compared(
     for maps in (both.plain(), both):
         calibration = SHARE if count >= ENOUGH else None
         detector = Detector(IMAGES[method], calibration=calibration, random_state=draw).fit(maps, y)
-        shares = [float(np.mean(detector.pvalue(view) <= LEVEL)) for view in views]
-        flagged = area = np.nan
-        if defects is not None:
-            normal, anomalous = (detector.anomaly_score(each) for each in (views[0], defects))
-            flagged = float(np.mean(detector.conformal_.pvalue(anomalous) <= LEVEL))
-            area = auroc(normal, anomalous)
-        found.append([*shares, flagged, area])
+        tests = views if defects is None else [*views, defects]
+        shares = [float(np.mean(detector.pvalue(test) <= LEVEL)) for test in tests]
+        area = (
+            auroc(*map(detector.anomaly_score, (views[0], defects)))
+            if defects is not None
+            else np.nan
+        )
+        found.append([*shares, *([np.nan] if defects is None else []), area])
     return found
 
 

@@ -48,8 +48,6 @@ def main() -> None:
     shape = "SEENxSHOTSxCONTAMINATION, as in 3x10x0, or all"
     add("--cells", nargs="+", type=cells, default=[[HEADLINE]], help=shape)
     chosen = parser.parse_args()
-    for name in chosen.sets:
-        SETS[name].tables()  # a missing file is named now, not once a run
     names = dict.fromkeys(name for word in chosen.methods for name in GROUPS.get(word, [word]))
     jobs = [
         dict(zip(KEY, (data, seed, *cell, name, ENTRANTS[name].version()), strict=True))

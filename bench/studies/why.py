@@ -18,7 +18,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from bench.data.sets import SETS
 from bench.inside import LEAST, Draw
 from bench.pages.results import CELL, load, of_cell
 from bench.pages.why import ALONG, baseline, below, by_set, causes, gaps
@@ -49,8 +48,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=FOLDER / "side_by_side.parquet")
     chosen = parser.parse_args()
     due = jobs(chosen.results, chosen.methods)
-    for name in {job["set"] for job in due}:
-        SETS[name].tables()  # a missing file is named now, not once a run
     finish(Store(chosen.out, SCHEMA, KEY), due, one_run, chosen)
 
 
