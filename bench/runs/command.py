@@ -1,9 +1,11 @@
 """The command line of a study: what is done already is not done again."""
 
 import argparse
+import logging
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ FOLDER = Path("docs/benchmarks")
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with a module's docstring as its help."""
+    """A parser with a module's docstring as its help; from here on nothing warns or logs."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("unseen").setLevel(logging.ERROR)
     shape = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(
         f"python -m {sys.argv[0]}", description=doc, formatter_class=shape

@@ -6,8 +6,6 @@ python -m bench adbench --sets 4_breastw 6_cardio --labels 5 --methods catboost
 How it differs from what is published stands on the page, docs/benchmarks/adbench.md.
 """
 
-import logging
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +20,7 @@ from bench.runs.entrants import ENTRANTS, installed
 from bench.runs.open_set import timed
 from bench.runs.store import SPENT, STAMPS, Record, Store, schema
 
-FOLDER = "adbench/classical"
+FILE = "adbench/classical/{}.npz"
 MOST, TEST_SHARE = 10_000, 0.3
 LABELS = (5, 10, 20)
 METHODS = ("evidence-stack", "catboost", "random-forest", "mahalanobis")
@@ -56,20 +54,15 @@ def main() -> None:
         for data in chosen.sets or available()
         for seed in range(chosen.seeds)
         for labels in chosen.labels
-        if draw_rows(read(data)[1], labels, seed) is not None
+        if draw_rows(matrix(FILE.format(data))[1], labels, seed) is not None
     ]
     finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
 
 
 def available() -> list[str]:
     """The data sets that there are, by their published number."""
-    names = [path.stem for path in (data_folder() / FOLDER).glob("*.npz")]
+    names = [path.stem for path in data_folder().glob(FILE.format("*"))]
     return sorted(names, key=lambda name: int(name.split("_")[0]))
-
-
-@cache
-def read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    return matrix(f"{FOLDER}/{name}.npz")
 
 
 def draw_rows(y: NDArray[np.int64], labels: int, seed: int) -> Draw | None:
@@ -90,8 +83,7 @@ def draw_rows(y: NDArray[np.int64], labels: int, seed: int) -> Draw | None:
 
 def one_run(job: Record) -> Record:
     """Fit and score once."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    x, y = read(job["set"])
+    x, y = matrix(FILE.format(job["set"]))
     draw = draw_rows(y, job["labels"], job["seed"])
     assert draw is not None
     kinds = np.where(draw.labelled, "anomaly", "normal").astype(object)

@@ -6,7 +6,6 @@ python -m bench contamination --sets shuttle --rates 0 0.1 --seeds 2 --methods d
 What is done already is not done again. The page, docs/benchmarks/contamination.md, tells the rest.
 """
 
-import logging
 import time
 
 import numpy as np
@@ -55,7 +54,6 @@ def main() -> None:
 
 def one_run(job: Record) -> Record:
     """Train and score each variant once, as a user would."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     data, start, cpu = read(job["set"]), time.perf_counter(), time.process_time()
     draw, hidden = drawn(data, job)
     train = data.train.take(draw.train)

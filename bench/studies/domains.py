@@ -6,7 +6,6 @@ python -m bench domains --seeds 1 --methods resad nearest --out quick/domains.pa
 What is done already is not done again. The page, docs/benchmarks/domains.md, tells the rest.
 """
 
-import logging
 import time
 from functools import cache, lru_cache
 from typing import Any
@@ -71,8 +70,6 @@ def read(category: str) -> tuple[Array, NDArray[np.int64]]:
 
 def one_run(job: Record) -> Record:
     """Show some normal rows of the target, and test on its others; 8 rows include the 4."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
     x, y = read(job["category"])
     order = np.random.default_rng(job["seed"]).permutation(np.flatnonzero(y == 0))
     shown = order[: job["shots"]]

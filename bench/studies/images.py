@@ -7,7 +7,6 @@ What is done already is not done again. Part `one` shows one labelled image in a
 machine that does nothing else. The page, docs/benchmarks/images.md, tells the rest.
 """
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.data import data_folder
-from bench.data.products import joined, painted, product
-from bench.inside import pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
+from bench.data.products import joined, product
+from bench.inside import mask, pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
@@ -95,7 +94,6 @@ def jobs() -> Iterator[Record]:
 
 
 def one_run(job: Record) -> Record:
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     return RUNS[job["part"]](job)
 
 
@@ -158,7 +156,8 @@ def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...])
     except Unsupported:  # of methods without a map
         return found
     sizes = map(tuple, maps.sizes.tolist())
-    masks = [painted(file, size) for file, size in zip(maps.images.masks, sizes, strict=True)]
+    spots = zip(maps.images.masks, sizes, strict=True)
+    masks = [mask(file, size) if file else np.zeros(size, bool) for file, size in spots]
     return found | {
         "unseen_pixel_auroc": pixel_auroc(heat, masks),
         "unseen_pixel_ap": pixel_average_precision(heat, masks),

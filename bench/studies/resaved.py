@@ -12,9 +12,7 @@ The share of defects with p <= .05 and AUROC are of classes without labels, wher
 """
 
 import argparse
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,8 +54,6 @@ def main() -> None:
     add("--draws", type=int, default=2)
     add("--cache", type=Path, default=Path(".cache/images"), help="folder of maps of features")
     chosen = parser.parse_args()
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
     rows = []
     for name in chosen.sets:
         with tempfile.TemporaryDirectory() as folder:

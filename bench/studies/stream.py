@@ -4,8 +4,6 @@ python -m bench stream                       # docs/benchmarks/stream.md, three 
 python -m bench stream --seeds 5 --out s.md
 """
 
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +37,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=FOLDER / "stream.md")
     chosen = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     seeds = range(chosen.seeds)
     found = {name: np.array([run(name, seed) for seed in seeds]) for name in STRATEGIES}
     chosen.out.write_text(page(found))

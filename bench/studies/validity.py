@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from bench.pages.validity import ALPHAS, CHEAP, FRESH, KINDS, LABELLED, validity
@@ -50,7 +49,6 @@ def main() -> None:
 
 def one_run(job: Record) -> Record:
     """Shares flagged at each alpha, and the number of independent rows that they are worth."""
-    torch.set_num_threads(1)
     method, count, power = METHODS[job["method"]], job["refits"], None
     if job["kind"] == "fixed":
         m, shares = CALIBRATED, fixed(method, count, seed=list(METHODS).index(job["method"]))

@@ -9,7 +9,6 @@ for each method stand in bench/pages/why_causes.md.
 
 import ast
 import dataclasses
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,6 @@ def jobs(results: Path, names: list[str]) -> list[Record]:
 
 def one_run(job: Record) -> Record:
     """Scores of the method, of what it is with a change, and of the baseline, on the same rows."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     data, name = read(job["set"]), job["method"]
     seen, shots, contamination = HEADLINE
     protocol = Protocol(seen=seen, shots=shots, contamination=contamination)
@@ -135,11 +133,7 @@ def where(train: Scores, x: Scores, y: NDArray[np.int64]) -> dict[str, Scores]:
 
 
 def even(classes: NDArray[Any]) -> Scores:
-    """Weights that sum to 1 and are the same for each class: (n,) -> (n,).
-
-    >>> even(np.array([3, 3, 5])).tolist()
-    [0.25, 0.25, 0.5]
-    """
+    """Weights that sum to 1 and are the same for each class: (n,) -> (n,)."""
     _, own, rows = np.unique(classes, return_inverse=True, return_counts=True)
     return 1 / (len(rows) * rows[own])
 
@@ -152,11 +146,7 @@ def measured(normal: Scores, anomaly: Scores, weight: Scores, places: dict[str, 
 
 
 def outscored(normal: Scores, anomaly: Scores) -> Scores:
-    """Share of the normals that each anomaly outscores, ties half: (m,), (n,) -> (n,).
-
-    >>> outscored(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 9.0])).tolist()
-    [0.375, 1.0]
-    """
+    """Share of the normals that each anomaly outscores, ties half: (m,), (n,) -> (n,)."""
     ordered = np.sort(normal)
     sides = [np.searchsorted(ordered, anomaly, side) for side in ("left", "right")]
     return (sides[0] + sides[1]) / (2 * len(ordered))
