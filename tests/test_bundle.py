@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from contract import quick
+from quick import quick
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, NotFitted
 from unseen.io.atomic import Folder
