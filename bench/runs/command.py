@@ -31,6 +31,8 @@ def options(doc: str | None) -> argparse.ArgumentParser:
 def resumable(doc: str | None, results: str, limit: float = 300) -> Any:
     """A parser with the options of every study that can be resumed."""
     parser = options(doc)
+    page = Path(results).with_suffix(".md")
+    parser.epilog = f"What is done already is not done again. {FOLDER / page} tells the rest."
     add = parser.add_argument
     add("--limit", type=float, default=limit, help="seconds after which a run is killed")
     add("--minutes", type=float, default=math.inf, help="after which no further run is started")

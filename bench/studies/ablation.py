@@ -6,7 +6,7 @@ python -m bench ablation --sets development --seeds 1 --with autoencoder flow
 python -m bench ablation --of multi-directional
 
 `--with` tries methods as further evidence on raw features. Each variant is a method of its own,
-fitted to the same draws. What is done already is not done again.
+fitted to the same draws.
 """
 
 from dataclasses import replace

@@ -2,8 +2,6 @@
 
 python -m bench adbench          # CatBoost, random forest, Mahalanobis, the default
 python -m bench adbench --sets 4_breastw 6_cardio --labels 5 --methods catboost
-
-How it differs from what is published stands on the page, docs/benchmarks/adbench.md.
 """
 
 from typing import NamedTuple

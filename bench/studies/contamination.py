@@ -2,8 +2,6 @@
 
 python -m bench contamination            # all of it, an hour or two of one core
 python -m bench contamination --sets shuttle --rates 0 0.1 --seeds 2 --methods devnet
-
-What is done already is not done again. The page, docs/benchmarks/contamination.md, tells the rest.
 """
 
 import time

@@ -2,8 +2,6 @@
 
 python -m bench domains                       # MVTec AD's 15 categories; then the page
 python -m bench domains --seeds 1 --methods resad nearest --out quick/domains.parquet
-
-What is done already is not done again. The page, docs/benchmarks/domains.md, tells the rest.
 """
 
 import time

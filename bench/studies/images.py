@@ -3,8 +3,7 @@
 python -m bench images                           # all that is missing; then the page
 python -m bench images --parts open --methods image-stack --draws 2
 
-What is done already is not done again. Part `one` shows one labelled image in all; `speed` wants a
-machine that does nothing else. The page, docs/benchmarks/images.md, tells the rest.
+Part `one` shows one labelled image in all; `speed` wants a machine that does nothing else.
 """
 
 import os

@@ -34,6 +34,7 @@ def main() -> None:
             rows += [line(["fit"], training, TRAINING, [*words, str(model)], LABELLED)]
             for count, suffix in ((few, ".parquet"), (most, ".parquet"), (few, ".csv")):
                 out = Path(name) / f"scores{suffix}"
+                out.unlink(missing_ok=True)
                 words = ["--out", str(out), "--keep", "key"]
                 rows += [line(["score", str(model)], out.with_stem("data"), count, words)]
     show("Time and memory of `unseen fit` and `unseen score`", HEADS, rows)

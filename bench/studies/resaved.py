@@ -3,12 +3,10 @@
 python -m bench resaved             # prints a table; needs UNSEEN_DATA
 python -m bench resaved --sets brick --methods patches --draws 1
 
-Of the good images of a set at most `--normals` train, and at most two thirds, with 10 labelled
-images of the first defect class, where there are defects. Others, at most 40, are the test, saved
-again in each of several ways. "before" trains on the images as they are; "after" as `Detector.fit`
-does, on each of them once more as another program might have left it. `tiles` and `cookies` are
-photos; `brick`, `grass` and `gravel` are crops of photographs in scikit-image, without defects.
-The share of defects with p <= .05 and AUROC are of classes without labels, where there are such.
+At most two thirds of a set's good images train, with 10 labelled images of its first defect class.
+Others, at most 40, are the test, saved again in several ways. "before" trains on the images as they
+are; "after" as `Detector.fit` does, also as another program might have left them. `brick`, `grass`
+and `gravel` are crops of photographs in scikit-image. Defects and AUROC are of unlabelled classes.
 """
 
 import argparse

@@ -3,8 +3,6 @@
 python -m bench side_by_side --cells all                # method by method, fast peers first
 python -m bench side_by_side --methods ours --seeds 5   # the headline cell: 3 classes x 10
 python -m bench side_by_side --sets digits --methods catboost --cells 1x1x0 3x10x0.05
-
-What is done already is not done again. `python -m bench pages` writes the pages.
 """
 
 import argparse

@@ -1,8 +1,6 @@
 """Conformal validity: the share of fresh normal rows with p <= alpha, for every method.
 
 python -m bench validity --kind discrete --refits 10 --jobs 2
-
-What is done already is not done again. The page, docs/benchmarks/validity.md, tells the rest.
 """
 
 import dataclasses

@@ -3,8 +3,7 @@
 python -m bench why                       # some minutes of one core
 python -m bench why --methods devnet ahl
 
-What is done already is not done again. The page, docs/benchmarks/why.md, tells the rest; its words
-for each method stand in bench/pages/why_causes.md.
+The words for each method stand in bench/pages/why_causes.md.
 """
 
 import ast
