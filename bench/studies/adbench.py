@@ -46,21 +46,16 @@ def main() -> None:
     add("--labels", nargs="+", type=int, default=list(LABELS))
     add("--seeds", type=int, default=3)
     chosen = parser.parse_args()
+    there = [path.stem for path in data_folder().glob(FILE.format("*"))]
     jobs = [
         dict(zip(KEY, (data, seed, labels, name, ENTRANTS[name].version()), strict=True))
         for name in installed(chosen.methods)
-        for data in chosen.sets or available()
+        for data in chosen.sets or sorted(there, key=lambda name: int(name.split("_")[0]))
         for seed in range(chosen.seeds)
         for labels in chosen.labels
         if draw_rows(matrix(FILE.format(data))[1], labels, seed) is not None
     ]
     finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
-
-
-def available() -> list[str]:
-    """The data sets that there are, by their published number."""
-    names = [path.stem for path in data_folder().glob(FILE.format("*"))]
-    return sorted(names, key=lambda name: int(name.split("_")[0]))
 
 
 def draw_rows(y: NDArray[np.int64], labels: int, seed: int) -> Draw | None:

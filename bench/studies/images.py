@@ -57,7 +57,6 @@ FIGURES += ["unseen_pixel_auroc", "unseen_pixel_ap", "unseen_pro", "flagged", "p
 FIGURES += ["fit_seconds", "images_per_second"]
 TEXTS = ["part", "set", "method", "error", "machine", "date"]
 SCHEMA = schema(text=TEXTS, whole=["draw", "count"], real=FIGURES)
-Names = NDArray[np.object_]
 
 
 def main() -> None:
@@ -131,7 +130,9 @@ def pair(classes: list[str], draw: int) -> tuple[str, ...]:
     return tuple(classes[i] for i in distinct[draw % len(distinct)])
 
 
-def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...]) -> Record:
+def judged(
+    detector: Detector, maps: Maps, names: NDArray[np.object_], shown: tuple[str, ...]
+) -> Record:
     """Figures of a fitted detector on test images."""
     start = time.perf_counter()
     scores = detector.anomaly_score(maps)
@@ -155,8 +156,8 @@ def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...])
     except Unsupported:  # of methods without a map
         return found
     sizes = map(tuple, maps.sizes.tolist())
-    spots = zip(maps.images.masks, sizes, strict=True)
-    masks = [mask(file, size) if file else np.zeros(size, bool) for file, size in spots]
+    both = zip(maps.images.masks, sizes, strict=True)
+    masks = [mask(file, size) if file else np.zeros(size, bool) for file, size in both]
     return found | {
         "unseen_pixel_auroc": pixel_auroc(heat, masks),
         "unseen_pixel_ap": pixel_average_precision(heat, masks),

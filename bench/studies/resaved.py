@@ -62,7 +62,6 @@ def main() -> None:
                 each = [compared(method, good, bad, draw, place, chosen) for draw in draws]
                 for training, found in zip(("before", "after"), np.mean(each, axis=0), strict=True):
                     rows.append([name, method, training, *(f"{value:.3f}" for value in found)])
-                    print(" ".join(rows[-1]), flush=True)
     title = f"Share with p <= {LEVEL}: good photos by how they were saved again, and defects"
     columns = ["set", "method", "training", "as they are", *SAVED, "defects", "AUROC"]
     show(title, columns, rows)

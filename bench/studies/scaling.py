@@ -70,7 +70,6 @@ def best(rows: int, columns: int, chosen: argparse.Namespace) -> tuple[float, fl
     command += ["--one", str(rows), str(columns)]
     runs = [json.loads(measured(command)[0].splitlines()[-1]) for _ in range(chosen.repeat)]
     fit, rate, peak = zip(*runs, strict=True)
-    print(f"{rows:,} x {columns}: {min(fit):.2f} s, {max(rate):,.0f} rows/s", flush=True)
     return min(fit), max(rate), max(peak)
 
 

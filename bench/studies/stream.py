@@ -37,9 +37,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=FOLDER / "stream.md")
     chosen = parser.parse_args()
-    seeds = range(chosen.seeds)
-    found = {name: np.array([run(name, seed) for seed in seeds]) for name in STRATEGIES}
-    chosen.out.write_text(page(found))
+    runs = {name: [run(name, seed) for seed in range(chosen.seeds)] for name in STRATEGIES}
+    chosen.out.write_text(page({name: np.array(each) for name, each in runs.items()}))
 
 
 def page(found: dict[str, Array]) -> str:

@@ -25,8 +25,7 @@ def main() -> None:
     parser = options(__doc__)
     add = parser.add_argument
     add("--sets", nargs="+", choices=SETS, default=["nsl_kdd", "shuttle"])
-    light = ["mahalanobis", "nearest", "fecam"]
-    add("--method", nargs="+", choices=METHODS, default=light)
+    add("--method", nargs="+", choices=METHODS, default=["mahalanobis", "nearest", "fecam"])
     add("--draws", type=int, default=400, help="calibration sets of each size")
     chosen = parser.parse_args()
     rows = []
