@@ -13,6 +13,7 @@ from quick import parametrised, quick
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.catalogue import from_json, to_json
+from unseen.methods.deepsad import DeepSAD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
@@ -32,11 +33,20 @@ from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
 from unseen.testing import check_method, scored, toy_rows, trained
-from unseen.types import Run, Samples
+from unseen.types import Run, Samples, ability
 
 
 @parametrised(METHODS)
 def test_contract(method):
+    check_method(method)
+
+
+WRAPPING = {name: method for name, method in METHODS.items() if ability(method, "base") is not None}
+
+
+@parametrised({name: dataclasses.replace(method, base=DeepSAD()) for name, method in WRAPPING.items()})
+def test_what_wraps_a_method_learns_without_labels_as_that_does(method):
+    trained(method, toy_rows().normals)  # refuses nothing
     check_method(method)
 
 
