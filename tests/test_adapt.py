@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from test_resad import kinds
 from unseen.cli import main as cli
 from unseen.detector import adapt
@@ -26,6 +26,7 @@ from unseen.parts.domains import Domains
 from unseen.parts.nets import Widening
 from unseen.parts.ranking import auroc
 from unseen.storage.bundle import Bundle
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples, ability
 
 ABLE = {name: quick(method) for name, method in METHODS.items() if hasattr(method, "adapt")}
@@ -72,7 +73,7 @@ def test_whitened_neighbours_keep_the_pooled_covariance():
 
 
 def test_without_groups_mean_and_bank_move_alone():
-    data, far = toy().normals, toy(seed=9).normals.x[:20] + 50
+    data, far = toy_rows().normals, toy_rows(seed=9).normals.x[:20] + 50
     whiten = Whitening(6)
     whiten.fit(data.x, shrinkage=1e-3)
     moved = Mahalanobis().adapt(trained(Mahalanobis(), data), Samples.of(far), run())
@@ -90,7 +91,7 @@ def test_without_groups_mean_and_bank_move_alone():
     ],
 )
 def test_one_group_is_no_group(method):
-    data = toy()
+    data = toy_rows()
     other = dataclasses.replace(data, group=torch.full((len(data),), 7))
     assert torch.equal(scored(trained(method, other), data.x), scored(trained(method, data), data.x))
 

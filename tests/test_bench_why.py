@@ -7,17 +7,28 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from bench.__main__ import PLACES
 from bench.inside import Draw
 from bench.pages import why as page
 from bench.pages.results import CELL, load, of_cell
 from bench.runs.command import FOLDER
 from bench.runs.entrants import ROOT
 from bench.runs.open_set import HEADLINE
-from bench.studies.why import by_thirds, counted, jobs, measured, outscored, where
+from bench.studies.why import by_thirds, changed, counted, jobs, measured, outscored, where
 
 from unseen.methods import METHODS
 
 EVEN = np.full(4, 0.25)
+
+
+@pytest.mark.parametrize("name", [name for name in PLACES if name not in ("resaved", "pages")])
+def test_every_study_is_there(name):
+    assert callable(importlib.import_module(f"bench.studies.{name}").main)
+
+
+def test_every_change_of_a_method_can_be_made():
+    for name, (label, words) in page.causes().items():
+        assert (list(changed(name)), bool(words)) == ([label] if label else [], True)
 
 
 @pytest.mark.parametrize("name", ["pages.text", "studies.images", "studies.stream", "studies.why"])

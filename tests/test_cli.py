@@ -411,7 +411,7 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
             "--kind x=numbr",
             "a kind must be one of number, boolean, category, text, got 'numbr' (did you mean 'number'?)",
         ),
-        ("--method devnt", 'Did you mean "devnet"'),
+        ("--method devnt", "There is no such method (did you mean 'devnet'?); the names are"),
         (
             "--method devnet --set marjin=3",
             "no field 'marjin' (did you mean 'margin'?); its fields are hidden=[20], margin=",

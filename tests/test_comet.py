@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from contract import check_method, quick, scored, toy, trained
+from quick import quick
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, Unsupported
 from unseen.methods import METHODS
@@ -26,6 +26,7 @@ from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
 from unseen.parts.ranking import auroc
 from unseen.storage.bundle import Bundle
+from unseen.testing import check_method, scored, toy_rows, trained
 from unseen.types import Run, Samples, Trainable
 
 INSIDE = {name: m for name, m in METHODS.items() if isinstance(m, Trainable)}
@@ -121,7 +122,7 @@ def test_size_is_a_mean():
 
 
 def test_a_task_shows_no_row_twice_and_all_anomalies():
-    data = toy(10)
+    data = toy_rows(10)
     data.x[:, 0] = torch.arange(len(data)).float()
     shown, hidden = task(data, 40, generator())
     assert len(shown.normals) + len(hidden.normals) == 40
@@ -132,7 +133,7 @@ def test_a_task_shows_no_row_twice_and_all_anomalies():
 
 
 def test_a_task_draws_by_weight():
-    data = dataclasses.replace(toy(0), weight=(torch.arange(120) < 20).float())
+    data = dataclasses.replace(toy_rows(0), weight=(torch.arange(120) < 20).float())
     data.x[:, 0] = torch.arange(120).float()
     for part in task(data, 20, generator()):
         assert part.x[:, 0].max() < 20
@@ -151,7 +152,7 @@ def test_a_single_row_is_shown_and_asked():
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_without_fence_and_tasks_it_is_plain_training_bit_for_bit(name):
-    base, data = quick(INSIDE[name]), toy(24)
+    base, data = quick(INSIDE[name]), toy_rows(24)
     plain, run = seeded(lambda: base.build((6,)), 3), Run(generator(3))
     descend(base, plain, data, run)
     scorer = trained(CoMet(base, kappa=float("inf"), meta="none"), data)
@@ -171,7 +172,7 @@ def test_first_order_maml_keeps_the_contract_too():
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_each_refresh_and_meta_step_leaves_its_trace(name):
-    data = toy(24)
+    data = toy_rows(24)
     scorer = trained(CoMet(quick(INSIDE[name]), warmup=0.2, refresh=0.4, penalty="gap"), data)
     assert len(scorer.counting) == 3  # before two rounds, and at the end
     assert len(scorer.penalty) == 2

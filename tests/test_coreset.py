@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from contract import trained
 from unseen.methods.distances import Nearest
 from unseen.parts import coreset
 from unseen.parts.coreset import centres
+from unseen.testing import trained
 from unseen.types import Run, Samples
 
 

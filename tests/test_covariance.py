@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from contract import scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods.dcc import DCC, lifted
 from unseen.methods.fecam import FeCAM
 from unseen.parts.clusters import Partition
 from unseen.parts.covariance import downdated, inverse_root, means, normalised, shrunk, tukey, within
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 
@@ -118,7 +118,7 @@ def test_fecam_takes_the_nearest_group_and_its_own_covariance():
 
 
 def test_fecam_adapts_to_the_mean_of_its_support():
-    data = toy().normals
+    data = toy_rows().normals
     scorer = trained(FeCAM(), data)
     support = Samples.of(data.x[:1] + 3)
     moved = FeCAM().adapt(scorer, support, Run(torch.Generator()))
@@ -148,7 +148,7 @@ def test_dcc_is_the_published_distance_where_that_exists():
 
 
 def test_dcc_splits_off_the_directions_of_least_variance():
-    data = toy().normals
+    data = toy_rows().normals
     scorer = trained(DCC(clusters=1, residual=2 / 7), data)
     f = lifted(data.x).double()
     c = torch.cov(f.T)

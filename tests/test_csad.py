@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.data.labels import encode_groups, encode_labels
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, NotFitted, Unsupported
@@ -14,6 +14,7 @@ from unseen.methods.distances import Mahalanobis
 from unseen.parts.ranking import auroc
 from unseen.parts.regions import FEWEST, Regions, hazard
 from unseen.storage.bundle import Bundle
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 FAST = quick(CSAD())
@@ -73,14 +74,14 @@ def test_draws_keep_all_but_the_share_that_lies_farthest_out():
 
 
 def test_replays_are_half_normal_and_taken_for_what_they_are():
-    scorer = trained(CSAD(steps=300), toy(20))
+    scorer = trained(CSAD(steps=300), toy_rows(20))
     with torch.no_grad():
         replays = scorer.replays(0.05, torch.Generator().manual_seed(0))
         assert replays.classes == [1, 2]
         assert (replays.y == 0).sum() == (replays.y > 0).sum() == 2048
         found = scorer(replays.x)
     assert auroc(found[replays.y == 0].numpy(), found[replays.y > 0].numpy()) > 0.9
-    shown = toy(20)
+    shown = toy_rows(20)
     for c in (0, 1, 2):  # where the rows were
         gap = (replays.x[replays.y == c].mean(dim=0) - shown.x[shown.y == c].mean(dim=0)).abs().max()
         assert gap < 1.0
@@ -88,7 +89,7 @@ def test_replays_are_half_normal_and_taken_for_what_they_are():
 
 def test_unlabelled_rows_do_not_reach_the_classifier():
     scorer = CSAD().build((6,))
-    data = toy()
+    data = toy_rows()
     for y, reached in ((-1, False), (0, True), (2, True)):
         batch = Samples.of(data.x, torch.full_like(data.y, y))
         loss = CSAD().objective(scorer, batch, Run(torch.Generator().manual_seed(0))).sum()
@@ -98,7 +99,7 @@ def test_unlabelled_rows_do_not_reach_the_classifier():
 
 def test_the_loss_reaches_every_parameter():
     scorer = CSAD().build((6,))
-    CSAD().objective(scorer, toy(), Run(torch.Generator().manual_seed(0))).sum().backward()
+    CSAD().objective(scorer, toy_rows(), Run(torch.Generator().manual_seed(0))).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in scorer.parameters())
 
 

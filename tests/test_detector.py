@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from contract import quick
+from quick import quick
 from unseen.data.labels import encode_labels
 from unseen.detector.detector import Detector
 from unseen.detector.folds import held_out

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.errors import DataError
 from unseen.methods.duq import DUQ, DUQScorer
 from unseen.parts import terms
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 
@@ -98,7 +99,7 @@ def test_centroids_follow_by_a_moving_average():
 
 
 def test_a_kernel_for_each_group_and_all_reload():
-    data = toy()
+    data = toy_rows()
     data = Samples(data.x, data.y, torch.arange(len(data)) % 7, data.weight)
     method = quick(DUQ())
     scorer = trained(method, data)
@@ -109,7 +110,7 @@ def test_a_kernel_for_each_group_and_all_reload():
 
 
 def test_no_kernel_fires_on_labelled_anomalies():
-    data = toy(20)
+    data = toy_rows(20)
     scorer = trained(DUQ(steps=300), data)
     fired = (-scored(scorer, data.x)).exp()
     assert fired[data.y == 0].median() > 0.5

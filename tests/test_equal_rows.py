@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from contract import check_equal_rows, parametrised, trained
+from quick import parametrised
 from unseen import Detector
 from unseen.detector.conformal import Conformal, alike, outranked
 from unseen.methods import METHODS
@@ -14,6 +14,7 @@ from unseen.methods.isolation import IsolationForest
 from unseen.parts.bank import Bank
 from unseen.parts.products import NARROW, Linear, product
 from unseen.parts.surprisal import Surprisal
+from unseen.testing import check_equal_rows, trained
 from unseen.types import Samples
 
 

@@ -3,6 +3,7 @@
 import csv
 import re
 import runpy
+import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.nn.functional import max_pool2d
 
 from unseen import Detector, Mahalanobis
 from unseen.methods import Patches
+from unseen.testing import CHECKS
 from unseen.vision.features import Features
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
@@ -58,6 +60,20 @@ def test_sklearn_pipeline(capsys):
     assert name == "Mahalanobis"
     assert float(known) > 0.95
     assert float(unknown) > 0.85
+
+
+def test_own_method(monkeypatch, capsys):
+    """As a program of its own, beside which the module of the method is imported by its path."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.delitem(sys.modules, "own_method", raising=False)
+    runpy.run_path(str(ROOT / "examples" / "own_method.py"), run_name="__main__")
+    *checks, benign, malignant = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in checks] == [check.__name__ for check in CHECKS]
+    assert {line.split()[1] for line in checks} == {"passed", "does"}
+    flagged, rows = re.findall(r"\d+", benign)
+    assert int(flagged) < 0.1 * int(rows)
+    flagged, rows = re.findall(r"\d+", malignant)
+    assert int(flagged) > 0.5 * int(rows)
 
 
 def test_demo_hides_what_it_says(tmp_path):

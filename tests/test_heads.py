@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
@@ -23,6 +23,7 @@ from unseen.parts import losses, terms
 from unseen.parts.heads import Head
 from unseen.parts.nets import seeded
 from unseen.parts.pseudo import saliency, saliency_cut, scattered
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 
@@ -55,7 +56,7 @@ def test_sphere_by_hand():
 
 
 def test_centre_is_of_normals_alone_and_stays():
-    data = toy()
+    data = toy_rows()
     far = Samples.of(torch.where(data.y[:, None] > 0, 99.0, data.x), data.y)
     for method in (DeepSVDD(steps=1), DeepSAD(steps=1)):
         assert torch.equal(trained(method, data).centre, trained(method, far).centre)
@@ -69,7 +70,7 @@ def test_deep_sad_batches_show_every_label_and_do_without():
 
 
 def test_deep_sad_drives_labelled_anomalies_out():
-    data = toy(40)
+    data = toy_rows(40)
     inside, outside = (
         scored(trained(DeepSAD(steps=100, batch=64), data), data.x)[data.y == y].median() for y in (0, 1)
     )
@@ -96,11 +97,11 @@ def test_focal_without_focus_is_cross_entropy():
 @pytest.mark.parametrize("name", ["flos", "prenet", "prn", "saliency-cut", "kka"])
 def test_heads_need_both_sides(name):
     with pytest.raises(DataError, match=r"it was given 120 and 0: label at least one row"):
-        trained(quick(METHODS[name]), toy().normals)
+        trained(quick(METHODS[name]), toy_rows().normals)
 
 
 def test_flos_learns_devnets_network_from_devnets_batches():
-    data, run = toy(), Run(generator())
+    data, run = toy_rows(), Run(generator())
     flos, devnet = FLOS(), DevNet()
     assert torch.equal(next(flos.stream(data, run)).x, next(devnet.stream(data, Run(generator()))).x)
     assert flos.build((6,)).state_dict().keys() == devnet.build((6,)).state_dict().keys()
@@ -165,7 +166,7 @@ def test_prenet_scores_by_its_references():
 
 
 def test_prenet_regresses_to_two_and_six():
-    data = toy(40)
+    data = toy_rows(40)
     scores = scored(trained(PReNet(steps=400, batch=128), data), data.x)
     assert scores[data.y == 0].median() == pytest.approx(2, abs=0.5)
     assert scores[data.y > 0].median() == pytest.approx(6, abs=0.5)
@@ -197,7 +198,7 @@ def test_saliency_of_a_linear_head_is_its_weight():
 
 
 def test_saliency_cut_follows_the_scorer_as_it_is():
-    data, method, run = toy(), SaliencyCut(batch=40), Run(generator())
+    data, method, run = toy_rows(), SaliencyCut(batch=40), Run(generator())
     scorer = seeded(lambda: method.build((6,)), 0)
     stream = method.with_salient(scorer, data, run)
     for ignored in (0, 3):  # a column without weight is the least salient, and always cut in
@@ -247,7 +248,7 @@ def test_continuous_labels_by_hand():
 
 
 def test_continuous_labels_find_far_rows_without_a_label():
-    normals = toy(seed=1).normals
+    normals = toy_rows(seed=1).normals
     scorer = trained(ContinuousLabels(steps=200), normals)
     assert scored(scorer, 6 * torch.eye(6)).min() > scored(scorer, normals.x).quantile(0.95)
 
@@ -371,7 +372,7 @@ def test_con2_scores_by_two_gaussians():
 
 
 def test_con2_separates_the_contexts():
-    x = toy().normals.x.exp()  # a flip of symmetric rows would be no other context
+    x = toy_rows().normals.x.exp()  # a flip of symmetric rows would be no other context
     scorer = trained(Con2(steps=200, batch=64), Samples.of(x))
     with torch.no_grad():
         a, b = (torch.nn.functional.normalize(scorer.net(view), dim=1) for view in (x, scorer.moved(x)))

@@ -1,7 +1,6 @@
 """Methods for images: rows of cells and of whole images by hand, the contract that all keep, and the stack of them."""
 
 import copy
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from contract import check_json, check_same_seed, check_untouched, quick, scored, trained
+from quick import quick
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
 from unseen.methods import EVERY, IMAGES, METHODS
@@ -30,7 +29,8 @@ from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.parts.episodes import together
 from unseen.parts.ranking import auroc
-from unseen.types import Run, Samples
+from unseen.testing import check_method, scored, toy_maps, trained
+from unseen.types import Run, Samples, ability
 from unseen.vision.features import Features
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
@@ -40,21 +40,6 @@ NAMES = ("normal", "bright", "dark", "odd")  # of classes 0, 1, ..., each a shif
 
 def run(seed=3):
     return Run(torch.Generator().manual_seed(seed))
-
-
-def planted(normals=32, anomalies=8, seed=0, classes=(1, 2), offset=0.0):
-    """Noise of 3 channels on 6 x 6 cells; in an image of class c a block of 2 x 2 cells is shifted in channel c - 1."""
-    g = torch.Generator().manual_seed(seed)
-    n = normals + anomalies
-    x, mask = torch.randn(n, 3, 6, 6, generator=g) + offset, torch.full((n, 6, 6), -1.0)
-    y = torch.zeros(n, dtype=torch.int64)
-    y[normals:] = torch.tensor(classes).repeat(anomalies)[:anomalies]
-    for i in range(normals, n):
-        top, left = (2 * torch.randint(3, (2,), generator=g)).tolist()
-        mask[i] = 0
-        mask[i, top : top + 2, left : left + 2] = 1
-        x[i, y[i] - 1] += 6 * mask[i]
-    return Samples.of(x, y, mask=mask)
 
 
 def unmasked(data):
@@ -109,7 +94,7 @@ def flat(*values):
 
 
 def test_masks_go_where_their_images_go():
-    data = planted(2, 2)
+    data = toy_maps(2, 2)
     assert torch.equal(data[torch.tensor([3, 0])].mask, data.mask[[3, 0]])
     assert torch.equal(data.anomalies.mask, data.mask[2:])
     assert torch.equal(together(data.anomalies, data.normals).mask, data.mask[[2, 3, 0, 1]])
@@ -118,7 +103,7 @@ def test_masks_go_where_their_images_go():
 
 
 def test_of_samples_with_and_without_masks_none_has_one():
-    data = planted(2, 2)
+    data = toy_maps(2, 2)
     assert together(data, unmasked(data)).mask is None
     assert unmasked(data)[1:].mask is None
     assert unmasked(data).to(torch.device("meta")).mask is None
@@ -127,7 +112,7 @@ def test_of_samples_with_and_without_masks_none_has_one():
 @pytest.mark.parametrize("shape", [(4, 6, 5), (3, 6, 6), (4, 3, 6, 6), (4,)])
 def test_a_mask_has_a_value_for_each_cell(shape):
     with pytest.raises(DataError, match=r"mask must have a value for each cell of x \(4, 3, 6, 6\), got shape"):
-        Samples.of(planted(2, 2).x, mask=torch.zeros(shape))
+        Samples.of(toy_maps(2, 2).x, mask=torch.zeros(shape))
 
 
 # whole images
@@ -150,33 +135,33 @@ def test_rows_of_whole_images_by_hand():
 def test_logarithms_are_of_tables():
     for method in (Whole(Column()), Patches(Column())):
         scorer = method.build((3, 6, 6))
-        method.train(scorer, planted(), replace(run(), logarithms=torch.zeros(3, 2)))
+        method.train(scorer, toy_maps(), replace(run(), logarithms=torch.zeros(3, 2)))
         assert scorer.inner.run.logarithms is None
 
 
 @pytest.mark.parametrize("kind", [Whole, Patches])
 def test_what_the_base_can_do_both_can(kind):
     for base in METHODS.values():
-        assert hasattr(kind(base), "adapt") == hasattr(base, "adapt")
+        assert (ability(kind(base), "adapt") is None) == (ability(base, "adapt") is None)
         assert kind(base).uses_labels == base.uses_labels
-    assert not hasattr(kind(Forest()), "adapt")
-    assert hasattr(kind(Nearest()), "adapt")
+    assert ability(kind(Forest()), "adapt") is None
+    assert ability(kind(Nearest()), "adapt") is not None
 
 
 @pytest.mark.parametrize("kind", [Whole, Patches])
 @pytest.mark.parametrize("base", [Nearest(), NearestRatio()], ids=["without", "with"])
 def test_labels_change_the_scores_if_the_base_learns_from_them(kind, base):
-    data = planted()
+    data = toy_maps()
     without = scored(trained(kind(base), data.normals), data.x)
     assert torch.equal(scored(trained(kind(base), data), data.x), without) != base.uses_labels
 
 
 def test_where_something_is_does_not_matter_to_whole_images():
-    scorer, x = trained(Whole(Nearest()), planted()), planted(seed=1).x
+    scorer, x = trained(Whole(Nearest()), toy_maps()), toy_maps(seed=1).x
     moved = x.flatten(2)[:, :, torch.randperm(36, generator=run().generator)].view_as(x)
     torch.testing.assert_close(scored(scorer, moved), scored(scorer, x))
-    mirrored = scored(trained(Patches(Nearest()), planted()), x.flip(3))
-    torch.testing.assert_close(mirrored, scored(trained(Patches(Nearest()), planted()), x))
+    mirrored = scored(trained(Patches(Nearest()), toy_maps()), x.flip(3))
+    torch.testing.assert_close(mirrored, scored(trained(Patches(Nearest()), toy_maps()), x))
 
 
 # patches
@@ -222,7 +207,7 @@ def test_a_row_is_a_cell_and_how_it_differs_from_its_image():
     ("stride", "cells", "expected"), [(1, 10_000, 360), (2, 10_000, 90), (3, 10_000, 40), (2, 50, 50)]
 )
 def test_stride_and_cells_say_how_many_rows_train(stride, cells, expected):
-    [given] = trained(Patches(Column(), stride=stride, cells=cells), planted(10, 4)).inner.given
+    [given] = trained(Patches(Column(), stride=stride, cells=cells), toy_maps(10, 4)).inner.given
     assert given.x.shape == (expected, 6)
     assert len(given.x.unique(dim=0)) == expected  # drawn, none twice
     assert given.mask is None
@@ -280,7 +265,7 @@ def test_without_a_mask_the_furthest_cells_are_the_defect_and_then_those_that_th
 
 
 def test_images_with_and_without_a_mask_teach_together():
-    data = planted(4, 2)
+    data = toy_maps(4, 2)
     mask = data.mask.clone()
     mask[4] = -1.0
     first, second = trained(Patches(Column(uses_labels=True)), replace(data, mask=mask)).inner.given
@@ -292,9 +277,9 @@ def test_images_with_and_without_a_mask_teach_together():
 @pytest.mark.parametrize("base", [DevNet(), NearestRatio(), Forest()], ids=["devnet", "nearest-ratio", "forest"])
 @pytest.mark.parametrize("masks", [True, False], ids=["masks", "none"])
 def test_a_defect_is_found_where_it_is(base, masks):
-    data = planted(anomalies=12)
+    data = toy_maps(anomalies=12)
     scorer = trained(Patches(quick(base)), data if masks else unmasked(data))
-    new = planted(normals=20, anomalies=20, seed=1)
+    new = toy_maps(normals=20, anomalies=20, seed=1)
     assert auroc(*(scored(scorer, part.x) for part in (new.normals, new.anomalies))) > 0.95
     assert np.mean(hit(scorer, new.anomalies)) > 0.9
 
@@ -348,27 +333,12 @@ each_keeping = pytest.mark.parametrize("method", list(KEEPING.values()), ids=lis
 
 @each_keeping
 def test_contract(method):
-    data = planted()
-    before = [t.clone() for t in (data.x, data.y, data.group, data.weight)]
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    scorer = trained(method, data)
-    check_untouched(data, before, states)
-    assert torch.equal(data.mask, planted().mask), "training changed the masks"
-    scores = scored(scorer, data.x)
-    assert scores.shape == (40,)
-    assert torch.isfinite(scores).all()
-    assert torch.isfinite(scored(scorer, torch.full((2, 3, 6, 6), 50.0))).all()
-    assert scores[data.y > 0].median() > scores[data.y == 0].median()
-    check_same_seed(method, scorer, data)
-    check_json(method)
-    empty = method.build((3, 6, 6))
-    empty.load_state_dict({k: v.clone() for k, v in scorer.state_dict().items()})
-    assert torch.equal(scored(empty.eval(), data.x), scores), "a reloaded scorer scores differently"
+    check_method(method)
 
 
 @each_keeping
 def test_a_score_does_not_depend_on_the_images_beside_it(method):
-    maps = maps_of(planted())
+    maps = maps_of(toy_maps())
     detector = Detector(method, calibration=0.25, random_state=0).fit(maps)
     scores = detector.anomaly_score(maps)
     back = np.arange(len(maps))[::-1]
@@ -377,19 +347,7 @@ def test_a_score_does_not_depend_on_the_images_beside_it(method):
         assert detector.anomaly_score(maps.take(np.array([row]))) == scores[row]
 
 
-@each_keeping
-def test_without_labels_far_images_stand_out_or_the_method_says_that_it_needs_some(method):
-    data = unmasked(planted().normals)
-    try:
-        scorer = trained(method, data)
-    except DataError:
-        assert method.uses_labels
-        return
-    far = torch.full((2, 3, 6, 6), 9.0) * torch.tensor([1.0, -1.0])[:, None, None, None]
-    assert scored(scorer, far).min() > scored(scorer, data.x).median()
-
-
-ABLE = {name: method for name, method in KEEPING.items() if hasattr(method, "adapt")}
+ABLE = {name: method for name, method in KEEPING.items() if ability(method, "adapt") is not None}
 
 
 def test_these_adapt():
@@ -399,7 +357,7 @@ def test_these_adapt():
 
 @pytest.mark.parametrize("method", list(ABLE.values()), ids=list(ABLE))
 def test_adapting_leaves_the_old_scorer_as_it_is(method):
-    data, new = planted(), planted(seed=1, anomalies=0)
+    data, new = toy_maps(), toy_maps(seed=1, anomalies=0)
     scorer = trained(method, data)
     before, state = scored(scorer, data.x), {k: v.clone() for k, v in scorer.state_dict().items()}
     moved = method.adapt(scorer, Samples.of(new.x[:12] + 3), run()).eval()
@@ -434,7 +392,7 @@ def test_no_name_means_two_methods():
 
 def test_patchcore_keeps_what_is_rare():
     base = IMAGES["patchcore"].base
-    x = torch.cat([0.1 * planted(30, 0).x, torch.full((1, 3, 6, 6), 9.0)])
+    x = torch.cat([0.1 * toy_maps(30, 0).x, torch.full((1, 3, 6, 6), 9.0)])
     scorer = trained(Patches(replace(base, bank=8)), Samples.of(x))
     assert scored(scorer, x[-1:]) < scored(
         trained(Patches(replace(base, bank=8, coreset=False)), Samples.of(x)), x[-1:]
@@ -485,7 +443,7 @@ BOTH = ImageStack((Patches(Nearest(k=1)), Patches(NearestRatio())))
 
 def test_weights_sum_to_one_and_a_useless_member_has_little():
     stack = ImageStack((Patches(Nearest()), Whole(Column(2)), Patches(NearestRatio())))  # the third channel is normal
-    weights = trained(stack, planted()).weights
+    weights = trained(stack, toy_maps()).weights
     assert weights.sum().item() == pytest.approx(1.0, abs=1e-6)
     assert weights[1] < 0.02
     assert weights[0] > 0.2
@@ -494,33 +452,33 @@ def test_weights_sum_to_one_and_a_useless_member_has_little():
 @pytest.mark.parametrize("base", [NearestRatio(), DevNet(), Forest()], ids=["nearest-ratio", "devnet", "forest"])
 def test_without_labels_what_learns_from_them_has_no_say(base):
     stack = ImageStack((Whole(Nearest()), Patches(quick(base)), Patches(Mahalanobis())))
-    data = planted(anomalies=0)
+    data = toy_maps(anomalies=0)
     scorer = trained(stack, data)
     assert scorer.weights.tolist() == [0.5, 0.0, 0.5]
     with torch.no_grad():
         maps = scorer.map(data.x)
     assert torch.isfinite(maps).all()
     assert maps.amax() > 1
-    assert np.mean(hit(scorer, planted(seed=1).anomalies)) == 1
+    assert np.mean(hit(scorer, toy_maps(seed=1).anomalies)) == 1
 
 
 def test_the_default_learns_from_good_images_alone():
-    data, new = planted(anomalies=0), planted(seed=1)
+    data, new = toy_maps(anomalies=0), toy_maps(seed=1)
     score = scored(trained(IMAGES["image-stack"], data), new.x)
     assert auroc(score[new.y == 0], score[new.y > 0]) > 0.95
 
 
 def test_a_stack_says_what_it_needs():
     with pytest.raises(DataError, match="given 2, and needs at least 3"):
-        trained(BOTH, planted()[30:])
+        trained(BOTH, toy_maps()[30:])
     with pytest.raises(DataError, match="every member .* learns from labelled images, and there are none: label some"):
-        trained(ImageStack((TopK(), Patches(Forest()))), planted().normals)
-    assert torch.isfinite(scored(trained(BOTH, planted()[29:33]), planted().x)).all()  # 3 and 1
+        trained(ImageStack((TopK(), Patches(Forest()))), toy_maps().normals)
+    assert torch.isfinite(scored(trained(BOTH, toy_maps()[29:33]), toy_maps().x)).all()  # 3 and 1
 
 
 def test_the_heat_is_highest_on_the_defect_also_of_a_class_that_was_never_shown():
-    scorer = trained(BOTH, planted(anomalies=12))
-    new = planted(normals=0, anomalies=30, seed=1, classes=(1, 2, 3))
+    scorer = trained(BOTH, toy_maps(anomalies=12))
+    new = toy_maps(normals=0, anomalies=30, seed=1, classes=(1, 2, 3))
     found = np.array(hit(scorer, new))
     assert found[new.y.numpy() < 3].mean() > 0.9
     assert found[new.y.numpy() == 3].mean() > 0.9
@@ -528,8 +486,8 @@ def test_the_heat_is_highest_on_the_defect_also_of_a_class_that_was_never_shown(
 
 @torch.no_grad()
 def test_the_heat_is_the_sum_of_surprises_by_the_weights_of_members_with_a_map():
-    scorer = trained(ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))), planted())
-    x = planted(seed=1).x[:4]
+    scorer = trained(ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))), toy_maps())
+    x = toy_maps(seed=1).x[:4]
     weights = scorer.weights[1:] / scorer.weights[1:].sum()
     fine, coarse = scorer.members[1].map(x), scorer.members[2].map(x)
     coarse = nn.functional.interpolate(coarse[:, None], (3, 3), mode="bilinear")[:, 0]
@@ -539,7 +497,7 @@ def test_the_heat_is_the_sum_of_surprises_by_the_weights_of_members_with_a_map()
 
 def test_a_stack_of_whole_images_has_no_map():
     stack = ImageStack((Whole(Nearest()), Whole(Mahalanobis())))
-    assert not hasattr(trained(stack, planted()), "map")
+    assert not hasattr(trained(stack, toy_maps()), "map")
     assert hasattr(BOTH.build((3, 6, 6)), "map")
 
 
@@ -573,7 +531,7 @@ def test_a_single_image_of_a_new_product_is_enough():
     assert moved.members[0].reference == 50
     assert moved.shift.tolist() == [0, 0]
     assert moved.weights.tolist() == [1, 0]
-    found = scored(BOTH.adapt(trained(BOTH, planted()), Samples.of(planted().x[:1] + 20), run()), planted().x + 20)
+    found = scored(BOTH.adapt(trained(BOTH, toy_maps()), Samples.of(toy_maps().x[:1] + 20), run()), toy_maps().x + 20)
     assert torch.isfinite(found).all()
     assert found.argmin() == 0
     assert found[0] < 0.1 < found[1:].min()

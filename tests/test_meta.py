@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
@@ -27,6 +27,7 @@ from unseen.parts.eigen import discriminants
 from unseen.parts.environment import Replay, following, reward
 from unseen.parts.episodes import in_two, some, tasks
 from unseen.parts.pseudo import feature_noise, feature_swap
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Episode, Run, Samples
 
 LN3 = float(np.log(3.0))
@@ -219,7 +220,7 @@ def test_one_step_of_ahl_by_hand(monkeypatch):
 
 
 def test_distributions_share_neither_row_nor_class_nor_pseudo_kind():
-    data = toy(24)
+    data = toy_rows(24)
     method = AHL(DevNet(), distributions=8, size=20)
     for task in method.made(data, generator()):
         normals = [{tuple(row) for row in part.normals.x.tolist()} for part in (task.support, task.query)]
@@ -256,7 +257,7 @@ def test_no_cluster_of_normals_is_left_out(seed):
 
 
 def test_made_anomalies_are_never_normal_without_labels():
-    data = toy().normals
+    data = toy_rows().normals
     for task in AHL(DeepSVDD(), distributions=6, clusters=2).made(data, generator()):
         for part in (task.support, task.query):
             assert (part.y > 0).sum() == len(part) // 2  # as many made ones as normals
@@ -266,7 +267,7 @@ def test_made_anomalies_are_never_normal_without_labels():
 @pytest.mark.parametrize("rows", [slice(118, 121), slice(0, 121), slice(0, 122)])
 @pytest.mark.parametrize("name", ["maml", "ahl", "meta-occ", "dplan", "ensemble"])
 def test_few_rows_are_enough(name, rows):
-    data = toy()[rows]  # 2 normals and 1 anomaly; all and 1; all and one of each class
+    data = toy_rows()[rows]  # 2 normals and 1 anomaly; all and 1; all and one of each class
     method = quick(METHODS[name])
     fewer = {} if name == "ensemble" else {"steps": 5}
     score = scored(trained(dataclasses.replace(method, **fewer), data), data.x)
@@ -277,7 +278,7 @@ def test_few_rows_are_enough(name, rows):
 def test_strategies_wrap_a_base_without_labels(wrap):
     method = dataclasses.replace(quick(wrap(AutoEncoder())), steps=20)
     assert not method.uses_labels
-    data = toy()
+    data = toy_rows()
     scores = scored(trained(method, data), torch.cat([data.normals.x, torch.full((4, 6), 9.0)]))
     assert scores[-4:].min() > scores[:-4].max()
 
@@ -363,7 +364,7 @@ def test_meta_occ_scores_by_hand():
 
 
 def test_meta_occ_loss_reaches_the_embedding_through_the_solution():
-    scorer, data = MetaOCC().build((6,)), toy()
+    scorer, data = MetaOCC().build((6,)), toy_rows()
     scorer.solve(data, 0.1)
     scorer(data.x[:1].detach()).sum().backward(retain_graph=True)
     through = [p.grad.clone() for p in scorer.parameters()]
@@ -374,7 +375,7 @@ def test_meta_occ_loss_reaches_the_embedding_through_the_solution():
 
 
 def test_meta_occ_weighs_rows():
-    data, method = toy(), MetaOCC()
+    data, method = toy_rows(), MetaOCC()
     scorer = method.build((6,))
     weight = torch.where(torch.arange(len(data)) < 60, 0.0, 1.0)
     scorer.solve(dataclasses.replace(data, weight=weight), 0.1)
@@ -434,7 +435,7 @@ def test_strangeness_spans_zero_to_one():
 
 
 def test_experience_pays_what_the_rows_deserve():
-    data, method = toy(24), DPLAN(environments=16, batch=200, subset=50)
+    data, method = toy_rows(24), DPLAN(environments=16, batch=200, subset=50)
     seen = list(islice(method.experience(method.build((6,)), data, run()), 10))[-1]
     anomalies = {tuple(row) for row in data.anomalies.x.tolist()}
     labelled = torch.tensor([tuple(row) in anomalies for row in seen.x.tolist()])
@@ -449,7 +450,7 @@ def test_experience_pays_what_the_rows_deserve():
 
 
 def test_ensemble_averages_standardised_scores():
-    data = toy()
+    data = toy_rows()
     method = Ensemble(Nearest(bank=40), members=3)
     scorer = trained(method, data)
     banks = [member.normals.rows for member in scorer.members]
@@ -461,7 +462,7 @@ def test_ensemble_averages_standardised_scores():
 
 
 def test_a_member_does_not_depend_on_how_many_follow():
-    few, many = (trained(Ensemble(DevNet(steps=5, batch=16), members=m), toy()) for m in (2, 3))
+    few, many = (trained(Ensemble(DevNet(steps=5, batch=16), members=m), toy_rows()) for m in (2, 3))
     for name, tensor in few.members[1].state_dict().items():
         assert torch.equal(tensor, many.members[1].state_dict()[name])
 

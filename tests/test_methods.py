@@ -9,10 +9,11 @@ from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
-from contract import check_method, parametrised, quick, scored, toy, trained
+from quick import parametrised, quick
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.catalogue import from_json, to_json
+from unseen.methods.deepsad import DeepSAD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
@@ -31,11 +32,21 @@ from unseen.parts.evidence import mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
-from unseen.types import Run, Samples
+from unseen.testing import check_method, scored, toy_rows, trained
+from unseen.types import Run, Samples, ability
 
 
 @parametrised(METHODS)
 def test_contract(method):
+    check_method(method)
+
+
+WRAPPING = {name: method for name, method in METHODS.items() if ability(method, "base") is not None}
+
+
+@parametrised({name: dataclasses.replace(method, base=DeepSAD()) for name, method in WRAPPING.items()})
+def test_what_wraps_a_method_learns_without_labels_as_that_does(method):
+    trained(method, toy_rows().normals)  # refuses nothing
     check_method(method)
 
 
@@ -60,7 +71,7 @@ def test_nearest_by_hand():
 
 
 def test_nearest_keeps_at_most_its_bank():
-    scorer = trained(Nearest(bank=50), toy())
+    scorer = trained(Nearest(bank=50), toy_rows())
     assert len(scorer.normals.rows) == 50
 
 
@@ -72,7 +83,7 @@ def test_nearest_ratio_by_hand():
 
 
 def test_isolation_forest_scores_as_scikit_learns():
-    data = toy()
+    data = toy_rows()
     scorer = trained(IsolationForest(trees=30, rows=64), data)
     seed = Run(torch.Generator().manual_seed(3)).seed()
     peer = SklearnIsolationForest(n_estimators=30, max_samples=64, random_state=seed).fit(data.normals.x.numpy())
@@ -101,7 +112,7 @@ def votes(data, trees, x):
 
 
 def test_forest_votes_from_scikit_learns_leaves():
-    data = toy(20)
+    data = toy_rows(20)
     scorer = trained(Forest(trees=30), data)
     # Values that stand on a threshold are the risk of float32: score the training rows themselves.
     np.testing.assert_allclose(scored(scorer, data.x).numpy(), votes(data, 30, data.x.numpy()), atol=1e-6)
@@ -132,7 +143,7 @@ def test_expected_path_is_published():
 @pytest.mark.parametrize("method", [DevNet(), Forest(), Logistic()])
 def test_methods_that_need_anomalies_say_so(method):
     with pytest.raises(DataError, match=r"0.*label at least one row"):
-        trained(quick(method), toy().normals)
+        trained(quick(method), toy_rows().normals)
 
 
 def test_logistic_of_more_columns_than_rows_is_the_same_minimum():
@@ -168,7 +179,7 @@ def test_devnet_regularises_hidden_kernels_only():
 
 
 def test_devnet_separates_what_it_was_shown():
-    data = toy(40)
+    data = toy_rows(40)
     scores = scored(trained(DevNet(steps=400, batch=128), data), data.x)
     assert auroc(scores[data.y == 0], scores[data.y > 0]) > 0.95
 
@@ -191,8 +202,8 @@ def test_literal_recipe_keeps_the_contract():
 def test_literal_inner_level_does_not_collapse():
     # Normals only: a constant encoder is perfectly confident. Reconstruction must keep the rows apart.
     method = dataclasses.replace(LITERAL, episodes=10, outer_steps=1)
-    kept = errors(trained(method, toy()), toy().normals.x)
-    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), toy()), toy().normals.x)
+    kept = errors(trained(method, toy_rows()), toy_rows().normals.x)
+    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), toy_rows()), toy_rows().normals.x)
     assert kept < 0.35  # of a variance of 1
     assert lost > 2 * kept
 
@@ -203,7 +214,7 @@ def errors(scorer, x):
 
 
 def test_inner_level_learns_from_normals_alone_and_outer_level_moves_the_head_alone():
-    data, method = toy(24), MultiDirectional()
+    data, method = toy_rows(24), MultiDirectional()
     scorer, tighter = trained(method, data), trained(dataclasses.replace(method, ridge=3.0), data)
     far = Samples.of(torch.where(data.y[:, None] > 0, 50.0, data.x), data.y)
     elsewhere = trained(method, far)
@@ -217,7 +228,7 @@ def test_inner_level_learns_from_normals_alone_and_outer_level_moves_the_head_al
 
 
 def test_outer_level_ends_at_its_one_minimum():
-    data, method = toy(24), MultiDirectional()
+    data, method = toy_rows(24), MultiDirectional()
     scorer = trained(method, data)
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
     normals, anomalies = (some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS)))
@@ -231,7 +242,7 @@ def test_outer_level_ends_at_its_one_minimum():
 
 
 def test_directions_weigh_as_much_as_the_fields_say():
-    data, method = toy(24), MultiDirectional(seen_class_weight=0.6, cut=0.25)
+    data, method = toy_rows(24), MultiDirectional(seen_class_weight=0.6, cut=0.25)
     scorer = method.build((6,))
     scorer.deviation.fit(data.normals.x, torch.Generator())
     rows = method.directions(
@@ -247,7 +258,7 @@ def test_directions_weigh_as_much_as_the_fields_say():
 
 
 def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
-    data, method = toy(24), MultiDirectional()
+    data, method = toy_rows(24), MultiDirectional()
     scorer = trained(method, data)
     rows = method.directions(
         scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
@@ -277,14 +288,14 @@ def test_nobody_is_close_to_himself():
 @pytest.mark.parametrize("method", [MultiDirectional(), LITERAL])
 def test_multi_directional_says_what_it_needs(method):
     with pytest.raises(DataError, match="3 normal rows.*120 and 0: label"):
-        trained(method, toy().normals)
+        trained(method, toy_rows().normals)
     with pytest.raises(DataError, match="2 and 2"):
-        trained(method, toy()[118:122])
+        trained(method, toy_rows()[118:122])
 
 
 @pytest.mark.parametrize("rows", [slice(117, 121), slice(0, 121), slice(0, 124)])
 def test_multi_directional_learns_from_few_rows(rows):
-    data = toy()[rows]  # 3 normals and 1 anomaly; all and 1; all and 4
+    data = toy_rows()[rows]  # 3 normals and 1 anomaly; all and 1; all and 4
     score = scored(trained(MultiDirectional(), data), data.x)
     assert torch.isfinite(score).all()
     assert score[data.y > 0].median() > score[data.y == 0].median()
@@ -321,7 +332,7 @@ def test_surprise_never_falls():
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():
     # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
     stack = EvidenceStack(base_scores=("mahalanobis",), on_raw_features=(Forest(trees=20),))
-    scorer = trained(stack, toy(24))
+    scorer = trained(stack, toy_rows(24))
     unseen, known = scorer.auroc.T
     assert unseen[0] > unseen[1] + 0.1
     assert scorer.weights[0] > scorer.weights[1]
@@ -352,7 +363,7 @@ def test_a_tree_never_misses_a_single_anomaly():
 
 
 def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():
-    data = toy(20)
+    data = toy_rows(20)
     scorer = trained(Logistic(penalty=0.3), data)
     w = scorer.weight.double().requires_grad_()
     b = scorer.bias.double().requires_grad_()
@@ -366,12 +377,12 @@ def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():
 
 
 def test_stack_without_labels_weighs_label_free_evidence_equally():
-    scorer = trained(quick(DEFAULT), toy().normals)
+    scorer = trained(quick(DEFAULT), toy_rows().normals)
     torch.testing.assert_close(scorer.weights, torch.tensor([0.25] * 4 + [0.0] * 7))
 
 
 def test_stack_with_one_labelled_anomaly_weighs_evidence_equally_and_learns_from_it():
-    one = toy()[:121]
+    one = toy_rows()[:121]
     assert len(one.anomalies) == 1
     scorer = trained(quick(DEFAULT), one)
     # 5 of 9 pieces learned, and may say half; there are no flags to leave out, and no logarithms to undo.
@@ -382,7 +393,7 @@ def test_stack_with_one_labelled_anomaly_weighs_evidence_equally_and_learns_from
 
 
 def test_stack_with_one_class_holds_out_its_halves():
-    data = toy(24)
+    data = toy_rows(24)
     one = data[data.y != 2]
     scorer = trained(quick(DEFAULT), one)
     assert (~scorer.auroc.isnan()).all(dim=1).sum() == 9
@@ -391,7 +402,7 @@ def test_stack_with_one_class_holds_out_its_halves():
 
 def test_stack_judges_normals_by_evidence_that_did_not_see_them():
     # Every normal stands in the bank of the final scorer, at distance 0 of itself; the surprise must not know that.
-    data = toy()
+    data = toy_rows()
     scorer = trained(EvidenceStack(base_scores=("nearest",)), data.normals)
     with torch.no_grad():
         inside = scorer.deviation(data.normals.x)[:, 1]
@@ -402,7 +413,7 @@ def test_stack_refuses_unknown_measures_and_too_few_normals():
     with pytest.raises(DataError, match="no measure 'nearly'; there are mahalanobis, nearest"):
         EvidenceStack(base_scores=("nearly",))
     with pytest.raises(DataError, match="was given 2, and needs at least 3"):
-        trained(DEFAULT, toy().normals[:2])
+        trained(DEFAULT, toy_rows().normals[:2])
 
 
 def test_unknown_method_and_field_are_named():

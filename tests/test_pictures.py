@@ -10,7 +10,7 @@ from sklearn.base import clone
 from torch import nn
 
 from test_bundle import rewrite
-from test_image_methods import BOTH, maps_of, planted
+from test_image_methods import BOTH, maps_of
 from unseen.detector.conformal import Conformal
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, Unsupported
@@ -24,6 +24,7 @@ from unseen.methods.ratio import NearestRatio
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
 from unseen.storage.bundle import Bundle
+from unseen.testing import toy_maps
 from unseen.types import Samples
 from unseen.vision.encoder import Vision
 from unseen.vision.features import Features
@@ -47,12 +48,12 @@ class Means(nn.Module):
 
 
 def fitted(method=PATCHES, maps=None, **choices):
-    maps = maps_of(planted()) if maps is None else maps
+    maps = maps_of(toy_maps()) if maps is None else maps
     return Detector(method, **{"calibration": 0.25, "random_state": 0} | choices).fit(maps)
 
 
 def normals(n, seed=5, offset=0.0):
-    return maps_of(planted(n, 0, seed=seed, offset=offset))
+    return maps_of(toy_maps(n, 0, seed=seed, offset=offset))
 
 
 TABLE = np.random.default_rng(0).normal(size=(60, 4))
@@ -63,8 +64,8 @@ TABLE = np.random.default_rng(0).normal(size=(60, 4))
 
 @pytest.mark.parametrize("method", [PATCHES, BOTH, Mahalanobis()], ids=["patches", "stack", "for rows"])
 def test_a_detector_of_images_answers_as_one_of_tables(method):
-    detector, new = fitted(method), maps_of(planted(seed=1, classes=(1, 2, 3)))
-    score, bad = detector.anomaly_score(new), planted(seed=1).y.numpy() > 0
+    detector, new = fitted(method), maps_of(toy_maps(seed=1, classes=(1, 2, 3)))
+    score, bad = detector.anomaly_score(new), toy_maps(seed=1).y.numpy() > 0
     assert score.shape == (40,)
     assert score[bad].min() > np.median(score[~bad])
     pvalue = detector.pvalue(new)
@@ -79,7 +80,7 @@ def test_a_detector_of_images_answers_as_one_of_tables(method):
 
 
 def test_labels_come_from_the_folders_unless_others_are_given():
-    maps = maps_of(planted())
+    maps = maps_of(toy_maps())
     detector = fitted(BOTH, maps)
     assert detector.classes_ == ("bright", "dark")
     given = fitted(BOTH)
@@ -92,14 +93,14 @@ def test_labels_come_from_the_folders_unless_others_are_given():
 
 @pytest.mark.parametrize(("mask", "rows"), [(1.0, 8 * 9), (-1.0, 8)])
 def test_masks_reach_the_method(mask, rows):
-    data = planted()
+    data = toy_maps()
     maps = maps_of(replace(data, mask=torch.full_like(data.mask, mask)))
     [member] = fitted(Patches(NearestRatio()), maps).members_
     assert len(member.scorer.inner.anomalies.rows) == rows  # all 9 cells of 8 images, or of each the oddest
 
 
 def test_images_in_no_folder_are_normal_and_some_in_none_are_unlabelled():
-    data = planted()
+    data = toy_maps()
     nowhere = fitted(PATCHES, maps_of(data, labels=(None,) * 40))
     assert nowhere.classes_ == ()
     assert len(nowhere.conformal_.scores) == 10  # a quarter of 40
@@ -116,7 +117,7 @@ def test_from_200_normal_images_on_one_split_calibrates(count, held):
 
 
 def test_few_normal_images_calibrate_in_folds_and_are_judged_by_all():
-    maps, new = normals(40), maps_of(planted(seed=1))
+    maps, new = normals(40), maps_of(toy_maps(seed=1))
     detector = fitted(PATCHES, maps, calibration=None)
     assert len(detector.members_) == 5
     assert detector.pvalue(new).min() == pytest.approx(1 / 41)
@@ -126,7 +127,7 @@ def test_few_normal_images_calibrate_in_folds_and_are_judged_by_all():
 
 
 def test_an_odd_image_among_the_normals_is_the_first_of_the_audit():
-    data = planted()
+    data = toy_maps()
     x = data.x.clone()
     x[7, :, :2, :2] += 8
     maps = maps_of(replace(data, x=x))
@@ -143,7 +144,7 @@ def test_a_copy_is_fitted_likewise():
     detector = fitted(BOTH, features=Features(size=64))
     copied = clone(detector)
     assert copied.get_params() == detector.get_params()
-    maps = maps_of(planted())
+    maps = maps_of(toy_maps())
     assert np.array_equal(copied.fit(maps).anomaly_score(maps), detector.anomaly_score(maps))
     assert clone(Detector()).set_params(method=PATCHES, features=Features(size=96)).features.size == 96
 
@@ -151,7 +152,7 @@ def test_a_copy_is_fitted_likewise():
 def test_a_detector_is_fitted_anew_on_something_else():
     detector = Detector(Mahalanobis(), calibration=0.25, random_state=0)
     for _ in range(2):
-        assert detector.fit(maps_of(planted())).anomaly_score(normals(3)).shape == (3,)
+        assert detector.fit(maps_of(toy_maps())).anomaly_score(normals(3)).shape == (3,)
         assert detector.fit(TABLE).anomaly_score(TABLE).shape == (60,)
 
 
@@ -188,7 +189,7 @@ def test_who_has_no_heat_says_so():
 
 
 def test_maps_of_other_features_are_refused():
-    other = maps_of(planted(), Features(size=96))
+    other = maps_of(toy_maps(), Features(size=96))
     with pytest.raises(DataError, match=r"sees images by Features\(.*size=64.*got maps made by Features\(.*size=96"):
         fitted().anomaly_score(other)
     with pytest.raises(DataError, match="got maps made by"):
@@ -214,9 +215,9 @@ def own(maps):
 
 
 def test_heat_has_the_size_of_each_image_and_is_highest_on_the_defect():
-    train = own(maps_of(planted()))
+    train = own(maps_of(toy_maps()))
     detector = fitted(PATCHES, train)
-    data = planted(seed=1, classes=(1, 2, 3)).anomalies
+    data = toy_maps(seed=1, classes=(1, 2, 3)).anomalies
     new = replace(own(maps_of(data)), features=train.features)
     heat = detector.heat(new)
     assert [found.shape for found in heat] == [(40, 120), (64, 64)] * 4
@@ -227,7 +228,7 @@ def test_heat_has_the_size_of_each_image_and_is_highest_on_the_defect():
 
 
 def test_heat_of_a_broad_image_is_what_its_part_of_the_square_shows():
-    train = own(maps_of(planted()))
+    train = own(maps_of(toy_maps()))
     x = torch.zeros(1, 3, 6, 6)
     x[0, 0, :2] = 9.0  # above the image, which is the middle third of the square
     new = replace(own(maps_of(Samples.of(x))), features=train.features)
@@ -248,7 +249,7 @@ def test_members_share_the_heat():
 
 
 def test_the_threshold_of_heat_by_hand():
-    maps = maps_of(planted())
+    maps = maps_of(toy_maps())
     [member] = fitted(PATCHES, maps).members_
     peaks = member.heat(maps.take(member.held), torch.device("cpu")).max(axis=(1, 2))
     np.testing.assert_allclose(member.peaks, np.sort(peaks))
@@ -271,7 +272,7 @@ def test_good_images_exceed_the_threshold_about_as_often_as_asked_for():
 
 @pytest.mark.parametrize("method", [PATCHES, WHOLE, BOTH], ids=["patches", "whole", "stack"])
 def test_a_new_product_is_flagged_until_the_detector_moves_to_it(method):
-    detector, here, new = fitted(method), normals(12, offset=9.0), maps_of(planted(seed=6, offset=9.0))
+    detector, here, new = fitted(method), normals(12, offset=9.0), maps_of(toy_maps(seed=6, offset=9.0))
     assert (detector.pvalue(new) < 0.12).all()
     before = detector.anomaly_score(new)
     moved = detector.adapt(here)
@@ -330,7 +331,7 @@ def test_scores_and_peaks_after_loading_are_bit_equal(tmp_path, method, calibrat
         chosen = BOTH
     else:
         chosen = IMAGES.get(method, Mahalanobis()) if method != "topk" else TopK(steps=5)
-    detector, new = fitted(chosen, calibration=calibration), maps_of(planted(seed=1))
+    detector, new = fitted(chosen, calibration=calibration), maps_of(toy_maps(seed=1))
     Bundle(detector, {}).save(tmp_path / "d")
     loaded = Bundle.load(tmp_path / "d").detector
     assert np.array_equal(loaded.anomaly_score(new), detector.anomaly_score(new))
@@ -345,7 +346,7 @@ def test_scores_and_peaks_after_loading_are_bit_equal(tmp_path, method, calibrat
 
 
 def test_a_moved_detector_is_saved_and_loaded_as_any_other(tmp_path):
-    moved, new = fitted(BOTH).adapt(normals(6, offset=5.0)), maps_of(planted(seed=1, offset=5.0))
+    moved, new = fitted(BOTH).adapt(normals(6, offset=5.0)), maps_of(toy_maps(seed=1, offset=5.0))
     Bundle(moved, {}).save(tmp_path / "d")
     loaded = Bundle.load(tmp_path / "d").detector
     assert np.array_equal(loaded.anomaly_score(new), moved.anomaly_score(new))
@@ -363,7 +364,7 @@ def test_a_saved_detector_judges_images_also_none_at_all(tmp_path):
 
 
 def test_a_backbone_of_the_user_works_and_cannot_be_saved(tmp_path):
-    train = own(maps_of(planted()))
+    train = own(maps_of(toy_maps()))
     detector = fitted(BOTH, train)
     assert detector.anomaly_score(train).shape == (40,)
     with pytest.raises(Unsupported, match="save it as a Hugging Face folder, and name that folder"):
@@ -630,7 +631,7 @@ def test_what_an_earlier_release_saved_learned_from_images_as_they_are():
 
 
 def test_images_with_the_same_map_are_identical():
-    data = planted(3, 1)
+    data = toy_maps(3, 1)
     maps = maps_of(data[torch.tensor([0, 1, 0, 3, 1, 0])])
     found = maps.identical()
     assert found.shape == (6,)
@@ -686,7 +687,7 @@ def roles(report):
 
 
 def test_maps_are_evaluated_on_seen_and_unseen_classes():
-    maps = maps_of(planted(70, 24, classes=(1, 2, 3)))
+    maps = maps_of(toy_maps(70, 24, classes=(1, 2, 3)))
     nearest, stack = evaluate(maps, protocol=ONE, methods={"nearest": Nearest(k=1), "stack": BOTH})
     assert (nearest["method"], nearest["fields"]["name"], nearest["fields"]["base"]["name"]) == (
         "nearest",
@@ -701,14 +702,14 @@ def test_maps_are_evaluated_on_seen_and_unseen_classes():
 
 
 def test_another_folder_is_the_test():
-    train, test = maps_of(planted(40, 12)), maps_of(planted(20, 9, seed=1, classes=(1, 2, 3)))
+    train, test = maps_of(toy_maps(40, 12)), maps_of(toy_maps(20, 9, seed=1, classes=(1, 2, 3)))
     [report] = evaluate(train, test=test, protocol=ONE, methods={"nearest": Nearest(k=1)})
     assert {name: rows for name, (_, rows) in roles(report).items()} == {"bright": 3, "dark": 3, "odd": 3}
     assert roles(report)["odd"][0] == "unseen"
 
 
 def test_copies_of_training_images_leave_the_test():
-    data = planted(70, 24, classes=(1, 2, 3))
+    data = toy_maps(70, 24, classes=(1, 2, 3))
     x = data.x.clone()
     x[data.y == 3] = data.x[-1]  # eight copies of one image
     x[1] = x[0]
@@ -717,14 +718,14 @@ def test_copies_of_training_images_leave_the_test():
 
 
 def test_what_cannot_be_evaluated_is_refused():
-    maps = maps_of(planted())
+    maps = maps_of(toy_maps())
     with pytest.raises(DataError, match=r"give it Maps.of\(images\), which are made once"):
         evaluate(maps.images)
     with pytest.raises(DataError, match=r"give it Maps.of\(images\)"):
         evaluate(maps, test=maps.images)
     with pytest.raises(DataError, match="a folder for each class of images; found none"):
-        evaluate(maps_of(planted(), labels=(None,) * 40))
+        evaluate(maps_of(toy_maps(), labels=(None,) * 40))
     with pytest.raises(DataError, match="no row of the folder .* is 'good'; its values are 'bright', 'dark', 'normal'"):
         evaluate(maps, normal="good")
     with pytest.raises(DataError, match="found none in 1 of 40"):
-        evaluate(maps_of(planted(), labels=("normal",) * 39 + (None,)))
+        evaluate(maps_of(toy_maps(), labels=("normal",) * 39 + (None,)))

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.detector.detector import Detector
 from unseen.detector.settings import configured
 from unseen.errors import DataError
@@ -24,6 +24,7 @@ from unseen.methods.ensemble import Ensemble
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.flow import FlowDensity
 from unseen.methods.isolation import IsolationForest
+from unseen.testing import scored, toy_rows, trained
 
 KINDS = sorted({type(method) for method in EVERY.values()}, key=lambda kind: kind.__name__)
 NUMBERS = [
@@ -56,7 +57,7 @@ LOWEST = [
 
 @pytest.mark.parametrize(("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST])
 def test_the_least_whole_number_gives_finite_scores(name, field, low):
-    data, method = toy(), quick(METHODS[name])
+    data, method = toy_rows(), quick(METHODS[name])
     short = {each: 2 for each in ("steps", "episodes") if each in fields(type(method))}
     scorer = trained(dataclasses.replace(method, **short | {field: low}), data)
     assert scored(scorer, data.x).isfinite().all()

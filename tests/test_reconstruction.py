@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.autograd.functional import jacobian
 
-from contract import quick, scored, toy, trained
+from quick import quick
 from unseen.errors import DataError
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
@@ -24,6 +24,7 @@ from unseen.parts.flow import Flow, Whitened, dequantised
 from unseen.parts.nets import seeded
 from unseen.parts.ranking import auroc
 from unseen.parts.reconstruction import Codebook, Variational, straight_through, usual
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 FAMILY = ("aa-vae", "lis-ae", "ssae", "dmad", "flow", "flow-ratio", "cl-flow")
@@ -97,7 +98,7 @@ def test_whitened_flow_starts_as_mahalanobis():
 
 
 def test_dequantised_batches_keep_all_but_the_values():
-    data = dataclasses.replace(toy(), weight=torch.linspace(0, 1, 128))
+    data = dataclasses.replace(toy_rows(), weight=torch.linspace(0, 1, 128))
     batch = next(dequantised(iter([data]), 0.1, generator()))
     assert (batch.x - data.x).std().item() == pytest.approx(0.1, rel=0.1)
     assert torch.equal(batch.weight, data.weight)
@@ -196,7 +197,7 @@ def test_straight_through_has_the_value_of_the_code_and_the_gradient_of_the_row(
 @pytest.mark.parametrize("name", FAMILY)
 def test_normals_are_needed(name):
     with pytest.raises(DataError, match="given none"):
-        trained(METHODS[name], toy().anomalies)
+        trained(METHODS[name], toy_rows().anomalies)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +227,7 @@ def test_digits_that_are_no_normal_digits_rank_high(name, digits):
 
 @pytest.mark.parametrize("method", [AAVAE(steps=30), LISAE(steps=30)])
 def test_the_first_phase_does_not_see_anomalies(method):
-    data, run = toy(), [Run(generator(3)) for _ in range(2)]
+    data, run = toy_rows(), [Run(generator(3)) for _ in range(2)]
     alone, beside = (seeded(lambda: method.build((6,)), 3) for _ in range(2))
     method.train(alone, data.normals, run[0])
     method.reproduce(beside, data.normals, run[1])
@@ -241,14 +242,14 @@ def moved(scorer, phase):
 
 
 def test_phases_of_lis_ae_move_all_and_then_the_bottleneck_alone():
-    method, data, run = LISAE(steps=30, tuning_steps=5), toy(), Run(generator(3))
+    method, data, run = LISAE(steps=30, tuning_steps=5), toy_rows(), Run(generator(3))
     scorer = seeded(lambda: method.build((6,)), 3)
     assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(scorer.state_dict())
     assert moved(scorer, lambda: method.lose(scorer, data, run)) == {"encoder.2.weight", "encoder.2.bias"}
 
 
 def test_both_phases_of_aa_vae_move_all():
-    method, data, run = AAVAE(steps=30, tuning_steps=5), toy(), Run(generator(3))
+    method, data, run = AAVAE(steps=30, tuning_steps=5), toy_rows(), Run(generator(3))
     scorer = seeded(lambda: method.build((6,)), 3)
     assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(scorer.state_dict())
     assert moved(scorer, lambda: method.beware(scorer, data, run)) == set(scorer.state_dict())
@@ -256,7 +257,7 @@ def test_both_phases_of_aa_vae_move_all():
 
 def test_awareness_rises_from_nothing_to_its_full_factor(monkeypatch):
     # Of weight 0 at the first step, an anomaly's error has no say; at the last, by how much a is.
-    asked, method, data = [], AAVAE(steps=1, tuning_steps=3, awareness=4.0, margin=1e6), toy(40)
+    asked, method, data = [], AAVAE(steps=1, tuning_steps=3, awareness=4.0, margin=1e6), toy_rows(40)
     monkeypatch.setattr("unseen.methods.aavae.minimise", lambda loss, *rest, **kept: asked.append((loss, kept)))
     scorer, run = seeded(lambda: method.build((6,)), 3), Run(generator())
     method.beware(scorer, data, run)
@@ -344,13 +345,13 @@ def test_ratio_by_hand():
 
 def test_general_rows_are_normals_cut_rows_and_anomalies():
     method, run = FlowRatio(batch=20), Run(generator())
-    assert next(method.stream(toy(), run)).y.gt(0).tolist() == [False] * 10 + [True] * 20
-    assert next(method.stream(toy().normals, run)).y.gt(0).tolist() == [False] * 20 + [True] * 20
+    assert next(method.stream(toy_rows(), run)).y.gt(0).tolist() == [False] * 10 + [True] * 20
+    assert next(method.stream(toy_rows().normals, run)).y.gt(0).tolist() == [False] * 20 + [True] * 20
 
 
 def test_mixed_batches_are_balanced_where_they_can_be():
-    assert next(mixed(toy(), 20, generator())).y.gt(0).sum() == 10
-    assert next(mixed(toy().normals, 20, generator())).y.gt(0).sum() == 0
+    assert next(mixed(toy_rows(), 20, generator())).y.gt(0).sum() == 10
+    assert next(mixed(toy_rows().normals, 20, generator())).y.gt(0).sum() == 0
 
 
 def test_push_and_contrast_by_hand():
@@ -374,7 +375,7 @@ def test_nearest_normal_is_another_row():
 
 
 def test_one_labelled_row_and_a_constant_column_do_no_harm():
-    data = toy(1)
+    data = toy_rows(1)
     data.x[:, 2] = 0.0
     for name in FAMILY:
         method = quick(METHODS[name])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from contract import scored, toy, trained
 from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.parts import losses, terms
@@ -15,6 +14,7 @@ from unseen.parts.bank import Bank
 from unseen.parts.pseudo import pushed, with_pushed
 from unseen.parts.ranking import auroc
 from unseen.parts.residual import References
+from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
 QUICK = ResAD(steps=60, batch=64)
@@ -204,7 +204,7 @@ def test_the_constraintor_draws_normals_in_and_leaves_anomalies_out():
 
 
 def test_without_labelled_anomalies_residuals_stay_as_they_are():
-    scorer = trained(QUICK, toy().normals)
+    scorer = trained(QUICK, toy_rows().normals)
     residual = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
     assert torch.equal(scorer.constrained(residual), residual)
     assert (scorer.head.weight == 0).all()
@@ -236,4 +236,4 @@ def test_what_was_learned_on_some_kinds_finds_other_anomalies_in_another_kind(me
 @pytest.mark.parametrize("method", [QUICK, ResADPlusPlus()])
 def test_one_normal_row_is_too_few(method):
     with pytest.raises(DataError, match=f"{type(method).__name__} compares normal rows.*given 1"):
-        trained(method, toy()[119:])
+        trained(method, toy_rows()[119:])

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from contract import scored, trained
 from unseen.errors import DataError
 from unseen.methods.comet import CoMet
 from unseen.methods.simplenet import Discriminator, SimpleNet
 from unseen.parts import losses
+from unseen.testing import scored, trained
 from unseen.types import Run, Samples
 
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from contract import scored, trained
 from unseen.errors import DataError
 from unseen.methods.topk import TopK, TopKScorer
 from unseen.parts.nets import seeded
 from unseen.parts.ranking import auroc
+from unseen.testing import scored, trained
 from unseen.types import Run, Samples
 
 

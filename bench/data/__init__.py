@@ -1,6 +1,7 @@
 """Where data sets lie: below the folder that the environment variable UNSEEN_DATA names."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def data_file(name: str) -> Path:
     return path
 
 
+@cache
 def matrix(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Features (n, d) and labels (n,), 1 for anomalies, of an .npz or a Parquet file."""
     path = data_file(name)

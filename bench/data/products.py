@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import data_folder
-from bench.inside import mask
 from unseen import Images, Maps
 
 NORMAL = "MT_Free"  # of the magnetic tiles; other products have a class that ends in "normal"
@@ -34,9 +33,3 @@ def concatenated(parts: list[Images], root: Path) -> Images:
     names = ("files", "labels", "masks")
     files, labels, masks = (sum((getattr(p, n) for p in parts), start=()) for n in names)
     return Images(files, labels, masks, root)
-
-
-@cache
-def painted(file: Path | None, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask of an image of this size, empty without a file."""
-    return np.zeros(size, dtype=bool) if file is None else mask(file, size)

@@ -48,12 +48,8 @@ def by_method(runs: pd.DataFrame, figures: list[str]) -> str:
     """A row for each method, best on unseen classes first."""
     groups = runs.groupby("method")
     order = groups["unseen_auroc"].mean().sort_values(ascending=False).index
-    cells = groups[figures].agg(lambda values: spread(values, digits(values)))
+    cells = groups[figures].agg(lambda values: spread(values, 1 if values.mean() > 1.5 else 3))
     return markdown(cells.loc[order].rename(columns=heading), "method")
-
-
-def digits(values: pd.Series) -> int:
-    return 1 if values.mean() > 1.5 else 3
 
 
 def heading(figure: str) -> str:

@@ -54,7 +54,6 @@ def open_set(results: Path, out: Path) -> str:
         least=LEAST,
         provenance=provenance(head, OURS),
         figures=sections(*parts),
-        times=times(head, order),
         beside=beside(head, order),
         failed=failures(results, KEY),
     )
@@ -68,27 +67,20 @@ def spread_table(runs: pd.DataFrame, figure: str, order: pd.Index) -> str:
     return markdown(cells.assign(mean=over_sets(means).map(number)).reindex(order), "method")
 
 
-def times(head: pd.DataFrame, order: pd.Index) -> str:
-    """What fitting and scoring take, means over sets."""
+def beside(head: pd.DataFrame, order: pd.Index) -> str:
+    """How far the default is above each other method, by sets and by draws; and what both take."""
     figures = ("fit_cpu_seconds", "rows_per_second")
     seconds, rates = (over_sets(over_seeds(head, figure)) for figure in figures)
-    spent = {name: [number(seconds[name], 1), number(rates[name], 0)] for name in order}
-    return table(spent, "method", ["CPU seconds to fit", "rows scored a second"])
-
-
-def beside(head: pd.DataFrame, order: pd.Index) -> str:
-    """How far the default is above each other method: by sets, and by draws."""
-    rows: dict[str, list[str]] = {name: [] for name in order if name != DEFAULT}
-    for role in ROLES:
+    rows = {name: [number(seconds[name], 1), number(rates[name], 0)] for name in order}
+    for role in ROLES if DEFAULT in rows else ():
         draws = blocks(head, f"{role}_auroc", ["set", "seed"], whole=False)
-        if DEFAULT not in draws:
-            return ""
         above = draws.rsub(draws[DEFAULT], axis=0)
         sets = above.groupby(level="set").mean()
         for name, cells in rows.items():
-            cells += [gain(sets[name]), gain(above[name])]
+            cells += ["", ""] if name == DEFAULT else [gain(sets[name]), gain(above[name])]
     heads = [f"{role}, {blocks}" for role in ROLES for blocks in ("sets", "draws")]
-    return table(rows, "method", heads)
+    heads = ["CPU seconds to fit", "rows scored a second", *heads]
+    return table(rows, "method", heads[: len(rows[order[0]])])
 
 
 def labels(results: Path, out: Path) -> str:

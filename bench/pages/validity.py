@@ -38,7 +38,9 @@ def validity(results: Path, out: Path) -> str:
     return fill(
         "validity",
         version=", ".join(sorted({r["version"] for r in by.values()})),
-        missing="" if len(by) == count else f"So far {len(by)} of {count} runs are done.",
+        missing=""
+        if len(by) == count
+        else f"Not all runs are done yet; so far there are {len(by)}.",
         labelled=LABELLED,
         groups=", ".join(f"{n:,}" for n in sizes["fixed"] or [5000]),
         refits=", ".join(map(str, refits)),

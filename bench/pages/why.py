@@ -57,11 +57,7 @@ def why(results: Path, out: Path) -> str:
     words, parts = causes(), []
     for name in below(runs):
         mine = found[(found["method"] == name) & found["error"].isna()]
-        parts += [
-            f"## {name}",
-            words.get(name, ("", ""))[1],
-            on_raw_features(mine.to_dict("records")),
-        ]
+        parts += [f"## {name}", words.get(name, ("", ""))[1], by_thirds(mine.to_dict("records"))]
     return fill(
         "why",
         seeds=runs["seed"].nunique(),
@@ -91,7 +87,7 @@ def overview(runs: pd.DataFrame) -> str:
     return table(rows, "method", HEADS)
 
 
-def on_raw_features(records: list[Record]) -> str:
+def by_thirds(records: list[Record]) -> str:
     """Where the anomalies lie that each scorer finds."""
     if not records:
         return ""

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 Transform = Callable[[pa.Table], Any]
+MEDIANS = SimpleImputer(strategy="median", keep_empty_features=True)
 ABSENT = ["?", ""]  # how text files write a missing value
 
 
@@ -54,16 +56,12 @@ def matrix(table: pa.Table, numeric: Any) -> Transform:
 
 def scaled(table: pa.Table) -> Transform:
     """For distances, gradients, regression: medians for gaps, zero mean, unit variance, one-hot."""
-    return matrix(table, make_pipeline(medians(), StandardScaler()))
+    return matrix(table, make_pipeline(clone(MEDIANS), StandardScaler()))
 
 
 def plain(table: pa.Table) -> Transform:
     """For trees, which need no scale: medians for what is missing, one-hot."""
-    return matrix(table, medians())
-
-
-def medians() -> SimpleImputer:
-    return SimpleImputer(strategy="median", keep_empty_features=True)
+    return matrix(table, clone(MEDIANS))
 
 
 def gaps(table: pa.Table) -> Transform:

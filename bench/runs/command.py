@@ -1,13 +1,16 @@
 """The command line of a study: what is done already is not done again."""
 
 import argparse
+import logging
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.data.sets import SETS
 from bench.runs.machine import machine, now, versions
 from bench.runs.store import Record, Store
 from bench.runs.workers import Work, run_all
@@ -16,7 +19,9 @@ FOLDER = Path("docs/benchmarks")
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with a module's docstring as its help."""
+    """A parser with a module's docstring as its help; from here on nothing warns or logs."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("unseen").setLevel(logging.ERROR)
     shape = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(
         f"python -m {sys.argv[0]}", description=doc, formatter_class=shape
@@ -26,6 +31,8 @@ def options(doc: str | None) -> argparse.ArgumentParser:
 def resumable(doc: str | None, results: str, limit: float = 300) -> Any:
     """A parser with the options of every study that can be resumed."""
     parser = options(doc)
+    page = Path(results).with_suffix(".md")
+    parser.epilog = f"What is done already is not done again. {FOLDER / page} tells the rest."
     add = parser.add_argument
     add("--limit", type=float, default=limit, help="seconds after which a run is killed")
     add("--minutes", type=float, default=math.inf, help="after which no further run is started")
@@ -39,6 +46,8 @@ def finish(store: Store, jobs: Iterable[Record], work: Work, chosen: argparse.Na
     """Do the jobs whose key the store lacks; each is appended as it ends."""
     there, every = store.keys(failed=not chosen.retry), list(jobs)
     due = [job for job in every if store.key_of(job) not in there]
+    for name in {job["set"] for job in due if job.get("set") in SETS}:
+        SETS[name].tables()  # a missing file is named now, not once a run
     print(f"{len(every)} runs, {len(every) - len(due)} of them done before", flush=True)
     left = len(due)
 
@@ -56,5 +65,5 @@ def finish(store: Store, jobs: Iterable[Record], work: Work, chosen: argparse.Na
 
 def summary(record: Record) -> str:
     """The error, or the first numbers of a record."""
-    numbers = {name: value for name, value in record.items() if isinstance(value, float)}
-    return record["error"] or ", ".join(f"{k} {v:.4g}" for k, v in list(numbers.items())[:6])
+    numbers = [f"{k} {v:.4g}" for k, v in record.items() if isinstance(v, float)]
+    return record["error"] or ", ".join(numbers[:6])

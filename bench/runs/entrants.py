@@ -52,14 +52,13 @@ def own_version() -> str:
     """Version and, in a git checkout, the hash of the package's tree, `-dirty` where it changed."""
     if not (ROOT / ".git").exists():
         return f"unseen {unseen.__version__}"
-    tree = git("rev-parse", "--short=12", "HEAD:src/unseen")
-    changed = git("status", "--porcelain", "--", "src/unseen")
+    asked = (
+        ["rev-parse", "--short=12", "HEAD:src/unseen"],
+        ["status", "--porcelain", "src/unseen"],
+    )
+    settings = {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
+    tree, changed = (subprocess.run(["git", *a], **settings).stdout.strip() for a in asked)
     return f"unseen {unseen.__version__}+{tree}" + ("-dirty" if changed else "")
-
-
-def git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def trained(method: Method, data: Samples, seed: int, *, initial: int | None = None) -> Any:

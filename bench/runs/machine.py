@@ -10,8 +10,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-PEERS = ("pyod", "deepod", "catboost", "xgboost")
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "pandas", *PEERS)
+PACKAGES = ["numpy", "scipy", "scikit-learn", "torch", "pandas"]
+PACKAGES += ["pyod", "deepod", "catboost", "xgboost"]
 CLI = [sys.executable, "-m", "unseen"]
 MB = 1.024e-3  # a kilobyte of the system's, in megabytes
 

@@ -1,6 +1,5 @@
 """One run of the open-set protocol: a draw of a data set, its rows for every entrant, figures."""
 
-import logging
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -72,7 +71,6 @@ def timed(entrant: Any, inputs: Inputs, seed: int) -> tuple[Scores, Record]:
 
 def run(entrant: Any, name: str, protocol: Protocol, seed: int) -> Record:
     """Fit and score once: figures by class and their averages, seconds, rows."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     data = read(name)
     draw, inputs = drawn(data, protocol, seed)
     scores, spent = timed(entrant, inputs, seed)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import math
 import multiprocessing
 import os
@@ -83,6 +84,7 @@ class Worker:
 def ready(work: Work) -> int:
     """The number of a process that has imported what the work needs."""
     warnings.simplefilter("ignore")
+    logging.getLogger("unseen").setLevel(logging.ERROR)
     return os.getpid()
 
 

@@ -6,7 +6,7 @@ python -m bench ablation --sets development --seeds 1 --with autoencoder flow
 python -m bench ablation --of multi-directional
 
 `--with` tries methods as further evidence on raw features. Each variant is a method of its own,
-fitted to the same draws. What is done already is not done again.
+fitted to the same draws.
 """
 
 from dataclasses import replace
@@ -20,14 +20,8 @@ from bench.runs import open_set
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import MEASURES, UNLABELLED, Ours, own_version
 from bench.runs.store import STAMPS, Record, Store, schema
-from unseen import Protocol
-from unseen.methods import (
-    DEFAULT,
-    METHODS,
-    EvidenceStack,
-    MultiDirectional,
-    MultiDirectionalLiteral,
-)
+from unseen import Protocol, methods
+from unseen.methods import DEFAULT, METHODS, EvidenceStack
 
 GROUPS = {"development": list(DEVELOPMENT), "six": list(SETS)}
 FIGURES = ("unseen_auroc", "seen_auroc", "unseen_tpr_at_5_fpr")
@@ -47,39 +41,34 @@ def without(field: str, piece: Any) -> EvidenceStack:
 
 
 LABELS = tuple(name for name in DEFAULT.base_scores if name not in MEASURES)
-VIEWS = [
-    (f, one)
-    for f in ("on_deviation_features", "on_raw_features", "on_both")
-    for one in getattr(DEFAULT, f)
-]
+VIEWS = ("on_deviation_features", "on_raw_features", "on_both")
+LEARNERS = [(view, one) for view in VIEWS for one in getattr(DEFAULT, view)]
 STACK: dict[str, Any] = {
     WHOLE_METHOD: DEFAULT,
     **{f"without {name}": without("base_scores", name) for name in DEFAULT.base_scores},
-    **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in VIEWS},
+    **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in LEARNERS},
     "without labels": EvidenceStack(base_scores=MEASURES),
     "without labels, all equally": UNLABELLED,
     "with labels alone": replace(DEFAULT, base_scores=LABELS),
-    "all equally": replace(DEFAULT, inverse_temperature=(0.0, 0.0), known=0.0, learned=1.0),
-    "no limit to what learned": replace(DEFAULT, learned=1.0),
-    "unseen classes alone weigh": replace(DEFAULT, known=0.0),
-    "seen classes alone weigh": replace(DEFAULT, known=1.0),
+    "all equally": replace(
+        DEFAULT, inverse_temperature=(0.0, 0.0), seen_class_weight=0.0, most_from_labels=1.0
+    ),
+    "no limit to what learned": replace(DEFAULT, most_from_labels=1.0),
+    "unseen classes alone weigh": replace(DEFAULT, seen_class_weight=0.0),
+    "seen classes alone weigh": replace(DEFAULT, seen_class_weight=1.0),
     "both equally sharp (10)": replace(DEFAULT, inverse_temperature=(10.0, 10.0)),
     **{f"{name} alone": EvidenceStack(base_scores=(name,)) for name in DEFAULT.base_scores},
 }
 DIRECTIONS = {
-    WHOLE_METHOD: MultiDirectional(),
-    "no position": MultiDirectional(position=0.0),
-    "no pseudo-anomalies": MultiDirectional(cut=0.0),
-    "no class hidden": MultiDirectional(known=1.0),
-    "hidden classes alone": MultiDirectional(known=0.0),
-    "a tenth of the ridge": MultiDirectional(ridge=0.03),
-    "literal recipe": MultiDirectionalLiteral(),
+    WHOLE_METHOD: methods.MultiDirectional(),
+    "no position": methods.MultiDirectional(position=0.0),
+    "no pseudo-anomalies": methods.MultiDirectional(cut=0.0),
+    "no class hidden": methods.MultiDirectional(seen_class_weight=1.0),
+    "hidden classes alone": methods.MultiDirectional(seen_class_weight=0.0),
+    "a tenth of the ridge": methods.MultiDirectional(ridge=0.03),
+    "literal recipe": methods.MultiDirectionalLiteral(),
 }
 VARIANTS = {"evidence-stack": STACK, "multi-directional": DIRECTIONS}
-TRIED = {
-    f"with {n}": replace(DEFAULT, on_raw_features=(*DEFAULT.on_raw_features, m))
-    for n, m in METHODS.items()
-}
 
 
 def main() -> None:
@@ -109,7 +98,9 @@ def main() -> None:
 
 
 def one_run(job: Record) -> Record:
-    method = (VARIANTS[job["method"]] | TRIED)[job["variant"]]
+    variants, name = VARIANTS[job["method"]], job["variant"]
+    tried = (*DEFAULT.on_raw_features, METHODS.get(name.removeprefix("with ")))
+    method = variants.get(name) or replace(DEFAULT, on_raw_features=tried)
     protocol = Protocol(seen=job["seen"], shots=job["shots"])
     return open_set.run(Ours(method), job["set"], protocol, job["seed"])
 

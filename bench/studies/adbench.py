@@ -2,12 +2,8 @@
 
 python -m bench adbench          # CatBoost, random forest, Mahalanobis, the default
 python -m bench adbench --sets 4_breastw 6_cardio --labels 5 --methods catboost
-
-How it differs from what is published stands on the page, docs/benchmarks/adbench.md.
 """
 
-import logging
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +18,7 @@ from bench.runs.entrants import ENTRANTS, installed
 from bench.runs.open_set import timed
 from bench.runs.store import SPENT, STAMPS, Record, Store, schema
 
-FOLDER = "adbench/classical"
+FILE = "adbench/classical/{}.npz"
 MOST, TEST_SHARE = 10_000, 0.3
 LABELS = (5, 10, 20)
 METHODS = ("evidence-stack", "catboost", "random-forest", "mahalanobis")
@@ -50,26 +46,16 @@ def main() -> None:
     add("--labels", nargs="+", type=int, default=list(LABELS))
     add("--seeds", type=int, default=3)
     chosen = parser.parse_args()
+    there = [path.stem for path in data_folder().glob(FILE.format("*"))]
     jobs = [
         dict(zip(KEY, (data, seed, labels, name, ENTRANTS[name].version()), strict=True))
         for name in installed(chosen.methods)
-        for data in chosen.sets or available()
+        for data in chosen.sets or sorted(there, key=lambda name: int(name.split("_")[0]))
         for seed in range(chosen.seeds)
         for labels in chosen.labels
-        if draw_rows(read(data)[1], labels, seed) is not None
+        if draw_rows(matrix(FILE.format(data))[1], labels, seed) is not None
     ]
     finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
-
-
-def available() -> list[str]:
-    """The data sets that there are, by their published number."""
-    names = [path.stem for path in (data_folder() / FOLDER).glob("*.npz")]
-    return sorted(names, key=lambda name: int(name.split("_")[0]))
-
-
-@cache
-def read(name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    return matrix(f"{FOLDER}/{name}.npz")
 
 
 def draw_rows(y: NDArray[np.int64], labels: int, seed: int) -> Draw | None:
@@ -90,8 +76,7 @@ def draw_rows(y: NDArray[np.int64], labels: int, seed: int) -> Draw | None:
 
 def one_run(job: Record) -> Record:
     """Fit and score once."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    x, y = read(job["set"])
+    x, y = matrix(FILE.format(job["set"]))
     draw = draw_rows(y, job["labels"], job["seed"])
     assert draw is not None
     kinds = np.where(draw.labelled, "anomaly", "normal").astype(object)

@@ -2,17 +2,13 @@
 
 python -m bench contamination            # all of it, an hour or two of one core
 python -m bench contamination --sets shuttle --rates 0 0.1 --seeds 2 --methods devnet
-
-What is done already is not done again. The page, docs/benchmarks/contamination.md, tells the rest.
 """
 
-import logging
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.sets import SETS
 from bench.inside import LEAST, Draw, draw_rows, halves
 from bench.pages.contamination import AUDIT_RATE, AUDITED, VARIANTS, contamination
 from bench.runs.command import finish, resumable
@@ -43,8 +39,6 @@ def main() -> None:
     add("--rates", nargs="+", type=float, default=list(RATES))
     add("--seeds", type=int, default=5)
     chosen = parser.parse_args()
-    for name in chosen.sets:
-        SETS[name].tables()  # a missing file is named now, not once a run
     jobs = [
         dict(zip(KEY, (data, seed, rate, method, own_version()), strict=True))
         for seed in range(chosen.seeds)  # a run that is stopped early has all sets and rates
@@ -58,7 +52,6 @@ def main() -> None:
 
 def one_run(job: Record) -> Record:
     """Train and score each variant once, as a user would."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     data, start, cpu = read(job["set"]), time.perf_counter(), time.process_time()
     draw, hidden = drawn(data, job)
     train = data.train.take(draw.train)

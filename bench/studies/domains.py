@@ -2,11 +2,8 @@
 
 python -m bench domains                       # MVTec AD's 15 categories; then the page
 python -m bench domains --seeds 1 --methods resad nearest --out quick/domains.parquet
-
-What is done already is not done again. The page, docs/benchmarks/domains.md, tells the rest.
 """
 
-import logging
 import time
 from functools import cache, lru_cache
 from typing import Any
@@ -71,20 +68,20 @@ def read(category: str) -> tuple[Array, NDArray[np.int64]]:
 
 def one_run(job: Record) -> Record:
     """Show some normal rows of the target, and test on its others; 8 rows include the 4."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
     x, y = read(job["category"])
     order = np.random.default_rng(job["seed"]).permutation(np.flatnonzero(y == 0))
     shown = order[: job["shots"]]
     tested = np.setdiff1d(np.arange(len(y)), shown)
-    run = alone if job["method"] in ALONE else moved
-    scores, found = run(job, x[shown], x[tested], y[tested] == 0)
+    scores, found = scored_by(job, x[shown], x[tested], y[tested] == 0)
     auroc, ap = (f(y[tested], scores) for f in (roc_auc_score, average_precision_score))
     return {"auroc": float(auroc), "ap": float(ap), **found}
 
 
-def moved(job: Record, shown: Array, test: Array, normal: Any) -> tuple[Array, Record]:
-    """By a detector that was trained on the other categories."""
+def scored_by(job: Record, shown: Array, test: Array, normal: Any) -> tuple[Array, Record]:
+    """Scores by what the shown rows teach, or by a detector of other categories moved to them."""
+    if method := ALONE.get(job["method"]):
+        known, rows = (torch.from_numpy(each).float() for each in (shown, test))
+        return scored(trained(method, Samples.of(known), job["seed"]), rows), {}
     rotation = CATEGORIES.index(job["category"]) % ROTATIONS
     detector, fit_seconds = fitted(job["method"], rotation, job["seed"])
     start = time.perf_counter()
@@ -106,9 +103,3 @@ def fitted(method: str, rotation: int, seed: int) -> tuple[Detector, float]:
     labels = np.where(anomaly, kinds, "normal")
     detector = Detector(MOVED[method], random_state=seed).fit(x, labels, groups=kinds)
     return detector, time.perf_counter() - start
-
-
-def alone(job: Record, shown: Array, test: Array, normal: Any) -> tuple[Array, Record]:
-    """By what the rows that are shown teach, and nothing else."""
-    known, rows = (torch.from_numpy(each).float() for each in (shown, test))
-    return scored(trained(ALONE[job["method"]], Samples.of(known), job["seed"]), rows), {}

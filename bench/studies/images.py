@@ -3,11 +3,9 @@
 python -m bench images                           # all that is missing; then the page
 python -m bench images --parts open --methods image-stack --draws 2
 
-What is done already is not done again. Part `one` shows one labelled image in all; `speed` wants a
-machine that does nothing else. The page, docs/benchmarks/images.md, tells the rest.
+Part `one` shows one labelled image in all; `speed` wants a machine that does nothing else.
 """
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.data import data_folder
-from bench.data.products import joined, painted, product
-from bench.inside import pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
+from bench.data.products import joined, product
+from bench.inside import mask, pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
@@ -59,7 +57,6 @@ FIGURES += ["unseen_pixel_auroc", "unseen_pixel_ap", "unseen_pro", "flagged", "p
 FIGURES += ["fit_seconds", "images_per_second"]
 TEXTS = ["part", "set", "method", "error", "machine", "date"]
 SCHEMA = schema(text=TEXTS, whole=["draw", "count"], real=FIGURES)
-Names = NDArray[np.object_]
 
 
 def main() -> None:
@@ -95,7 +92,6 @@ def jobs() -> Iterator[Record]:
 
 
 def one_run(job: Record) -> Record:
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     return RUNS[job["part"]](job)
 
 
@@ -134,7 +130,9 @@ def pair(classes: list[str], draw: int) -> tuple[str, ...]:
     return tuple(classes[i] for i in distinct[draw % len(distinct)])
 
 
-def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...]) -> Record:
+def judged(
+    detector: Detector, maps: Maps, names: NDArray[np.object_], shown: tuple[str, ...]
+) -> Record:
     """Figures of a fitted detector on test images."""
     start = time.perf_counter()
     scores = detector.anomaly_score(maps)
@@ -158,7 +156,8 @@ def judged(detector: Detector, maps: Maps, names: Names, shown: tuple[str, ...])
     except Unsupported:  # of methods without a map
         return found
     sizes = map(tuple, maps.sizes.tolist())
-    masks = [painted(file, size) for file, size in zip(maps.images.masks, sizes, strict=True)]
+    both = zip(maps.images.masks, sizes, strict=True)
+    masks = [mask(file, size) if file else np.zeros(size, bool) for file, size in both]
     return found | {
         "unseen_pixel_auroc": pixel_auroc(heat, masks),
         "unseen_pixel_ap": pixel_average_precision(heat, masks),

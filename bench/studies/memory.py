@@ -28,46 +28,31 @@ def main() -> None:
     most = parser.parse_args().rows
     few, rows = most // 10, []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         for method in ("mahalanobis", "evidence-stack"):
-            rows.append(fitted(method, TRAINING, folder))
-            rows.append(scored(method, few, folder / "data.parquet"))
-            if method == "mahalanobis":
-                rows.append(scored(method, most, folder / "data.parquet"))
-                rows.append(scored(method, few, folder / "data.csv"))
-        rows.append(fitted("evidence-stack", most // 3, folder))
+            model, training = Path(name) / method, Path(name) / "training.parquet"
+            words = ["--label", "kind", "--method", method, "--out"]
+            rows += [line(["fit"], training, TRAINING, [*words, str(model)], LABELLED)]
+            for count, suffix in ((few, ".parquet"), (most, ".parquet"), (few, ".csv")):
+                out = Path(name) / f"scores{suffix}"
+                out.unlink(missing_ok=True)
+                words = ["--out", str(out), "--keep", "key"]
+                rows += [line(["score", str(model)], out.with_stem("data"), count, words)]
     show("Time and memory of `unseen fit` and `unseen score`", HEADS, rows)
 
 
-def fitted(method: str, rows: int, folder: Path) -> list[str]:
-    """A row of the table, and a model named after the method."""
-    data, model = folder / "training.parquet", folder / f"{method}-{rows}"
-    written(rows, data, labelled=LABELLED)
-    words = ["--label", "kind", "--method", method, "--out", str(model)]
-    return line("fit", method, rows, data, words)
-
-
-def scored(method: str, rows: int, data: Path) -> list[str]:
-    """A row of the table; all rows are scored, or the figures mean nothing."""
-    written(rows, data)
-    out = data.with_stem("scores")
-    found = line("score", method, rows, data, ["--out", str(out), "--keep", "key"])
-    read = parquet.read_table if out.suffix == ".parquet" else arrow_csv.read_csv
-    if (count := len(read(out))) != rows:
-        raise SystemExit(f"{out.name} holds {count} rows, expected {rows}")
-    out.unlink()
-    return found
-
-
-def line(command: str, method: str, rows: int, data: Path, words: list[str]) -> list[str]:
+def line(
+    command: list[str], data: Path, rows: int, words: list[str], labelled: int = 0
+) -> list[str]:
+    """A row of the table: a command, on a file that is written for it."""
+    written(rows, data, labelled)
     size = data.stat().st_size / 1e6
-    model = [str(data.with_name(f"{method}-{TRAINING}"))] if command == "score" else []
-    _, seconds, peak = measured([*CLI, command, *model, str(data), *words])
+    _, seconds, peak = measured([*CLI, *command, str(data), *words])
     figures = [f"{size:,.0f}", f"{seconds:.1f}", f"{rows / seconds:,.0f}", f"{peak:,.0f}"]
-    return [command, method, data.suffix[1:], f"{rows:,}", *figures]
+    method = Path(command[1]).name if len(command) > 1 else words[3]
+    return [command[0], method, data.suffix[1:], f"{rows:,}", *figures]
 
 
-def written(rows: int, path: Path, *, labelled: int = 0) -> None:
+def written(rows: int, path: Path, labelled: int) -> None:
     """A file of numbers, a category and a key or a kind, in chunks; labels stand in the last."""
     sink = None
     for start in range(0, rows, BLOCK):

@@ -3,18 +3,14 @@
 python -m bench resaved             # prints a table; needs UNSEEN_DATA
 python -m bench resaved --sets brick --methods patches --draws 1
 
-Of the good images of a set at most `--normals` train, and at most two thirds, with 10 labelled
-images of the first defect class, where there are defects. Others, at most 40, are the test, saved
-again in each of several ways. "before" trains on the images as they are; "after" as `Detector.fit`
-does, on each of them once more as another program might have left it. `tiles` and `cookies` are
-photos; `brick`, `grass` and `gravel` are crops of photographs in scikit-image, without defects.
-The share of defects with p <= .05 and AUROC are of classes without labels, where there are such.
+At most two thirds of a set's good images train, with 10 labelled images of its first defect class.
+Others, at most 40, are the test, saved again in several ways. "before" trains on the images as they
+are; "after" as `Detector.fit` does, also as another program might have left them. `brick`, `grass`
+and `gravel` are crops of photographs in scikit-image. Defects and AUROC are of unlabelled classes.
 """
 
 import argparse
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,8 +52,6 @@ def main() -> None:
     add("--draws", type=int, default=2)
     add("--cache", type=Path, default=Path(".cache/images"), help="folder of maps of features")
     chosen = parser.parse_args()
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
     rows = []
     for name in chosen.sets:
         with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +62,6 @@ def main() -> None:
                 each = [compared(method, good, bad, draw, place, chosen) for draw in draws]
                 for training, found in zip(("before", "after"), np.mean(each, axis=0), strict=True):
                     rows.append([name, method, training, *(f"{value:.3f}" for value in found)])
-                    print(" ".join(rows[-1]), flush=True)
     title = f"Share with p <= {LEVEL}: good photos by how they were saved again, and defects"
     columns = ["set", "method", "training", "as they are", *SAVED, "defects", "AUROC"]
     show(title, columns, rows)
@@ -113,13 +106,14 @@ def compared(
     for maps in (both.plain(), both):
         calibration = SHARE if count >= ENOUGH else None
         detector = Detector(IMAGES[method], calibration=calibration, random_state=draw).fit(maps, y)
-        shares = [float(np.mean(detector.pvalue(view) <= LEVEL)) for view in views]
-        flagged = area = np.nan
-        if defects is not None:
-            normal, anomalous = (detector.anomaly_score(each) for each in (views[0], defects))
-            flagged = float(np.mean(detector.conformal_.pvalue(anomalous) <= LEVEL))
-            area = auroc(normal, anomalous)
-        found.append([*shares, flagged, area])
+        tests = views if defects is None else [*views, defects]
+        shares = [float(np.mean(detector.pvalue(test) <= LEVEL)) for test in tests]
+        area = (
+            auroc(*map(detector.anomaly_score, (views[0], defects)))
+            if defects is not None
+            else np.nan
+        )
+        found.append([*shares, *([np.nan] if defects is None else []), area])
     return found
 
 

@@ -11,7 +11,6 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +70,6 @@ def best(rows: int, columns: int, chosen: argparse.Namespace) -> tuple[float, fl
     command += ["--one", str(rows), str(columns)]
     runs = [json.loads(measured(command)[0].splitlines()[-1]) for _ in range(chosen.repeat)]
     fit, rate, peak = zip(*runs, strict=True)
-    print(f"{rows:,} x {columns}: {min(fit):.2f} s, {max(rate):,.0f} rows/s", flush=True)
     return min(fit), max(rate), max(peak)
 
 
@@ -103,24 +101,12 @@ def slope(values: pd.Series) -> float:
     return float(np.polyfit(np.log(values.index), np.log(values), 1)[0])
 
 
-def growth(path: Path, lines: Mapping[str, pd.DataFrame]) -> None:
-    """Figures over a size, both axes logarithmic: a row of panels for each table, by its index.
-
-    The first panel has n log n beside it.
-    """
+def growth(path: Path, lines: dict[str, pd.DataFrame]) -> None:
+    """Figures over a size, both axes logarithmic: a row of panels for each table, by its index."""
     import matplotlib.pyplot as plt  # not needed to measure
 
-    first = next(iter(lines.values()))
-    size = len(lines), len(first.columns)
-    figure, grid = plt.subplots(*size, figsize=(12, 6.5), constrained_layout=True)
-    for row, (words, table) in zip(grid, lines.items(), strict=True):
-        for axes, name in zip(row, table.columns, strict=True):
-            axes.loglog(table.index, table[name], marker="o", color="#c1272d")
-            axes.set(xlabel=words, title=name)
-            axes.set_ylim(table[name].min() / 3, table[name].max() * 3)
-            axes.grid(alpha=0.3, which="both")
-    law = first.index * np.log(first.index)
-    scaled = first.iloc[-1, 0] * law / law[-1]
-    grid[0, 0].plot(first.index, scaled, linestyle=":", color="grey", label="n log n")
-    grid[0, 0].legend()
+    figure, grid = plt.subplots(len(lines), len(HEADS), figsize=(12, 6.5), constrained_layout=True)
+    style = {"marker": "o", "color": "#c1272d", "grid": True, "legend": False, "loglog": True}
+    for row, (words, found) in zip(grid, lines.items(), strict=True):
+        found.plot(subplots=True, ax=row, xlabel=words, title=list(HEADS), **style)
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})

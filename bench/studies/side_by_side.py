@@ -3,8 +3,6 @@
 python -m bench side_by_side --cells all                # method by method, fast peers first
 python -m bench side_by_side --methods ours --seeds 5   # the headline cell: 3 classes x 10
 python -m bench side_by_side --sets digits --methods catboost --cells 1x1x0 3x10x0.05
-
-What is done already is not done again. `python -m bench pages` writes the pages.
 """
 
 import argparse
@@ -48,8 +46,6 @@ def main() -> None:
     shape = "SEENxSHOTSxCONTAMINATION, as in 3x10x0, or all"
     add("--cells", nargs="+", type=cells, default=[[HEADLINE]], help=shape)
     chosen = parser.parse_args()
-    for name in chosen.sets:
-        SETS[name].tables()  # a missing file is named now, not once a run
     names = dict.fromkeys(name for word in chosen.methods for name in GROUPS.get(word, [word]))
     jobs = [
         dict(zip(KEY, (data, seed, *cell, name, ENTRANTS[name].version()), strict=True))

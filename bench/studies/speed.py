@@ -59,10 +59,7 @@ def sample(rows: int, labelled: int, columns: int = COLUMNS) -> tuple[Any, Any]:
 
 def timed(work: Callable[[], object], repeat: int) -> list[float]:
     """Seconds of each repetition."""
-    marks = [time.perf_counter()]
-    for _ in range(repeat):
-        work()
-        marks.append(time.perf_counter())
+    marks = [time.perf_counter(), *((work(), time.perf_counter())[1] for _ in range(repeat))]
     return np.diff(marks).tolist()
 
 

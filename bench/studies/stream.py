@@ -4,8 +4,6 @@ python -m bench stream                       # docs/benchmarks/stream.md, three 
 python -m bench stream --seeds 5 --out s.md
 """
 
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +37,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=FOLDER / "stream.md")
     chosen = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.getLogger("unseen").setLevel(logging.ERROR)
-    seeds = range(chosen.seeds)
-    found = {name: np.array([run(name, seed) for seed in seeds]) for name in STRATEGIES}
-    chosen.out.write_text(page(found))
+    runs = {name: [run(name, seed) for seed in range(chosen.seeds)] for name in STRATEGIES}
+    chosen.out.write_text(page({name: np.array(each) for name, each in runs.items()}))
 
 
 def page(found: dict[str, Array]) -> str:
@@ -76,7 +71,9 @@ def task(name: str, train: pa.Table, test: pa.Table, rng: np.random.Generator) -
     y = np.array(["normal"] * len(normal) + [name] * len(attacks), dtype=object)
     fresh, unknown = parts_of(name, test)
     anomaly = np.arange(len(fresh) + len(unknown)) >= len(fresh)
-    return rows(train, normal, attacks), y, rows(test, fresh, unknown), anomaly
+    shown, tested = np.concatenate([normal, attacks]), np.concatenate([fresh, unknown])
+    plain = [table.drop_columns(["attack", "family"]) for table in (train, test)]
+    return plain[0].take(shown), y, plain[1].take(tested), anomaly
 
 
 def parts_of(name: str, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -86,10 +83,6 @@ def parts_of(name: str, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.
     services = TASKS[name]
     own = ~np.isin(service, taken) if services is None else np.isin(service, services)
     return np.flatnonzero((family == "normal") & own), np.flatnonzero(family == name)
-
-
-def rows(table: pa.Table, *parts: NDArray[np.int64]) -> pa.Table:
-    return table.drop_columns(["attack", "family"]).take(np.concatenate(parts))
 
 
 def run(strategy: str, seed: int) -> Array:

@@ -7,8 +7,6 @@ times, into m that calibrate and the rest, which is fresh. Without a tail nothin
 1/(m + 1). A share of 1 times alpha is right, less is cautious.
 """
 
-import logging
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,11 +25,9 @@ def main() -> None:
     parser = options(__doc__)
     add = parser.add_argument
     add("--sets", nargs="+", choices=SETS, default=["nsl_kdd", "shuttle"])
-    light = ["mahalanobis", "nearest", "fecam"]
-    add("--method", nargs="+", choices=METHODS, default=light)
+    add("--method", nargs="+", choices=METHODS, default=["mahalanobis", "nearest", "fecam"])
     add("--draws", type=int, default=400, help="calibration sets of each size")
     chosen = parser.parse_args()
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     rows = []
     for name in chosen.sets:
         for method in chosen.method:

@@ -1,8 +1,6 @@
 """Conformal validity: the share of fresh normal rows with p <= alpha, for every method.
 
 python -m bench validity --kind discrete --refits 10 --jobs 2
-
-What is done already is not done again. The page, docs/benchmarks/validity.md, tells the rest.
 """
 
 import dataclasses
@@ -11,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from bench.pages.validity import ALPHAS, CHEAP, FRESH, KINDS, LABELLED, validity
 from bench.runs.command import finish, resumable
-from bench.runs.store import Record, Store
+from bench.runs.store import REAL, Record, Store, schema
 from unseen import Conformal, Detector, Method, __version__
 from unseen.methods import METHODS
 
@@ -25,9 +22,9 @@ COLUMNS = 6
 CALIBRATED = 199  # rows that calibrate, of kind `fixed`
 PART = 500  # calibration sets scored at once
 KEY = ("method", "kind", "refits", "version")
-FIELDS = {"method": pa.string(), "kind": pa.string(), "refits": pa.int64()}
-FIELDS |= {"version": pa.string(), "m": pa.int64(), "shares": pa.list_(pa.float64())}
-FIELDS |= {"rows": pa.list_(pa.int64()), "power": pa.float64(), "error": pa.string()}
+LISTS = {"shares": pa.list_(REAL), "rows": pa.list_(pa.int64())}
+WHOLES = {"refits": pa.int64(), "m": pa.int64()}
+SCHEMA = schema(text=["method", "kind", "version", "error"], real=["power"], **LISTS, **WHOLES)
 
 
 def main() -> None:
@@ -44,13 +41,12 @@ def main() -> None:
         for kind in chosen.kind
         for method in chosen.method
     ]
-    finish(Store(chosen.out, pa.schema(FIELDS), KEY), jobs, one_run, chosen)
+    finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
     chosen.out.with_suffix(".md").write_text(validity(chosen.out, chosen.out.parent))
 
 
 def one_run(job: Record) -> Record:
     """Shares flagged at each alpha, and the number of independent rows that they are worth."""
-    torch.set_num_threads(1)
     method, count, power = METHODS[job["method"]], job["refits"], None
     if job["kind"] == "fixed":
         m, shares = CALIBRATED, fixed(method, count, seed=list(METHODS).index(job["method"]))
@@ -83,15 +79,10 @@ def discrete(n: int, rng: np.random.Generator) -> pd.DataFrame:
     """Rows of few values: categories, of which one depends on another, and small numbers."""
     state = rng.choice(["idle", "run", "stop"], n, p=[0.6, 0.3, 0.1])
     load = np.where(state == "run", rng.integers(1, 4, n), 0)
-    return pd.DataFrame(
-        {
-            "state": state,
-            "mode": rng.choice(["a", "b"], n, p=[0.8, 0.2]),
-            "alert": rng.random(n) < 0.05,
-            "load": load,
-            "setting": rng.choice([0.1, 2.5, 40.0], n, p=[0.7, 0.2, 0.1]),
-        }
-    )
+    setting = [0.1, 2.5, 40.0]
+    table = pd.DataFrame({"state": state, "mode": rng.choice(["a", "b"], n, p=[0.8, 0.2])})
+    table = table.assign(alert=rng.random(n) < 0.05, load=load)
+    return table.assign(setting=rng.choice(setting, n, p=[0.7, 0.2, 0.1]))
 
 
 def discrete_training(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, NDArray[np.int64]]:
@@ -106,11 +97,9 @@ def discrete_training(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, N
 
 def with_new_value(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """In each row a value that training never shows, in a column drawn at random."""
-    columns = {"state": "reset", "mode": "c", "load": 60, "setting": 900.0}
-    drawn, new = rng.choice(list(columns), len(table)), table.copy()
-    for name, value in columns.items():
-        new.loc[drawn == name, name] = value
-    return new
+    values = {"state": "reset", "mode": "c", "load": 60, "setting": 900.0}
+    drawn = rng.choice(list(values), len(table))
+    return table.assign(**{n: table[n].where(drawn != n, value) for n, value in values.items()})
 
 
 def fixed(method: Method, groups: int, *, seed: int) -> Array:

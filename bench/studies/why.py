@@ -3,13 +3,11 @@
 python -m bench why                       # some minutes of one core
 python -m bench why --methods devnet ahl
 
-What is done already is not done again. The page, docs/benchmarks/why.md, tells the rest; its words
-for each method stand in bench/pages/why_causes.md.
+The words for each method stand in bench/pages/why_causes.md.
 """
 
 import ast
 import dataclasses
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from bench.data.sets import SETS
 from bench.inside import LEAST, Draw
 from bench.pages.results import CELL, load, of_cell
 from bench.pages.why import ALONG, baseline, below, by_set, causes, gaps
@@ -49,8 +46,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=FOLDER / "side_by_side.parquet")
     chosen = parser.parse_args()
     due = jobs(chosen.results, chosen.methods)
-    for name in {job["set"] for job in due}:
-        SETS[name].tables()  # a missing file is named now, not once a run
     finish(Store(chosen.out, SCHEMA, KEY), due, one_run, chosen)
 
 
@@ -76,7 +71,6 @@ def jobs(results: Path, names: list[str]) -> list[Record]:
 
 def one_run(job: Record) -> Record:
     """Scores of the method, of what it is with a change, and of the baseline, on the same rows."""
-    logging.getLogger("unseen").setLevel(logging.ERROR)
     data, name = read(job["set"]), job["method"]
     seen, shots, contamination = HEADLINE
     protocol = Protocol(seen=seen, shots=shots, contamination=contamination)
@@ -138,11 +132,7 @@ def where(train: Scores, x: Scores, y: NDArray[np.int64]) -> dict[str, Scores]:
 
 
 def even(classes: NDArray[Any]) -> Scores:
-    """Weights that sum to 1 and are the same for each class: (n,) -> (n,).
-
-    >>> even(np.array([3, 3, 5])).tolist()
-    [0.25, 0.25, 0.5]
-    """
+    """Weights that sum to 1 and are the same for each class: (n,) -> (n,)."""
     _, own, rows = np.unique(classes, return_inverse=True, return_counts=True)
     return 1 / (len(rows) * rows[own])
 
@@ -155,11 +145,7 @@ def measured(normal: Scores, anomaly: Scores, weight: Scores, places: dict[str, 
 
 
 def outscored(normal: Scores, anomaly: Scores) -> Scores:
-    """Share of the normals that each anomaly outscores, ties half: (m,), (n,) -> (n,).
-
-    >>> outscored(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 9.0])).tolist()
-    [0.375, 1.0]
-    """
+    """Share of the normals that each anomaly outscores, ties half: (m,), (n,) -> (n,)."""
     ordered = np.sort(normal)
     sides = [np.searchsorted(ordered, anomaly, side) for side in ("left", "right")]
     return (sides[0] + sides[1]) / (2 * len(ordered))

@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from inspect import formatannotation
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from unseen.errors import DataError
-from unseen.types import Method, Trainable
+from unseen.types import Adaptable, Method, Trainable, Updatable
 
 DEEPEST = 8  # methods inside methods
 PARTS = 2_000  # that a method may build, all that is inside it counted: about a second
@@ -62,6 +63,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "ResADPlusPlus.bank": (2, HUGE),
 }
 
+UNASKED = (Method, Adaptable, Updatable)  # protocols of which `isinstance` cannot ask: any method may be one
+
 SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}  # entries of a list, of which there may else be none
 
 
@@ -107,31 +110,46 @@ def check_inside(kind: type, name: str, value: object) -> None:
     hint = fields(kind)[name]
     several = get_origin(hint) is tuple
     given = value if several and isinstance(value, tuple) else (value,)
-    fits = all(isinstance(one, Trainable) if hint is Trainable else is_method(one) for one in given)
+    fits = all(_fits(one, hint) for one in given)
     if not fits or several != isinstance(value, tuple) or len(given) > LONGEST:
         what = "a method that is trained by gradient descent, such as DevNet" if hint is Trainable else "a method"
         what = f"a tuple of at most {LONGEST} methods" if several else what
         raise DataError(f"{kind.__name__}: {name} must be {what}, got {shortened(value)}")
 
 
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a sort that a field for methods takes."""
+    sorts = [sort for sort in (hint, *get_args(hint)) if isinstance(sort, type)]
+    return any(is_method(value) if sort in UNASKED else isinstance(value, sort) for sort in sorts)
+
+
 def check_field(kind: type, name: str, value: object) -> Any:
     """The value as its field has it, from Python or from JSON; DataError for another type, and beyond the range."""
-    hint = fields(kind)[name]
     try:
-        found = TypeAdapter(hint).validate_json(json.dumps(value, default=plain), strict=True)
+        found = adapter(kind, name).validate_json(json.dumps(value, default=plain), strict=True)
     except (ValidationError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}") from error
     low, high = range_of(kind, name)
     fits = all(low <= number <= high for number in numbers(found))
-    if isinstance(found, tuple):
+    if isinstance(found, tuple) and ours(kind):
         fits = fits and shortest(kind, name) <= len(found) <= LONGEST
     if not fits:
         raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}")
     return found
 
 
+def adapter(kind: type, name: str) -> TypeAdapter[Any]:
+    """What reads the values of a field; of a field of others of which it can make nothing it takes any."""
+    try:
+        return TypeAdapter(fields(kind)[name])
+    except PydanticUserError:
+        return TypeAdapter(Any)
+
+
 def range_of(kind: type, name: str) -> tuple[float, float]:
-    """The least and the largest that a number may be; no limits for what is no number."""
+    """The least and the largest that a number may be; no limits for what is no number, and for methods of others."""
+    if not ours(kind):
+        return -np.inf, np.inf
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
 
 
@@ -142,6 +160,8 @@ def shortest(kind: type, name: str) -> int:
 def wanted(kind: type, name: str) -> str:
     """What a field takes, in words."""
     hint, (low, high) = fields(kind)[name], range_of(kind, name)
+    if not ours(kind):
+        return f"a value of type {formatannotation(hint)}"
     if hint is bool:
         return "true or false"
     if get_origin(hint) is Literal:
@@ -177,13 +197,28 @@ def parts(method: Any) -> int:
 
 
 def fields(kind: type) -> dict[str, Any]:
-    """The fields of a method and their types."""
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    """The fields of a method and their types; of others whose annotations cannot be read, any."""
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # of what only type checkers import
+        hints = {}
+    return {field.name: hints.get(field.name, Any) for field in dataclasses.fields(kind) if field.init}
+
+
+def needed(kind: type) -> list[str]:
+    """The fields of a method that have no default.
+
+    >>> from unseen.methods.ensemble import Ensemble
+    >>> needed(Ensemble)
+    ['base']
+    """
+    none = dataclasses.MISSING
+    known = [field for field in dataclasses.fields(kind) if field.init]
+    return [field.name for field in known if field.default is none and field.default_factory is none]
 
 
 def holds_methods(hint: Any) -> bool:
-    return bool({Method, Trainable} & {hint, *get_args(hint)})
+    return any(is_method(each) for each in (hint, *get_args(hint)))
 
 
 def is_method(value: object) -> bool:
@@ -192,7 +227,11 @@ def is_method(value: object) -> bool:
 
 def is_ours(method: object) -> bool:
     """Whether it is a method of this package: what the fields of others mean is theirs to say."""
-    return type(method).__module__.startswith("unseen.methods.") and dataclasses.is_dataclass(method)
+    return ours(type(method)) and dataclasses.is_dataclass(method)
+
+
+def ours(kind: type) -> bool:
+    return kind.__module__.startswith("unseen.")
 
 
 def numbers(value: Any) -> Iterator[float]:

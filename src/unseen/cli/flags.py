@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from unseen.names import resembling
 from unseen.wording import option
 
 if TYPE_CHECKING:
@@ -45,24 +46,34 @@ NewFile = Annotated[
 Tail = Annotated[
     bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
 ]
+Trust = Annotated[
+    tuple[str, ...],
+    Parameter(
+        metavar="PATH ...",
+        help="import paths of methods of other packages, as mypackage.mine:Mine, which the saved detector may run",
+    ),
+]
+
+
+def check_names(_: object, names: str | tuple[str, ...] | None) -> None:
+    """ValueError for a method of which there is none; import paths are followed later."""
+    for name in (names,) if isinstance(names, str) else names or ():
+        if name not in NAMES and ":" not in name:
+            raise ValueError(f"There is no such method{resembling(name, NAMES)}; the names are {', '.join(NAMES)}.")
+
+
+WHAT = f"what learns; without it {STACK}, of images {IMAGE_STACK}"
+NAMED = f"a name, or the import path of your own as mypackage.mine:Mine; the names are {', '.join(NAMES)}"
 Several = Annotated[
     tuple[str, ...],
     Parameter(
         name="--method",
         metavar="NAME ...",
-        choices=NAMES,
-        help=f"what learns; without it {STACK}, of images {IMAGE_STACK}; several are compared",
+        validator=check_names,
+        help=f"{WHAT}; several are compared; each is {NAMED}",
     ),
 ]
-One = Annotated[
-    str | None,
-    Parameter(
-        name="--method",
-        metavar="NAME",
-        choices=NAMES,
-        help=f"what learns; without it {STACK}, of images {IMAGE_STACK}",
-    ),
-]
+One = Annotated[str | None, Parameter(name="--method", metavar="NAME", validator=check_names, help=f"{WHAT}; {NAMED}")]
 
 
 @Parameter(name="*")
@@ -217,6 +228,7 @@ def again(
     folder: Path,
     data: Path,
     *,
+    trust: tuple[str, ...] = (),
     keep: tuple[str, ...] = (),
     no_header: bool = False,
     cache: Path | None = None,
@@ -227,7 +239,7 @@ def again(
     from unseen.storage.bundle import Bundle
 
     check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
-    bundle = Bundle.load(folder)
+    bundle = Bundle.load(folder, trust=trust)
     detector = bundle.detector
     source = source_like(
         data,

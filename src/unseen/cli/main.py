@@ -98,13 +98,16 @@ def score(
         Path | None, Parameter(metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html")
     ] = None,
     cache: flags.Cache = None,
+    trust: flags.Trust = (),
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file, or for each image of a folder."""
     from unseen.report.text import alarms as found
     from unseen.scoring.stream import score as judged
 
     policy = alarms.policy()
-    bundle, source = flags.again(folder, data, keep=keep, no_header=no_header, cache=cache, overlays=overlays)
+    bundle, source = flags.again(
+        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
+    )
     detector = bundle.with_tail(tail).detector
     sink = flags.sink_of(source, detector, target, overlays, policy)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
@@ -128,18 +131,19 @@ def adapt(
     target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
     no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
+    trust: flags.Trust = (),
 ) -> None:
     """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
-    from unseen.report.text import command_line, summary
+    from unseen.report.text import command_line, summary, trusting
 
     new_path(target)
-    bundle, source = flags.again(folder, normals, no_header=no_header, cache=cache)
+    bundle, source = flags.again(folder, normals, trust=trust, no_header=no_header, cache=cache)
     data = source.normals()
     moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
     moved.save(target)
     say(f"Moved to what {normals} holds, saved in {target}")
     out.print(summary(moved))
-    line = command_line("score", target, "DATA", "--out", "scores.csv")
+    line = command_line("score", target, "DATA", "--out", "scores.csv", *trusting(moved))
     say(f"\nNext: score other {source.noun} of that kind.\n  {line}")
 
 
@@ -198,13 +202,14 @@ def audit(
     ] = (),
     no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
+    trust: flags.Trust = (),
 ) -> None:
     """Write the training rows or images that were taken for normal, those that look least like it first."""
     from unseen.io.write import Writer
     from unseen.report.text import suspects as found
     from unseen.scoring.suspects import suspects
 
-    bundle, source = flags.again(folder, train, keep=keep, no_header=no_header, cache=cache)
+    bundle, source = flags.again(folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache)
     with Writer(target) as file:
         table = suspects(bundle.detector, bundle.facts, source)
         file.write(table)
@@ -214,12 +219,12 @@ def audit(
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
-def info(folder: flags.Saved, /) -> None:
+def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
     """Show what a saved detector was trained on, and how."""
     from unseen.report.text import contents
     from unseen.storage.bundle import Bundle
 
-    out.print(contents(Bundle.load(folder)))
+    out.print(contents(Bundle.load(folder, trust=trust)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,7 +44,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     method : method or str, optional
-        What learns, an object or its name. None: the evidence stack, or the image stack.
+        What learns: an object, its name, or the import path of your own, as "mypackage.mine:Mine". None: the evidence
+        stack, or the image stack.
     normal : str or number
         The label of normal rows, as y has it.
     kinds : mapping of str to str, optional

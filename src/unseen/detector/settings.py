@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from unseen.errors import DataError, Unsupported
-from unseen.fields import check
-from unseen.methods.catalogue import EVERY, IMAGES, METHODS, takes_images, to_json
+from unseen.fields import check, is_method
+from unseen.fields import fields as known_fields
+from unseen.methods.catalogue import EVERY, IMAGES, METHODS, method_named, takes_images, to_json
+from unseen.methods.foreign import is_path, made
 from unseen.names import resembling
 from unseen.types import Adaptable, Method, ability
-from unseen.wording import option
 
 
 def configured(name: str, settings: Iterable[str]) -> Method:
@@ -28,8 +29,9 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    method = changed(IMAGES[name] if name in IMAGES else METHODS[name], name, settings)
+    method = changed(method_named(name), name, settings)
     check(method)
+    to_json(method)  # refuses now what could not be saved later
     return method
 
 
@@ -43,38 +45,29 @@ def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
         if dot and outer in fields and composed(getattr(method, outer)):
             inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
         elif field not in fields:
-            known = ", ".join(f"{key}={json.dumps(value)}" for key, value in fields.items())
+            known = ", ".join(f"{key}={json.dumps(value, default=repr)}" for key, value in fields.items())
             raise DataError(
                 f"method {name!r} has no field {field!r}{resembling(field, list(fields))}; its fields are {known}"
             )
     changes: dict[str, Any] = {}
-    hints = get_type_hints(type(method))
+    hints = known_fields(type(method))
     for field in asked.keys() | inner.keys():
         if composed(inside := getattr(method, field)):
-            base = METHODS[named(field, asked[field])] if field in asked else inside
+            base = inner_method(field, asked[field]) if field in asked else inside
             changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
         else:
             changes[field] = parsed(field, asked[field], hints[field], fields[field])
-    new: Method = dataclasses.replace(method, **changes)
-    return new
+    return made(type(method), {name: getattr(method, name) for name in hints} | changes)
 
 
 def method_of(asked: object) -> Method:
-    """A method given by its name or as itself.
+    """A method given by its name, by its import path, or as itself.
 
     >>> method_of("mahalanobis")
     Mahalanobis(shrinkage=0.001)
-    >>> method_of("mahalonobis")
-    Traceback (most recent call last):
-    unseen.errors.DataError: method='mahalonobis': there is no method of that name (did you mean 'mahalanobis'?); ...
     """
     if isinstance(asked, str):
-        if asked in EVERY:
-            return EVERY[asked]
-        close = resembling(asked, list(EVERY))
-        raise DataError(
-            f"{option('method', asked)}: there is no method of that name{close}; the names are {', '.join(EVERY)}"
-        )
+        return method_named(asked)
     whole = not isinstance(asked, type) and all(callable(getattr(asked, part, None)) for part in ("build", "train"))
     if dataclasses.is_dataclass(asked) and whole:
         method: Any = asked
@@ -143,22 +136,25 @@ def settable(method: Any) -> dict[str, Any]:
     }
 
 
-def named(field: str, name: str) -> str:
-    """The name, if there is a method of it."""
-    if name not in METHODS:
+def inner_method(field: str, name: str) -> Method:
+    """The method of that name or import path, to stand in a field of another."""
+    if name not in METHODS and not is_path(name):
         raise DataError(f"field {field!r}: no method {name!r}{resembling(name, list(METHODS))}")
-    return name
+    return method_named(name)
 
 
 def composed(value: object) -> bool:
-    return dataclasses.is_dataclass(value)
+    """Whether a field holds a method, which has fields of its own."""
+    return dataclasses.is_dataclass(value) and is_method(value)
 
 
 def parsed(field: str, text: str, hint: Any, default: object) -> Any:
     try:
         return TypeAdapter(hint).validate_json(json.dumps(text) if isinstance(default, str) else text)
     except ValidationError as error:
-        raise DataError(f"field {field!r}: expected a value like {json.dumps(default)}, found {text!r}") from error
+        raise DataError(
+            f"field {field!r}: expected a value like {json.dumps(default, default=repr)}, found {text!r}"
+        ) from error
 
 
 def pairs(texts: Iterable[str], *, what: str) -> dict[str, str]:

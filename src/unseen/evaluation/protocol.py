@@ -243,7 +243,7 @@ def summary(name: str, method: Method, runs: list[dict[str, Any]], choices: Prot
     """One method's report: macro-averages over classes, then mean and spread over seeds."""
     return {
         "method": name,
-        "fields": to_json(method),
+        "fields": to_json(method, to_read=True),
         "protocol": dataclasses.asdict(choices),
         **{role: over_seeds([over_classes(run["classes"], role) for run in runs]) for role in ("unseen", "seen")},
         "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
+from collections.abc import Collection
 from typing import Any
 
 from unseen.errors import DataError
-from unseen.fields import check_depth, check_field, check_inside, check_size, fields, holds_methods, shortened
+from unseen.fields import (
+    check_depth,
+    check_field,
+    check_inside,
+    check_size,
+    fields,
+    holds_methods,
+    is_method,
+    needed,
+    ours,
+    plain,
+    shortened,
+)
 from unseen.methods.aavae import AAVAE
 from unseen.methods.ahl import AHL
 from unseen.methods.autoencoder import AutoEncoder
@@ -28,6 +41,7 @@ from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
+from unseen.methods.foreign import imported, is_importable, is_path, made, path_of, prototype, untrusted
 from unseen.methods.forest import Forest
 from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
@@ -48,7 +62,9 @@ from unseen.methods.simplenet import SimpleNet
 from unseen.methods.ssae import SSAE
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
+from unseen.names import resembling
 from unseen.types import Method
+from unseen.wording import option
 
 DEFAULT = EvidenceStack(
     on_deviation_features=(Logistic(),), on_raw_features=(Logistic(), Forest(trees=50)), on_both=(Forest(trees=50),)
@@ -152,33 +168,71 @@ def takes_images(method: Method) -> bool:
     return type(method) in {type(prototype) for prototype in IMAGES.values()}
 
 
-def to_json(method: Method) -> dict[str, Any]:
-    """A method as plain values: its name and its fields; methods inside methods likewise.
+def method_named(name: str) -> Method:
+    """The method of this name, or of this import path with its fields at their defaults.
+
+    >>> method_named("mahalanobis")
+    Mahalanobis(shrinkage=0.001)
+    >>> method_named("mahalonobis")
+    Traceback (most recent call last):
+    unseen.errors.DataError: method='mahalonobis': there is no method of that name (did you mean 'mahalanobis'?); ...
+    """
+    if is_path(name):
+        return prototype(name)
+    if name in EVERY:
+        return EVERY[name]
+    raise DataError(
+        f"{option('method', name)}: there is no method of that name{resembling(name, list(EVERY))}; the names "
+        f"are {', '.join(EVERY)}, and a method of another package is named as mypackage.mine:Mine"
+    )
+
+
+def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
+    """A method as plain values: its name or import path, and its fields; methods inside methods likewise.
+
+    DataError for a class that no other program can import, and for fields that JSON cannot hold; with `to_read`, where
+    nobody makes a method of it again, a text in their place.
 
     >>> to_json(Mahalanobis(shrinkage=0.1))
     {'name': 'mahalanobis', 'shrinkage': 0.1}
     """
-    names = {type(prototype): name for name, prototype in reversed(EVERY.items())}  # the first name of a type
-    if type(method) not in names:
-        raise DataError(
-            f"{type(method).__name__} is not in METHODS or IMAGES, so it cannot be saved by name: {sorted(EVERY)}"
-        )
-    values = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
-    return {"name": names[type(method)], **{key: _plain(value) for key, value in values.items()}}
+    kind = type(method)
+    names = {type(each): name for name, each in reversed(EVERY.items())}  # the first name of a type
+    known = [field for field in fields(kind) if field != "name" or not to_read]
+    if "name" in known:
+        raise DataError(f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself")
+    name = names.get(kind) or (kind.__name__ if to_read and not is_importable(kind) else path_of(kind))
+    return {"name": name, **{field: _plain(kind, field, getattr(method, field), to_read) for field in known}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(kind: type, field: str, value: Any, to_read: bool) -> Any:
+    """The value of a field as JSON has it."""
     if isinstance(value, tuple):
-        return [_plain(v) for v in value]
-    return to_json(value) if type(value) in {type(m) for m in EVERY.values()} else value
+        return [_plain(kind, field, each, to_read) for each in value]
+    if is_method(value) and holds_methods(fields(kind)[field]):
+        return to_json(value, to_read=to_read)
+    try:
+        json.dumps(value, default=plain, allow_nan=ours(kind))
+    except (TypeError, ValueError, RecursionError) as error:
+        if to_read:
+            return shortened(value)
+        raise DataError(
+            f"{kind.__name__}: {field} must be a value that JSON can hold, or a method in a field that is "
+            f"annotated so, got {shortened(value)}"
+        ) from error
+    return value
 
 
-def from_json(spec: dict[str, Any]) -> Method:
+def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
     """The method that `to_json` wrote; DataError for fields that are unknown, of another type, or beyond their range.
+
+    `trust` names the import paths of methods of other packages that may be imported; another is a DataError.
 
     >>> from_json(to_json(DEFAULT)) == DEFAULT
     True
     """
+    if others := untrusted(spec, trust):
+        raise DataError(f"method {others[0]!r} is of another package, and importing it is not trusted")
     method = _from_json(spec, 1)
     check_size(method)
     return method
@@ -187,22 +241,24 @@ def from_json(spec: dict[str, Any]) -> Method:
 def _from_json(spec: object, depth: int) -> Method:
     check_depth(depth)
     name = spec.get("name") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(name, str) or name not in EVERY:
+    if not isinstance(spec, dict) or not isinstance(name, str) or not (name in EVERY or is_path(name)):
         raise DataError(f"unknown method {shortened(name)}: this release knows {', '.join(sorted(EVERY))}")
-    kind, given = type(EVERY[name]), {key: value for key, value in spec.items() if key != "name"}
-    known = fields(kind)
+    kind = type(EVERY[name]) if name in EVERY else imported(name)
+    known, given = fields(kind), {key: value for key, value in spec.items() if key != "name"}
     if unknown := sorted(set(given) - set(known)):
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
-    needed = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}  # type: ignore[arg-type]
-    if missing := sorted(needed - set(given)):
+    if missing := sorted(set(needed(kind)) - set(given)):
         raise DataError(f"method {name!r}: expected field {missing[0]!r}, found none")
-    return kind(**{field: _field(kind, field, value, depth) for field, value in given.items()})
+    return made(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
 
 
 def _field(kind: type, name: str, value: object, depth: int) -> Any:
     """A field's value from JSON, checked before anything is made of it."""
     if not holds_methods(fields(kind)[name]):
         return check_field(kind, name, value)
+    if value is None:
+        check_inside(kind, name, None)
+        return None
     several = isinstance(value, list)
     each = tuple(_from_json(spec, depth + 1) for spec in (value if isinstance(value, list) else [value]))
     built = each if several else each[0]

@@ -17,6 +17,7 @@ from unseen.detector.policy import Policy
 from unseen.evaluation.choices import LEAST, lacking
 from unseen.methods.catalogue import to_json
 from unseen.methods.evidence import VIEWS
+from unseen.methods.foreign import paths_in
 from unseen.names import first_few
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
@@ -53,7 +54,7 @@ def contents(bundle: Bundle) -> RenderableType:
 
 
 def made(bundle: Bundle) -> list[tuple[str, str]]:
-    fields = to_json(bundle.detector.chosen())
+    fields = to_json(bundle.detector.chosen(), to_read=True)
     name = fields.pop("name")
     several = [key for key, value in fields.items() if key in ("base_scores", *VIEWS) or holds_methods(value)]
     lists = {key.replace("_", " "): fields.pop(key) for key in several}
@@ -188,7 +189,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     heat = ["--overlays", "pictures"] if bundle.detector.members_[0].peaks is not None else []
     lines = [
         f"\nNext: score other {noun}{'' if needs else f'; {blind}'}.",
-        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat)}",
+        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat, *trusting(bundle))}",
     ]
     if needs:
         lines.append(f"To {blind}, evaluate needs {', and '.join(needs)}:")
@@ -198,6 +199,11 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     blank = words("label", ...) if bare else []
     test = ["--test", "TEST"] if lacks and not other else []
     return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *flags, *test)}"])
+
+
+def trusting(bundle: Bundle) -> list[str]:
+    """The words by which a command lets a saved detector run methods of other packages, if it has any."""
+    return words("trust", tuple(paths_in(to_json(bundle.detector.chosen(), to_read=True))))
 
 
 def command_line(*parts: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +20,16 @@ from unseen.data.schema import Schema
 from unseen.detector.detector import Detector
 from unseen.detector.members import Member
 from unseen.detector.policy import Policy
-from unseen.errors import BundleError
+from unseen.errors import BundleError, DataError
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.methods.catalogue import from_json, to_json
+from unseen.methods.foreign import imported, paths_in, untrusted
 from unseen.storage.manifest import JSON, TENSORS, Manifest, Settings, digest
 from unseen.storage.restore import State, read_tensors, scorer_of
 from unseen.types import Encoder, Labelled, Method, ability
 from unseen.vision.encoder import Vision
+from unseen.wording import option
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,34 @@ class Bundle:
             new.write(JSON, text)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was trained."""
+    def load(cls, folder: str | Path, *, trust: Collection[str] = ()) -> Self:
+        """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was trained.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder of a saved detector.
+        trust : tuple of str
+            Import paths, such as "mypackage.mine:Mine", of methods of other packages that loading may import. Importing
+            one runs its code: name none that you would not run. Without any, loading runs no code but `unseen`'s.
+
+        Raises
+        ------
+        BundleError
+            Where parts are missing, changed or of another format, and for a method of another package that `trust` does
+            not name, or that cannot be imported.
+        DataError
+            Where `trust` is no tuple of import paths.
+        """
         place = Path(folder)
         if not os.path.isdir(place):
             found = "a file" if os.path.exists(place) else "nothing"
             raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
         manifest = Manifest.read(place / JSON)
+        check_trust(place, manifest.method, trust)
         tensors = read_tensors(place / TENSORS, said=manifest.tensors)
         try:
-            return cls(rebuilt(manifest, tensors), manifest.facts)
+            return cls(rebuilt(manifest, tensors, trust), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
                 f"{place}: its parts make no detector in unseen {__version__} ({error}); it was saved by unseen "
@@ -146,9 +166,23 @@ def state_of(detector: Detector) -> dict[str, Tensor]:
     return state
 
 
-def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor]) -> Detector:
+def check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) -> None:
+    """BundleError unless all methods of other packages are named in `trust`, and can be imported."""
+    if others := untrusted(method, trust):
+        raise BundleError(
+            f"{place}: it was trained by a method of another package, {' and '.join(others)}, and importing that runs "
+            f"its code; if you trust it, load with {option('trust', (*trust, *others))}"
+        )
+    for path in paths_in(method):
+        try:
+            imported(path)
+        except DataError as error:
+            raise BundleError(f"{place}: {error}") from error
+
+
+def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection[str] = ()) -> Detector:
     """The detector that the manifest describes, with what its members learned."""
-    method = from_json(manifest.method)
+    method = from_json(manifest.method, trust=trust)
     detector = Detector(method, **manifest.detector.model_dump())
     detector.schema_ = encoder_from(manifest.columns)
     detector.features = getattr(detector.schema_, "features", None) if len(detector.schema_.shape) > 1 else None
