@@ -18,6 +18,7 @@ from unseen.cli import main as cli
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.evaluation.choices import Protocol
+from unseen.methods import catalogue
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Nearest
@@ -98,7 +99,12 @@ def read_csv(path):
 def test_fit_then_score(here, capsys, suffix):
     status, out, err = run(f"fit train.{suffix} --label label --drop run --method mahalanobis --out m", capsys)
     assert (status, err) == (0, "")
-    for told in ("290: 200 normal, 90 anomalies", "3 used, encoded as 5 numbers", "run (asked)", "unseen score m DATA"):
+    for told in (
+        "290: 200 normal, 90 anomalies",
+        "3 used, encoded as 5 numbers",
+        "left out     run",
+        "unseen score m DATA",
+    ):
         assert told in out
     assert f"unseen evaluate train.{suffix} --label label --drop run --method mahalanobis" in out
     status, out, err = run(f"score m train.{suffix} --out s.csv --keep run label", capsys)
@@ -176,7 +182,7 @@ def test_info(model, capsys):
         "290: 200 normal",
         "2: x, y",
         "1: service",
-        "run (asked)",
+        "left out     run",
     ):
         assert told in out
     assert "200 normal rows in 5 folds" in out
@@ -185,12 +191,12 @@ def test_info(model, capsys):
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
     small = unseen.EvidenceStack(base_scores=("nearest",))
-    monkeypatch.setitem(unseen.METHODS, "evidence-stack", small)
+    monkeypatch.setattr(catalogue, "DEFAULT", small)
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
     out = run("info m", capsys)[1]
-    [line] = [line.split() for line in out.splitlines() if line.startswith("nearest ")]
-    assert line[1:] == [f"{value:.3f}" for value in (scorer.weights[0], *scorer.auroc[0])]
+    [line] = [line.split() for line in out.splitlines() if line.startswith("distance to the nearest normals ")]
+    assert line[5:] == [f"{value:.3f}" for value in (scorer.weights[0], *scorer.auroc[0])]
 
 
 # evaluate
@@ -336,7 +342,7 @@ def test_our_warnings_are_notes_said_once(here, capsys):
 
 
 def test_unexpected_exceptions_keep_their_traceback(here, monkeypatch):
-    monkeypatch.setattr(cli.Bundle, "load", lambda folder: 1 / 0)
+    monkeypatch.setattr(Bundle, "load", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["info", "m"])
 
@@ -345,7 +351,7 @@ def test_an_interrupt(here, capsys, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.Detector, "fit", lambda *_, **__: interrupt())
+    monkeypatch.setattr(unseen.Detector, "fit", lambda *_, **__: interrupt())
     status, out, err = run("fit train.csv --label label --out m", capsys)
     assert (status, out) == (130, "")
     assert "interrupted" in err
@@ -398,7 +404,7 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
     status, out, err = run("fit odd.parquet --label label --drop run --method mahalanobis --out m", capsys)
     assert status == 0
     assert "note: columns that are not used: 'site': constant; 'gone': wholly missing" in err
-    assert "site (constant), gone (wholly missing), run (asked)" in out
+    assert "site (constant), gone (wholly missing)" in out
 
 
 @pytest.mark.parametrize(
@@ -460,7 +466,7 @@ def test_wrong_flags_of_score(model, here, capsys, flags, message):
 
 
 def test_an_output_folder_that_exists_is_refused_before_training(here, capsys, monkeypatch):
-    monkeypatch.setattr(cli.Detector, "fit", lambda *_, **__: pytest.fail("was trained"))
+    monkeypatch.setattr(unseen.Detector, "fit", lambda *_, **__: pytest.fail("was trained"))
     (here / "m").mkdir()
     assert "m: exists already" in refused("fit train.csv --label label --out m", capsys)
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import namedtuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 
 from unseen.cli import main as cli
 from unseen.detector.detector import Detector
+from unseen.detector.policy import Policy
 from unseen.errors import BundleError, DataError, UnseenError
 from unseen.io import read
 from unseen.methods import IMAGES, METHODS
@@ -90,7 +92,7 @@ def test_a_wrong_normal_shows_values_as_the_file_has_them(here, capsys):
     err = refused(f"fit t.csv --label label --normal yes {LIGHT} --out m", capsys)
     assert "no row of column 'label' is 'yes'; of its 60 rows 0 have no label" in err
     assert "the others are 'True' (50), 'False' (10): say which are normal (--normal NAME)" in err
-    assert "no row of column 'label' is 'yes'; its values are" in refused(
+    assert "no row of column 'label' is 'yes'; of its 60 rows" in refused(
         "evaluate t.csv --label label --normal yes", capsys
     )
 
@@ -306,20 +308,23 @@ def test_devices_are_checked_before_anything_is_read(here, capsys, command):
         assert "--device cuda:3: torch finds no CUDA device here" in refused(f"{command} --device cuda:3", capsys)
 
 
+Tally = namedtuple("Tally", ["rows", "flagged", "threshold"])
+
+
 def test_alarms_in_words():
-    assert render.alarms(10, 0, "rows", cut=0.001, alpha=0.001, fdr=None, finest=0.005) == (
+    assert render.alarms(Tally(10, 0, 0.001), "rows", Policy.alpha(0.001), 0.005) == (
         "0 of 10 rows flagged: no p-value is as small as 0.001."
     )
-    assert render.alarms(1287, 927, "rows", cut=0.05, alpha=0.05, fdr=None) == (
+    assert render.alarms(Tally(1287, 927, 0.05), "rows", Policy.alpha(0.05)) == (
         "927 of 1,287 rows flagged at p <= 0.05. About 5% of normal rows are expected among them."
     )
-    assert render.alarms(10, 0, "images", cut=0.001, alpha=0.001, fdr=None) == (
+    assert render.alarms(Tally(10, 0, 0.001), "images", Policy.alpha(0.001)) == (
         "0 of 10 images flagged at p <= 0.001. About 0.1% of normal images are expected among them."
     )
-    assert render.alarms(100, 7, "rows", cut=0.0123, alpha=None, fdr=0.1) == (
+    assert render.alarms(Tally(100, 7, 0.0123), "rows", Policy.fdr(0.1)) == (
         "7 of 100 rows flagged at p <= 0.0123. Up to 10% of them are expected to be false alarms."
     )
-    assert render.alarms(100, 0, "rows", cut=0.0, alpha=None, fdr=0.1) == (
+    assert render.alarms(Tally(100, 0, 0.0), "rows", Policy.fdr(0.1)) == (
         "0 of 100 rows flagged: no p-value is small enough for at most 10% of false alarms."
     )
 
@@ -335,9 +340,11 @@ def test_fields_of_every_method_are_words(name):
 
 def test_fields_of_the_image_stack_stand_in_one_line():
     lines = dict(render.made(Bundle(Detector("image-stack"), {})))
-    assert lines["method"] == "image-stack (inverse_temperature 20.0 and 40.0, known 0.4, learned 0.5, folds 5)"
+    assert lines["method"] == (
+        "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.4, most_from_labels 0.5, folds 5)"
+    )
     assert lines["members"] == (
-        "multi-directional (describe) of whole, nearest (whiten) of whole, nearest (whiten, coreset) of patches, "
+        "multi-directional of whole, nearest (whiten) of whole, nearest (whiten, coreset) of patches, "
         "nearest-ratio of patches"
     )
 

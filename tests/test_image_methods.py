@@ -489,30 +489,30 @@ def test_the_heat_is_the_sum_of_surprises_by_the_weights_of_members_with_a_map()
     scorer = trained(ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))), toy_maps())
     x = toy_maps(seed=1).x[:4]
     weights = scorer.weights[1:] / scorer.weights[1:].sum()
-    fine, coarse = scorer.members[1].map(x), scorer.members[2].map(x)
+    fine, coarse = scorer.base.members[1].map(x), scorer.base.members[2].map(x)
     coarse = nn.functional.interpolate(coarse[:, None], (3, 3), mode="bilinear")[:, 0]
-    surprise = scorer.cell_surprise(torch.stack([fine.flatten(), coarse.flatten()]))
-    torch.testing.assert_close(scorer.map(x).flatten(), weights @ surprise)
+    surprisal = scorer.base.cell_surprisal(torch.stack([fine.flatten(), coarse.flatten()]))
+    torch.testing.assert_close(scorer.map(x).flatten(), weights @ surprisal)
 
 
 def test_a_stack_of_whole_images_has_no_map():
     stack = ImageStack((Whole(Nearest()), Whole(Mahalanobis())))
-    assert not hasattr(trained(stack, toy_maps()), "map")
-    assert hasattr(BOTH.build((3, 6, 6)), "map")
+    assert ability(trained(stack, toy_maps()), "map") is None
+    assert ability(BOTH.build((3, 6, 6)), "map") is not None
 
 
 def test_the_shift_of_a_new_product_by_hand():
     # Each old image by the mean of the others: 4, 2.75, 1.5, 0.25 and 8.5, the median 2.75. New ones: 4.5, 1.5 and 6.
     stack, support = ImageStack((Level(),)), Samples.of(flat(10.0, 12, 17))
     scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
-    assert scorer.surprise.normals.tolist() == [[0.25, 1.5, 2.75, 4, 8.5]]
+    assert scorer.surprisal.normals.tolist() == [[0.25, 1.5, 2.75, 4, 8.5]]
     moved = stack.adapt(scorer, support, run())
-    assert moved.members[0].reference == 13
-    assert moved.shift.tolist() == [2.75 - 4]
+    assert moved.base.members[0].reference == 13
+    assert moved.base.shift.tolist() == [2.75 - 4]
     assert moved.weights.tolist() == [1]
     new, old = scored(moved, flat(17.0)), scored(scorer, flat(3.2 + 2.75))  # 4 from 13, as far as 2.75 from 3.2
     assert new.item() == pytest.approx(old.item(), rel=1e-5)
-    assert scorer.shift.tolist() == [0]
+    assert scorer.base.shift.tolist() == [0]
 
 
 def test_labelled_defects_do_not_shift():
@@ -520,16 +520,16 @@ def test_labelled_defects_do_not_shift():
     scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
     support = Samples.of(flat(99.0, 10, 12, 17, 50), torch.tensor([1, 0, -1, 0, 2]))
     moved = stack.adapt(scorer, support, run())
-    assert moved.shift.tolist() == [-1.25]
-    assert moved.members[0].reference == 13
+    assert moved.base.shift.tolist() == [-1.25]
+    assert moved.base.members[0].reference == 13
 
 
 def test_a_single_image_of_a_new_product_is_enough():
     stack = ImageStack((Level(), Stiff()))
     scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
     moved = stack.adapt(scorer, Samples.of(flat(50.0)), run())
-    assert moved.members[0].reference == 50
-    assert moved.shift.tolist() == [0, 0]
+    assert moved.base.members[0].reference == 50
+    assert moved.base.shift.tolist() == [0, 0]
     assert moved.weights.tolist() == [1, 0]
     found = scored(BOTH.adapt(trained(BOTH, toy_maps()), Samples.of(toy_maps().x[:1] + 20), run()), toy_maps().x + 20)
     assert torch.isfinite(found).all()

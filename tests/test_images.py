@@ -386,6 +386,7 @@ def test_size_is_checked_at_its_limits(saved, monkeypatch):
         pixels(saved("c.png", grey(0, shape=(15, 20))))
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(
     ("width", "height", "message"),
     [

@@ -15,7 +15,7 @@ from unseen.detector.policy import benjamini_hochberg
 from unseen.errors import DataError, FewNormals
 from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
-from unseen.scoring import stream
+from unseen.scoring import tables
 from unseen.scoring.sinks import score_file
 from unseen.storage.bundle import Bundle
 
@@ -32,7 +32,8 @@ def bundle():
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Several batches, of few rows."""
-    monkeypatch.setattr(stream, "batches", lambda path, **how: read.batches(path, rows=BATCH, **how))
+    whole = read.batches
+    monkeypatch.setattr(tables.read, "batches", lambda path, **how: whole(path, rows=BATCH, **how))
 
 
 def new_rows(n=100):

@@ -245,8 +245,8 @@ class Encoder(Protocol):
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """In how many columns of few values encoded rows lie far from all that training showed: (n, *f) -> (n,)."""
 
-    def placed(self, scores: NDArray[np.float32], rows: Any) -> list[NDArray[np.float32]]:
-        """Scores of cells (n, h', w') at the size of each image; Unsupported where rows have no cells."""
+    def placer(self, rows: Any) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """What puts scores of cells (n, h', w') at the size of each image; Unsupported where rows have no cells."""
 
     def reads(self) -> object:
         """What two encoders must agree in to read the same rows."""

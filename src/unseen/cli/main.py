@@ -174,10 +174,11 @@ def evaluate(
 
     if target is not None:
         new_path(target)
-    methods = learning.methods(method, source := given.source(train))
+    more, source = learning.of(given), given.source(train)
+    methods = learning.methods(method, source)
     data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
     with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
-        reports = run_protocol(*data, choices=protocol, methods=methods, progress=lambda: bar(1), **learning.of(given))
+        reports = run_protocol(*data, choices=protocol, methods=methods, progress=lambda: bar(1), **more)
     out.print(report(reports))
     if target is not None:
         save_json(target, reports[0] if len(reports) == 1 else reports)

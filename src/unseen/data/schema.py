@@ -266,8 +266,8 @@ class Schema:
             log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra[:20])) + more)
         return given.select([name for name in given.column_names if name in known]) if extra else given
 
-    def placed(self, scores: NDArray[np.float32], rows: object) -> NoReturn:
-        """Scores of cells, which rows of a table lack: Unsupported."""
+    def placer(self, rows: object) -> NoReturn:
+        """What places scores of cells, which rows of a table lack: Unsupported."""
         raise Unsupported("heat maps are for images: fit on Images.read(folder), and ask for the heat of images")
 
     def reads(self) -> object:

@@ -26,8 +26,8 @@ def heat_maps(
     members: Sequence[Member], encoder: Encoder, rows: Any, device: torch.device
 ) -> list[NDArray[np.float32]]:
     """The mean heat map of the members, of every image one of its size: n times (height, width)."""
-    each = [member.heat(rows, device) for member in members]
-    return encoder.placed(np.mean(each, axis=0), rows)
+    placed = encoder.placer(rows)
+    return placed(np.mean([member.heat(rows, device) for member in members], axis=0))
 
 
 def heat_threshold(members: Sequence[Member], alpha: float) -> float:

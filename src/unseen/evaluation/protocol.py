@@ -169,11 +169,6 @@ def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = 
         y, where = rows[label], f"column {label!r}"
     else:
         y, where = own_labels(rows), "their folders"
-    if y is None:
-        raise DataError(
-            f"an evaluation needs a data frame, and its column that says what each row is ({option('label', ...)}), or "
-            "images in folders that name their classes"
-        )
     if group is not None and (needed or group in names):
         require([group], names, where="the table")
     aside = [name for name in (label, group) if name in names]

@@ -45,6 +45,7 @@ def score_file(
     alpha: float | None = None,
     fdr: float | None = None,
     header: bool = True,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> TableSink:
     """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
 
@@ -60,12 +61,14 @@ def score_file(
         One of two policies, as in `Detector.detect`.
     header : bool
         Without it, or if the detector was trained so, the first line of a CSV file is a row.
+    progress : callable
+        Is told the number of rows of each batch.
     """
     check_keep(keep)
     policy = Policy.asked(alpha, fdr)
     rows = TableFile(Path(source), header=header and headed(bundle.facts), keep=tuple(keep))
     sink = TableSink(Path(target))
-    sink.take(score(rows, bundle.detector, policy, beside=sink.target))
+    sink.take(score(rows, bundle.detector, policy, beside=sink.target), progress)
     return sink
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
@@ -14,6 +15,7 @@ from unseen.scoring.tables import ROW, TableFile, check_keep
 from unseen.storage.facts import of_data
 
 AUDITED = ("weight", "score")
+_FILE = "file"
 
 
 def suspects(detector: Detector, known: Mapping[str, Any], source: TableFile | ImageFolder) -> pa.Table:
@@ -22,7 +24,7 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: TableFile | I
     `known`: what the bundle tells of its data. DataError unless the source is what the detector was trained on.
     """
     data, facts = source.labelled(), of_data(known)
-    names = [name for name in data.keys.column_names if name not in (ROW, "file")]
+    names = [name for name in data.keys.column_names if name != _FILE or source.noun == TableFile.noun]
     check_keep(names, taken=AUDITED)
     if len(data.rows) != facts.get("rows", len(data.rows)):
         raise DataError(
@@ -34,10 +36,8 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: TableFile | I
     except DataError as error:
         raise DataError(f"{source.name}: {error}") from error
     keys = data.keys.take(found["row"])
-    first = keys.select([name for name in keys.column_names if name not in names])
+    first = {_FILE: keys[_FILE]} if source.noun == ImageFolder.noun else {}
+    if isinstance(source, TableFile) and not source.keep and ROW not in names:  # a column of that name is its own
+        first = {ROW: pc.add(found["row"], 1)}
     audited = {name: found[name] for name in AUDITED}
-    return pa.table(
-        dict(zip(first.column_names, first.columns, strict=True))
-        | audited
-        | dict(zip(names, (keys[name] for name in names), strict=True))
-    )
+    return pa.table(first | audited | {name: keys[name] for name in names})

@@ -107,11 +107,7 @@ class TableFile:
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
         groups = table[self.group].to_pylist() if self.group else None
-        numbered = not self.keep and ROW not in table.column_names  # a column of that name stands for itself
-        keys = table.select(self.keep or table.column_names)
-        if numbered:
-            keys = keys.add_column(0, ROW, pa.array(np.arange(1, len(table) + 1)))
-        return Labelled(rows, y, groups, keys, facts)
+        return Labelled(rows, y, groups, table.select(self.keep or table.column_names), facts)
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""

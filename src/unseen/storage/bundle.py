@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unseen._version import __version__
 from unseen.data.schema import Schema
+from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.detector.members import Member
 from unseen.detector.policy import Policy
@@ -115,7 +116,7 @@ class Bundle:
         """
         policy, rows = Policy.alpha(alpha), self.detector.schema_.admit(X)
         self.detector.check_reach(policy)
-        encoded = self.detector.schema_.encode(rows[:0])
+        encoded = self.detector.schema_.encode(take(rows, np.arange(0)))
         scores = self.detector.anomaly_score(rows) if len(rows) else np.zeros(len(encoded))
         pvalues = self.detector.conformal_.pvalue(scores)
         flagged = pvalues <= policy.threshold(pvalues)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -150,11 +151,15 @@ class Vision:
         """In how many columns of few values samples lie beyond them, which images lack: zeros (n,)."""
         return np.zeros(len(x))
 
-    def placed(self, scores: NDArray[np.float32], rows: Maps) -> list[NDArray[np.float32]]:
-        """Scores of cells (n, h', w') at the size of each image: n times (height, width)."""
+    def placer(self, rows: Maps) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """What puts scores of cells (n, h', w') at the size of each image: n times (height, width)."""
         side = loaded(self.features).side
-        each = zip(torch.from_numpy(scores), rows.sizes.tolist(), strict=True)
-        return [unletterbox(one, height, width, side).numpy() for one, (height, width) in each]
+
+        def placed(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+            each = zip(torch.from_numpy(scores), rows.sizes.tolist(), strict=True)
+            return [unletterbox(one, height, width, side).numpy() for one, (height, width) in each]
+
+        return placed
 
     def reads(self) -> object:
         """What two encoders must agree in to read the same images."""
