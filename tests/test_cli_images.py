@@ -474,7 +474,7 @@ def test_the_default_is_a_stack_of_image_methods(tmp_path, capsys):
         ("--size 8", "size must be at least 32 pixels, got 8"),
         ("--tiles 0", "tiles is a number of squares in a row, at least 1, got 0"),
         ("--backbone nowhere", "nowhere"),
-        ("--method patchs", 'did you mean 'patches''),
+        ("--method patchs", "did you mean 'patches'"),
         ("--method patches --set strid=2", "method 'patches' has no field 'strid' (did you mean 'stride'?)"),
     ],
 )
