@@ -299,6 +299,7 @@ def test_a_path_stands_for_the_class_with_its_defaults():
             [],
             "cannot be imported .ModuleNotFoundError.*the folder that holds it to PYTHONPATH",
         ),
+        ("mypackage.mine:Around", ["base.k=0"], "Nearest: k must be a whole number from 1"),
         ("mypackage.mine:", [], "there is no method of that name; the names are"),
         ("ensemble", ["base=mypackage.mien:Mine"], "cannot be imported"),
     ],

@@ -205,7 +205,7 @@ def saved_fields(trial: Trial) -> None:
     _expect(again == trial.method, f"it comes back as {again!r:.200}; tuples must be annotated as such")
 
 
-def labels(trial: Trial) -> None:
+def uses_labels(trial: Trial) -> None:
     """`uses_labels` says whether labelled anomalies change what is learned."""
     method, data = trial.method, trial.data
     if isinstance(trial.unlabelled, DataError) and not method.uses_labels:
@@ -250,7 +250,7 @@ def loss(trial: Trial) -> str | None:
     return None
 
 
-def parts(trial: Trial) -> str | None:
+def parts_of_training(trial: Trial) -> str | None:
     """`train` is no more than `prepare`, then `steps` steps of `optimiser` on `loss` over `stream`."""
     method, data = trial.method, trial.data
     if not isinstance(method, Trainable):
@@ -298,10 +298,10 @@ CHECKS: tuple[Check, ...] = (
     reloaded,
     finite_tensors,
     saved_fields,
-    labels,
+    uses_labels,
     far_rows,
     loss,
-    parts,
+    parts_of_training,
     adapts,
 )
 

@@ -41,7 +41,7 @@ from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
-from unseen.methods.foreign import imported, is_importable, is_path, made, path_of, prototype, untrusted
+from unseen.methods.foreign import created, imported, is_importable, is_path, path_of, prototype, untrusted
 from unseen.methods.forest import Forest
 from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
@@ -202,13 +202,13 @@ def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
     if "name" in known:
         raise DataError(f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself")
     name = names.get(kind) or (kind.__name__ if to_read and not is_importable(kind) else path_of(kind))
-    return {"name": name, **{field: _plain(kind, field, getattr(method, field), to_read) for field in known}}
+    return {"name": name, **{field: _as_json(kind, field, getattr(method, field), to_read) for field in known}}
 
 
-def _plain(kind: type, field: str, value: Any, to_read: bool) -> Any:
+def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
     """The value of a field as JSON has it."""
     if isinstance(value, tuple):
-        return [_plain(kind, field, each, to_read) for each in value]
+        return [_as_json(kind, field, each, to_read) for each in value]
     if is_method(value) and holds_methods(fields(kind)[field]):
         return to_json(value, to_read=to_read)
     try:
@@ -249,7 +249,7 @@ def _from_json(spec: object, depth: int) -> Method:
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
     if missing := sorted(set(needed(kind)) - set(given)):
         raise DataError(f"method {name!r}: expected field {missing[0]!r}, found none")
-    return made(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
+    return created(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
 
 
 def _field(kind: type, name: str, value: object, depth: int) -> Any:

@@ -87,10 +87,10 @@ def prototype(path: str) -> Method:
             f"method {path!r}: field {without[0]!r} has no default, and a method that is named starts "
             "from its defaults: give the field one, or pass an object"
         )
-    return made(kind, {})
+    return created(kind, {})
 
 
-def made(kind: type, fields: dict[str, Any]) -> Method:
+def created(kind: type, fields: dict[str, Any]) -> Method:
     """A method of this class with these fields; what the class itself refuses is a DataError."""
     try:
         return cast(Method, kind(**fields))
