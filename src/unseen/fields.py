@@ -143,7 +143,7 @@ def check_field(kind: type, name: str, value: object) -> Any:
 
 
 def adapter(kind: type, name: str) -> TypeAdapter[Any]:
-    """What reads the values of a field; of a field of others of which it can make nothing it takes any."""
+    """What reads the values of a field; any, where a method of others has a type unknown to it."""
     try:
         return TypeAdapter(fields(kind)[name])
     except PydanticUserError:
@@ -151,7 +151,7 @@ def adapter(kind: type, name: str) -> TypeAdapter[Any]:
 
 
 def range_of(kind: type, name: str) -> tuple[float, float]:
-    """The least and the largest that a number may be; no limits for what is no number, and for methods of others."""
+    """The least and the largest that a number may be; no limits elsewhere, and in methods of others."""
     if not ours(kind):
         return -np.inf, np.inf
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))

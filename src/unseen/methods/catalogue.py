@@ -188,10 +188,10 @@ def method_named(name: str) -> Method:
 
 
 def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
-    """A method as plain values: its name or import path, and its fields; methods inside methods likewise.
+    """A method as plain values: its name or import path, and its fields; methods inside likewise.
 
-    DataError for a class that no other program can import, and for fields that JSON cannot hold; with `to_read`, where
-    nobody makes a method of it again, a text in their place.
+    DataError for a class that no other program can import, and for fields that JSON cannot hold;
+    with `to_read`, where nobody makes a method of it again, a text in their place.
 
     >>> to_json(Mahalanobis(shrinkage=0.1))
     {'name': 'mahalanobis', 'shrinkage': 0.1}
@@ -217,16 +217,17 @@ def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
         if to_read:
             return shortened(value)
         raise DataError(
-            f"{kind.__name__}: {field} must be a value that JSON can hold, or a method in a field that is "
-            f"annotated so, got {shortened(value)}"
+            f"{kind.__name__}: {field} must be a value that JSON can hold, or a method in a field "
+            f"that is annotated so, got {shortened(value)}"
         ) from error
     return value
 
 
 def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
-    """The method that `to_json` wrote; DataError for fields that are unknown, of another type, or beyond their range.
+    """The method that `to_json` wrote; DataError for fields unknown, of another type, or out of range.
 
-    `trust` names the import paths of methods of other packages that may be imported; another is a DataError.
+    `trust` names the import paths of methods of other packages that may be imported; any other is
+    a DataError.
 
     >>> from_json(to_json(DEFAULT)) == DEFAULT
     True

@@ -1,6 +1,7 @@
-"""Methods of other packages, by import path: mypackage.mine:Mine is the class Mine of the module mypackage.mine.
+"""Methods of other packages, by import path: mypackage.mine:Mine is class Mine of mypackage.mine.
 
-Importing a module runs it, so a path that stands in a saved detector is imported only where its reader named it.
+Importing a module runs it, so a path that stands in a saved detector is imported only where its
+reader named it.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def path_of(kind: type) -> str:
     path = f"{kind.__module__}:{kind.__qualname__}"
     if kind.__module__ == "__main__":
         raise DataError(
-            f"{kind.__name__} is defined in the program that runs, from where no other can import it, "
-            "so a detector of it cannot be saved: move the class to a module of its own"
+            f"{kind.__name__} is defined in the program that runs, from where no other can import "
+            "it, so a detector of it cannot be saved: move the class to a module of its own"
         )
     if not is_importable(kind):
         raise DataError(
@@ -67,8 +68,8 @@ def imported(path: str) -> type:
         found = _inside(import_module(module), name)
     except Exception as error:  # whatever running that module leads to
         raise DataError(
-            f"method {path!r} cannot be imported ({type(error).__name__}: {error}): check the spelling, install its "
-            "package, or add the folder that holds it to PYTHONPATH"
+            f"method {path!r} cannot be imported ({type(error).__name__}: {error}): "
+            "check the spelling, install its package, or add the folder that holds it to PYTHONPATH"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found) and is_method(found)):
         raise DataError(f"method {path!r}: expected a dataclass with build and train, found {shortened(found)}")
@@ -84,8 +85,8 @@ def prototype(path: str) -> Method:
     kind = imported(path)
     if without := needed(kind):
         raise DataError(
-            f"method {path!r}: field {without[0]!r} has no default, and a method that is named starts "
-            "from its defaults: give the field one, or pass an object"
+            f"method {path!r}: field {without[0]!r} has no default, and a method that is named "
+            "starts from its defaults: give the field one, or pass an object"
         )
     return created(kind, {})
 
@@ -103,7 +104,7 @@ def created(kind: type, fields: dict[str, Any]) -> Method:
 def paths_in(spec: object) -> list[str]:
     """The import paths in a saved method, its own and those of methods inside it, each once.
 
-    >>> paths_in({"name": "ensemble", "base": {"name": "mypackage.mine:Mine", "base": {"name": "devnet"}}})
+    >>> paths_in({"name": "ensemble", "base": {"name": "mypackage.mine:Mine", "k": 5}})
     ['mypackage.mine:Mine']
     """
     found, level = [], [spec]
@@ -117,11 +118,11 @@ def paths_in(spec: object) -> list[str]:
 
 
 def untrusted(spec: object, trust: Collection[str]) -> list[str]:
-    """The paths in a saved method that `trust` does not name; DataError where `trust` is no collection of paths."""
+    """The paths in a saved method that `trust` does not name; DataError for what is no path."""
     if wrong := [trust] if isinstance(trust, str) else [each for each in trust if not is_path(each)]:
         raise DataError(
-            f"{option('trust')}: expected a tuple of import paths, such as ('mypackage.mine:Mine',), "
-            f"got {shortened(wrong[0])}"
+            f"{option('trust')}: expected a tuple of import paths, such as "
+            f"('mypackage.mine:Mine',), got {shortened(wrong[0])}"
         )
     return [path for path in paths_in(spec) if path not in trust]
 
