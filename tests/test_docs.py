@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import unseen
+import unseen.testing
 from unseen.methods import IMAGES, METHODS
 
 ROOT = Path(__file__).parents[1]
