@@ -37,7 +37,7 @@ def public(name):
     thing = unseen
     for part in name.split(".")[1:]:
         thing = getattr(thing, part, None)
-    return name.split(".")[1] in unseen.__all__ and thing is not None
+    return name.split(".")[1] in {*unseen.__all__, "testing"} and thing is not None
 
 
 def slug(heading):
