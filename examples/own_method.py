@@ -15,9 +15,8 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from torch import Tensor, nn
 
-from unseen import Bundle, Detector
+from unseen import Bundle, Detector, Run, Samples
 from unseen.testing import check_method
-from unseen.types import Run, Samples
 
 PATH = "own_method:RobustDeviation"
 

@@ -16,7 +16,7 @@ from unseen.detector.settings import configured
 from unseen.evaluation.choices import Protocol
 from unseen.evaluation.protocol import evaluate
 from unseen.methods import Ensemble, Nearest
-from unseen.methods.catalogue import from_json, to_json
+from unseen.methods.catalogue import from_json, method_named, suited, to_json
 from unseen.methods.foreign import path_of, paths_in
 from unseen.storage.manifest import canonical, digest
 
@@ -318,6 +318,13 @@ def test_evaluate_reports_methods_that_cannot_be_saved():
     assert report["fields"]["name"] == "Local"
 
 
+def test_on_images_it_is_put_on_patches():
+    method = suited(method_named(MINE), (3, 6, 6))
+    spec = to_json(method)
+    assert (spec["name"], paths_in(spec)) == ("patches", [MINE])
+    assert from_json(spec, trust=(MINE,)) == method
+
+
 # the command line
 
 
@@ -351,6 +358,12 @@ def test_commands(tmp_path, monkeypatch, capsys):
         assert status == 0, said
     assert f"{MINE} (rate 3.5, widths 3 and 4, sort mean" in said
     assert Bundle.load("m2", trust=(MINE,)).detector.method.rate == 3.5
+    labels = np.repeat(["normal", "up", "down"], [60, 20, 20])
+    values = normals() + 4 * (labels == "up")[:, None] - 4 * (labels == "down")[:, None]
+    lines = [",".join([*map(str, row), label]) for row, label in zip(values, labels, strict=True)]
+    (tmp_path / "labelled.csv").write_text("\n".join(["a,b,c,kind", *lines]))
+    status, said = run(f"evaluate labelled.csv --label kind --seeds 1 --method {MINE} mahalanobis")
+    assert (status, said.count(MINE) > 1) == (0, True), said
     status, said = run("info m --trust mine")
     assert (status, "--trust: expected a tuple of import paths" in said) == (2, True)
     status, said = run("fit train.csv --method mypackage.mien:Mine --out m3")
