@@ -211,6 +211,14 @@ def test_a_method_in_the_place_of_another_kind_of_method_is_refused(tmp_path):
         Bundle.load(tmp_path / "m", trust=("mypackage.mine:Around", MINE))
 
 
+@pytest.mark.parametrize("path", ["a b:C", "a:C\x1b[31m", "a:C\n", ":C", "a:", f"{'a' * 200}:C", "a:C:D", "../a:C", 3])
+def test_what_is_no_path_is_no_method(tmp_path, path):
+    saved(tmp_path / "m", MINE)
+    rewrite(tmp_path / "m", name=path)
+    with pytest.raises(BundleError, match="unknown method"):
+        Bundle.load(tmp_path / "m", trust=(MINE,))
+
+
 def test_from_json_imports_nothing_by_itself():
     with pytest.raises(DataError, match=f"method '{MINE}' is of another package"):
         from_json({"name": "ensemble", "base": {"name": MINE}})

@@ -19,6 +19,7 @@ from unseen.fields import is_method, needed, shortened
 from unseen.types import Method
 from unseen.wording import option
 
+LONGEST = 200  # characters of a path, which messages show whole
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PATH = re.compile(f"{_DOTTED}:{_DOTTED}")
 
@@ -29,7 +30,7 @@ def is_path(name: object) -> bool:
     >>> is_path("mypackage.mine:Mine"), is_path("devnet"), is_path("mypackage/mine.py:Mine")
     (True, False, False)
     """
-    return isinstance(name, str) and _PATH.fullmatch(name) is not None
+    return isinstance(name, str) and len(name) <= LONGEST and _PATH.fullmatch(name) is not None
 
 
 def is_importable(kind: type) -> bool:
