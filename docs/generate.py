@@ -264,6 +264,8 @@ def _api() -> str:
             text += [f".. auto{'function' if name in functions else 'class'}:: unseen.{name}"]
             text += ["   :members:", "   :inherited-members:"] if name in classes - errors else []
             text += [""]
+    title = "For tests of a method of your own"
+    text += [title, "-" * len(title), "", ".. autofunction:: unseen.testing.check_method", ""]
     return "\n".join(text)
 
 

@@ -1,4 +1,4 @@
-"""A method of one's own: checked against the contract, trained, saved, loaded by consent, and used to score.
+"""A method of one's own: checked against the contract, trained, saved, loaded by consent, and used.
 
 `python examples/own_method.py` runs it. The command line takes it from any folder on PYTHONPATH:
 `PYTHONPATH=examples unseen fit train.csv --method own_method:RobustDeviation --out model`.
@@ -15,9 +15,8 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from torch import Tensor, nn
 
-from unseen import Bundle, Detector
+from unseen import Bundle, Detector, Run, Samples
 from unseen.testing import check_method
-from unseen.types import Run, Samples
 
 PATH = "own_method:RobustDeviation"
 
@@ -36,7 +35,7 @@ class RobustScorer(nn.Module):
 
 @dataclass(frozen=True)
 class RobustDeviation:
-    """Distance of each column to its median over normal rows, in units of the median of such distances."""
+    """Distance to the medians of normal rows, in units of the median distance of each column."""
 
     floor: float = 0.1  # the least unit, for columns that hardly vary
     uses_labels: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Methods of other packages are named by import path; nothing of a saved detector is imported that nobody named."""
+"""Methods of other packages have import paths; loading imports none that nobody named."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from unseen.detector.settings import configured
 from unseen.evaluation.choices import Protocol
 from unseen.evaluation.protocol import evaluate
 from unseen.methods import Ensemble, Nearest
-from unseen.methods.catalogue import from_json, to_json
+from unseen.methods.catalogue import from_json, method_named, suited, to_json
 from unseen.methods.foreign import path_of, paths_in
 from unseen.storage.manifest import canonical, digest
 
@@ -85,7 +85,7 @@ class Around:
 
 @pytest.fixture(autouse=True)
 def mypackage(tmp_path, monkeypatch):
-    """A package that can be imported, and has not been: mypackage.mine, and mypackage.needing that needs a value."""
+    """A package that can be imported, and has not been."""
     folder = tmp_path / "site" / "mypackage"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
@@ -140,7 +140,7 @@ def test_a_bundle_records_the_path_and_loads_by_consent_alone(tmp_path):
     detector = saved(tmp_path / "m", MINE)
     method = json.loads((tmp_path / "m" / "bundle.json").read_text())["method"]
     assert method == {"name": MINE, "rate": 7.0, "widths": [3, 4], "sort": "mean", "options": None}
-    wanted = rf"m: it was trained by a method of another package, {MINE}, .* load with trust=\('{MINE}',\)$"
+    wanted = rf"m: .* by a method of another package, {MINE}, .* load with trust=\('{MINE}',\)$"
     for trust in (), ("mypackage.mine:Other",), ("mypackage:Mine",):
         with pytest.raises(BundleError, match=f"another package, {MINE}, "):
             Bundle.load(tmp_path / "m", trust=trust)
@@ -155,7 +155,7 @@ def test_a_bundle_records_the_path_and_loads_by_consent_alone(tmp_path):
 def test_methods_inside_are_asked_for_all_at_once(tmp_path):
     around = configured("mypackage.mine:Around", ["base.k=3"])
     saved(tmp_path / "m", Ensemble(around, members=2))
-    message = "mypackage.mine:Around and mypackage.mine:Mine, .*'mypackage.mine:Around', 'mypackage.mine:Mine'"
+    message = f"mypackage.mine:Around and {MINE}, .*'mypackage.mine:Around', '{MINE}'"
     with pytest.raises(BundleError, match=message):
         Bundle.load(tmp_path / "m")
     with pytest.raises(BundleError, match="another package, mypackage.mine:Mine, .*Around', 'mypackage.mine:Mine'"):
@@ -176,9 +176,9 @@ def test_what_a_bundle_names_must_be_a_method_that_can_be_imported(tmp_path):
     saved(tmp_path / "m", MINE)
     for path, message in {
         "os:system": "expected a dataclass with build and train, found <built-in function system>",
-        "mypackage.mine:Centre": "expected a dataclass with build and train, found <class 'mypackage.mine.Centre'>",
+        "mypackage.mine:Centre": "a dataclass with build and train, found <class 'mypackage.mine.Centre'>",
         "mypackage.mine:Other": "cannot be imported .AttributeError",
-        "mypackage.other:Mine": "ModuleNotFoundError: No module named 'mypackage.other'.: check the spelling, install",
+        "mypackage.other:Mine": "ModuleNotFoundError: No module named 'mypackage.other'.: check the",
         "mypackage.broken:Mine": "cannot be imported .ZeroDivisionError",
     }.items():
         rewrite(tmp_path / "m", name=path)
@@ -209,6 +209,14 @@ def test_a_method_in_the_place_of_another_kind_of_method_is_refused(tmp_path):
     rewrite(tmp_path / "m", base={"name": "mahalanobis"})
     with pytest.raises(BundleError, match="Around: base must be a method, got Mahalanobis"):
         Bundle.load(tmp_path / "m", trust=("mypackage.mine:Around", MINE))
+
+
+@pytest.mark.parametrize("path", ["a b:C", "a:C\x1b[31m", "a:C\n", ":C", "a:", f"{'a' * 200}:C", "a:C:D", "../a:C", 3])
+def test_what_is_no_path_is_no_method(tmp_path, path):
+    saved(tmp_path / "m", MINE)
+    rewrite(tmp_path / "m", name=path)
+    with pytest.raises(BundleError, match="unknown method"):
+        Bundle.load(tmp_path / "m", trust=(MINE,))
 
 
 def test_from_json_imports_nothing_by_itself():
@@ -299,6 +307,7 @@ def test_a_path_stands_for_the_class_with_its_defaults():
             [],
             "cannot be imported .ModuleNotFoundError.*the folder that holds it to PYTHONPATH",
         ),
+        ("mypackage.mine:Around", ["base.k=0"], "Nearest: k must be a whole number from 1"),
         ("mypackage.mine:", [], "there is no method of that name; the names are"),
         ("ensemble", ["base=mypackage.mien:Mine"], "cannot be imported"),
     ],
@@ -315,6 +324,13 @@ def test_evaluate_reports_methods_that_cannot_be_saved():
     table = pa.table({"x": x[:, 0], "y": x[:, 1], "label": labels})
     [report] = evaluate(table, label="label", protocol=Protocol(seeds=1), methods={"mine": local()})
     assert report["fields"]["name"] == "Local"
+
+
+def test_on_images_it_is_put_on_patches():
+    method = suited(method_named(MINE), (3, 6, 6))
+    spec = to_json(method)
+    assert (spec["name"], paths_in(spec)) == ("patches", [MINE])
+    assert from_json(spec, trust=(MINE,)) == method
 
 
 # the command line
@@ -350,6 +366,12 @@ def test_commands(tmp_path, monkeypatch, capsys):
         assert status == 0, said
     assert f"{MINE} (rate 3.5, widths 3 and 4, sort mean" in said
     assert Bundle.load("m2", trust=(MINE,)).detector.method.rate == 3.5
+    labels = np.repeat(["normal", "up", "down"], [60, 20, 20])
+    values = normals() + 4 * (labels == "up")[:, None] - 4 * (labels == "down")[:, None]
+    lines = [",".join([*map(str, row), label]) for row, label in zip(values, labels, strict=True)]
+    (tmp_path / "labelled.csv").write_text("\n".join(["a,b,c,kind", *lines]))
+    status, said = run(f"evaluate labelled.csv --label kind --seeds 1 --method {MINE} mahalanobis")
+    assert (status, said.count(MINE) > 1) == (0, True), said
     status, said = run("info m --trust mine")
     assert (status, "--trust: expected a tuple of import paths" in said) == (2, True)
     status, said = run("fit train.csv --method mypackage.mien:Mine --out m3")

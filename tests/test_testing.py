@@ -1,4 +1,4 @@
-"""`check_method` finds each fault by the name of its check, runs all checks, and leaves out none without a reason."""
+"""`check_method` finds each fault by the name of its check, and skips none without a reason."""
 
 import os
 import random
@@ -190,14 +190,14 @@ BROKEN = {
     "reloaded": [(training(forgets, scorer=Forgetful), "register what is learned")],
     "finite_tensors": [(type("Holed", (Good,), {"scorer": Holey})(), "NaN in Holey.unused")],
     "saved_fields": [(Loose(), "comes back as"), (Good(power=lambda: 3), "must be a value that JSON can hold")],
-    "labels": [
+    "uses_labels": [
         (training(refuses_without_labels), "without labels it refuses to learn"),
         (training(centred, uses_labels=True), "uses_labels is True, and other anomalies give the same"),
         (training(learns_from_labels), "uses_labels is False, and other anomalies give other scores"),
     ],
     "far_rows": [(scoring(a_ring), "the least of the far rows")],
     "loss": [(Reduced(), "never reduce it")],
-    "parts": [(More(steps=20), "the parts alone give other scores")],
+    "parts_of_training": [(More(steps=20), "the parts alone give other scores")],
     "adapts": [(Moving(), "changed the scorer that it was given")],
 }
 
@@ -208,7 +208,7 @@ def test_a_good_method_passes():
     told = {name: why for name, why in outcome.items() if why != "passed"}
     assert told == {
         "loss": "does not apply: it has no loss",
-        "parts": "does not apply: it is not trained in parts: prepare, stream, optimiser, loss",
+        "parts_of_training": "does not apply: it lacks prepare, stream, optimiser or loss",
     }
 
 

@@ -71,6 +71,8 @@ SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}  # entries of a list, of which t
 def check(method: object) -> None:
     """DataError where a field of one of our methods has another type, or lies beyond its range; those inside, too.
 
+    The fields of methods of others are theirs, but for methods of ours in them.
+
     >>> from unseen.methods.distances import Nearest
     >>> check(Nearest(k=0))
     Traceback (most recent call last):
@@ -82,16 +84,18 @@ def check(method: object) -> None:
 
 def check_each(method: Any, depth: int) -> None:
     check_depth(depth)
-    if not is_ours(method):
+    if not dataclasses.is_dataclass(method):
         return
-    for name, hint in fields(type(method)).items():
+    kind = type(method)
+    for name, hint in fields(kind).items():
         value = getattr(method, name)
         if holds_methods(hint):
-            check_inside(type(method), name, value)
+            if ours(kind):
+                check_inside(kind, name, value)
             for inside in value if isinstance(value, tuple) else (value,):
                 check_each(inside, depth + 1)
-        else:
-            check_field(type(method), name, value)
+        elif ours(kind):
+            check_field(kind, name, value)
 
 
 def check_depth(depth: int) -> None:
@@ -139,7 +143,7 @@ def check_field(kind: type, name: str, value: object) -> Any:
 
 
 def adapter(kind: type, name: str) -> TypeAdapter[Any]:
-    """What reads the values of a field; of a field of others of which it can make nothing it takes any."""
+    """What reads the values of a field; any, where a method of others has a type unknown to it."""
     try:
         return TypeAdapter(fields(kind)[name])
     except PydanticUserError:
@@ -147,7 +151,7 @@ def adapter(kind: type, name: str) -> TypeAdapter[Any]:
 
 
 def range_of(kind: type, name: str) -> tuple[float, float]:
-    """The least and the largest that a number may be; no limits for what is no number, and for methods of others."""
+    """The least and the largest that a number may be; no limits elsewhere, and in methods of others."""
     if not ours(kind):
         return -np.inf, np.inf
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
@@ -180,13 +184,15 @@ def wanted(kind: type, name: str) -> str:
 
 def parts(method: Any) -> int:
     """How many layers and other parts a method builds, about: what is inside counts as often as it is copied."""
-    if not is_ours(method):
+    if not dataclasses.is_dataclass(method):
         return OWN
     copies, inside = 1, 0
     for name, hint in fields(type(method)).items():
         value = getattr(method, name)
         if holds_methods(hint):
             inside += sum(map(parts, value)) if isinstance(value, tuple) else parts(value)
+        elif not ours(type(method)):
+            continue  # what the fields of others mean is theirs to say
         elif name in ("members", "couplings", "blocks"):
             copies *= max(value, 1)
         elif name == "hidden" and isinstance(value, tuple):
@@ -225,12 +231,8 @@ def is_method(value: object) -> bool:
     return callable(getattr(value, "build", None)) and callable(getattr(value, "train", None))
 
 
-def is_ours(method: object) -> bool:
-    """Whether it is a method of this package: what the fields of others mean is theirs to say."""
-    return ours(type(method)) and dataclasses.is_dataclass(method)
-
-
 def ours(kind: type) -> bool:
+    """Whether it is a method of this package."""
     return kind.__module__.startswith("unseen.")
 
 

@@ -1,6 +1,7 @@
-"""The contract that every method keeps, as named checks: call `check_method(Mine())` in a test of your own.
+"""The contract that every method keeps, as named checks: call `check_method(Mine())` in your tests.
 
-Each check is a function of a `Trial`, a method and small made-up data, and says in its first line what it expects.
+Each check is a function of a `Trial`, a method and small made-up data, and its docstring says what
+it expects.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ PASSED = "passed"
 def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None) -> dict[str, str]:
     """Run every check of CHECKS on a method, with small made-up data; the first that fails ends it.
 
-    The data are 120 normal rows and 8 labelled anomalies of two classes in 6 columns; for a method of images, maps of
-    3 channels. A method that refuses to learn without labels is checked with them. Give it few steps, small networks
-    and small forests: the contract is not about accuracy.
+    The data are 120 normal rows and 8 labelled anomalies of two classes in 6 columns; for a method
+    of images, maps of 3 channels. A method that refuses to learn without labels is checked with
+    them. Give it few steps, small networks and small forests: the contract is not about accuracy.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None)
     Returns
     -------
     dict of str to str
-        What came of each check by its name: "passed", "skipped: " and the reason, or "does not apply: " and why.
+        What came of each check by its name: "passed", "skipped: " and the reason, or
+        "does not apply: " and why.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None)
     names = [check.__name__ for check in CHECKS]
     for name, reason in skip.items():
         if name not in names:
-            raise DataError(f"skip: no check {name!r}{resembling(name, names)}; the checks are {', '.join(names)}")
+            known = ", ".join(names)
+            raise DataError(f"skip: no check {name!r}{resembling(name, names)}; the checks are {known}")
         if not isinstance(reason, str) or not reason.strip():
             raise DataError(f"skip: expected the reason for which {name!r} is not run, got {reason!r}")
     trial = Trial(method_named(method) if isinstance(method, str) else method)
@@ -79,7 +82,7 @@ def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None)
 
 @dataclass(frozen=True)
 class Trial:
-    """A method, the data that it is tried on, and what it learned from them, which is learned once."""
+    """A method, the data that it is tried on, and what it learned from them, once."""
 
     method: Any
 
@@ -110,7 +113,7 @@ class Trial:
 
     @cached_property
     def unlabelled(self) -> nn.Module | DataError:
-        """The scorer that learned from the normal rows alone, or the error with which it refused."""
+        """The scorer that learned from the normal rows alone, or the error of a refusal."""
         try:
             return trained(self.method, self.data.normals)
         except DataError as error:
@@ -158,7 +161,7 @@ def rows_alone(trial: Trial) -> None:
 
 
 def equal_rows(trial: Trial) -> None:
-    """Equal rows score the same to the last bit, alone, in any batch, in any order and wherever a batch is cut."""
+    """Equal rows score the same to the last bit: alone, in any batch, in any order."""
     check_equal_rows(trial.scorer, trial.data.x)
 
 
@@ -175,7 +178,7 @@ def same_seed(trial: Trial) -> None:
 
 
 def reloaded(trial: Trial) -> None:
-    """A fresh scorer that takes over the tensors of a trained one scores the same, to the last bit."""
+    """A fresh scorer with the tensors of a trained one scores the same, to the last bit."""
     state = {name: tensor.clone() for name, tensor in trial.scorer.state_dict().items()}
     with torch.device("meta"):  # as loading does, which learns how large a scorer is before there is one
         planned = trial.method.build(trial.shape).state_dict()
@@ -189,7 +192,9 @@ def reloaded(trial: Trial) -> None:
 
 
 def finite_tensors(trial: Trial) -> None:
-    """What a scorer learned is finite, except tensors that its module names in `may_be_nan` or `may_be_infinite`."""
+    """The tensors of a trained scorer are finite, but for those that a module names in `may_be_nan`
+    or `may_be_infinite`.
+    """
     for module in trial.scorer.modules():
         own = {**dict(module.named_buffers(recurse=False)), **dict(module.named_parameters(recurse=False))}
         for name, tensor in own.items():
@@ -205,7 +210,7 @@ def saved_fields(trial: Trial) -> None:
     _expect(again == trial.method, f"it comes back as {again!r:.200}; tuples must be annotated as such")
 
 
-def labels(trial: Trial) -> None:
+def uses_labels(trial: Trial) -> None:
     """`uses_labels` says whether labelled anomalies change what is learned."""
     method, data = trial.method, trial.data
     if isinstance(trial.unlabelled, DataError) and not method.uses_labels:
@@ -218,8 +223,8 @@ def labels(trial: Trial) -> None:
 
 
 def far_rows(trial: Trial) -> None:
-    """Without labels rows far out score higher than normal ones; with them, where a method refuses to learn without,
-    rows that go on where the anomalies went.
+    """Without labels rows far out score higher than normal ones; with them, where a method refuses
+    to learn without, rows that go on where the anomalies went.
     """
     normals, anomalies = trial.data.normals.x, trial.data.anomalies.x
     if isinstance(trial.unlabelled, DataError):
@@ -250,11 +255,11 @@ def loss(trial: Trial) -> str | None:
     return None
 
 
-def parts(trial: Trial) -> str | None:
-    """`train` is no more than `prepare`, then `steps` steps of `optimiser` on `loss` over `stream`."""
+def parts_of_training(trial: Trial) -> str | None:
+    """`train` is `prepare`, then `steps` steps of `optimiser` on `loss` over `stream`, no more."""
     method, data = trial.method, trial.data
     if not isinstance(method, Trainable):
-        return "it is not trained in parts: prepare, stream, optimiser, loss"
+        return "it lacks prepare, stream, optimiser or loss"
     again, run = seeded(lambda: method.build(trial.shape), SEED), _run()
     method.prepare(again, data, run)
     optimiser, stream = method.optimiser(again), method.stream(data, run)
@@ -270,7 +275,7 @@ def parts(trial: Trial) -> str | None:
 
 
 def adapts(trial: Trial) -> str | None:
-    """`adapt` makes a new scorer by which the new kind of normal scores low, and leaves the old one as it is."""
+    """`adapt` makes a new scorer by which the new domain scores low, and the old one stays."""
     method, scorer = trial.method, trial.scorer
     if ability(method, "adapt") is None:
         return "it has no adapt"
@@ -281,7 +286,7 @@ def adapts(trial: Trial) -> str | None:
         return f"it cannot adapt with these fields ({error})"
     _expect(torch.equal(scored(scorer, trial.data.x), trial.scores), "adapt changed the scorer that it was given")
     new, other = (scored(moved, normals[third : 2 * third] + shift).median() for shift in (3, -3))
-    _expect(new < other, f"the new kind scores {new:.4g}, another one {other:.4g}")
+    _expect(new < other, f"the new domain scores {new:.4g}, another one {other:.4g}")
     return None
 
 
@@ -298,10 +303,10 @@ CHECKS: tuple[Check, ...] = (
     reloaded,
     finite_tensors,
     saved_fields,
-    labels,
+    uses_labels,
     far_rows,
     loss,
-    parts,
+    parts_of_training,
     adapts,
 )
 
@@ -320,7 +325,7 @@ def toy_rows(anomalies: int = 8, seed: int = 0) -> Samples:
 def toy_maps(
     normals: int = 32, anomalies: int = 8, seed: int = 0, classes: tuple[int, ...] = (1, 2), offset: float = 0.0
 ) -> Samples:
-    """Noise of 3 channels on 6 x 6 cells; in an image of class c a block of 2 x 2 cells is shifted in channel c - 1."""
+    """Noise of 3 channels on 6 x 6 cells; images of class c have 2 x 2 cells shifted in channel c - 1."""
     g = torch.Generator().manual_seed(seed)
     n = normals + anomalies
     x, mask = torch.randn(n, 3, 6, 6, generator=g) + offset, torch.full((n, 6, 6), -1.0)
@@ -349,7 +354,7 @@ def scored(scorer: nn.Module, x: Tensor) -> Tensor:
 
 
 def check_equal_rows(scorer: nn.Module, x: Tensor) -> None:
-    """AssertionError unless equal rows (n, *f) score the same to the last bit, whatever they are scored with."""
+    """AssertionError unless equal rows (n, *f) score the same, whatever they are scored with."""
     cpu, n = torch.device("cpu"), len(x)
     copies = CHUNK // n + 2 if x.ndim == 2 else 2  # more than a block of rows; images are scored one by one
     rows = x.repeat(copies, *[1] * (x.ndim - 1))

@@ -134,7 +134,7 @@ def adapt(
     trust: flags.Trust = (),
 ) -> None:
     """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
-    from unseen.report.text import command_line, summary, trusting
+    from unseen.report.text import command_line, summary, trust_words
 
     new_path(target)
     bundle, source = flags.again(folder, normals, trust=trust, no_header=no_header, cache=cache)
@@ -143,7 +143,7 @@ def adapt(
     moved.save(target)
     say(f"Moved to what {normals} holds, saved in {target}")
     out.print(summary(moved))
-    line = command_line("score", target, "DATA", "--out", "scores.csv", *trusting(moved))
+    line = command_line("score", target, "DATA", "--out", "scores.csv", *trust_words(moved))
     say(f"\nNext: score other {source.noun} of that kind.\n  {line}")
 
 

@@ -46,7 +46,7 @@ class Member:
     ) -> NDArray[np.float64]:
         """Scores of rows, raised by what is `unprecedented` in them (n,): (n,)."""
         x = self.schema.encode(rows)
-        return raised(scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented)
+        return raised(_scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented)
 
     def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
@@ -116,7 +116,7 @@ class Learning:
         with one_thread():
             learn(scorer, data, run)
         rows = schema.encode(take(told.table, held))
-        calibration = scored(scorer.eval(), rows, self.device)
+        calibration = _scored(scorer.eval(), rows, self.device)
         schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
         return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
 
@@ -162,7 +162,7 @@ def raised(
     return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)
 
 
-def scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+def _scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
     return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
 
 

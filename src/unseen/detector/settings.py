@@ -13,7 +13,7 @@ from unseen.errors import DataError, Unsupported
 from unseen.fields import check, is_method
 from unseen.fields import fields as known_fields
 from unseen.methods.catalogue import EVERY, IMAGES, METHODS, method_named, takes_images, to_json
-from unseen.methods.foreign import is_path, made
+from unseen.methods.foreign import created, is_path
 from unseen.names import resembling
 from unseen.types import Adaptable, Method, ability
 
@@ -57,7 +57,7 @@ def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
             changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
         else:
             changes[field] = parsed(field, asked[field], hints[field], fields[field])
-    return made(type(method), {name: getattr(method, name) for name in hints} | changes)
+    return created(type(method), {name: getattr(method, name) for name in hints} | changes)
 
 
 def method_of(asked: object) -> Method:

@@ -41,7 +41,7 @@ from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
-from unseen.methods.foreign import imported, is_importable, is_path, made, path_of, prototype, untrusted
+from unseen.methods.foreign import created, imported, is_importable, is_path, path_of, prototype, untrusted
 from unseen.methods.forest import Forest
 from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
@@ -188,10 +188,10 @@ def method_named(name: str) -> Method:
 
 
 def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
-    """A method as plain values: its name or import path, and its fields; methods inside methods likewise.
+    """A method as plain values: its name or import path, and its fields; methods inside likewise.
 
-    DataError for a class that no other program can import, and for fields that JSON cannot hold; with `to_read`, where
-    nobody makes a method of it again, a text in their place.
+    DataError for a class that no other program can import, and for fields that JSON cannot hold;
+    with `to_read`, where nobody makes a method of it again, a text in their place.
 
     >>> to_json(Mahalanobis(shrinkage=0.1))
     {'name': 'mahalanobis', 'shrinkage': 0.1}
@@ -202,13 +202,13 @@ def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
     if "name" in known:
         raise DataError(f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself")
     name = names.get(kind) or (kind.__name__ if to_read and not is_importable(kind) else path_of(kind))
-    return {"name": name, **{field: _plain(kind, field, getattr(method, field), to_read) for field in known}}
+    return {"name": name, **{field: _as_json(kind, field, getattr(method, field), to_read) for field in known}}
 
 
-def _plain(kind: type, field: str, value: Any, to_read: bool) -> Any:
+def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
     """The value of a field as JSON has it."""
     if isinstance(value, tuple):
-        return [_plain(kind, field, each, to_read) for each in value]
+        return [_as_json(kind, field, each, to_read) for each in value]
     if is_method(value) and holds_methods(fields(kind)[field]):
         return to_json(value, to_read=to_read)
     try:
@@ -217,16 +217,17 @@ def _plain(kind: type, field: str, value: Any, to_read: bool) -> Any:
         if to_read:
             return shortened(value)
         raise DataError(
-            f"{kind.__name__}: {field} must be a value that JSON can hold, or a method in a field that is "
-            f"annotated so, got {shortened(value)}"
+            f"{kind.__name__}: {field} must be a value that JSON can hold, or a method in a field "
+            f"that is annotated so, got {shortened(value)}"
         ) from error
     return value
 
 
 def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
-    """The method that `to_json` wrote; DataError for fields that are unknown, of another type, or beyond their range.
+    """The method that `to_json` wrote; DataError for fields unknown, of another type, or out of range.
 
-    `trust` names the import paths of methods of other packages that may be imported; another is a DataError.
+    `trust` names the import paths of methods of other packages that may be imported; any other is
+    a DataError.
 
     >>> from_json(to_json(DEFAULT)) == DEFAULT
     True
@@ -249,7 +250,7 @@ def _from_json(spec: object, depth: int) -> Method:
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
     if missing := sorted(set(needed(kind)) - set(given)):
         raise DataError(f"method {name!r}: expected field {missing[0]!r}, found none")
-    return made(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
+    return created(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
 
 
 def _field(kind: type, name: str, value: object, depth: int) -> Any:

@@ -1,6 +1,7 @@
-"""Methods of other packages, by import path: mypackage.mine:Mine is the class Mine of the module mypackage.mine.
+"""Methods of other packages, by import path: mypackage.mine:Mine is class Mine of mypackage.mine.
 
-Importing a module runs it, so a path that stands in a saved detector is imported only where its reader named it.
+Importing a module runs it, so a path that stands in a saved detector is imported only where its
+reader named it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from unseen.fields import is_method, needed, shortened
 from unseen.types import Method
 from unseen.wording import option
 
+LONGEST = 200  # characters of a path, which messages show whole
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PATH = re.compile(f"{_DOTTED}:{_DOTTED}")
 
@@ -28,7 +30,7 @@ def is_path(name: object) -> bool:
     >>> is_path("mypackage.mine:Mine"), is_path("devnet"), is_path("mypackage/mine.py:Mine")
     (True, False, False)
     """
-    return isinstance(name, str) and _PATH.fullmatch(name) is not None
+    return isinstance(name, str) and len(name) <= LONGEST and _PATH.fullmatch(name) is not None
 
 
 def is_importable(kind: type) -> bool:
@@ -45,8 +47,8 @@ def path_of(kind: type) -> str:
     path = f"{kind.__module__}:{kind.__qualname__}"
     if kind.__module__ == "__main__":
         raise DataError(
-            f"{kind.__name__} is defined in the program that runs, from where no other can import it, "
-            "so a detector of it cannot be saved: move the class to a module of its own"
+            f"{kind.__name__} is defined in the program that runs, from where no other can import "
+            "it, so a detector of it cannot be saved: move the class to a module of its own"
         )
     if not is_importable(kind):
         raise DataError(
@@ -67,8 +69,8 @@ def imported(path: str) -> type:
         found = _inside(import_module(module), name)
     except Exception as error:  # whatever running that module leads to
         raise DataError(
-            f"method {path!r} cannot be imported ({type(error).__name__}: {error}): check the spelling, install its "
-            "package, or add the folder that holds it to PYTHONPATH"
+            f"method {path!r} cannot be imported ({type(error).__name__}: {error}): "
+            "check the spelling, install its package, or add the folder that holds it to PYTHONPATH"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found) and is_method(found)):
         raise DataError(f"method {path!r}: expected a dataclass with build and train, found {shortened(found)}")
@@ -84,13 +86,13 @@ def prototype(path: str) -> Method:
     kind = imported(path)
     if without := needed(kind):
         raise DataError(
-            f"method {path!r}: field {without[0]!r} has no default, and a method that is named starts "
-            "from its defaults: give the field one, or pass an object"
+            f"method {path!r}: field {without[0]!r} has no default, and a method that is named "
+            "starts from its defaults: give the field one, or pass an object"
         )
-    return made(kind, {})
+    return created(kind, {})
 
 
-def made(kind: type, fields: dict[str, Any]) -> Method:
+def created(kind: type, fields: dict[str, Any]) -> Method:
     """A method of this class with these fields; what the class itself refuses is a DataError."""
     try:
         return cast(Method, kind(**fields))
@@ -103,7 +105,7 @@ def made(kind: type, fields: dict[str, Any]) -> Method:
 def paths_in(spec: object) -> list[str]:
     """The import paths in a saved method, its own and those of methods inside it, each once.
 
-    >>> paths_in({"name": "ensemble", "base": {"name": "mypackage.mine:Mine", "base": {"name": "devnet"}}})
+    >>> paths_in({"name": "ensemble", "base": {"name": "mypackage.mine:Mine", "k": 5}})
     ['mypackage.mine:Mine']
     """
     found, level = [], [spec]
@@ -117,11 +119,11 @@ def paths_in(spec: object) -> list[str]:
 
 
 def untrusted(spec: object, trust: Collection[str]) -> list[str]:
-    """The paths in a saved method that `trust` does not name; DataError where `trust` is no collection of paths."""
+    """The paths in a saved method that `trust` does not name; DataError for what is no path."""
     if wrong := [trust] if isinstance(trust, str) else [each for each in trust if not is_path(each)]:
         raise DataError(
-            f"{option('trust')}: expected a tuple of import paths, such as ('mypackage.mine:Mine',), "
-            f"got {shortened(wrong[0])}"
+            f"{option('trust')}: expected a tuple of import paths, such as "
+            f"('mypackage.mine:Mine',), got {shortened(wrong[0])}"
         )
     return [path for path in paths_in(spec) if path not in trust]
 

@@ -189,7 +189,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     heat = ["--overlays", "pictures"] if bundle.detector.members_[0].peaks is not None else []
     lines = [
         f"\nNext: score other {noun}{'' if needs else f'; {blind}'}.",
-        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat, *trusting(bundle))}",
+        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat, *trust_words(bundle))}",
     ]
     if needs:
         lines.append(f"To {blind}, evaluate needs {', and '.join(needs)}:")
@@ -201,7 +201,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *flags, *test)}"])
 
 
-def trusting(bundle: Bundle) -> list[str]:
+def trust_words(bundle: Bundle) -> list[str]:
     """The words by which a command lets a saved detector run methods of other packages, if it has any."""
     return words("trust", tuple(paths_in(to_json(bundle.detector.chosen(), to_read=True))))
 

@@ -196,7 +196,7 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection
     if any(schema.reads() != detector.schema_.reads() for schema in schemas):
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
-    members = tuple(trained(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
+    members = tuple(_member(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
     state.check_empty()
     return detector.assemble(members)
 
@@ -206,7 +206,7 @@ def encoder_from(plain: dict[str, Any]) -> Encoder:
     return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def trained(method: Method, schema: Encoder, state: State) -> Member:
+def _member(method: Method, schema: Encoder, state: State) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     held = state.rows("held", count=len(calibration)) if "held" in state.left else None  # earlier releases kept none
