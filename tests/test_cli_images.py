@@ -549,7 +549,8 @@ def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
     for line in lines:
         lighter = LIGHT if line.split()[1] in ("fit", "evaluate") else []
         assert run(capsys, *shlex.split(line)[1:], *lighter)[0] == 0, line
-    columns = re.search(r"columns\s+`(.*?)`\.", page_text("docs/guides/images.md", "## What is written"), flags=re.DOTALL)
+    guide = page_text("docs/guides/images.md", "## What is written")
+    columns = re.search(r"columns\s+`(.*?)`\.", guide, flags=re.DOTALL)
     written = list(csv.DictReader(io.StringIO(Path("scores.csv").read_text())).fieldnames)
     assert [*re.split(r"`,\s+`", columns[1]), "overlay"] == written
 

@@ -23,12 +23,11 @@ from unseen.methods.logistic import Logistic
 from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.methods.ratio import NearestRatio
-from unseen.parts.confidence import weights
 from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, some, together
-from unseen.parts.evidence import mean_auroc
+from unseen.parts.evidence import mean_auroc, weights
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
@@ -189,8 +188,7 @@ LITERAL = MultiDirectionalLiteral()
 
 def test_literal_levels_own_their_parameters():
     scorer = LITERAL.build((6,))
-    inner, outer = LITERAL.optimisers(scorer)
-    owned = [{id(p) for g in o.param_groups for p in g["params"]} for o in (inner, outer)]
+    owned = [{id(p) for p in part} for part in scorer.levels()]
     assert not owned[0] & owned[1]
     assert owned[0] | owned[1] == {id(p) for p in scorer.parameters()}
 
@@ -233,7 +231,7 @@ def test_outer_level_ends_at_its_one_minimum():
     run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
     normals, anomalies = (some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS)))
     scorer.deviation.fit(data.normals.x, run.generator)
-    rows = method.directions(scorer, Domains(data.normals), normals, anomalies, run)
+    rows = method.splits(scorer, Domains(data.normals), normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)
     each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
     loss = (rows.weight * each).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
@@ -245,7 +243,7 @@ def test_directions_weigh_as_much_as_the_fields_say():
     data, method = toy_rows(24), MultiDirectional(seen_class_weight=0.6, cut=0.25)
     scorer = method.build((6,))
     scorer.deviation.fit(data.normals.x, torch.Generator())
-    rows = method.directions(
+    rows = method.splits(
         scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
     )
     assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
@@ -260,7 +258,7 @@ def test_directions_weigh_as_much_as_the_fields_say():
 def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
     data, method = toy_rows(24), MultiDirectional()
     scorer = trained(method, data)
-    rows = method.directions(
+    rows = method.splits(
         scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
     )
     hidden, other = rows[504:516], rows.y[504]
@@ -405,12 +403,12 @@ def test_stack_judges_normals_by_evidence_that_did_not_see_them():
     data = toy_rows()
     scorer = trained(EvidenceStack(base_scores=("nearest",)), data.normals)
     with torch.no_grad():
-        inside = scorer.deviation(data.normals.x)[:, 1]
-    assert scorer.surprise.normals[0].median() > inside.median() + 0.1
+        inside = scorer.base.deviation(data.normals.x)[:, 1]
+    assert scorer.surprisal.normals[0].median() > inside.median() + 0.1
 
 
 def test_stack_refuses_unknown_measures_and_too_few_normals():
-    with pytest.raises(DataError, match="no measure 'nearly'; there are mahalanobis, nearest"):
+    with pytest.raises(DataError, match="no base score 'nearly'; there are mahalanobis, nearest"):
         EvidenceStack(base_scores=("nearly",))
     with pytest.raises(DataError, match="was given 2, and needs at least 3"):
         trained(DEFAULT, toy_rows().normals[:2])

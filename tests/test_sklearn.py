@@ -155,7 +155,7 @@ def test_fields_that_are_not_there(method, params, message):
 
 def test_the_default_has_no_fields_of_its_own():
     assert not [name for name in Detector().get_params() if name.startswith("method__")]
-    assert Detector("evidence-stack").get_params()["method__known"] == DEFAULT.known
+    assert Detector("evidence-stack").get_params()["method__seen_class_weight"] == DEFAULT.seen_class_weight
 
 
 # methods by name

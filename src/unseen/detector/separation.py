@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from unseen.data.labels import encode_labels
@@ -47,4 +46,4 @@ def separation(scores: NDArray[np.float64], y: Any, normal: Any) -> float:
             f"check the label of normal rows ({option('normal', normal)}); in cross-validation, have both in each fold "
             "(cv=StratifiedKFold(3, shuffle=True))"
         )
-    return auroc(torch.from_numpy(normals), torch.from_numpy(anomalies))
+    return auroc(normals, anomalies)

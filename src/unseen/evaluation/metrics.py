@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
@@ -45,7 +44,7 @@ def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
     """All figures of one class: (m,), (k,)."""
     return {
         "rows": len(anomaly),
-        "auroc": auroc(torch.from_numpy(normal), torch.from_numpy(anomaly)),
+        "auroc": auroc(normal, anomaly),
         "tpr_at_5_fpr": tpr_at_fpr(normal, anomaly, 0.05),
         "tpr_at_1_fpr": tpr_at_fpr(normal, anomaly, 0.01),
         "ap_1": average_precision(normal, anomaly, 0.01),
