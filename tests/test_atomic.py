@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -195,11 +194,6 @@ def test_replace_takes_the_place_of_what_is_there(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from types import ModuleType
-sys.modules["unseen"] = package = ModuleType("unseen")  # without its __init__, which takes seconds to import
-package.__path__ = [sys.argv[2]]
-sys.modules |= {name: ModuleType(name) for name in ("sklearn", "sklearn.exceptions")}
-sys.modules["sklearn.exceptions"].NotFittedError = ValueError
 from unseen.io.atomic import Making, scratch
 place = Path(sys.argv[1])
 with Making() as made, scratch(place / "b") as folder:
@@ -213,9 +207,7 @@ with Making() as made, scratch(place / "b") as folder:
 @pytest.fixture
 def writer(tmp_path):
     """A process that has a file and two folders in the making."""
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, tmp_path, Path(atomic.__file__).parent], stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"there\n"
         yield process
         process.kill()
