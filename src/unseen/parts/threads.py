@@ -63,6 +63,7 @@ def _take(threads: int) -> None:
     """
     with _LOCK:
         usual = _elsewhere(torch.get_num_threads)
+        torch.get_num_threads()  # a thread's first question gives it the usual number: later would undo what is set
         torch.set_num_threads(threads)
         _elsewhere(lambda: torch.set_num_threads(usual))
 
