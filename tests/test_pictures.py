@@ -711,7 +711,7 @@ def test_copies_of_training_images_leave_the_test():
     x[data.y == 3] = data.x[-1]  # eight copies of one image
     x[1] = x[0]
     [report] = evaluate(maps_of(replace(data, x=x)), protocol=ONE, methods={"nearest": Nearest(k=1)})
-    assert set(roles(report)) == {"bright", "dark"}
+    assert [entry["rows"] for entry in report["classes"] if entry["class"] == "odd"] in ([], [1])  # one counts
 
 
 def test_what_cannot_be_evaluated_is_refused():
