@@ -1,5 +1,6 @@
 """Numbers, tables and pages as text."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -14,9 +15,9 @@ FOLDER = Path(__file__).parent
 def fill(name: str, **parts: Any) -> str:
     """The Markdown file beside this one, each `$part` in it replaced; empty parts leave no gap."""
     text = Template((FOLDER / f"{name}.md").read_text()).substitute(parts)
-    while "\n\n\n" in text:
-        text = text.replace("\n\n\n", "\n\n")
-    return text.rstrip() + "\n"
+    pieces = text.split("```")  # code keeps its lines as they are
+    pieces[::2] = [re.sub(r"\n{3,}", "\n\n", piece) for piece in pieces[::2]]
+    return "```".join(pieces).rstrip() + "\n"
 
 
 def number(value: float, digits: int = 3) -> str:
