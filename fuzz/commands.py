@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fuzz.trial import Limits, Wrong
-from unseen.cli import main, terminal
+from unseen.cli import terminal
+from unseen.cli.main import main
 
 LIMITS = Limits(seconds=60, megabytes=2048)
 HOME = tempfile.TemporaryDirectory(prefix="unseen-fuzz-made-")
