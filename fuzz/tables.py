@@ -226,7 +226,7 @@ def arrow(values: Any) -> pa.Array:
     """Values as Arrow has them; mixed ones as text."""
     try:
         found = pa.array(values)
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, OverflowError):
         found = pa.array([None if value is None else str(value) for value in values])
     return found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
 
@@ -256,7 +256,10 @@ def contained(table: pa.Table, container: str, folder: Path) -> Any:
     if container == "array":
         return array(table)
     if container == "rows":
-        return table.to_pylist()
+        try:
+            return table.to_pylist()
+        except OverflowError:  # Python has no such dates
+            return table
     if container in ("csv", "parquet"):
         return read.table(written(table, folder / f"table{len(list(folder.iterdir()))}.{container}"))
     return table
