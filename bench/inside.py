@@ -5,7 +5,7 @@ The draws are those of `unseen.evaluate`, which peers must get too; figures are 
 """
 
 from unseen.data.labels import encode_labels
-from unseen.data.split import halves
+from unseen.data.split import class_halves
 from unseen.evaluation.choices import LEAST
 from unseen.evaluation.draws import Draw, draw_rows
 from unseen.evaluation.metrics import FIGURES, figures, over_classes, tpr_at_fpr

@@ -21,7 +21,7 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.multidirectional_literal import MultiDirectionalLiteral, TwoLevel, own_first
 from unseen.methods.resad import ResAD
 from unseen.parts.bank import Whitening
-from unseen.parts.deviation import Deviation, described
+from unseen.parts.deviation import Deviation, descriptions
 from unseen.parts.domains import Domains
 from unseen.parts.nets import Widening
 from unseen.parts.ranking import auroc
@@ -129,10 +129,10 @@ def test_a_moved_description_is_the_old_one_with_other_rows_and_its_covariance()
     data = kinds().normals
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
-    before = described(deviation, data.x)
+    before = descriptions(deviation, data.x)
     rows = torch.randn(9, 6, generator=torch.Generator().manual_seed(1)) + 80
     moved = deviation.moved(rows)
-    assert torch.equal(described(deviation, data.x), before)
+    assert torch.equal(descriptions(deviation, data.x), before)
     assert moved.whiten.matrix is deviation.whiten.matrix
     torch.testing.assert_close(moved.whiten.mean, rows.mean(dim=0))
     torch.testing.assert_close(moved.raw.bank.rows, rows)

@@ -11,7 +11,7 @@ import pytest
 
 from unseen.errors import DataError
 from unseen.io import atomic, paths
-from unseen.io.atomic import Making, replace, scratch
+from unseen.io.atomic import Making, replace, scratch_folder
 from unseen.io.paths import new_path, regular, sweep
 
 
@@ -258,7 +258,7 @@ def test_a_name_that_another_process_swept_at_birth_is_tried_anew(tmp_path, monk
 
 
 def test_a_scratch_folder_goes_with_all_that_is_in_it(tmp_path):
-    with scratch(tmp_path / "a") as folder:
+    with scratch_folder(tmp_path / "a") as folder:
         (folder / "b").mkdir()
         (folder / "b" / "c").touch()
         assert folder.parent == tmp_path

@@ -332,14 +332,14 @@ def test_alarms_in_words():
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])
 def test_fields_of_every_method_are_words(name):
     bundle = Bundle(Detector(name), {})
-    lines = dict(render.made(bundle))
+    lines = dict(render._method_lines(bundle))
     assert lines["method"].startswith(name if name != "patchcore" else "patches")
     assert not any(sign in text for text in lines.values() for sign in "{}[]'\"")
     assert all(len(text) < 300 for text in lines.values())
 
 
 def test_fields_of_the_image_stack_stand_in_one_line():
-    lines = dict(render.made(Bundle(Detector("image-stack"), {})))
+    lines = dict(render._method_lines(Bundle(Detector("image-stack"), {})))
     assert lines["method"] == (
         "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.4, most_from_labels 0.5, folds 5)"
     )

@@ -20,7 +20,7 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.parts.confidence import Confident, effective, excess, size, trusting, uncertainty, weights
+from unseen.parts.confidence import Confident, effective, excess, mean_square, trusting, uncertainty, excess_weights
 from unseen.parts.episodes import parted, task
 from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
@@ -43,49 +43,49 @@ def test_weights_by_hand():
     # Quartiles of 0 .. 8 are 2 and 6: the fence is 6 + 1.5 * 4 = 12, and (12 - 2) / (22 - 2) = 1 / 2.
     scores = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 22.0])
     assert excess(scores)[-1].item() == pytest.approx(2.0)
-    assert weights(excess(scores)).tolist() == [1.0] * 8 + [0.5]
-    assert weights(excess(scores), rho=2.0)[-1].item() == pytest.approx(0.25)
-    assert weights(excess(scores, kappa=4.0)).tolist() == [1.0] * 9  # the fence on the row itself
+    assert excess_weights(excess(scores)).tolist() == [1.0] * 8 + [0.5]
+    assert excess_weights(excess(scores), rho=2.0)[-1].item() == pytest.approx(0.25)
+    assert excess_weights(excess(scores, kappa=4.0)).tolist() == [1.0] * 9  # the fence on the row itself
 
 
 def test_with_lower_quartile_0_the_weights_are_those_of_the_released_code():
     scores = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 2.0, 50.0])
     fence = 2.0 + 1.5 * 2.0
-    np.testing.assert_allclose(weights(excess(scores)), (fence / (scores + 1e-6)).clamp(max=1), rtol=1e-5)
+    np.testing.assert_allclose(excess_weights(excess(scores)), (fence / (scores + 1e-6)).clamp(max=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-4, 0.0), (1e3, -5e3), (1.0, 7.0)])
 def test_weights_do_not_depend_on_scale_and_shift(scale, shift):
     scores = torch.randn(500, generator=generator()).double().exp()
-    expected = weights(excess(scores))
+    expected = excess_weights(excess(scores))
     assert 0.02 < (expected < 1).float().mean() < 0.2
-    torch.testing.assert_close(weights(excess(scale * scores + shift)), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(excess_weights(excess(scale * scores + shift)), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_weights_go_with_their_rows_and_never_rise_with_the_score():
     scores = torch.randn(300, generator=generator()).exp()
     order = torch.randperm(300, generator=generator())
-    assert torch.equal(weights(excess(scores[order])), weights(excess(scores))[order])
-    assert (weights(excess(scores.sort().values)).diff() <= 0).all()
+    assert torch.equal(excess_weights(excess(scores[order])), excess_weights(excess(scores))[order])
+    assert (excess_weights(excess(scores.sort().values)).diff() <= 0).all()
 
 
 def test_scores_that_are_mostly_one_value_have_a_fence_too():
-    found = weights(excess(torch.tensor([1.0] * 9 + [11.0])))  # mean distance to the median 1: the fence is at 3.5
+    found = excess_weights(excess(torch.tensor([1.0] * 9 + [11.0])))  # mean distance to the median 1: the fence is at 3.5
     assert found.tolist() == [1.0] * 9 + [pytest.approx(0.25)]
-    assert weights(excess(torch.full((5,), 3.0))).tolist() == [1.0] * 5
-    assert weights(excess(torch.arange(5.0), kappa=float("inf"))).tolist() == [1.0] * 5
+    assert excess_weights(excess(torch.full((5,), 3.0))).tolist() == [1.0] * 5
+    assert excess_weights(excess(torch.arange(5.0), kappa=float("inf"))).tolist() == [1.0] * 5
 
 
 def test_the_fence_moves_up_where_too_few_rows_would_count(caplog):
     scores = torch.cat([torch.zeros(130), torch.linspace(10, 11, 370)])
     low = excess(scores, kappa=-0.875)
-    assert effective(weights(low, rho=16.0)) < 0.3
+    assert effective(excess_weights(low, rho=16.0)) < 0.3
     with caplog.at_level(logging.WARNING, logger="unseen"):
         found = trusting(low, kappa=-0.875, rho=16.0)
     assert effective(found) >= 0.3
     assert "would leave fewer than 30% of the rows" in caplog.text
     raised = float(caplog.text.split("count: ")[1].split()[0])
-    torch.testing.assert_close(found, weights(excess(scores, kappa=raised), rho=16.0), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found, excess_weights(excess(scores, kappa=raised), rho=16.0), rtol=1e-3, atol=1e-4)
 
 
 def test_effective_share_by_hand():
@@ -115,7 +115,7 @@ def test_size_is_a_mean():
     module = torch.nn.Linear(2, 1)
     torch.nn.init.constant_(module.weight, 3.0)
     torch.nn.init.constant_(module.bias, 0.0)
-    assert size(module).item() == pytest.approx(18 / 3)
+    assert mean_square(module).item() == pytest.approx(18 / 3)
 
 
 # tasks

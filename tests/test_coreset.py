@@ -5,7 +5,7 @@ import torch
 
 from unseen.methods.distances import Nearest
 from unseen.parts import coreset
-from unseen.parts.coreset import centres
+from unseen.parts.coreset import spread_out
 from unseen.testing import trained
 from unseen.types import Run, Samples
 
@@ -22,15 +22,15 @@ def test_centres_on_a_line_by_hand():
     line = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
     # From 1: 10 is 9 away; then 0 is 1 away from the nearest chosen, and 3 is 2 away. Likewise from the others.
     orders = {0: [0, 3, 2, 1], 1: [1, 3, 2, 0], 2: [2, 3, 0, 1], 3: [3, 0, 2, 1]}
-    found = [centres(line, 4, generator(seed)).tolist() for seed in range(20)]
+    found = [spread_out(line, 4, generator(seed)).tolist() for seed in range(20)]
     assert {order[0] for order in found} == {0, 1, 2, 3}  # at random
     assert all(order == orders[order[0]] for order in found)
-    assert centres(line, 2, generator()).tolist() == found[0][:2]
+    assert spread_out(line, 2, generator()).tolist() == found[0][:2]
 
 
 def test_every_row_is_within_the_distance_that_centres_keep_from_each_other():
     rows = spread()
-    chosen = centres(rows, 20, generator())
+    chosen = spread_out(rows, 20, generator())
     radius = torch.cdist(rows, rows[chosen]).amin(dim=1).max()
     apart = torch.cdist(rows[chosen], rows[chosen]) + torch.eye(20) * 99
     assert radius <= apart.min() + 1e-4
@@ -38,12 +38,12 @@ def test_every_row_is_within_the_distance_that_centres_keep_from_each_other():
 
 
 def test_centres_do_not_depend_on_where_the_rows_lie():
-    assert torch.equal(centres(spread() + 1000.0, 20, generator()), centres(spread(), 20, generator()))
+    assert torch.equal(spread_out(spread() + 1000.0, 20, generator()), spread_out(spread(), 20, generator()))
 
 
 def test_no_row_is_chosen_twice_not_even_of_equal_ones():
-    assert centres(torch.full((6, 2), 0.1), 6, generator()).sort().values.tolist() == [0, 1, 2, 3, 4, 5]
-    assert len(centres(spread(3), 9, generator())) == 3
+    assert spread_out(torch.full((6, 2), 0.1), 6, generator()).sort().values.tolist() == [0, 1, 2, 3, 4, 5]
+    assert len(spread_out(spread(3), 9, generator())) == 3
 
 
 def test_wide_rows_are_projected_and_each_cluster_gets_a_centre():
@@ -53,14 +53,14 @@ def test_wide_rows_are_projected_and_each_cluster_gets_a_centre():
     assert points.shape == (300, 64)
     kept = torch.pdist(points) / torch.pdist(rows)
     assert kept.mean().item() == pytest.approx(1.0, abs=0.1)
-    assert sorted((centres(rows, 10, generator()) % 10).tolist()) == list(range(10))
+    assert sorted((spread_out(rows, 10, generator()) % 10).tolist()) == list(range(10))
 
 
 def test_of_many_rows_a_random_part_is_considered(monkeypatch):
     monkeypatch.setattr(coreset, "CANDIDATES", 30)
     drawn = torch.randperm(500, generator=generator())[:30]
-    assert torch.isin(centres(spread(), 20, generator()), drawn).all()
-    assert len(centres(spread(), 40, generator())) == 40
+    assert torch.isin(spread_out(spread(), 20, generator()), drawn).all()
+    assert len(spread_out(spread(), 40, generator())) == 40
 
 
 def test_nearest_keeps_what_is_rare():

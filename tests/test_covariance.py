@@ -7,7 +7,7 @@ from unseen.errors import DataError
 from unseen.methods.dcc import DCC, lifted
 from unseen.methods.fecam import FeCAM
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import downdated, inverse_root, means, normalised, shrunk, tukey, within
+from unseen.parts.covariance import downdated, inverse_root, means, normalised, shrunk, tukey, pooled_covariance
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
@@ -21,7 +21,7 @@ def test_covariance_within_is_around_the_mean_of_the_own_kind():
     x += 5 * kind[:, None]
     mean = means(x, kind, 3)
     scatter = sum(torch.cov(x[kind == k].T, correction=0) * 20 for k in range(3))
-    torch.testing.assert_close(within(x, kind, mean), scatter / (60 - 3))
+    torch.testing.assert_close(pooled_covariance(x, kind, mean), scatter / (60 - 3))
 
 
 def test_a_kind_without_rows_has_mean_zero():

@@ -7,7 +7,7 @@ import torch
 
 from unseen.data.schema import Schema
 from unseen.parts.bank import NEAR, Whitening
-from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_described, described
+from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_described, descriptions
 
 
 def test_neighbours_by_hand():
@@ -74,7 +74,7 @@ def test_what_a_new_component_carries_shows_in_the_band_of_its_variance():
 
 def test_one_column_is_enough():
     deviation, normals, _ = fitted(d=1)
-    assert torch.isfinite(described(deviation, normals)).all()
+    assert torch.isfinite(descriptions(deviation, normals)).all()
 
 
 def test_ratio_by_hand():

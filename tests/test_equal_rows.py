@@ -7,7 +7,7 @@ import torch
 
 from quick import parametrised
 from unseen import Detector
-from unseen.detector.conformal import Conformal, alike, outranked
+from unseen.detector.conformal import Conformal, tie_width, outranked
 from unseen.methods import METHODS
 from unseen.methods.distances import Mahalanobis
 from unseen.methods.isolation import IsolationForest
@@ -110,7 +110,7 @@ def test_calibration_scores_that_differ_by_rounding_are_ties():
     assert just < conformal.threshold(0.4) < clearly
     assert conformal.pvalue(np.array([conformal.threshold(0.4)]))[0] > 0.4
     folds = [np.array([0.0, 2.0, 4.0]), np.array([0.0, 20.0, 40.0])]
-    assert alike(folds[1]) == pytest.approx(1e-5 * 40 / 3)
+    assert tie_width(folds[1]) == pytest.approx(1e-5 * 40 / 3)
     ranks = outranked(folds, [np.array([2 + 1e-6, 2.1]), np.array([20 + 1e-5, 20.1])])
     assert np.floor(ranks).tolist() == [2.0, 4.0]
 

@@ -15,7 +15,7 @@ from unseen.methods.continuous import ContinuousLabels, drawn
 from unseen.methods.deepsad import DeepSAD, DeepSVDD, Sphere
 from unseen.methods.devnet import DevNet
 from unseen.methods.flos import FLOS
-from unseen.methods.kka import KKA, parted
+from unseen.methods.kka import KKA, _easy_and_hard
 from unseen.methods.prenet import Pairs, PReNet
 from unseen.methods.prn import PRN
 from unseen.methods.saliencycut import SaliencyCut, TwoHeads
@@ -297,7 +297,7 @@ def test_hard_rows_are_those_that_score_low():
     with torch.no_grad():
         first.net[0].weight.copy_(torch.tensor([[1.0, 0.0]]))
     pool = labelled_pool()[62:]
-    easy, hard = parted(first, pool[torch.randperm(10, generator=generator())])
+    easy, hard = _easy_and_hard(first, pool[torch.randperm(10, generator=generator())])
     assert sorted(hard.x[:, 0].tolist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert sorted(easy.x[:, 0].tolist()) == [5.0, 6.0, 7.0, 8.0, 9.0]
 
@@ -312,7 +312,7 @@ def test_hard_rows_come_later():
     original = DevNet.loss
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DevNet, "loss", loss)
-        patch.setattr("unseen.methods.kka.parted", lambda scorer, pool: (pool[5:], pool[:5]))
+        patch.setattr("unseen.methods.kka._easy_and_hard", lambda scorer, pool: (pool[5:], pool[:5]))
         trained(method, labelled_pool())
     assert len(batches) == 6
     assert all(len(b) == 30 and b[:10].classes == [1] and b[10:].classes == [2] for b in batches)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unseen.data.identifiers import counting
+from unseen.data.identifiers import counter_kind
 from unseen.data.schema import Schema
 
 G = np.random.default_rng
@@ -105,8 +105,8 @@ def test_array_column_that_counts_is_kept_with_a_warning(caplog):
 def test_chance_decides_about_whole_numbers_without_repeats():
     # 60 draws from a range of 6 * 60 places would all differ by chance in about 1 of 100: e^(-60^2 / (2 * 360))
     spread = G(0).choice(360, 60, replace=False).astype(float)
-    assert counting("a", spread) == ("", "")
-    assert counting("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
+    assert counter_kind("a", spread) == ("", "")
+    assert counter_kind("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
 
 
 def test_copies_do_not_hide_what_names_rows(caplog):

@@ -13,7 +13,7 @@ from quick import quick
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
-from unseen.methods.ahl import AHL, KINDS, of_others, remembered, weights
+from unseen.methods.ahl import AHL, KINDS, of_others, remembered, _task_weights
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.deepsad import DeepSVDD
 from unseen.methods.devnet import DevNet
@@ -196,7 +196,7 @@ def test_maml_moves_to_a_new_kind_of_normal():
 
 def test_weights_by_hand():
     # exp(0), exp(-ln 3), exp(-ln 3) = 1 : 1/3 : 1/3, so shares 3/5, 1/5, 1/5
-    np.testing.assert_allclose(weights(torch.tensor([0.0, LN3, LN3])), [0.8, 0.6, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(_task_weights(torch.tensor([0.0, LN3, LN3])), [0.8, 0.6, 0.6], rtol=1e-6)
 
 
 def test_errors_are_those_on_other_tasks_remembered():

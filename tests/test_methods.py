@@ -27,7 +27,7 @@ from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, some, together
-from unseen.parts.evidence import mean_auroc, weights
+from unseen.parts.evidence import mean_auroc, evidence_weights
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
@@ -345,7 +345,7 @@ def test_verdicts_are_weighed_as_written():
     e2 = np.exp(2.0)
     unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
     known = np.array([0, 1, e2]) / (1 + e2)
-    found = weights(
+    found = evidence_weights(
         auroc, torch.tensor([False, True, True]), inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4
     )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)

@@ -10,12 +10,12 @@ import torch
 from bench.data.sets import identical
 
 from unseen.data.labels import encode_labels
-from unseen.data.split import halves
+from unseen.data.split import class_halves
 from unseen.errors import DataError
 from unseen.evaluation.choices import Protocol
 from unseen.evaluation.draws import draw_rows
 from unseen.evaluation.metrics import average_precision, over_classes, over_seeds, tpr_at_fpr
-from unseen.evaluation.protocol import alike, evaluate
+from unseen.evaluation.protocol import copy_numbers, evaluate
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis
 from unseen.parts.ranking import auroc
@@ -37,7 +37,7 @@ def table(seed=0, **counts):
 def drawn(seed=0, protocol=None, given=None):
     given = given or table()
     codes, names = encode_labels(given["kind"], rows=len(given))
-    copies = alike(given.drop_columns(["kind"]))
+    copies = copy_numbers(given.drop_columns(["kind"]))
     return codes, names, draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), copies)
 
 
@@ -101,7 +101,7 @@ def test_rows_that_stand_in_both_halves_leave_the_test_half():
 
 def test_halves_split_every_class():
     y = np.array([0] * 10 + [1] * 5)
-    train, test = halves(y, np.random.default_rng(0))
+    train, test = class_halves(y, np.random.default_rng(0))
     assert np.bincount(y[train])[0] == 5
     assert np.bincount(y[train])[1] in (2, 3)
     assert sorted([*train, *test]) == list(range(15))
@@ -131,14 +131,14 @@ def test_a_copy_is_known_in_another_class_and_with_another_number():
     given = table(rare=0)
     again = given.set_column(3, "kind", pa.array(["normal"] * len(given)))
     both = pa.concat_tables([given, again]).append_column("id", pa.array(np.arange(2 * len(given))))
-    of_one = alike(both.drop_columns(["kind"]))
+    of_one = copy_numbers(both.drop_columns(["kind"]))
     assert (of_one[: len(given)] == of_one[len(given) :]).all()
 
 
 def test_rows_that_are_said_to_be_no_copies_stay():
     given = pa.concat_tables([table(), table()]).drop_columns(["kind"])
-    assert len(np.unique(alike(given))) == len(given) / 2
-    assert len(np.unique(alike(given, repeats="keep"))) == len(given)
+    assert len(np.unique(copy_numbers(given))) == len(given) / 2
+    assert len(np.unique(copy_numbers(given, repeats="keep"))) == len(given)
 
 
 def test_report_keeps_seen_and_unseen_apart():

@@ -10,7 +10,7 @@ from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import balanced, class_held_out, halves, held_out_splits, stratified_folds, together
+from unseen.parts.episodes import balanced, class_held_out, line_halves, held_out_splits, stratified_folds, together
 from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut
@@ -133,7 +133,7 @@ def test_nothing_can_be_held_out_of_one_row(rows):
 def test_few_rows_of_one_class_hold_out_parts_only():
     ways = held_out_splits(labelled(1, 1, 1), generator(), folds=3)
     assert [w.known for w in ways] == [True] * 3
-    assert halves(torch.zeros(5, 2)).tolist() == [0] * 5
+    assert line_halves(torch.zeros(5, 2)).tolist() == [0] * 5
 
 
 def test_stratified_folds_spread_each_class():

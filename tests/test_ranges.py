@@ -10,7 +10,7 @@ from quick import quick
 from unseen.detector.detector import Detector
 from unseen.detector.settings import configured
 from unseen.errors import DataError
-from unseen.fields import RANGES, check, fields, holds_methods, range_of
+from unseen.fields import RANGES, check_fields, method_fields, holds_methods, range_of
 from unseen.methods import EVERY, METHODS
 from unseen.methods.ahl import AHL
 from unseen.methods.catalogue import from_json, to_json
@@ -30,7 +30,7 @@ KINDS = sorted({type(method) for method in EVERY.values()}, key=lambda kind: kin
 NUMBERS = [
     (kind, name)
     for kind in KINDS
-    for name, hint in fields(kind).items()
+    for name, hint in method_fields(kind).items()
     if {int, float} & {hint, *get_args(hint)} and not holds_methods(hint)
 ]
 
@@ -50,7 +50,7 @@ def test_every_number_has_a_range_and_what_lies_beyond_is_refused(kind, name):
 LOWEST = [
     (name, field, range_of(type(method), field)[0])
     for name, method in METHODS.items()
-    for field, hint in fields(type(method)).items()
+    for field, hint in method_fields(type(method)).items()
     if hint is int
 ]
 
@@ -58,7 +58,7 @@ LOWEST = [
 @pytest.mark.parametrize(("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST])
 def test_the_least_whole_number_gives_finite_scores(name, field, low):
     data, method = toy_rows(), quick(METHODS[name])
-    short = {each: 2 for each in ("steps", "episodes") if each in fields(type(method))}
+    short = {each: 2 for each in ("steps", "episodes") if each in method_fields(type(method))}
     scorer = trained(dataclasses.replace(method, **short | {field: low}), data)
     assert scored(scorer, data.x).isfinite().all()
 
@@ -70,7 +70,7 @@ def test_no_range_is_of_no_field():
 
 @pytest.mark.parametrize("name", EVERY)
 def test_methods_as_they_are_pass(name):
-    check(EVERY[name])
+    check_fields(EVERY[name])
     assert from_json(to_json(EVERY[name])) == EVERY[name]
 
 
@@ -111,8 +111,8 @@ def test_what_a_detector_says_before_it_builds(method, message):
 
 
 def test_numbers_of_numpy_and_lists_are_numbers_too():
-    check(Nearest(k=np.int64(3), shrinkage=np.float32(0.5)))
-    check(DevNet(hidden=[20, 4], margin=3))
+    check_fields(Nearest(k=np.int64(3), shrinkage=np.float32(0.5)))
+    check_fields(DevNet(hidden=[20, 4], margin=3))
 
 
 def test_methods_of_others_mean_by_their_fields_what_they_like():
@@ -125,17 +125,17 @@ def test_methods_of_others_mean_by_their_fields_what_they_like():
 
         def train(self, scorer, data, run): ...
 
-    check(Own())
-    check(Ensemble(Own()))
+    check_fields(Own())
+    check_fields(Ensemble(Own()))
 
 
 def test_depth():
     method = Nearest()
     for _ in range(7):
         method = Ensemble(method, members=1)
-    check(method)
+    check_fields(method)
     assert from_json(to_json(method)) == method
-    for each in (check, lambda method: from_json(to_json(method))):
+    for each in (check_fields, lambda method: from_json(to_json(method))):
         with pytest.raises(DataError, match="8 deep at most"):
             each(Ensemble(method, members=1))
 

@@ -254,7 +254,7 @@ def test_every_error_of_arrow_is_one_of_ours(file, tmp_path, monkeypatch):
 
             return pa.schema([("a", pa.int64())]), rows()
 
-        monkeypatch.setattr(packed, "opened", failing)
+        monkeypatch.setattr(packed, "opened_parquet", failing)
         pieces = read.batches(tmp_path / "a.parquet", rows=1)
         assert len(next(pieces)) == 1
         with pytest.raises(DataError, match="a.parquet: expected a Parquet file, but .*beyond it"):

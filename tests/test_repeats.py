@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unseen import Detector
-from unseen.data.repeats import Table, counted, nearly
+from unseen.data.repeats import Table, representatives, nearly
 from unseen.errors import DataError
 from unseen.methods.distances import Mahalanobis, Nearest
 
@@ -18,7 +18,7 @@ def table(x, kind=None):
 
 
 def copies(x, asked=None):
-    stands = counted(table(x), asked)
+    stands = representatives(table(x), asked)
     return int((stands != np.arange(len(stands))).sum())
 
 
@@ -67,11 +67,11 @@ def test_states_that_come_again_are_real():
 
 def test_a_copy_has_the_same_class_and_the_first_one_counts():
     x, kind = np.repeat(RNG.normal(size=(20, 3)), 3, 0), np.tile([0, 0, 1], 20)
-    stands = counted(table(x, kind), None)
+    stands = representatives(table(x, kind), None)
     assert stands.reshape(20, 3).tolist() == [[3 * i, 3 * i, 3 * i + 2] for i in range(20)]
-    assert counted(table(np.array([[0.0], [-0.0]])), "once").tolist() == [0, 0]
+    assert representatives(table(np.array([[0.0], [-0.0]])), "once").tolist() == [0, 0]
     with pytest.raises(DataError, match=r"'keep', 'once' or None.*'twice'"):
-        counted(table(x), "twice")
+        representatives(table(x), "twice")
 
 
 def test_near_copies_are_found_by_column_or_last_digit():
@@ -144,11 +144,11 @@ def test_a_table_put_together_from_itself_is_one_table_however_few_values_it_has
     assert own < 3
     whole = rng.permutation(np.tile(x, (times, 1)))
     assert copies(whole) == 60 * (times - 1) + own
-    stands = counted(table(whole), None)
+    stands = representatives(table(whole), None)
     assert (stands[stands] == stands).all()
     assert (whole[stands] == whole).all()
     kind = np.r_[np.zeros(60 * times), np.ones(60)]  # only normal rows are copied
-    stands = counted(table(np.r_[whole, x], kind), None)
+    stands = representatives(table(np.r_[whole, x], kind), None)
     assert (stands != np.arange(len(stands))).sum() >= 60 * (times - 1)
     assert (stands[60 * times :] >= 60 * times).all()
 

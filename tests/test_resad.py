@@ -11,7 +11,7 @@ from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.parts import losses, terms
 from unseen.parts.bank import Bank
-from unseen.parts.pseudo import pushed, with_pushed
+from unseen.parts.pseudo import pushed_residuals, with_pushed
 from unseen.parts.ranking import auroc
 from unseen.parts.residual import References
 from unseen.testing import scored, toy_rows, trained
@@ -92,7 +92,7 @@ def test_the_spread_of_the_new_kind_does_not_matter():
 
 def test_pushed_rows_are_as_far_out_as_said_and_in_some_columns():
     g = torch.Generator().manual_seed(0)
-    push = pushed(torch.zeros(500, 20), g, least=2.0, most=8.0)
+    push = pushed_residuals(torch.zeros(500, 20), g, least=2.0, most=8.0)
     length, columns = push.norm(dim=1), (push != 0).sum(dim=1)
     assert length.min() >= 2
     assert length.max() <= 8.001

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unseen.detector.conformal import LEAST, Conformal, Tail, deviation, fraction
+from unseen.detector.conformal import LEAST, Conformal, Tail, deviation_at_rank, fraction
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, FewNormals
 from unseen.methods.distances import Mahalanobis
@@ -101,7 +101,7 @@ def test_few_rows_are_refused():
 
 def test_deviations_come_back_from_their_fraction():
     d = np.array([-3.0, 0.0, 0.5, 1e4])
-    np.testing.assert_allclose(deviation(200 + fraction(d), 200), d, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(deviation_at_rank(200 + fraction(d), 200), d, rtol=1e-6, atol=1e-12)
 
 
 def rows(n=600, d=3, seed=0):

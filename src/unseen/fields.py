@@ -68,18 +68,18 @@ UNASKED = (Method, Adaptable, Updatable)  # protocols of which `isinstance` cann
 SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}  # entries of a list, of which there may else be none
 
 
-def check(method: object) -> None:
+def check_fields(method: object) -> None:
     """DataError where a field of one of our methods has another type, or lies beyond its range; those inside, too.
 
     The fields of methods of others are theirs, but for methods of ours in them.
 
     >>> from unseen.methods.distances import Nearest
-    >>> check(Nearest(k=0))
+    >>> check_fields(Nearest(k=0))
     Traceback (most recent call last):
     unseen.errors.DataError: Nearest: k must be a whole number from 1 to 100,000, got 0
     """
     check_each(method, 1)
-    check_size(method)
+    check_layers(method)
 
 
 def check_each(method: Any, depth: int) -> None:
@@ -87,7 +87,7 @@ def check_each(method: Any, depth: int) -> None:
     if not dataclasses.is_dataclass(method):
         return
     kind = type(method)
-    for name, hint in fields(kind).items():
+    for name, hint in method_fields(kind).items():
         value = getattr(method, name)
         if holds_methods(hint):
             if ours(kind):
@@ -103,7 +103,7 @@ def check_depth(depth: int) -> None:
         raise DataError(f"a method may be inside a method, and so on, {DEEPEST} deep at most")
 
 
-def check_size(method: object) -> None:
+def check_layers(method: object) -> None:
     """DataError for more layers than anybody waits for; each field may be within its range."""
     if (found := parts(method)) > PARTS:
         raise DataError(f"{type(method).__name__}: it would have {found:,} parts, and may have {PARTS:,}: take fewer")
@@ -111,7 +111,7 @@ def check_size(method: object) -> None:
 
 def check_inside(kind: type, name: str, value: object) -> None:
     """DataError unless the value is a method, or several, of the sort that the field takes."""
-    hint = fields(kind)[name]
+    hint = method_fields(kind)[name]
     several = get_origin(hint) is tuple
     given = value if several and isinstance(value, tuple) else (value,)
     fits = all(_fits(one, hint) for one in given)
@@ -134,7 +134,7 @@ def check_field(kind: type, name: str, value: object) -> Any:
     except (ValidationError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}") from error
     low, high = range_of(kind, name)
-    fits = all(low <= number <= high for number in numbers(found))
+    fits = all(low <= number <= high for number in _numbers_in(found))
     if isinstance(found, tuple) and ours(kind):
         fits = fits and shortest(kind, name) <= len(found) <= LONGEST
     if not fits:
@@ -145,7 +145,7 @@ def check_field(kind: type, name: str, value: object) -> Any:
 def adapter(kind: type, name: str) -> TypeAdapter[Any]:
     """What reads the values of a field; any, where a method of others has a type unknown to it."""
     try:
-        return TypeAdapter(fields(kind)[name])
+        return TypeAdapter(method_fields(kind)[name])
     except PydanticUserError:
         return TypeAdapter(Any)
 
@@ -163,7 +163,7 @@ def shortest(kind: type, name: str) -> int:
 
 def wanted(kind: type, name: str) -> str:
     """What a field takes, in words."""
-    hint, (low, high) = fields(kind)[name], range_of(kind, name)
+    hint, (low, high) = method_fields(kind)[name], range_of(kind, name)
     if not ours(kind):
         return f"a value of type {formatannotation(hint)}"
     if hint is bool:
@@ -187,7 +187,7 @@ def parts(method: Any) -> int:
     if not dataclasses.is_dataclass(method):
         return OWN
     copies, inside = 1, 0
-    for name, hint in fields(type(method)).items():
+    for name, hint in method_fields(type(method)).items():
         value = getattr(method, name)
         if holds_methods(hint):
             inside += sum(map(parts, value)) if isinstance(value, tuple) else parts(value)
@@ -202,7 +202,7 @@ def parts(method: Any) -> int:
     return copies * (OWN + inside)
 
 
-def fields(kind: type) -> dict[str, Any]:
+def method_fields(kind: type) -> dict[str, Any]:
     """The fields of a method and their types; of others whose annotations cannot be read, any."""
     try:
         hints = get_type_hints(kind)
@@ -236,11 +236,11 @@ def ours(kind: type) -> bool:
     return kind.__module__.startswith("unseen.")
 
 
-def numbers(value: Any) -> Iterator[float]:
+def _numbers_in(value: Any) -> Iterator[float]:
     """The numbers in a field."""
     if isinstance(value, tuple):
         for each in value:
-            yield from numbers(each)
+            yield from _numbers_in(each)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield value
 

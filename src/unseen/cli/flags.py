@@ -266,12 +266,12 @@ def sink_of(source: Any, detector: Detector, target: Path, overlays: Path | None
     return TableSink(target)
 
 
-def named(target: Path) -> str:
+def target_name(target: Path) -> str:
     """What a message calls a file to write."""
     return "standard output" if str(target) == "-" else str(target)
 
 
-def shown(default: object) -> str | None:
+def typed_default(default: object) -> str | None:
     """A default as it would be typed."""
     words = default if isinstance(default, tuple) else () if default is None else (str(default),)
     return " ".join(words) or None

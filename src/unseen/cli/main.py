@@ -30,7 +30,7 @@ app = App(
     help="Detects anomalies, also of kinds that nobody has labelled yet, and says how blind it still is.",
     help_format="plaintext",
     version=__version__,
-    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=flags.shown),
+    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=flags.typed_default),
     error_console=err,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
@@ -114,7 +114,7 @@ def score(
         sink.take(judged(source, detector, policy, beside=target), bar)
     tell = aloud(target)
     tell(found(sink, source.noun, policy, detector.conformal_.finest))
-    tell(f"written to {flags.named(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
+    tell(f"written to {flags.target_name(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
 
 
 @app.command(
@@ -207,7 +207,7 @@ def audit(
 ) -> None:
     """Write the training rows or images that were taken for normal, those that look least like it first."""
     from unseen.io.write import Writer
-    from unseen.report.text import suspects as found
+    from unseen.report.text import suspects_line as found
     from unseen.scoring.suspects import suspects
 
     bundle, source = flags.again(folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache)
@@ -216,7 +216,7 @@ def audit(
         file.write(table)
     tell = aloud(target)
     tell(found(table, source.noun))
-    tell(f"written to {flags.named(target)}")
+    tell(f"written to {flags.target_name(target)}")
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")

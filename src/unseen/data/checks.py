@@ -34,7 +34,7 @@ def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence
             )
 
 
-def check_rows(table: pa.Table | NDArray[Any]) -> None:
+def check_not_empty(table: pa.Table | NDArray[Any]) -> None:
     """DataError, in scikit-learn's words, for a table of no rows or no columns."""
     for count, what in zip(table.shape, ("sample(s)", "feature(s)"), strict=True):
         if count == 0:
@@ -51,7 +51,7 @@ def normal_rows(normals: ArrayLike | None, n: int) -> NDArray[np.bool_]:
     return mask
 
 
-def listed(dropped: Mapping[str, str]) -> str:
+def shortlist(dropped: Mapping[str, str]) -> str:
     """Columns and the reasons why they are not used, the first of many."""
     more = f", and {len(dropped) - SHOWN:,} more columns" if len(dropped) > SHOWN else ""
     return ", ".join(f"{name!r}: {reason!r}" for name, reason in list(dropped.items())[:SHOWN]) + more

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.columns import Kind
-from unseen.data.identifiers import SHUFFLED, counting, suspects
+from unseen.data.identifiers import SHUFFLED, counter_kind, suspect_columns
 from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, UNREAD, Reading, Spelling, read_as, thousands
 from unseen.data.split import encoded
@@ -86,7 +86,7 @@ def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dic
             if each.kind == "number" and is_text(columns[name].type) and each.spelling.decimal == ".":
                 found[name] = _beside_commas(name, columns[name], each)
     found |= _of_copies(table, [name for name in undecided if name not in asked and found[name].used])
-    _tell(found)
+    _warn_of_fates(found)
     return found
 
 
@@ -96,7 +96,7 @@ def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
     for name, each in found.items():
         if each.kind in ("identifier", "date", "local date"):
             found[name] = Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
-    _tell(found)
+    _warn_of_fates(found)
     return found
 
 
@@ -153,15 +153,15 @@ def nature(name: str, array: pa.ChunkedArray) -> Fate:
     if pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type):
         return Fate("date")
     if not is_text(array.type):
-        return _counted(name, numbers(name, array), Reading(PLAIN))
+        return _number_fate(name, numbers(name, array), Reading(PLAIN))
     words = written(array)
     if (values := floats(words)) is not None:
-        return _counted(name, values, Reading(PLAIN))
+        return _number_fate(name, values, Reading(PLAIN))
     if seconds(words) is not None:
         return Fate("date")
     reading = read_as(words)
     if reading.spelling is not None and (values := floats(words, reading.spelling)) is not None:
-        return _counted(name, values, reading)
+        return _number_fate(name, values, reading)
     return Fate(_wording(words), reading)
 
 
@@ -171,9 +171,9 @@ def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
     same = (array == array[0]).all(axis=0)
     kinds = np.where(gaps, "missing", np.where(same, "constant", "number")).tolist()
     found = {name: NUMBER if kind == "number" else Fate(kind) for name, kind in zip(names, kinds, strict=True)}
-    for j in suspects(array):
+    for j in suspect_columns(array):
         if kinds[j] == "number":
-            found[names[j]] = _counted(names[j], array[:, j].astype(np.float64), NUMBER.reading)
+            found[names[j]] = _number_fate(names[j], array[:, j].astype(np.float64), NUMBER.reading)
     return found
 
 
@@ -191,9 +191,9 @@ def emptiness(array: pa.ChunkedArray) -> str:
     return "constant" if len(values) == 1 else ""
 
 
-def _counted(name: str, values: NDArray[np.float64], reading: Reading) -> Fate:
+def _number_fate(name: str, values: NDArray[np.float64], reading: Reading) -> Fate:
     """Numbers, unless they only count."""
-    reason, doubt = counting(name, values)
+    reason, doubt = counter_kind(name, values)
     return Fate(reason or "number", reading, doubt)
 
 
@@ -220,10 +220,10 @@ def _beside_commas(name: str, array: pa.ChunkedArray, before: Fate) -> Fate:
         return before if before.reading.example else replace(before, reading=thousands(words))
     reading = read_as(words, commas=True)
     values = floats(words, reading.spelling or PLAIN)
-    return before if values is None else _counted(name, values, reading)
+    return before if values is None else _number_fate(name, values, reading)
 
 
-def _tell(found: Mapping[str, Fate]) -> None:
+def _warn_of_fates(found: Mapping[str, Fate]) -> None:
     """One warning for each sort of thing that was not plain to see."""
     how = option("kinds", ...)
     told: tuple[tuple[str, Callable[[Fate], str]], ...] = (

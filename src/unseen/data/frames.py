@@ -36,7 +36,7 @@ def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     return pa.table({str(name): _listed(str(name), [row.get(name) for row in rows]) for name in names})
 
 
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Arrow values without what only says how they are kept: dictionaries and extensions."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -73,7 +73,7 @@ def _column(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
         chunked = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
         inner = chunked.type.value_type if pa.types.is_dictionary(chunked.type) else chunked.type
         if not (isinstance(inner, pa.BaseExtensionType) or _is_pointer(series, inner)):
-            return plain(chunked)
+            return plain_values(chunked)
     except FAILURES:
         pass
     absent = series.is_null().to_list()

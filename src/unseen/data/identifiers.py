@@ -22,12 +22,12 @@ UNIQUE = "whole numbers of which none occurs twice, as row numbers in another or
 MOMENTS = "it may be a time stamp (seconds since 1970), so every later row lies beyond what training showed"
 
 
-def counting(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
+def counter_kind(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
     """Of numbers (n,), NaN where missing: "identifier", "date" or "local date", else ""; and a doubt in words.
 
-    >>> counting("id", np.random.default_rng(0).permutation(np.arange(100.0)))
+    >>> counter_kind("id", np.random.default_rng(0).permutation(np.arange(100.0)))
     ('identifier', '')
-    >>> counting("bytes", np.array([300.0, 20, 20, 41] * 20))
+    >>> counter_kind("bytes", np.array([300.0, 20, 20, 41] * 20))
     ('', '')
     """
     if len(values) < ROW_NUMBERS or not np.isfinite(values).all():
@@ -48,8 +48,8 @@ def counting(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
     return _distinct(values) if whole else ("", "")
 
 
-def suspects(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Columns of a matrix (n, k) at which `counting` is worth a look: (j,)."""
+def suspect_columns(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Columns of a matrix (n, k) at which `counter_kind` is worth a look: (j,)."""
     head = values[: 2 * SHUFFLED]
     if len(head) < ROW_NUMBERS or not values.shape[1]:
         return np.zeros(0, dtype=np.int64)

@@ -44,7 +44,7 @@ def encode_labels(
     if y is None:
         return np.zeros(rows, dtype=np.int64), known
     name = normal_name(normal)
-    names = canonical(listed(y, rows))
+    names = _label_spellings(_label_values(y, rows))
     present = {label for label in names if label is not None}
     fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED}
     if present and present <= {"-1", "1"}:
@@ -74,7 +74,7 @@ def normal_name(normal: Any) -> str:
         raise DataError(
             f"{option('normal')} must be the label of normal rows, such as 'normal', 0 or True, got {normal!r}"
         )
-    return spelled(normal)
+    return _label_spelling(normal)
 
 
 def originals(y: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def originals(y: Any) -> dict[str, Any]:
     """
     values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y).ravel().tolist()
     found: dict[str, Any] = {}
-    for name, value in zip(canonical(values), values, strict=True):
+    for name, value in zip(_label_spellings(values), values, strict=True):
         if name is not None and name not in found:
             found[name] = value.item() if isinstance(value, np.generic) else value
     return found
@@ -121,7 +121,7 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    gaps = [row for row, name in enumerate(canonical(values.tolist()), start=1) if name is None]
+    gaps = [row for row, name in enumerate(_label_spellings(values.tolist()), start=1) if name is None]
     if gaps:
         raise DataError(
             f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, the first is row "
@@ -133,7 +133,7 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
     return codes[place], names
 
 
-def listed(y: Any, rows: int) -> list[Any]:
+def _label_values(y: Any, rows: int) -> list[Any]:
     """The values of a list, array, series or Arrow column."""
     values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y)
     if isinstance(values, np.ndarray):
@@ -158,11 +158,11 @@ class _Spellings(dict[Any, str | None]):
     """The one spelling of each value that occurs, None for one that is absent; worked out once a value."""
 
     def __missing__(self, value: Any) -> str | None:
-        self[value] = name = None if absent(value) else spelled(value)
+        self[value] = name = None if absent(value) else _label_spelling(value)
         return name
 
 
-def canonical(values: Sequence[Any]) -> list[str | None]:
+def _label_spellings(values: Sequence[Any]) -> list[str | None]:
     """The one spelling of each label, None where there is none."""
     spellings = _Spellings()
     try:
@@ -171,7 +171,7 @@ def canonical(values: Sequence[Any]) -> list[str | None]:
         raise DataError(f"y must hold numbers or texts, one label per row, found something else ({error})") from error
 
 
-def spelled(value: Any) -> str:
+def _label_spelling(value: Any) -> str:
     """One name for one label, typed or read as text: "1" for 1, 1.0, True, "1.0" and "true"."""
     if isinstance(value, bool | np.bool_):
         return str(int(value))

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.columns import Column
-from unseen.data.precedent import Constant, Precedent, distance
+from unseen.data.precedent import Constant, Precedent, log_distance
 from unseen.data.scaling import CELLS
-from unseen.data.spelling import PLAIN, shortened
+from unseen.data.spelling import PLAIN, beginning
 from unseen.data.values import is_text, is_usable, written
 
 log = logging.getLogger("unseen")
@@ -106,7 +106,7 @@ class Watch:
             first = int(moved[:, j].argmax())
             value = values[j][first]
             shown = value.as_py() if isinstance(value, pa.Scalar) else value.item()
-            change = f" {shortened(_figure(shown))} in place of {shortened(_usual(constants[j]))}"
+            change = f" {beginning(_figure(shown))} in place of {beginning(_constant_in_words(constants[j]))}"
             self.move_findings.append(Finding(constants[j].name, int(moved[:, j].sum()), first, change))
 
     def lacking(self, complete: int) -> NDArray[np.int64]:
@@ -148,15 +148,15 @@ def news_of_matrix(
     n, place = len(array), {name: j for j, name in enumerate(names)}
     watch = Watch(n)
     floating = array.dtype.kind == "f"
-    for some in _blocks([place[name] for name in precedent.complete] if floating else [], n):
+    for some in _column_blocks([place[name] for name in precedent.complete] if floating else [], n):
         gaps = np.isnan(array[:, some])
         if gaps.any():
             watch.see_gaps([names[j] for j in some], gaps)
     constants = precedent.constants
-    for some in _blocks(list(range(len(constants))), n):
+    for some in _column_blocks(list(range(len(constants))), n):
         part = [constants[j] for j in some]
         values = array[:, [place[constant.name] for constant in part]].astype(np.float64)
-        far = distance(values, np.array([float(constant.value) for constant in part]))
+        far = log_distance(values, np.array([float(constant.value) for constant in part]))
         if far.any():
             watch.see_moves(part, far, list(values.T))
     blank = np.zeros(n, dtype=bool)
@@ -199,7 +199,7 @@ def _figure(value: object) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
-def _usual(constant: Constant) -> str:
+def _constant_in_words(constant: Constant) -> str:
     return str(bool(constant.value)) if constant.kind == "boolean" else _figure(constant.value)
 
 
@@ -208,7 +208,7 @@ def _holds_any(array: pa.ChunkedArray) -> bool:
     return is_usable(array.type) and len(array) > 0 and (gap is None or not gap.all())
 
 
-def _blocks(items: list[int], n: int) -> Iterator[list[int]]:
+def _column_blocks(items: list[int], n: int) -> Iterator[list[int]]:
     """As many columns at a time as a block of n rows may hold."""
     step = max(CELLS // max(n, 1), 1)
     yield from (items[start : start + step] for start in range(0, len(items), step))

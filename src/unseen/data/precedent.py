@@ -48,20 +48,20 @@ class Constant:
 
     def _from_number(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
         if not is_text(array.type):
-            return distance(numbers(self.name, array), float(self.value))
+            return log_distance(numbers(self.name, array), float(self.value))
         words = written(array)
         strange = np.zeros(len(words), dtype=bool)
         if (values := floats(words, self.spelling)) is None:
             strange = ~reads(pc.fill_null(words, "0"), self.spelling)
             values = floats(pc.if_else(pa.array(strange), pa.scalar(None, words.type), words), self.spelling)
         assert values is not None
-        return np.where(strange, FAR, distance(values, float(self.value)))
+        return np.where(strange, FAR, log_distance(values, float(self.value)))
 
 
-def distance(values: NDArray[np.float64], constant: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def log_distance(values: NDArray[np.float64], constant: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """How far numbers lie from a constant on the scale of logarithms, in [0, 1]: 0 where it is rounding, or missing.
 
-    >>> distance(np.array([5.0, np.e - 1, np.nan, np.inf]), 0.0)[1:]
+    >>> log_distance(np.array([5.0, np.e - 1, np.nan, np.inf]), 0.0)[1:]
     array([0.5, 0. , 1. ])
     """
     usual = np.atleast_1d(np.asarray(constant, dtype=np.float64))

@@ -71,14 +71,14 @@ class Table:
         return Table(self.x[:, kept], self.origin[kept], self.kind)
 
 
-def counted(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
+def representatives(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
     """For each row the number of the row that stands for it, itself where it counts: (n,).
 
     `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other repeats as they come.
     `chance`: whether a row could be there twice by chance at all, as no image could.
 
     >>> rows = Table(np.array([[0.5, 0.1], [0.7, 0.3], [0.5, 0.1]], np.float32), np.arange(2), np.zeros(3, np.int64))
-    >>> counted(rows, "once"), counted(rows, "keep")
+    >>> representatives(rows, "once"), representatives(rows, "keep")
     (array([0, 1, 0]), array([0, 1, 2]))
     """
     if asked not in (None, *CHOICES):
@@ -121,14 +121,14 @@ def _whole_copies(kind: NDArray[np.int64], count: Rows) -> Rows:
 
 
 def _of_one(table: Table, total: Hashes, times: Rows, *, chance: bool) -> Rows:
-    """`counted` of a table that holds rows so many `times` as they were (n,), all but one of them copies."""
+    """`representatives` of a table that holds rows so many `times` as they were (n,), all but one of them copies."""
     order = np.argsort(total, kind="stable")
     begins = np.r_[True, total[order][1:] != total[order][:-1]]
     nth = np.arange(len(order)) - np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
     stands = np.empty(len(order), dtype=np.int64)
     stands[order] = order[np.arange(len(order)) - nth % times[order]]
     own = np.flatnonzero(stands == np.arange(len(stands)))
-    return own[counted(table.take(own), None, chance=chance)][np.searchsorted(own, stands)]
+    return own[representatives(table.take(own), None, chance=chance)][np.searchsorted(own, stands)]
 
 
 def nearly(table: Table) -> int | str | None:
@@ -154,7 +154,7 @@ def nearly(table: Table) -> int | str | None:
 
 def _copies(table: Table) -> bool:
     """Whether copies are a share of the rows worth a word; of two copies one is counted."""
-    return len(table.x) > 0 and np.mean(counted(table, None) != np.arange(len(table.x))) >= NEARLY / 2
+    return len(table.x) > 0 and np.mean(representatives(table, None) != np.arange(len(table.x))) >= NEARLY / 2
 
 
 def _alike(table: Table, columns: NDArray[np.bool_]) -> Table:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from unseen.data.checks import check_request, check_rows, check_width, listed, normal_rows
+from unseen.data.checks import check_request, check_not_empty, check_width, shortlist, normal_rows
 from unseen.data.columns import Column, Kind
 from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
@@ -24,7 +24,7 @@ from unseen.data.learning import Plan, Witness, learn
 from unseen.data.limits import Limits, beyond, limits
 from unseen.data.news import News, ToldOnce, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
-from unseen.data.repeats import Table, counted, nearly
+from unseen.data.repeats import Table, representatives, nearly
 from unseen.data.rows import matrix_rows, table_rows
 from unseen.data.scaling import standardise
 from unseen.data.split import Rows
@@ -90,7 +90,7 @@ class Schema:
         A matrix has columns x0, x1, ..., all of them numbers; `kinds` overrules what the values suggest.
         """
         given = admit(table)
-        check_rows(given)
+        check_not_empty(given)
         names = [f"x{j}" for j in range(given.shape[1])] if isinstance(given, np.ndarray) else given.column_names
         check_request(names, kinds or {}, drop)
         asked = dict(kinds or {})
@@ -103,7 +103,7 @@ class Schema:
             found = fates(given, asked, drop)
         dropped = {name: REASONS.get(each.kind, each.kind) for name, each in found.items() if not each.used}
         if len(dropped) == len(names):
-            raise DataError(f"no column is left to learn from (n_samples = {len(given)}): {listed(dropped)}")
+            raise DataError(f"no column is left to learn from (n_samples = {len(given)}): {shortlist(dropped)}")
         plans = [Plan(name, cast(Kind, each.kind), each.spelling) for name, each in found.items() if each.used]
         constant = [name for name, each in found.items() if each.kind == "constant"]
         columns = learn(plans, constant, given, names, witness)
@@ -123,7 +123,7 @@ class Schema:
 
     def copies(self, rows: object, kind: NDArray[np.int64], repeats: str | None) -> Rows:
         """For each row (n,) the number of the row that stands for it, as `repeats.counted` tells."""
-        return counted(self._hashable(rows, kind), repeats)
+        return representatives(self._hashable(rows, kind), repeats)
 
     def repeated(self, rows: object, kind: NDArray[np.int64], counts: Rows) -> int:
         """How many of the rows that count are the same as another one of them."""
@@ -154,7 +154,7 @@ class Schema:
     def learned(self, table: object, normals: ArrayLike | None) -> tuple[list[Column], Witness]:
         """The columns as these rows show them, and what the rows show of gaps and constants."""
         given = admit(table)
-        check_rows(given)
+        check_not_empty(given)
         plans = [Plan(column.name, column.kind, column.spelling) for column in self.columns]
         witness = Witness(normal_rows(normals, len(given)))
         given = given if self.reads_matrix(given) else self.arrow(given)

@@ -139,7 +139,7 @@ def _with_unit(words: pa.ChunkedArray, texts: pa.Array, counts: NDArray[np.int64
         return None
     marked = texts.filter(pa.array(found & ~_matches(texts, NUMBER)))
     row = int(pc.is_in(words, value_set=marked).to_numpy().argmax())
-    first = shortened(words[row].as_py())
+    first = beginning(words[row].as_py())
     return Reading(note=f"most values look like numbers beside a unit or sign, first {first!r} in row {row + 1:,}")
 
 
@@ -172,10 +172,10 @@ def _note(words: pa.ChunkedArray, texts: pa.Array, unread: NDArray[np.bool_]) ->
     strange = pc.is_in(words, value_set=texts.filter(pa.array(unread))).to_numpy()
     row = int(strange.argmax())
     k, n = int(strange.sum()), len(words) - words.null_count
-    first = shortened(words[row].as_py())
+    first = beginning(words[row].as_py())
     return f"{k:,} of {n:,} values {'is' if k == 1 else 'are'} no number, first {first!r} in row {row + 1:,}"
 
 
-def shortened(text: str) -> str:
+def beginning(text: str) -> str:
     """The beginning of a long text."""
     return text if len(text) <= LONG else f"{text[:LONG]}..."

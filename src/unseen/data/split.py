@@ -11,26 +11,26 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 
 
-def spread(groups: NDArray[np.int64], parts: int, rng: np.random.Generator) -> Rows:
+def spread_over(groups: NDArray[np.int64], parts: int, rng: np.random.Generator) -> Rows:
     """Part number of each row, every group spread evenly over the parts: (n,) -> (n,) in 0 .. parts - 1."""
     part = np.empty(len(groups), dtype=np.int64)
-    part[shuffled(groups, rng)] = np.arange(len(groups)) % parts
+    part[_shuffled_groups(groups, rng)] = np.arange(len(groups)) % parts
     return part
 
 
 def hold_out(rows: Rows, groups: NDArray[np.int64], share: float, rng: np.random.Generator) -> Rows:
     """A share of the rows, at least one, drawn evenly from their groups (n,)."""
     steps = np.floor(np.arange(-1, len(rows)) * share + 1e-9)
-    return rows[np.sort(shuffled(groups[rows], rng)[np.diff(steps) > 0])]
+    return rows[np.sort(_shuffled_groups(groups[rows], rng)[np.diff(steps) > 0])]
 
 
-def shuffled(groups: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+def _shuffled_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> Rows:
     """Row numbers in random order, one group after the other."""
     order = rng.permutation(len(groups))
     return order[np.argsort(groups[order], kind="stable")]
 
 
-def halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
+def class_halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Two halves of the rows, every class split half and half; which half gets the odd row is drawn."""
     half = np.empty(len(y), dtype=np.int64)
     for label in np.unique(y):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from unseen.data.frames import framed, is_plain, plain, records
+from unseen.data.frames import framed, is_plain, plain_values, records
 from unseen.errors import DataError
 from unseen.names import distinct_names
 
@@ -35,7 +35,7 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     if isinstance(table, pa.Table):
         if len(set(table.column_names)) == table.num_columns and all(map(is_plain, set(table.schema.types))):
             return table  # as it is, in a time that does not count for wide tables
-        return pa.Table.from_arrays([plain(column) for column in table.columns], names=_renamed(table.column_names))
+        return pa.Table.from_arrays([plain_values(column) for column in table.columns], names=_renamed(table.column_names))
     if nw.dependencies.is_pandas_dataframe(table):  # others cannot have two columns of one name
         table = table.set_axis(_renamed(table.columns), axis=1)
     frame = nw.from_native(table, eager_only=True, pass_through=True)
@@ -71,10 +71,10 @@ def matrix(table: object) -> NDArray[Any]:
         )
     if array.ndim > 2:
         raise DataError(f"Found array with dim {array.ndim}, expected 2: shape {array.shape}; give one row a sample")
-    return array if array.dtype.kind in "buif" else parsed(array)
+    return array if array.dtype.kind in "buif" else _parsed_numbers(array)
 
 
-def parsed(array: NDArray[Any]) -> NDArray[np.float64]:
+def _parsed_numbers(array: NDArray[Any]) -> NDArray[np.float64]:
     """Numbers out of an array of objects or text."""
     if array.dtype.kind not in "OUS":
         raise DataError(f"expected an array of numbers, got {array.dtype}; pass a data frame to keep other types")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unseen.data.spelling import COMMAS, PLAIN, Spelling, reads, respelled, shortened
+from unseen.data.spelling import COMMAS, PLAIN, Spelling, reads, respelled, beginning
 from unseen.errors import DataError
 from unseen.wording import option
 
@@ -116,7 +116,7 @@ def booleans(name: str, array: pa.ChunkedArray) -> NDArray[np.float64]:
     lower = [level.lower() for level in levels]
     if any(level not in YES | NO for level in lower):
         words = written(array)
-        bad = {word for word in pc.unique(words.drop_null()).to_pylist() if spelled(word).lower() not in YES | NO}
+        bad = {word for word in pc.unique(words.drop_null()).to_pylist() if _value_spelling(word).lower() not in YES | NO}
         raise unreadable(name, words, bad, "yes or no")
     return np.array([*(level in YES for level in lower), np.nan], dtype=np.float64)[codes]
 
@@ -126,7 +126,7 @@ def unreadable(name: str, words: pa.ChunkedArray, bad: Collection[str], expected
     rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(bad), words.type)).to_numpy())
     return DataError(
         f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, "
-        f"first {shortened(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them empty if they are "
+        f"first {beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them empty if they are "
         f"unknown, or fit with {option('kinds', {name: 'category'})}"
     )
 
@@ -142,13 +142,13 @@ def labels(array: pa.ChunkedArray, keep: Collection[str] = ()) -> tuple[NDArray[
     words = written(array, keep)
     encoded = pc.unique(words).drop_null()
     codes = np.asarray(pc.fill_null(pc.index_in(words, value_set=encoded), -1).to_numpy(), dtype=np.int64)
-    texts = [spelled(text) for text in encoded.to_pylist()]
+    texts = [_value_spelling(text) for text in encoded.to_pylist()]
     levels = list(dict.fromkeys(texts))
     place = {level: code for code, level in enumerate(levels)}
     return np.array([*(place[text] for text in texts), -1], dtype=np.int64)[codes], levels
 
 
-def spelled(text: str) -> str:
+def _value_spelling(text: str) -> str:
     """One spelling for one value, whether it came typed or as text: "80" for 80.0, "true" for True."""
     if text in {"True", "TRUE", "False", "FALSE"}:
         return text.lower()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unseen.data.split import Rows, spread
+from unseen.data.split import Rows, spread_over
 from unseen.parts.scoring import scores
 from unseen.types import Adaptable, Run, Samples, ability
 
@@ -41,7 +41,7 @@ def moved(
     def adapted(rows: Samples) -> nn.Module:
         return method.adapt(scorer, rows, replace(run, generator=torch.Generator().manual_seed(seed))).eval()
 
-    parts = spread(np.zeros_like(calibrating), min(FOLDS, len(calibrating)), np.random.default_rng(seed))
+    parts = spread_over(np.zeros_like(calibrating), min(FOLDS, len(calibrating)), np.random.default_rng(seed))
     found, peaks = np.empty((2, len(calibrating)))
     for k in range(parts.max() + 1):
         held = calibrating[parts == k]

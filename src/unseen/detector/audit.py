@@ -14,7 +14,7 @@ from torch import nn
 from unseen.data.labels import calibrators
 from unseen.data.split import Rows
 from unseen.errors import DataError, Unsupported
-from unseen.parts.confidence import Confident, excess, weights
+from unseen.parts.confidence import Confident, excess, excess_weights
 
 Array = NDArray[np.float64]
 Opinion = tuple[Rows, Array, Array]  # row numbers, their weights, their scores: (k,) each
@@ -60,12 +60,12 @@ def audited(
             "audit the detector that it came from, or fit one on these rows"
         )
     for member in members:
-        check(member, taken, rows, score)
+        _check_same_table(member, taken, rows, score)
     weight, standing = np.full((2, len(codes)), np.nan)
     for opinions in (carried(members, rows), outside(members), inside(members, taken, score)):
         if np.isnan(weight[taken]).any():  # else nobody is asked
             unsaid = np.isnan(weight)
-            for all_, said in zip((weight, standing), averaged(list(opinions), len(codes)), strict=True):
+            for all_, said in zip((weight, standing), _mean_opinion(list(opinions), len(codes)), strict=True):
                 all_[unsaid] = said[unsaid]
     weight, standing, rows = weight[stands], standing[stands], np.flatnonzero(taken)
     rows = rows[np.lexsort((rows, -standing[rows], weight[rows]))]
@@ -73,14 +73,14 @@ def audited(
     return pa.table({"row": rows, "weight": weight[rows], "score": standing[rows], "label": labels})
 
 
-def check(member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]) -> None:
+def _check_same_table(member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]) -> None:
     """DataError unless this is the table that the member was trained on, as far as the rows that it held out tell."""
     held = held_of(member)
     if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(rows):
         trained = len(member.scorer.weight) + len(held)
         raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}")
     foreign = held.max() >= len(taken) or not taken[held].all()
-    if foreign or np.mean(alike(score(member, held), member.calibration)) < ALIKE:
+    if foreign or np.mean(_agree(score(member, held), member.calibration)) < ALIKE:
         raise DataError(
             "expected the table that the detector was trained on, found one in which the rows that it held out score "
             "otherwise: the audit needs the very same rows and labels, in the same order"
@@ -93,7 +93,7 @@ def held_of(member: Trained) -> Rows:
     return member.held
 
 
-def alike(found: Array, said: Array) -> NDArray[np.bool_]:
+def _agree(found: Array, said: Array) -> NDArray[np.bool_]:
     return np.isclose(found, said, rtol=1e-3, atol=1e-3 * float(np.std(said)))
 
 
@@ -108,7 +108,7 @@ def carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
 def outside(members: Sequence[Member]) -> Iterator[Opinion]:
     """Weights of rows by members that did not see them."""
     for member in members:
-        yield held_of(member), *judged(member.calibration)
+        yield held_of(member), *_weights_and_excess(member.calibration)
 
 
 def inside(
@@ -117,16 +117,16 @@ def inside(
     """Weights of rows by members that were trained on them."""
     for member in members:
         rows = np.setdiff1d(np.flatnonzero(taken), held_of(member))
-        yield rows, *judged(score(member, rows))
+        yield rows, *_weights_and_excess(score(member, rows))
 
 
-def judged(scores: Array) -> tuple[Array, Array]:
+def _weights_and_excess(scores: Array) -> tuple[Array, Array]:
     """Weights of rows, and their excess over the fence: (k,) -> (k,), (k,)."""
     standing = excess(torch.from_numpy(scores))
-    return weights(standing).double().numpy(), standing.double().numpy()
+    return excess_weights(standing).double().numpy(), standing.double().numpy()
 
 
-def averaged(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
+def _mean_opinion(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
     """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,), (n,)."""
     count, weight, standing = np.zeros((3, n))
     for rows, *said in opinions:

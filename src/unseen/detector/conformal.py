@@ -62,7 +62,7 @@ class Tail:
 
     def pvalue(self, score: Array) -> Array:
         """Chance that a normal row scores at least this high, beyond all calibration rows: (n,) -> (n,)."""
-        excess = np.maximum((deviation(score, self.ranked) if self.ranked else score) - self.start, 0)
+        excess = np.maximum((deviation_at_rank(score, self.ranked) if self.ranked else score) - self.start, 0)
         p = np.maximum(self.beyond * (1 + self.shape * excess / self.scale) ** (-1 / self.shape), LEAST)
         unit = 10.0 ** (np.floor(np.log10(p)) - (DIGITS - 1))
         return np.asarray(np.maximum(np.ceil(p / unit - 1e-9) * unit, LEAST), dtype=np.float64)
@@ -80,7 +80,7 @@ class Conformal:
     """Scores of held-out normals, sorted (m,): the yardstick for p-values and thresholds (Vovk et al. 2005).
 
     For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer. Calibration scores
-    less than `alike` below a score count as equal to it, so that rounding never makes a row an anomaly. With a `tail`,
+    less than `tie_width` below a score count as equal to it, so that rounding never makes a row an anomaly. With a `tail`,
     rows that score above all m have p-values below 1/(m+1); those are a model's, and the promise ends at 1/(m+1).
     """
 
@@ -93,7 +93,7 @@ class Conformal:
         """Calibrate on scores of held-out normals (m,), in any order."""
         if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
             raise DataError(f"calibration needs finite scores of shape (m,), at least one; got shape {scores.shape}")
-        return cls(np.sort(scores), Tail.fit(scores) if tail else None, alike(scores))
+        return cls(np.sort(scores), Tail.fit(scores) if tail else None, tie_width(scores))
 
     @classmethod
     def across(cls, calibration: Sequence[Array], *, tail: bool = False) -> Conformal:
@@ -142,15 +142,15 @@ def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
     >>> outranked([np.array([1., 2.]), np.array([10., 20.])], [np.array([1.5, 9.]), np.array([30., 90.])]).round(2)
     array([3.83, 4.97])
     """
-    rank = sum(np.searchsorted(c + alike(c), s, side="left") for c, s in zip(calibration, scores, strict=True))
+    rank = sum(np.searchsorted(c + tie_width(c), s, side="left") for c, s in zip(calibration, scores, strict=True))
     mean = np.mean([standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
     return np.asarray(rank + fraction(mean), dtype=np.float64)
 
 
-def alike(scores: Array) -> float:
+def tie_width(scores: Array) -> float:
     """The difference up to which two scores count as equal: (m,) -> float.
 
-    >>> alike(np.array([0.0, 2.0, 4.0]))
+    >>> tie_width(np.array([0.0, 2.0, 4.0]))
     1.33...e-05
     """
     return ALIKE * float(np.abs(scores - np.median(scores)).mean())
@@ -161,7 +161,7 @@ def fraction(deviation: Array | float) -> Array:
     return np.asarray(0.5 + 0.5 * deviation / (1 + np.abs(deviation)), dtype=np.float64)
 
 
-def deviation(score: Array, rank: int) -> Array:
+def deviation_at_rank(score: Array, rank: int) -> Array:
     """The deviation whose `fraction` a score has above its rank: (n,) -> (n,)."""
     t = 2 * (score - rank) - 1
     return np.asarray(t / np.maximum(1 - np.abs(t), 1e-12), dtype=np.float64)

@@ -23,13 +23,13 @@ from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.folds import held_out
-from unseen.detector.inputs import counting, encoder_of, noun_of, own_labels, refuse, to_learn_from
+from unseen.detector.inputs import counting_rows, encoder_of, noun_of, own_labels, refuse, to_learn_from
 from unseen.detector.members import Learning, Member, Told
 from unseen.detector.policy import Policy
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
-from unseen.fields import check
+from unseen.fields import check_fields
 from unseen.methods.catalogue import METHODS, suited
 from unseen.types import Encoder, Method, ability
 from unseen.vision.features import Features
@@ -319,7 +319,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         rows = self.schema_.admit(X, learns=True)
         y = self.schema_.labels(rows) if y is None else y
         codes, _ = encode_labels(y, rows=len(rows), normal=self.normal)
-        stands = counting(rows, self.schema_, codes, self.repeats)
+        stands = counting_rows(rows, self.schema_, codes, self.repeats)
 
         def score(member: Member, some: Rows) -> NDArray[np.float64]:
             return member.scores(take(rows, some), self.torch_device())
@@ -402,7 +402,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _counting(self, rows: Any, encoder: Encoder, codes: NDArray[np.int64]) -> Rows:
         """Numbers of the rows that count: one of several copies (m,)."""
-        stands = counting(rows, encoder, codes, self.repeats, tell=True)
+        stands = counting_rows(rows, encoder, codes, self.repeats, tell=True)
         counts = np.flatnonzero(stands == np.arange(len(codes)))
         if len(counts) < len(codes):
             check_normals(codes[counts], encoder.noun)
@@ -417,7 +417,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got {self.random_state!r}"
             ) from error
         method = self.chosen(encoder)
-        check(method)
+        check_fields(method)
         return Learning(method, self.torch_device(), seed)
 
     def __sklearn_tags__(self) -> Any:

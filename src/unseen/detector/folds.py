@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.labels import calibrators
-from unseen.data.split import Rows, hold_out, spread
+from unseen.data.split import Rows, hold_out, spread_over
 from unseen.detector.policy import check_level
 from unseen.errors import DataError
 
@@ -38,5 +38,5 @@ def held_out(
     if not isinstance(asked, int | np.integer) or asked < 2:
         raise DataError(f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked!r}")
     folds = min(int(asked), len(normals))
-    part = spread(group[normals], folds, rng)
+    part = spread_over(group[normals], folds, rng)
     return [normals[part == k] for k in range(folds)]

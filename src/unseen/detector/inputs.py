@@ -49,7 +49,7 @@ def own_labels(rows: Any) -> Any:
     return rows.labels if isinstance(rows, Maps) else None
 
 
-def counting(rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False) -> Rows:
+def counting_rows(rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False) -> Rows:
     """For each training row the number of the row that stands for it, itself where it counts: (n,).
 
     Copies agree in their class, too; a row that is labelled normal stands for one without a label. `tell`: warn of
@@ -60,13 +60,13 @@ def counting(rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str
     with one_thread():
         first = encoder.copies(ordered, kind, repeats)
         if tell:
-            _tell(ordered, encoder, kind, codes[best], first, repeats)
+            _warn_of_copies(ordered, encoder, kind, codes[best], first, repeats)
     stands = np.empty(len(codes), dtype=np.int64)
     stands[best] = best[first]
     return stands
 
 
-def _tell(
+def _warn_of_copies(
     rows: Any,
     encoder: Encoder,
     kind: NDArray[np.int64],

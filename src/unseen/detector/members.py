@@ -50,7 +50,7 @@ class Member:
 
     def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
-        return heated(self.scorer, self.schema.encode(rows), device)
+        return _cell_scores(self.scorer, self.schema.encode(rows), device)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> 
     return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
 
 
-def heated(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+def _cell_scores(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
     """Scores of cells: (n, d, h, w) -> (n, h', w')."""
     mapped = ability(scorer, "map")
     if mapped is None:
@@ -178,7 +178,7 @@ def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) ->
     """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
     if ability(scorer, "map") is None:
         return None
-    found = [heated(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
+    found = [_cell_scores(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
     return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))
 
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from unseen.errors import DataError, Unsupported
-from unseen.fields import check, is_method
-from unseen.fields import fields as known_fields
+from unseen.fields import check_fields, is_method
+from unseen.fields import method_fields as known_fields
 from unseen.methods.catalogue import EVERY, IMAGES, METHODS, method_named, takes_images, to_json
 from unseen.methods.foreign import created, is_path
 from unseen.names import resembling
@@ -30,7 +30,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
     method = changed(method_named(name), name, settings)
-    check(method)
+    check_fields(method)
     to_json(method)  # refuses now what could not be saved later
     return method
 
@@ -56,7 +56,7 @@ def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
             base = inner_method(field, asked[field]) if field in asked else inside
             changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
         else:
-            changes[field] = parsed(field, asked[field], hints[field], fields[field])
+            changes[field] = _parsed_field(field, asked[field], hints[field], fields[field])
     return created(type(method), {name: getattr(method, name) for name in hints} | changes)
 
 
@@ -148,7 +148,7 @@ def composed(value: object) -> bool:
     return dataclasses.is_dataclass(value) and is_method(value)
 
 
-def parsed(field: str, text: str, hint: Any, default: object) -> Any:
+def _parsed_field(field: str, text: str, hint: Any, default: object) -> Any:
     try:
         return TypeAdapter(hint).validate_json(json.dumps(text) if isinstance(default, str) else text)
     except ValidationError as error:

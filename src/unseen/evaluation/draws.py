@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.split import Rows, halves
+from unseen.data.split import Rows, class_halves
 from unseen.evaluation.choices import Protocol
 
 log = logging.getLogger("unseen")
@@ -35,7 +35,7 @@ def draw_rows(
     if alike is None:
         train, test = np.arange(len(codes)), np.arange(len(answers))
     else:
-        train, test = halves(codes, rng)
+        train, test = class_halves(codes, rng)
         test = test[~np.isin(alike[test], alike[train])]
     seen = draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
     return Draw(*draw_training(codes, train, seen, choices, rng), seen, test)

@@ -35,7 +35,7 @@ def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> flo
     >>> average_precision(np.array([0., 2.]), np.array([1.]), prevalence=0.5)  # 1 hit of weight 2 beside 1 alarm
     0.666...
     """
-    y, score = joined(normal, anomaly)
+    y, score = _labels_and_scores(normal, anomaly)
     weight = np.where(y == 1, prevalence / (1 - prevalence) * len(normal) / len(anomaly), 1.0)
     return float(average_precision_score(y, score, sample_weight=weight))
 
@@ -69,5 +69,5 @@ def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float
     return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
 
 
-def joined(normal: Scores, anomaly: Scores) -> tuple[NDArray[np.int64], Scores]:
+def _labels_and_scores(normal: Scores, anomaly: Scores) -> tuple[NDArray[np.int64], Scores]:
     return np.repeat([0, 1], [len(normal), len(anomaly)]), np.concatenate([normal, anomaly])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unseen.data.labels import doubt, encode_labels, originals
 from unseen.data.split import Rows, take
 from unseen.detector.detector import Detector
-from unseen.detector.inputs import counting, encoder_of, own_labels, to_learn_from
+from unseen.detector.inputs import counting_rows, encoder_of, own_labels, to_learn_from
 from unseen.detector.settings import method_of
 from unseen.errors import DataError
 from unseen.evaluation.choices import LEAST, Protocol
@@ -48,7 +48,7 @@ def evaluate(
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
     classes are unseen. Without `test`, rows are split half and half within each class, and rows that are copies of
-    another one are left out before (`alike`). Test labels are used for the report and for nothing else.
+    another one are left out before (`copy_numbers`). Test labels are used for the report and for nothing else.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def run_protocol(
     doubt(codes, names, [spelling.get(name) for name in names])
     rows, groups = train.rows, None if train.groups is None else np.asarray(train.groups, dtype=object)
     if test is None:
-        own = _once(rows, kinds, repeats)
+        own = _without_copies(rows, kinds, repeats)
         rows, codes, groups = take(rows, own), codes[own], None if groups is None else groups[own]
         tested, answers = rows, codes
     else:
@@ -131,27 +131,27 @@ def run_protocol(
             with quiet(any(runs.values())):  # every fit would log the same of the same columns
                 runs[name].append(one_run(learner, rows, groups, tested, answers, draw, shown))
             progress()
-    return [summary(name, chosen[name], runs[name], choices) for name in chosen]
+    return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
 
 
-def alike(rows: Any, *, kinds: Mapping[str, str] | None = None, repeats: str | None = None) -> Rows:
+def copy_numbers(rows: Any, *, kinds: Mapping[str, str] | None = None, repeats: str | None = None) -> Rows:
     """A number for each row, the same for rows of which one would tell the other's label: (n,).
 
     Those are copies of one record, as training takes them (`Detector`), in whatever class. Rows that by their nature
     come again stay apart: fresh rows will be like them, and a test without them would be of rare rows alone.
 
     >>> rows = np.random.default_rng(0).normal(size=(40, 2))
-    >>> alike(np.r_[rows, rows[:2]])[38:]
+    >>> copy_numbers(np.r_[rows, rows[:2]])[38:]
     array([38, 39,  0,  1])
     """
     with quiet():
         encoder = encoder_of(rows, np.ones(len(rows), dtype=bool), kinds)
-        return counting(rows, encoder, np.zeros(len(rows), dtype=np.int64), repeats)
+        return counting_rows(rows, encoder, np.zeros(len(rows), dtype=np.int64), repeats)
 
 
-def _once(rows: Any, kinds: Mapping[str, str] | None, repeats: str | None) -> Rows:
+def _without_copies(rows: Any, kinds: Mapping[str, str] | None, repeats: str | None) -> Rows:
     """Numbers of the rows without copies, of which the log tells."""
-    own = np.flatnonzero(alike(rows, kinds=kinds, repeats=repeats) == np.arange(len(rows)))
+    own = np.flatnonzero(copy_numbers(rows, kinds=kinds, repeats=repeats) == np.arange(len(rows)))
     if len(own) < len(rows):
         log.warning(
             "%s of %s rows are copies of another one and are left out, as a copy would tell the other's label",
@@ -234,7 +234,7 @@ def one_run(
     return {"classes": classes, "flagged": flagged, "seconds": fitted - start, "rate": len(codes) / (done - fitted)}
 
 
-def summary(name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol) -> dict[str, Any]:
+def _method_report(name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol) -> dict[str, Any]:
     """One method's report: macro-averages over classes, then mean and spread over seeds."""
     return {
         "method": name,

@@ -178,12 +178,12 @@ class Folder:
 
 
 @contextmanager
-def scratch(beside: Path) -> Iterator[Path]:
+def scratch_folder(beside: Path) -> Iterator[Path]:
     """A hidden folder beside a path, for what is needed meanwhile; nothing of it is left.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp())
-    >>> with scratch(place / "scores.csv") as folder:
+    >>> with scratch_folder(place / "scores.csv") as folder:
     ...     (folder / "half.parquet").touch()
     >>> os.listdir(place)
     []

@@ -104,10 +104,10 @@ def _begin(file: Path, opening: str, header: bool) -> tuple[int, str]:
         return _first_line(opening, line.end(), header), said[1]
     if file.name.lower().endswith((".tsv", ".tsv.gz")):
         return place, "\t"
-    return place, _usual(re.sub(r'"[^"]*"', "", opening[place : place + _NEAR]))
+    return place, _usual_delimiter(re.sub(r'"[^"]*"', "", opening[place : place + _NEAR]))
 
 
-def _usual(bare: str) -> str:
+def _usual_delimiter(bare: str) -> str:
     """What separates fields of these lines without quoted parts: as often in each, decimal commas apart, and often."""
     lines = [line for line in re.split(r"[\r\n]+", bare)[: LOOKED_AT + 1] if line]
     points = [re.sub(r"(?<=\d),(?=\d)", ".", line) for line in lines]

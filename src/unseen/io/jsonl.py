@@ -31,12 +31,12 @@ class Line(NamedTuple):
     values: dict[str, Any]
 
 
-def opened(source: Text, expected: Collection[str] = ()) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def opened_jsonl(source: Text, expected: Collection[str] = ()) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Columns and rows in constant memory: the keys of the first block, and those `expected`, are the columns.
 
     A key that comes first in a later block is left out, with a note: the rows before it are gone by then.
     """
-    blocks = _blocks(source)
+    blocks = _object_blocks(source)
     first = next(blocks, None)
     if first is None:
         raise nothing(source)
@@ -58,7 +58,7 @@ def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
     keys: dict[str, None] = {}
     nested: set[str] = set()
     held, rows, size = list[pa.RecordBatch](), 0, 0
-    for block in _blocks(source):
+    for block in _object_blocks(source):
         keys |= _keys(block)
         nested |= _nested(block)
         held.append(_batch(source, block, list(keys), _schema(keys, keys, nested)))
@@ -90,9 +90,9 @@ def _batches(
         yield _batch(source, block, keys, schema)
 
 
-def _blocks(source: Text) -> Iterator[list[Line]]:
+def _object_blocks(source: Text) -> Iterator[list[Line]]:
     """Objects of about a block of text each."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_once)
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_keys)
     held, size = list[Line](), 0
     with source:
         for number, line in enumerate(source.lines(), start=1):
@@ -124,7 +124,7 @@ def _parsed(decoder: json.JSONDecoder, source: Text, number: int, line: str) -> 
     return values
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         seen: set[str] = set()

@@ -18,7 +18,7 @@ ROOM = 1 << 26  # bytes that the rows of one batch may take when unpacked, if th
 ROWS = 1 << 16
 
 
-def opened(path: str, admit: Callable[[int], None]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def opened_parquet(path: str, admit: Callable[[int], None]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of the file, and its rows; columns that are stored as codes come as the values they stand for.
 
     `admit` is told how many bytes a group of rows takes at least.

@@ -20,7 +20,7 @@ import pyarrow.parquet as parquet
 from unseen.errors import DataError
 from unseen.io import jsonl, packed
 from unseen.io.head import column_names, head
-from unseen.io.records import fields
+from unseen.io.records import text_fields
 from unseen.io.text import STANDARD, Text, shown
 from unseen.wording import option
 
@@ -43,12 +43,12 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
     with explained(file):
         source = None if is_parquet(file) else Text(file)
         if source and is_json(source):
-            return jsonl.whole(source, lambda size: check_size(file, size))
-        schema, stream = opened(file, source, header)
+            return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
+        schema, stream = _columns_and_rows(file, source, header)
         held, size = list[pa.RecordBatch](), 0
         for batch in stream:
             size += batch.nbytes
-            check_size(file, size)
+            _check_unpacked_size(file, size)
             held.append(batch)
         return pa.Table.from_batches(held, schema)
 
@@ -68,7 +68,7 @@ def batches(
     """
     file = existing(path)
     with explained(file):
-        schema, stream = opened(file, None if is_parquet(file) else Text(file), header, expected)
+        schema, stream = _columns_and_rows(file, None if is_parquet(file) else Text(file), header, expected)
         yield from rechunked(stream, schema, rows)
 
 
@@ -109,13 +109,13 @@ def is_json(source: Text) -> bool:
     return source.file.name.lower().endswith(JSON)
 
 
-def opened(
+def _columns_and_rows(
     file: Path, source: Text | None, header: bool, expected: Collection[str] = ()
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
-        return renamed(file, *packed.opened(str(file), lambda size: check_size(file, size)))
-    return jsonl.opened(source, expected) if is_json(source) else separated(source, header)
+        return renamed(file, *packed.opened_parquet(str(file), lambda size: _check_unpacked_size(file, size)))
+    return jsonl.opened_jsonl(source, expected) if is_json(source) else separated(source, header)
 
 
 def renamed(
@@ -138,7 +138,7 @@ def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.Record
             option("header", False),
         )
     schema = pa.schema([(name, pa.string()) for name in column_names(top.names, source.file)])
-    return schema, fields(source, top, schema)
+    return schema, text_fields(source, top, schema)
 
 
 def rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
@@ -161,7 +161,7 @@ def rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) ->
         yield pa.Table.from_batches(held, schema)
 
 
-def check_size(file: Path, size: int) -> None:
+def _check_unpacked_size(file: Path, size: int) -> None:
     """DataError for a file that unpacks to far more than files of data do."""
     disk = file.stat().st_size if file.is_file() else size
     if size > max(FREE, RATIO * disk):

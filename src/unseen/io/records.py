@@ -22,14 +22,14 @@ from unseen.io.head import Head
 from unseen.io.text import Text, lines_in, shown, too_long
 
 
-def fields(source: Text, top: Head, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def text_fields(source: Text, top: Head, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows, every field as text, empty ones as null."""
     several = len(schema) > 1  # a blank line is a row without a value where there is one column, and nothing elsewhere
     parse = arrow_csv.ParseOptions(delimiter=top.delimiter, newlines_in_values=True, ignore_empty_lines=several)
     convert = arrow_csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
     done = 0
     with source:
-        for line, block in _blocks(source, top, len(schema)):
+        for line, block in _row_blocks(source, top, len(schema)):
             if several and not block.strip(b"\r\n"):
                 continue
             read = arrow_csv.ReadOptions(block_size=len(block) + 1, column_names=schema.names, use_threads=False)
@@ -37,12 +37,12 @@ def fields(source: Text, top: Head, schema: pa.Schema) -> Iterator[pa.RecordBatc
             try:
                 table = arrow_csv.read_csv(buffer, read_options=read, parse_options=parse, convert_options=convert)
             except pa.ArrowInvalid as error:
-                raise _misfit(source, top, line, block) or _counted(source, done, str(error)) from error
+                raise _misfit(source, top, line, block) or _arrow_error(source, done, str(error)) from error
             yield from table.to_batches()
             done += len(table)
 
 
-def _blocks(source: Text, top: Head, width: int) -> Iterator[tuple[int, bytes]]:
+def _row_blocks(source: Text, top: Head, width: int) -> Iterator[tuple[int, bytes]]:
     """Blocks of whole rows, each with the number of its first line."""
     size = text.BLOCK * min(4, 1 + width // 4096)  # each column of each block costs time
     line, rest = 1 + lines_in(source.read(top.start)), b""
@@ -125,7 +125,7 @@ def _misfit(source: Text, top: Head, line: int, block: bytes) -> DataError | Non
     )
 
 
-def _counted(source: Text, done: int, said: str) -> DataError:
+def _arrow_error(source: Text, done: int, said: str) -> DataError:
     """The error by Arrow's words, which count the rows of a block."""
     found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)
     if not found:

@@ -61,7 +61,7 @@ class Writer:
         assert self.file is not None
         try:
             with unwritable(self.path):
-                plain = decoded(table)
+                plain = _plain_table(table)
                 self.sink = self.sink or FORMATS[self.kind](self.file.out, plain.schema)
                 self.sink.write(plain)
         except pa.ArrowException as error:
@@ -89,14 +89,14 @@ class Standard:
         self.out = sys.stdout.buffer
 
 
-def decoded(table: pa.Table) -> pa.Table:
+def _plain_table(table: pa.Table) -> pa.Table:
     """The table with plain values for views and for dictionary codes, which may differ from batch to batch."""
-    return table.cast(pa.schema([field.with_type(plain(field.type)) for field in table.schema]))
+    return table.cast(pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema]))
 
 
-def plain(kind: pa.DataType) -> pa.DataType:
+def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
-        return plain(kind.value_type)
+        return _plain_type(kind.value_type)
     views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
     return views.get(kind, kind)
 
@@ -110,7 +110,7 @@ def misfit(table: pa.Table, kind: str) -> str:
 
 def fits(table: pa.Table, kind: str) -> bool:
     try:
-        whole = decoded(table)
+        whole = _plain_table(table)
         with FORMATS[kind](BytesIO(), whole.schema) as sink:
             sink.write(whole)
     except pa.ArrowException:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.episodes import balanced, batches
+from unseen.parts.episodes import balanced, random_batches
 from unseen.parts.loops import minimise
 from unseen.parts.reconstruction import Variational, usual
 from unseen.types import Run, Samples
@@ -62,7 +62,7 @@ class AAVAE:
     def reproduce(self, scorer: Variational, normals: Samples, run: Run) -> None:
         """Phase 1: the evidence lower bound of normal rows."""
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        stream = batches(normals, self.batch, run.generator)
+        stream = random_batches(normals, self.batch, run.generator)
         minimise(
             lambda b: torch.stack(scorer.terms(b.x, run.generator)).sum(dim=0), optimiser, stream, run, steps=self.steps
         )

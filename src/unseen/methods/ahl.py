@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import draw, hiding, in_two, some, together
-from unseen.parts.loops import judged, learned, step_by
+from unseen.parts.loops import mean_loss, learned, step_by
 from unseen.parts.pseudo import feature_cut, feature_noise, feature_swap
 from unseen.parts.threads import one_thread
 from unseen.types import Episode, Run, Samples, Trainable
@@ -77,7 +77,7 @@ class AHL:
                 drawn = torch.randperm(len(made), generator=run.generator)[: self.tasks]
                 copies, table = self.copies(scorer, [made[i] for i in drawn.tolist()], run)
                 errors[drawn] = remembered(errors[drawn], of_others(table), self.memory)
-                shares = (weights(errors[drawn]) / len(drawn)).tolist()
+                shares = (_task_weights(errors[drawn]) / len(drawn)).tolist()
                 step_by(scorer, [(fast, w * own) for (fast, own), w in zip(copies, shares, strict=True)], optimiser)
         run.log(self.steps, {"query": float(table.diagonal().mean())})
 
@@ -110,9 +110,9 @@ class AHL:
         found, table = [], torch.zeros(len(drawn), len(drawn))
         for i, task in enumerate(drawn):
             fast = learned(self.base, scorer, task.support, run, rate=self.inner_rate, steps=self.inner_steps)
-            own = judged(self.base, fast, queries[i], run)
+            own = mean_loss(self.base, fast, queries[i], run)
             with torch.no_grad():
-                row = [own if i == j else judged(self.base, fast, query, run) for j, query in enumerate(queries)]
+                row = [own if i == j else mean_loss(self.base, fast, query, run) for j, query in enumerate(queries)]
                 table[i] = torch.stack(row)
             found.append((fast, own))
         return found, table
@@ -129,10 +129,10 @@ def remembered(past: Tensor, now: Tensor, memory: float) -> Tensor:
     return torch.where(past.isnan(), now.to(past), memory * past + (1 - memory) * now.to(past))
 
 
-def weights(errors: Tensor) -> Tensor:
+def _task_weights(errors: Tensor) -> Tensor:
     """0.5 + 0.5 softmax(-error): (t,) -> (t,).
 
-    >>> weights(torch.tensor([0.0, torch.log(torch.tensor(3.0))]))
+    >>> _task_weights(torch.tensor([0.0, torch.log(torch.tensor(3.0))]))
     tensor([0.8750, 0.6250])
     """
     return 0.5 + 0.5 * torch.softmax(-errors, dim=0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.loops import descend
 from unseen.parts.reconstruction import Reconstruction
 from unseen.types import Run, Samples
@@ -51,7 +51,7 @@ class AutoEncoder:
             raise DataError("AutoEncoder learns to reproduce normal rows, and was given none: add normal rows")
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return batches(data.normals, self.batch, run.generator)
+        return random_batches(data.normals, self.batch, run.generator)
 
     def optimiser(self, scorer: Reconstruction) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)

@@ -11,8 +11,8 @@ from unseen.fields import (
     check_depth,
     check_field,
     check_inside,
-    check_size,
-    fields,
+    check_layers,
+    method_fields,
     holds_methods,
     is_method,
     needed,
@@ -198,7 +198,7 @@ def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
     """
     kind = type(method)
     names = {type(each): name for name, each in reversed(EVERY.items())}  # the first name of a type
-    known = [field for field in fields(kind) if field != "name" or not to_read]
+    known = [field for field in method_fields(kind) if field != "name" or not to_read]
     if "name" in known:
         raise DataError(f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself")
     name = names.get(kind) or (kind.__name__ if to_read and not is_importable(kind) else path_of(kind))
@@ -209,7 +209,7 @@ def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
     """The value of a field as JSON has it."""
     if isinstance(value, tuple):
         return [_as_json(kind, field, each, to_read) for each in value]
-    if is_method(value) and holds_methods(fields(kind)[field]):
+    if is_method(value) and holds_methods(method_fields(kind)[field]):
         return to_json(value, to_read=to_read)
     try:
         json.dumps(value, default=plain, allow_nan=ours(kind))
@@ -235,7 +235,7 @@ def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
     if others := untrusted(spec, trust):
         raise DataError(f"method {others[0]!r} is of another package, and importing it is not trusted")
     method = _from_json(spec, 1)
-    check_size(method)
+    check_layers(method)
     return method
 
 
@@ -245,7 +245,7 @@ def _from_json(spec: object, depth: int) -> Method:
     if not isinstance(spec, dict) or not isinstance(name, str) or not (name in EVERY or is_path(name)):
         raise DataError(f"unknown method {shortened(name)}: this release knows {', '.join(sorted(EVERY))}")
     kind = type(EVERY[name]) if name in EVERY else imported(name)
-    known, given = fields(kind), {key: value for key, value in spec.items() if key != "name"}
+    known, given = method_fields(kind), {key: value for key, value in spec.items() if key != "name"}
     if unknown := sorted(set(given) - set(known)):
         raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
     if missing := sorted(set(needed(kind)) - set(given)):
@@ -255,7 +255,7 @@ def _from_json(spec: object, depth: int) -> Method:
 
 def _field(kind: type, name: str, value: object, depth: int) -> Any:
     """A field's value from JSON, checked before anything is made of it."""
-    if not holds_methods(fields(kind)[name]):
+    if not holds_methods(method_fields(kind)[name]):
         return check_field(kind, name, value)
     if value is None:
         check_inside(kind, name, None)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.confidence import KAPPA, RHO, Confident, excess, size, uncertainty
+from unseen.parts.confidence import KAPPA, RHO, Confident, excess, mean_square, uncertainty
 from unseen.parts.episodes import task
 from unseen.parts.loops import minimise, move_towards, step_by, weighted_mean
 from unseen.parts.scoring import scores
@@ -91,7 +91,7 @@ class CoMet:
         base.prepare(inner, data, run)
         optimiser, stream, trusted = base.optimiser(inner), base.stream(data, run), data
         parting = data.x.new_zeros(0, 2)
-        done, steps = 0, min(total, counted(self.warmup, total))
+        done, steps = 0, min(total, _number_of_steps(self.warmup, total))
         while done < total:
             if done or not steps:
                 self.judge(scorer, data, run)
@@ -103,7 +103,7 @@ class CoMet:
                     parting = torch.cat([parting, self.meta_step(scorer, trusted, optimiser, run)])[-WINDOW:]
                     if self.penalty != "none":
                         scorer.strengthen(uncertainty(parting, by=self.penalty))
-                steps = min(total - done, max(1, counted(self.refresh, total)))
+                steps = min(total - done, max(1, _number_of_steps(self.refresh, total)))
             minimise(self.objective(scorer, inner, run), optimiser, stream, run, steps=steps)
             done += steps
         self.judge(scorer, data, run)
@@ -114,7 +114,7 @@ class CoMet:
 
         def loss(batch: Samples) -> Tensor:
             each = self.base.loss(inner, batch, run)
-            return each + strength * size(inner) if strength else each
+            return each + strength * mean_square(inner) if strength else each
 
         return loss
 
@@ -144,6 +144,6 @@ class CoMet:
         return torch.stack([torch.stack(before).mean(), torch.stack(after).mean().detach()])[None]
 
 
-def counted(share: float, steps: int) -> int:
+def _number_of_steps(share: float, steps: int) -> int:
     """A share of the steps, or a whole number of them, as it is."""
     return round(share if share >= 1 else share * steps)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.bank import BLOCK, Whitening
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.types import Run, Samples
@@ -60,7 +60,7 @@ class Con2:
             raise DataError("Con2 learns from normal rows alone, and was given none: add normal rows")
         scorer.choose(self.context, run.generator)
         optimiser = torch.optim.Adam(scorer.net.parameters(), lr=self.rate)
-        stream = batches(normals, self.batch, run.generator)
+        stream = random_batches(normals, self.batch, run.generator)
         for stage in range(STAGES):
             loss = partial(self.contrast, scorer, stage / (STAGES - 1))
             minimise(loss, optimiser, stream, run, steps=max(self.steps // STAGES, 1))

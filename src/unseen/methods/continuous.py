@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import balanced, batches, together
+from unseen.parts.episodes import balanced, random_batches, together
 from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.parts.pseudo import anomalous, feature_cut, scattered
@@ -57,8 +57,8 @@ class ContinuousLabels:
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         """Real rows, half of them labelled anomalies where there are any, and as many altered normals."""
         size, generator = self.batch // 2, run.generator
-        real = (balanced if len(data.anomalies) else batches)(data, size, generator)
-        for rows, hosts in zip(real, batches(data.normals, size, generator), strict=True):
+        real = (balanced if len(data.anomalies) else random_batches)(data, size, generator)
+        for rows, hosts in zip(real, random_batches(data.normals, size, generator), strict=True):
             cut, noisy = hosts[::2], hosts[1::2]
             cut_rows = feature_cut(cut.x, data.normals.x, generator)
             yield together(rows, anomalous(cut, cut_rows), anomalous(noisy, scattered(noisy.x, generator)))

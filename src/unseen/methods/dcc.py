@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from unseen.errors import DataError
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import downdated, inverse_root, means, shrunk, within
+from unseen.parts.covariance import downdated, inverse_root, means, shrunk, pooled_covariance
 from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples
@@ -61,7 +61,7 @@ class DCC:
         kinds.fit(normals, self.clusters, run.generator)
         kind, f = kinds(normals), lifted(normals.x)
         mean = means(f, kind, len(kinds))
-        covariance = shrunk(within(f, kind, mean), variance=RIDGE, correlation=0.0)
+        covariance = shrunk(pooled_covariance(f, kind, mean), variance=RIDGE, correlation=0.0)
         root = inverse_root(covariance)
         least = torch.linalg.eigh(covariance).eigenvectors[:, : max(1, round(self.residual * len(covariance)))]
         scorer.root = root.to(f.dtype).contiguous()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.episodes import balanced, batches
+from unseen.parts.episodes import balanced, random_batches
 from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.types import Run, Samples
@@ -57,7 +57,7 @@ class DeepSVDD:
         scorer.settle(data.normals.x)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return batches(data.normals, self.batch, run.generator)
+        return random_batches(data.normals, self.batch, run.generator)
 
     def optimiser(self, scorer: Sphere) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate, weight_decay=self.penalty)
@@ -103,7 +103,7 @@ class DeepSAD:
         scorer.settle(data.normals.x)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        drawn = balanced if len(data.anomalies) else batches
+        drawn = balanced if len(data.anomalies) else random_batches
         return drawn(data, self.batch, run.generator)
 
     def optimiser(self, scorer: Sphere) -> torch.optim.Optimizer:

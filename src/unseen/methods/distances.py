@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from unseen.parts.bank import Bank, Whitening
-from unseen.parts.coreset import centres
+from unseen.parts.coreset import spread_out
 from unseen.types import Run, Samples
 
 
@@ -109,7 +109,7 @@ class Nearest:
         """Fill the scorer's bank with these normals, or with those of them that stand for all."""
         rows = scorer.whiten.common(normals)
         if self.coreset and len(rows) > self.bank:
-            rows = rows[centres(rows, self.bank, run.generator)]
+            rows = rows[spread_out(rows, self.bank, run.generator)]
         scorer.normals.fill(rows, most=self.bank, generator=run.generator)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.parts.reconstruction import Codebook, narrow, straight_through
@@ -63,11 +63,11 @@ class DMAD:
     def prepare(self, scorer: Deformed, data: Samples, run: Run) -> None:
         if not len(data.normals):
             raise DataError("DMAD learns to reproduce normal rows, and was given none: add normal rows")
-        some = next(batches(data.normals, min(len(data.normals), 10_000), run.generator))
+        some = next(random_batches(data.normals, min(len(data.normals), 10_000), run.generator))
         scorer.codebook.fit(scorer.encoder(some.x), run.generator)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return batches(data.normals, self.batch, run.generator)
+        return random_batches(data.normals, self.batch, run.generator)
 
     def optimiser(self, scorer: Deformed) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.clusters import Partition
-from unseen.parts.episodes import batches, mixed
+from unseen.parts.episodes import random_batches, mixed
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing, mlp
 from unseen.parts.products import product
@@ -58,7 +58,7 @@ class DUQ:
         if not len(data.normals):
             raise DataError("DUQ puts kernels on kinds of normal row, and was given none: add normal rows")
         scorer.grow(data.normals, self.clusters, run.generator)
-        scorer.follow(next(batches(data.normals, self.batch, run.generator)), keep=0.0)
+        scorer.follow(next(random_batches(data.normals, self.batch, run.generator)), keep=0.0)
         stream = mixed(data, self.batch, run.generator)
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
         minimise(lambda batch: self.followed(scorer, batch, run), optimiser, stream, run, steps=self.steps)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, described
+from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, descriptions
 from unseen.parts.episodes import held_out_splits, no_splits, together
 from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
 from unseen.parts.nets import seeded
@@ -122,7 +122,7 @@ class EvidenceStack:
         fold = torch.arange(len(some), device=data.x.device) % folds  # of rows in random order
         rows = together(some, anomalies)
         [crossed] = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
-        description = torch.cat([crossed, described(base.deviation, anomalies.x)])
+        description = torch.cat([crossed, descriptions(base.deviation, anomalies.x)])
         splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(anomalies, folds)
 
         def trained(inside: Tensor, shown: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:

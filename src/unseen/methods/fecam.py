@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import inverse_root, means, normalised, shrunk, tukey, within
+from unseen.parts.covariance import inverse_root, means, normalised, shrunk, tukey, pooled_covariance
 from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples
@@ -63,9 +63,9 @@ class FeCAM:
         f = scorer.features(normals.x)
         mean = means(f, kind, len(kinds))
         own = [f[kind == c] for c in range(len(kinds))]
-        pooled = within(f, kind, mean)
+        pooled = pooled_covariance(f, kind, mean)
         alone = [
-            within(rows, torch.zeros_like(kind[: len(rows)]), mean[c, None]) if len(rows) > 1 else pooled
+            pooled_covariance(rows, torch.zeros_like(kind[: len(rows)]), mean[c, None]) if len(rows) > 1 else pooled
             for c, rows in enumerate(own)
         ]
         scorer.mean = mean.to(f.dtype)

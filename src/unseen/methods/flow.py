@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.flow import Whitened, dequantised
 from unseen.parts.loops import descend
 from unseen.types import Run, Samples
@@ -56,7 +56,7 @@ class FlowDensity:
         scorer.whiten.fit(data.normals.x, shrinkage=self.noise**2)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return dequantised(batches(data.normals, self.batch, run.generator), self.noise, run.generator)
+        return dequantised(random_batches(data.normals, self.batch, run.generator), self.noise, run.generator)
 
     def optimiser(self, scorer: Density) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.cells import summary
+from unseen.parts.cells import cell_moments
 from unseen.parts.episodes import held_out_splits, no_splits
 from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
 from unseen.parts.nets import seeded
@@ -74,7 +74,7 @@ class ImageStack:
         normals = normals[torch.randperm(len(normals), generator=run.generator).to(data.x.device)]
         folds = min(self.folds, len(normals))
         fold = torch.arange(len(normals), device=data.x.device) % folds
-        rows = replace(data[anomalies], x=summary(data.x[anomalies]), mask=None, resaved=None)
+        rows = replace(data[anomalies], x=cell_moments(data.x[anomalies]), mask=None, resaved=None)
         splits = held_out_splits(rows, run.generator, folds=_PARTS) or no_splits(rows, folds)
         base, usable = cast(ImageEvidence, scorer.base), ~scorer.uses_labels | bool(len(anomalies))
         if not usable.any():

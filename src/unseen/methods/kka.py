@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import batches, draw, together
+from unseen.parts.episodes import random_batches, draw, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import anomalous, feature_cut
 from unseen.parts.scoring import scores
@@ -57,7 +57,7 @@ class KKA:
         self.base.prepare(scorer, known, run)
         optimiser, stream = self.base.optimiser(scorer), self.base.stream(known, run)
         for r in range(self.rounds):
-            easy, hard = parted(scorer, pool or made(data.normals, run))
+            easy, hard = _easy_and_hard(scorer, pool or _pool_of_pieces(data.normals, run))
             batch = self.mixed(stream, easy, hard, share=self.most * r / max(self.rounds - 1, 1), run=run)
             steps = max(self.base.steps // self.rounds, 1)
             minimise(lambda b: self.base.loss(scorer, b, run), optimiser, batch, run, steps=steps)
@@ -79,19 +79,19 @@ class KKA:
     ) -> Iterator[Samples]:
         """The base's batches, and behind each `size` rows of the pool, this share of them hard."""
         number = round(share * self.size)
-        of_easy = batches(easy, self.size - number, run.generator)
-        of_hard = batches(hard, number, run.generator)
+        of_easy = random_batches(easy, self.size - number, run.generator)
+        of_hard = random_batches(hard, number, run.generator)
         for batch in stream:
             yield together(batch, next(of_easy), next(of_hard))
 
 
-def made(normals: Samples, run: Run) -> Samples:
+def _pool_of_pieces(normals: Samples, run: Run) -> Samples:
     """A pool of normal rows with features cut from one another."""
     hosts = normals[draw(len(normals), MADE, run.generator).to(normals.x.device)]
     return anomalous(hosts, feature_cut(hosts.x, normals.x, run.generator))
 
 
-def parted(scorer: nn.Module, pool: Samples) -> tuple[Samples, Samples]:
+def _easy_and_hard(scorer: nn.Module, pool: Samples) -> tuple[Samples, Samples]:
     """The easy and the hard half of the pool: hard are the rows that the scorer takes for the most normal."""
     order = scores(scorer, pool.x, pool.x.device).argsort(stable=True).to(pool.x.device)
     half = (len(pool) + 1) // 2

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses
-from unseen.parts.episodes import balanced, batches
+from unseen.parts.episodes import balanced, random_batches
 from unseen.parts.loops import minimise
 from unseen.parts.reconstruction import Reconstruction, usual
 from unseen.types import Run, Samples
@@ -60,7 +60,7 @@ class LISAE:
     def reproduce(self, scorer: Reconstruction, normals: Samples, run: Run) -> None:
         """Phase 1: the error of normal rows, by all parameters."""
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        stream = batches(normals, self.batch, run.generator)
+        stream = random_batches(normals, self.batch, run.generator)
         minimise(lambda batch: scorer(batch.x), optimiser, stream, run, steps=self.steps)
 
     def lose(self, scorer: Reconstruction, data: Samples, run: Run) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts.episodes import some, tasks, together
-from unseen.parts.loops import judged, learned, step_by
+from unseen.parts.loops import mean_loss, learned, step_by
 from unseen.parts.nets import Resizing
 from unseen.parts.threads import one_thread
 from unseen.types import Run, Samples, Trainable
@@ -65,7 +65,7 @@ class MAML:
                 for task in (next(drawn) for _ in range(self.tasks)):
                     fast = self.inner(scorer.start, task.support, run)
                     batch = next(self.base.stream(task.query, run))
-                    copies.append((fast, judged(self.base, fast, batch, run) / self.tasks))
+                    copies.append((fast, mean_loss(self.base, fast, batch, run) / self.tasks))
                 step_by(scorer.start, copies, optimiser)
         run.log(self.steps, {"query": sum(float(loss.detach()) for _, loss in copies)})
         scorer.remember(some(data.anomalies, self.size, run.generator))

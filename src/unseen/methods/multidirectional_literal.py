@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts import losses, terms
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import batches, class_held_out
+from unseen.parts.episodes import random_batches, class_held_out
 from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import Widening, residual_mlp, seeded
 from unseen.types import Run, Samples
@@ -74,7 +74,7 @@ class MultiDirectionalLiteral:
         data = replace(data, group=domains.of(data))
         inside, outside = scorer.levels()
         inner, outer = (torch.optim.AdamW(part, lr=self.rate, weight_decay=1e-4) for part in (inside, outside))
-        learn = batches(data.normals, self.batch, run.generator)
+        learn = random_batches(data.normals, self.batch, run.generator)
         judged = (episode.query for episode in class_held_out(data, self.batch, run.generator))
         normality, average = partial(scorer.normality, reconstruction=self.reconstruction), Average()
         for episode in range(self.episodes):

@@ -11,7 +11,7 @@ from torch import nn
 
 from unseen.parts.cells import cells, coarser, in_context
 from unseen.parts.episodes import together
-from unseen.parts.patches import PatchScorer, labelled, marked, told_where, uppermost
+from unseen.parts.patches import PatchScorer, labelled_cells, marked, told_where, uppermost
 from unseen.types import Method, Run, Samples, ability
 
 ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
@@ -59,11 +59,11 @@ class Patches:
         run = replace(run, logarithms=None)
         anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
         told = told_where(anomalies)
-        rows = together(normals, labelled(scorer, anomalies[told], marked(anomalies[told], self.stride)))
+        rows = together(normals, labelled_cells(scorer, anomalies[told], marked(anomalies[told], self.stride)))
         untold = anomalies[~told]
         distance = scorer.apart(normals.x, untold.x)
         for _ in range(ROUNDS if len(untold) else 0):
-            guessed = labelled(scorer, untold, uppermost(distance, self.top))
+            guessed = labelled_cells(scorer, untold, uppermost(distance, self.top))
             self.base.train(scorer.inner.train(), together(rows, guessed), run)
             with torch.no_grad():
                 distance = scorer.eval().map(untold.x)

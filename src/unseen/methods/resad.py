@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import losses, terms
-from unseen.parts.episodes import batches, some, together
+from unseen.parts.episodes import random_batches, some, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import with_pushed
 from unseen.parts.residual import References, ResidualScorer
@@ -119,7 +119,7 @@ class ResAD:
         m = int(least * (spare / least) ** float(torch.rand((), generator=generator)))
         rows = normals[m:][: size // 2]
         if len(anomalies):
-            rows = together(rows, next(batches(anomalies, size - size // 2, generator)))
+            rows = together(rows, next(random_batches(anomalies, size - size // 2, generator)))
         references = References(rows.x.shape[1], float(scorer.references.unit))
         references.remember(normals.x[:m], k=self.neighbours)
         return replace(rows, x=scorer.residual(rows.x, references))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import terms
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.types import Run, Samples
@@ -58,7 +58,7 @@ class SSAE:
             raise DataError("SSAE learns to restore normal rows, and was given none: add normal rows")
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return batches(data.normals, self.batch, run.generator)
+        return random_batches(data.normals, self.batch, run.generator)
 
     def optimiser(self, scorer: Restoration) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unseen.parts.cells import Scaling, summary
+from unseen.parts.cells import Scaling, cell_moments
 from unseen.types import Method, Run, Samples, ability
 
 
@@ -42,7 +42,7 @@ class Whole:
         return WholeScorer(2 * shape[0], self.base)
 
     def train(self, scorer: WholeScorer, data: Samples, run: Run) -> None:
-        rows = summary(data.x)
+        rows = cell_moments(data.x)
         scorer.scaling.fit(rows[data.y <= 0])
         plain = replace(data, x=scorer.scaling(rows), mask=None, resaved=None)
         self.base.train(scorer.inner, plain, replace(run, logarithms=None))
@@ -54,7 +54,7 @@ class Whole:
 
     def adapted(self, scorer: WholeScorer, support: Samples, run: Run) -> WholeScorer:
         """A new scorer for the kind of normal that `support` shows."""
-        rows = replace(support, x=scorer.scaling(summary(support.x)), mask=None, resaved=None)
+        rows = replace(support, x=scorer.scaling(cell_moments(support.x)), mask=None, resaved=None)
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)
         moved.inner = ability(self.base, "adapt")(scorer.inner, rows, run)
@@ -70,4 +70,4 @@ class WholeScorer(nn.Module):
         self.inner = base.build((width,))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(self.scaling(summary(x)))
+        return self.inner(self.scaling(cell_moments(x)))

@@ -32,10 +32,10 @@ def in_context(x: Tensor) -> Tensor:
     return torch.cat([x, x - x.mean(dim=(2, 3), keepdim=True)], dim=1)
 
 
-def summary(x: Tensor) -> Tensor:
+def cell_moments(x: Tensor) -> Tensor:
     """Mean and standard deviation of each channel over the image: (n, d, h, w) -> (n, 2d).
 
-    >>> summary(torch.tensor([[[[1.0, 3.0]]]])).tolist()
+    >>> cell_moments(torch.tensor([[[[1.0, 3.0]]]])).tolist()
     [[2.0, 1.0]]
     """
     if not len(x):  # torch would warn of the spread of nothing

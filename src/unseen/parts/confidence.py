@@ -36,12 +36,12 @@ def excess(score: Tensor, *, kappa: float = KAPPA) -> Tensor:
     return ((s - low) / ((1 + kappa) * spread)).float() if spread > 0 else torch.zeros_like(s).float()
 
 
-def weights(excess: Tensor, *, rho: float = RHO) -> Tensor:
+def excess_weights(excess: Tensor, *, rho: float = RHO) -> Tensor:
     """1 up to the fence, beyond it excess^-rho: (n,) -> (n,) in (0, 1].
 
     With rho = 1 and Q1 = 0 the rule of CoMet's released code, T / s, which presumes scores above 0.
 
-    >>> weights(torch.tensor([-1.0, 1.0, 2.0]), rho=2.0)
+    >>> excess_weights(torch.tensor([-1.0, 1.0, 2.0]), rho=2.0)
     tensor([1.0000, 1.0000, 0.2500])
     """
     return excess.clamp_min(1.0).pow(-rho)
@@ -61,10 +61,10 @@ def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
 
     No fence at or above Q3 does: three quarters of the rows lie below it.
     """
-    found, asked = weights(excess, rho=rho), kappa
+    found, asked = excess_weights(excess, rho=rho), kappa
     while effective(found) < LEAST:
         kappa += RAISED
-        found = weights(excess * (1 + asked) / (1 + kappa), rho=rho)  # T - Q1 = (1 + kappa) IQR
+        found = excess_weights(excess * (1 + asked) / (1 + kappa), rho=rho)  # T - Q1 = (1 + kappa) IQR
     if kappa > asked:
         log.warning(
             "confidence weights with kappa %.3g would leave fewer than %.0f%% of the rows to count: %.3g is used",
@@ -144,7 +144,7 @@ def uncertainty(losses: Tensor, *, by: str) -> float:
     return math.log1p(min(max(a * c - b * b, 0.0), 100.0)) / math.log(101)
 
 
-def size(module: nn.Module) -> Tensor:
+def mean_square(module: nn.Module) -> Tensor:
     """Mean square of all trainable parameters: (); a mean, so that a penalty does not grow with their number."""
     owned = [p for p in module.parameters() if p.requires_grad]
     return torch.stack([p.square().sum() for p in owned]).sum() / sum(p.numel() for p in owned)

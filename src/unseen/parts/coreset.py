@@ -9,14 +9,14 @@ CANDIDATES = 20_000  # rows, drawn at random, that centres are chosen from, if s
 WIDTH = 64  # columns that distances are measured in: a random projection about keeps them (Johnson & Lindenstrauss)
 
 
-def centres(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
+def spread_out(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Numbers of rows that are spread over all of them: (n, d) -> (min(n, most),), none twice.
 
     The first is drawn at random, and each further one is the row that lies furthest from those chosen. Among CANDIDATES
     no row is then further from the nearest of them than twice what the best choice of as many could do (Gonzalez 1985).
 
     >>> rows = torch.tensor([[0.0], [1.0], [10.0]])
-    >>> sorted(rows[centres(rows, 2, torch.Generator())][:, 0].tolist())[1]  # the far one, whichever came first
+    >>> sorted(rows[spread_out(rows, 2, torch.Generator())][:, 0].tolist())[1]  # the far one, whichever came first
     10.0
     """
     drawn = torch.randperm(len(rows), generator=generator)[: max(most, CANDIDATES)].to(rows.device)

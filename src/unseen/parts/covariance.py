@@ -16,12 +16,12 @@ def means(x: Tensor, kind: Tensor, count: int) -> Tensor:
     return sums / torch.bincount(kind, minlength=count)[:, None].clamp_min(1)
 
 
-def within(x: Tensor, kind: Tensor, mean: Tensor) -> Tensor:
+def pooled_covariance(x: Tensor, kind: Tensor, mean: Tensor) -> Tensor:
     """Pooled covariance of rows around the mean (k, d) of their own kind, in double: (n, d), (n,) -> (d, d).
 
     >>> x = torch.tensor([[0.0], [2.0], [10.0], [14.0]])
     >>> kind = torch.tensor([0, 0, 1, 1])
-    >>> within(x, kind, means(x, kind, 2)).item()  # (1 + 1 + 4 + 4) / (4 rows - 2 means)
+    >>> pooled_covariance(x, kind, means(x, kind, 2)).item()  # (1 + 1 + 4 + 4) / (4 rows - 2 means)
     5.0
     """
     total = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)

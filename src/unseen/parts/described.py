@@ -50,7 +50,7 @@ class DescribedScorer(Resizing):
         `skip=1` when the rows x are among those shown (m, d): nobody is close to himself. 0 where nothing is shown.
         """
         whiten = self.deviation.whiten.common
-        anomaly = torch.stack([distance(x, shown, skip), distance(whiten(x), whiten(shown), skip)], dim=1)
+        anomaly = torch.stack([_nearest_distance(x, shown, skip), _nearest_distance(whiten(x), whiten(shown), skip)], dim=1)
         return F.softplus(self.deviation.nearest_one(described) - (anomaly + NEAR).log())
 
     def standardise(self, normals: Tensor, position: float) -> None:
@@ -79,7 +79,7 @@ class DescribedScorer(Resizing):
         return -losses.normal_logit(self.logits(x))
 
 
-def distance(x: Tensor, rows: Tensor, skip: int) -> Tensor:
+def _nearest_distance(x: Tensor, rows: Tensor, skip: int) -> Tensor:
     """Distance to the nearest row, or with `skip` to the next but that many; infinite if there is none: (n,)."""
     if len(rows) <= skip:
         return torch.full((len(x),), torch.inf, device=x.device)

@@ -214,7 +214,7 @@ def logs(*distances: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def described(deviation: Deviation, x: Tensor) -> Tensor:
+def descriptions(deviation: Deviation, x: Tensor) -> Tensor:
     """Descriptions of many rows: (n, d) -> (n, width)."""
     return torch.cat([deviation(chunk) for chunk in x.split(CHUNK)]) if len(x) else x.new_zeros(0, deviation.width)
 
@@ -233,5 +233,5 @@ def cross_described(
         deviation = Deviation(x.shape[1]).to(x.device)
         deviation.fit(x[fold != k], generator, logarithms=logarithms, columns=columns)
         for description, rows in zip(found, (x, *made), strict=True):
-            description[fold == k] = described(deviation, rows[fold == k])
+            description[fold == k] = descriptions(deviation, rows[fold == k])
     return found

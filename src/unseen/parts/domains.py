@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unseen.parts.bank import means_of
-from unseen.parts.deviation import ROWS, Deviation, cross_described, described
+from unseen.parts.deviation import ROWS, Deviation, cross_described, descriptions
 from unseen.parts.episodes import stratified_folds
 from unseen.parts.pseudo import feature_cut
 from unseen.types import Run, Samples
@@ -44,11 +44,11 @@ class Domains:
     def described(self, deviation: Deviation, rows: Samples) -> Tensor:
         """Descriptions of rows by normals of their own domain: (n, width). `deviation` is fitted on all domains."""
         if len(self) == 1:
-            return described(deviation, rows.x)
+            return descriptions(deviation, rows.x)
         found, of = rows.x.new_zeros(len(rows), deviation.width), self.of(rows)
         for domain in of.unique():
             moved = deviation.moved(thinned(self.normals.x[self.own == domain]))
-            found[of == domain] = described(moved, rows.x[of == domain])
+            found[of == domain] = descriptions(moved, rows.x[of == domain])
         return found
 
     def crossed(self, deviation: Deviation, normals: Samples, *, folds: int, run: Run) -> list[tuple[Samples, Tensor]]:
@@ -68,7 +68,7 @@ class Domains:
                     by = normals.x[others if others.any() else inside]  # the only row of its domain describes itself
                     moved = deviation.moved(thinned(by))
                     for words, x in zip(found, (normals.x, there), strict=True):
-                        words[inside] = described(moved, x[inside])
+                        words[inside] = descriptions(moved, x[inside])
         return list(zip((rows, made), found, strict=True))
 
 

@@ -32,7 +32,7 @@ def together(*parts: Samples) -> Samples:
     )
 
 
-def batches(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
+def random_batches(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
     """Random batches of `size` rows, with replacement, without end."""
     while True:
         yield data[draw(len(data), size, generator).to(data.x.device)]
@@ -40,15 +40,15 @@ def batches(data: Samples, size: int, generator: torch.Generator) -> Iterator[Sa
 
 def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
     """Batches of half normal rows, half anomalies, with replacement (Pang et al. 2019, algorithm 1), without end."""
-    normals = batches(data.normals, size // 2, generator)
-    anomalies = batches(data.anomalies, size - size // 2, generator)
+    normals = random_batches(data.normals, size // 2, generator)
+    anomalies = random_batches(data.anomalies, size - size // 2, generator)
     while True:
         yield together(next(normals), next(anomalies))
 
 
 def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
     """Balanced batches where there are labelled anomalies, and batches of normal rows where there are none."""
-    return balanced(data, size, generator) if len(data.anomalies) else batches(data.normals, size, generator)
+    return balanced(data, size, generator) if len(data.anomalies) else random_batches(data.normals, size, generator)
 
 
 class HeldOut(NamedTuple):
@@ -68,7 +68,7 @@ def held_out_splits(anomalies: Samples, generator: torch.Generator, *, folds: in
     """
     if len(anomalies) < 2:
         return []
-    names = anomalies.y if len(anomalies.classes) > 1 else halves(anomalies.x)
+    names = anomalies.y if len(anomalies.classes) > 1 else line_halves(anomalies.x)
     classes = names.unique()
     classes = classes[torch.randperm(len(classes), generator=generator).to(classes.device)[:most]]
     parts = stratified_folds(anomalies.y, folds, generator)
@@ -95,7 +95,7 @@ def no_splits(anomalies: Samples, turns: int) -> list[HeldOut]:
     return [HeldOut(everything, everything[:0], known=False)] * turns
 
 
-def halves(x: Tensor, least: int = 3) -> Tensor:
+def line_halves(x: Tensor, least: int = 3) -> Tensor:
     """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
     half = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     if len(x) >= 2 * least:
@@ -147,12 +147,12 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
             )
             inside = ~outside if len(classes) > 1 else outside
             support = [
-                next(batches(normals, size // 2, generator)),
-                next(batches(anomalies[inside], size - size // 2, generator)),
+                next(random_batches(normals, size // 2, generator)),
+                next(random_batches(anomalies[inside], size - size // 2, generator)),
             ]
             query = [
-                next(batches(normals, size // 2, generator)),
-                next(batches(anomalies[outside], size - size // 2, generator)),
+                next(random_batches(normals, size // 2, generator)),
+                next(random_batches(anomalies[outside], size - size // 2, generator)),
             ]
             yield Episode(together(*support), together(*query))
 

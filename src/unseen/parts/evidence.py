@@ -40,7 +40,7 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """How AUROC becomes weight: see `weights`."""
+    """How AUROC becomes weight: see `evidence_weights`."""
 
     inverse_temperature: tuple[float, float]
     seen_class_weight: float
@@ -56,7 +56,7 @@ class BaseScores(Protocol):
 class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
-    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base` scores the pieces.
+    `evidence_weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base` scores the pieces.
     """
 
     uses_labels: Tensor  # (e,)
@@ -103,7 +103,7 @@ class EvidenceScorer(nn.Module):
         self.surprisal.fit(torch.cat([normals for normals, _ in held], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
             self.auroc[e] = mean_auroc([(normals[e], anomalies[e]) for normals, anomalies in held], splits)
-        found = weights(
+        found = evidence_weights(
             self.auroc[usable],
             self.uses_labels[usable],
             inverse_temperature=by.inverse_temperature,
@@ -168,7 +168,7 @@ def mean_auroc(held: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> 
     return torch.where(both.isnan(), both.nanmean(), both)
 
 
-def weights(
+def evidence_weights(
     auroc: Tensor,
     uses_labels: Tensor,
     *,
@@ -183,9 +183,9 @@ def weights(
     nothing could be held out (NaN), evidence weighs alike, and there is no k.
 
     >>> labels = torch.tensor([False, True, True])
-    >>> weights(torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
+    >>> evidence_weights(torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
     tensor([0.4200, 0.2900, 0.2900])
-    >>> weights(torch.full((3, 2), torch.nan), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
+    >>> evidence_weights(torch.full((3, 2), torch.nan), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
     tensor([0.6000, 0.2000, 0.2000])
     """
     w = seen_class_weight if uses_labels.any() and not auroc.isnan().any() else 0.0

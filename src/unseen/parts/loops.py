@@ -119,7 +119,7 @@ def learned(method: Trainable, scorer: nn.Module, support: Samples, run: Run, *,
     return adapted(scorer, lambda m, batch: method.loss(m, batch, quiet), stream, quiet, rate=rate, steps=steps)
 
 
-def judged(method: Trainable, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
+def mean_loss(method: Trainable, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
     """Weighted mean of a Trainable's loss on one batch, with its graph: ()."""
     return weighted_mean(method.loss(scorer, batch, run), batch.weight)
 

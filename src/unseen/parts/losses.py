@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 
 
-def check_rows(**tensors: Tensor) -> None:
+def check_per_row(**tensors: Tensor) -> None:
     """All of shape (n,): a (n, 1) score against (n,) labels would broadcast to (n, n) and silence the labels."""
     shapes = {name: tuple(t.shape) for name, t in tensors.items()}
     if any(len(s) != 1 for s in shapes.values()) or len(set(shapes.values())) != 1:
@@ -24,7 +24,7 @@ def deviation(*, score: Tensor, y: Tensor, margin: float) -> Tensor:
     >>> deviation(score=torch.tensor([0.0, 7.0, 3.0]), y=torch.tensor([0, 1, 2]), margin=5.0)
     tensor([0., 0., 2.])
     """
-    check_rows(score=score, y=y)
+    check_per_row(score=score, y=y)
     return torch.where(y > 0, F.relu(margin - score), score.abs())
 
 
@@ -36,7 +36,7 @@ def sphere(*, distance: Tensor, y: Tensor, eta: float) -> Tensor:
     >>> sphere(distance=torch.tensor([4.0, 4.0]), y=torch.tensor([0, 1]), eta=2.0)
     tensor([4.0000, 0.5000])
     """
-    check_rows(distance=distance, y=y)
+    check_per_row(distance=distance, y=y)
     return torch.where(y > 0, eta / (distance + 1e-6), distance)
 
 
@@ -48,7 +48,7 @@ def focal(*, logit: Tensor, y: Tensor, gamma: float = 2.0) -> Tensor:
     >>> focal(logit=torch.tensor([0.0, 0.0]), y=torch.tensor([0, 1])).tolist()  # log 2 / 4
     [0.173..., 0.173...]
     """
-    check_rows(logit=logit, y=y)
+    check_per_row(logit=logit, y=y)
     wrong = torch.where(y > 0, -logit, logit)
     return torch.sigmoid(wrong) ** gamma * F.softplus(wrong)
 
@@ -62,7 +62,7 @@ def confidence(*, logits: Tensor, y: Tensor) -> Tensor:
     0.693147...
     """
     z = normal_logit(logits)
-    check_rows(score=z, y=y)
+    check_per_row(score=z, y=y)
     return torch.where(y > 0, F.softplus(z), F.softplus(-z))
 
 
@@ -84,7 +84,7 @@ def anchor(*, score: Tensor, y: Tensor) -> Tensor:
     >>> anchor(score=torch.tensor([0.5, 1.0]), y=torch.tensor([0, 2]))
     tensor([0.2500, 0.0000])
     """
-    check_rows(score=score, y=y)
+    check_per_row(score=score, y=y)
     return torch.where(y > 0, 1 - score, score).square()
 
 
@@ -97,7 +97,7 @@ def pushed(*, quantity: Tensor, y: Tensor, bound: float | Tensor) -> Tensor:
     >>> pushed(quantity=torch.tensor([2.0, 2.0, 9.0]), y=torch.tensor([0, 1, 1]), bound=5.0)
     tensor([2., 3., 0.])
     """
-    check_rows(quantity=quantity, y=y)
+    check_per_row(quantity=quantity, y=y)
     return torch.where(y > 0, F.relu(bound - quantity), quantity)
 
 
@@ -109,7 +109,7 @@ def hinge(*, score: Tensor, y: Tensor, margin: float) -> Tensor:
     >>> hinge(score=torch.tensor([-2.0, 0.25, 0.25]), y=torch.tensor([0, 0, 1]), margin=0.5)
     tensor([0.0000, 0.7500, 0.2500])
     """
-    check_rows(score=score, y=y)
+    check_per_row(score=score, y=y)
     return F.relu(margin + torch.where(y > 0, -score, score))
 
 
@@ -141,7 +141,7 @@ def small_sphere(*, constrained: Tensor, residual: Tensor, y: Tensor) -> Tensor:
     tensor([1.0000, 1.4142])
     """
     moved = (constrained - residual).norm(dim=1)
-    check_rows(moved=moved, y=y)
+    check_per_row(moved=moved, y=y)
     return torch.where(y > 0, moved, radius(constrained))
 
 
@@ -155,7 +155,7 @@ def barrier(*, radius: Tensor, y: Tensor, most: float = 0.4, thickness: float = 
     >>> barrier(radius=torch.tensor([0.4, 1.4, 0.9]), y=torch.tensor([0, 0, 1])).round(decimals=4)  # softplus(1) e
     tensor([0.0000, 3.5698, 0.0000])
     """
-    check_rows(radius=radius, y=y)
+    check_per_row(radius=radius, y=y)
     of_anomalies = torch.where(y > 0, radius.detach(), torch.inf)
     end = (0.9 * of_anomalies).amin().clamp_max(most) if len(radius) else torch.tensor(most)
     wrong = torch.maximum(radius - end, (1 - thickness) * end - radius)

@@ -58,7 +58,7 @@ def uppermost(score: Tensor, share: float) -> Tensor:
     return (flat >= least).view_as(score)
 
 
-def labelled(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:
+def labelled_cells(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:
     """These cells of labelled images as rows, each with its image's label: (n, h, w) bool -> m rows."""
     x = scorer.scaling(cells(in_context(coarser(images.x, scorer.stride))))
     image = which.nonzero()[:, 0]

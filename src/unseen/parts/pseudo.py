@@ -97,7 +97,7 @@ def with_cut(batch: Samples, donors: Tensor, share: float, generator: torch.Gene
     return together(batch, anomalous(made, feature_cut(made.x, donors, generator)))
 
 
-def pushed(residual: Tensor, generator: torch.Generator, *, least: float = 2.0, most: float = 8.0) -> Tensor:
+def pushed_residuals(residual: Tensor, generator: torch.Generator, *, least: float = 2.0, most: float = 8.0) -> Tensor:
     """Residuals of normals, about 1 long, pushed out in some columns: (n, d) -> (n, d).
 
     A tenth to a half of the columns, in any direction, by `least` to `most`: a short push is as likely as a long one.
@@ -113,6 +113,6 @@ def pushed(residual: Tensor, generator: torch.Generator, *, least: float = 2.0, 
 def with_pushed(batch: Samples, weight: float, generator: torch.Generator, *, positive: bool) -> Samples:
     """A batch of residuals and, behind it, its normals pushed out, labelled as anomalies, that count `weight`."""
     normals = batch.normals
-    x = pushed(normals.x, generator)
+    x = pushed_residuals(normals.x, generator)
     made = anomalous(normals, x.abs() if positive else x)
     return together(batch, replace(made, weight=weight * made.weight))

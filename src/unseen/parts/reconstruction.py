@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unseen.parts import losses
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import batches
+from unseen.parts.episodes import random_batches
 from unseen.parts.nets import mlp
 from unseen.types import Run, Samples
 
@@ -65,7 +65,7 @@ class Variational(nn.Module):
 @torch.no_grad()
 def usual(error: Callable[[Tensor], Tensor], normals: Samples, run: Run, *, rows: int = 4096) -> Tensor:
     """The error that 95 of 100 normal rows, of so many of them drawn at random, stay below: ()."""
-    return error(next(batches(normals, rows, run.generator)).x).quantile(0.95)
+    return error(next(random_batches(normals, rows, run.generator)).x).quantile(0.95)
 
 
 class Codebook(nn.Module):

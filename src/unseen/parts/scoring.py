@@ -27,13 +27,13 @@ def scores(scorer: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) 
 
     @torch.no_grad()
     def one(block: Tensor) -> Tensor:
-        found: Tensor = scorer((_filled(block) if rows else block).to(device))
+        found: Tensor = scorer((_padded(block) if rows else block).to(device))
         return found[: len(block)].cpu()
 
     return torch.cat(list(spread(one, blocks, workers=1 if alone else None)))
 
 
-def _filled(block: Tensor) -> Tensor:
+def _padded(block: Tensor) -> Tensor:
     """The rows and, up to a multiple of WHOLE, copies of the last: (n, d) -> (m, d)."""
     missing = -len(block) % WHOLE
     return torch.cat([block, block[-1:].expand(missing, -1)]) if missing else block

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unseen.parts.losses import check_rows, squared_error
+from unseen.parts.losses import check_per_row, squared_error
 
 
 def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, weight: Tensor) -> Tensor:
@@ -21,14 +21,14 @@ def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, we
     >>> ordinal_pairs(first=one * 1.5, second=one * 1.5, y=y, group=0 * y, weight=one)
     tensor([3.2500, 2.7500])
     """
-    check_rows(first=first, second=second, y=y, group=group, weight=weight)
+    check_per_row(first=first, second=second, y=y, group=group, weight=weight)
     normal, anomaly = y <= 0, y > 0
 
     def shares(left: Tensor, right: Tensor, target: float) -> tuple[Tensor, Tensor]:
         error = (first[left][:, None] + second[right][None, :] - target).abs()  # (l, r)
         alike = torch.ones_like(error) if target else (group[left][:, None] == group[right]).to(error)
         as_first, as_second = alike * weight[right], alike.T * weight[left]
-        return averaged(error, as_first), averaged(error.T, as_second)
+        return mean_per_row(error, as_first), mean_per_row(error.T, as_second)
 
     loss = torch.zeros_like(first)
     two_normals, two_anomalies = shares(normal, normal, 0.0), shares(anomaly, anomaly, 8.0)
@@ -38,7 +38,7 @@ def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, we
     return loss
 
 
-def averaged(value: Tensor, weight: Tensor) -> Tensor:
+def mean_per_row(value: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of each row, 0 where nothing weighs: (a, b), (a, b) -> (a,)."""
     return (value * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1e-12)
 
@@ -57,7 +57,7 @@ def contrast(*, z: Tensor, positive: Tensor, among: Tensor, temperature: float) 
     outside = ~among | torch.eye(len(z), dtype=torch.bool, device=z.device)
     similarity = (z @ z.T / temperature).masked_fill(outside, -1e9)  # not -inf: a row may have nobody to choose among
     choice = -similarity.log_softmax(dim=1)  # (m, m)
-    return averaged(choice, (positive & ~outside).to(choice))
+    return mean_per_row(choice, (positive & ~outside).to(choice))
 
 
 def kernel_cross_entropy(*, distance: Tensor, kind: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def kernel_cross_entropy(*, distance: Tensor, kind: Tensor) -> Tensor:
     >>> kernel_cross_entropy(distance=torch.tensor([[0.5, 0.6931472]]), kind=torch.tensor([0]))  # .5 and -log(1 - .5)
     tensor([1.1931])
     """
-    check_rows(distance=distance[:, 0], kind=kind)
+    check_per_row(distance=distance[:, 0], kind=kind)
     own = torch.arange(distance.shape[1], device=kind.device) == kind[:, None]  # (n, k)
     return torch.where(own, distance, -(-torch.expm1(-distance.clamp_min(1e-6))).log()).sum(dim=1)
 
@@ -99,7 +99,7 @@ def margin_share(*, logit: Tensor, y: Tensor, margin: float) -> Tensor:
     >>> margin_share(logit=torch.tensor([1.0, 0.0, 0.5]), y=torch.tensor([0, 0, 1]), margin=0.1)
     tensor([0.0000, 0.3000, 0.1500])
     """
-    check_rows(logit=logit, y=y)
+    check_per_row(logit=logit, y=y)
     normal, share = y <= 0, torch.zeros_like(logit)
     pairs = margin_pairs(normal=logit[normal], anomaly=logit[~normal], margin=margin)
     if pairs.numel():
@@ -130,7 +130,7 @@ def closeness(*, z: Tensor, other: Tensor, y: Tensor) -> Tensor:
     tensor([0., 1.])
     """
     similarity = F.cosine_similarity(z, other, dim=1)
-    check_rows(similarity=similarity, y=y)
+    check_per_row(similarity=similarity, y=y)
     return torch.where(y > 0, F.relu(similarity), 1 - similarity)
 
 
@@ -142,7 +142,7 @@ def auc_share(*, score: Tensor, y: Tensor) -> Tensor:
     >>> auc_share(score=torch.tensor([0.0, 2.0, 2.0]), y=torch.tensor([0, 0, 1]))
     tensor([0.0596, 0.2500, 0.1548])
     """
-    check_rows(score=score, y=y)
+    check_per_row(score=score, y=y)
     normal, share = y <= 0, torch.zeros_like(score)
     pairs = (score[normal][:, None] - score[~normal][None, :]).sigmoid()  # (normals, anomalies)
     if pairs.numel():
@@ -159,7 +159,7 @@ def temporal_difference(*, value: Tensor, reward: Tensor, after: Tensor, discoun
     >>> temporal_difference(value=one, reward=2 * one, after=torch.tensor([[3.0, 4.0]]), discount=0.5)  # (2 + 2 - 1)^2
     tensor([9.])
     """
-    check_rows(value=value, reward=reward, after=after[:, 0])
+    check_per_row(value=value, reward=reward, after=after[:, 0])
     return (reward + discount * after.amax(dim=1) - value).square()
 
 

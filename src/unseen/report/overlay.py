@@ -92,7 +92,7 @@ def overlay(
     Colours run from `low` to `top`, whatever the image: the same colour is the same score in all of them.
     (h, w, 3), (h, w), mask (h, w) -> bytes of 900 x 400 pixels
     """
-    check(pixels, heat, mask, low, threshold, top)
+    _check_shapes(pixels, heat, mask, low, threshold, top)
     try:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
@@ -108,7 +108,7 @@ def overlay(
         left.set_title("image, true defect outlined", fontsize=8)
         outline(left, mask.astype(float), 0.5, outside=0.0, colour=DEFECT)
     weight = OPAQUE * np.clip((heat - low) / (threshold - low), 0, 1) ** 2
-    panel(right, heated(pixels, colours.to_rgba(heat)[..., :3], weight), "heat")
+    panel(right, _over_grey(pixels, colours.to_rgba(heat)[..., :3], weight), "heat")
     if heat.max() > threshold:
         right.set_title("heat, outlined where above the threshold", fontsize=8)
         outline(right, heat, threshold, outside=low, colour=EDGE)
@@ -143,7 +143,7 @@ def page(rows: Iterable[Shown], *, title: str, notes: Sequence[str]) -> str:
     >>> "<h1>Tiles &amp; cracks</h1>" in page([], title="Tiles & cracks", notes=["Threshold at p = 0.05."])
     True
     """
-    heads = (f'<th scope="col"{number(head in ("score", "p-value"))}>{head}</th>' for head in HEADS)
+    heads = (f'<th scope="col"{_number_class(head in ("score", "p-value"))}>{head}</th>' for head in HEADS)
     return PAGE.format(
         title=escape(title),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
@@ -152,7 +152,7 @@ def page(rows: Iterable[Shown], *, title: str, notes: Sequence[str]) -> str:
     )
 
 
-def check(
+def _check_shapes(
     pixels: NDArray[np.uint8],
     heat: NDArray[np.floating[Any]],
     mask: NDArray[np.bool_] | None,
@@ -171,7 +171,7 @@ def check(
         raise DataError(f"the scale needs low < threshold <= top, got {low}, {threshold}, {top}")
 
 
-def heated(pixels: NDArray[np.uint8], colour: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
+def _over_grey(pixels: NDArray[np.uint8], colour: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     """The image in dark grey, mixed with the heat's colour by weight: (h, w, 3), (h, w, 3), (h, w) -> (h, w, 3)."""
     grey = GREY * (pixels @ np.array([0.299, 0.587, 0.114])) / 255  # luma of ITU-R BT.601: (h, w)
     return grey[..., None] * (1 - weight[..., None]) + colour * weight[..., None]
@@ -209,13 +209,13 @@ def line(row: Shown) -> str:
     cells = (
         f'<th scope="row">{name}</th>',
         f"<td>{'not known' if row.label is None else escape(row.label)}</td>",
-        f"<td{number()}>{score}</td>",
-        f"<td{number()}>{row.pvalue:.2g}</td>",
+        f"<td{_number_class()}>{score}</td>",
+        f"<td{_number_class()}>{row.pvalue:.2g}</td>",
         f"<td>{verdict}</td>",
         f'<td><img src="{picture}" width="{WIDTH}" height="{HEIGHT}" alt="{alt}">{kept}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def number(numeric: bool = True) -> str:
+def _number_class(numeric: bool = True) -> str:
     return ' class="number"' if numeric else ""

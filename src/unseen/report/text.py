@@ -35,14 +35,14 @@ HEADS = {
 
 def summary(bundle: Bundle) -> RenderableType:
     """What was learned from which data, in a few lines."""
-    return grid([*made(bundle), *data(bundle), *calibration(bundle)])
+    return grid([*_method_lines(bundle), *data(bundle), *calibration(bundle)])
 
 
 def contents(bundle: Bundle) -> RenderableType:
     """Everything that is known of a detector."""
     detector = bundle.detector
     columns = detector.schema_.columns_by_kind()
-    lines = [*made(bundle), *data(bundle), *columns, *calibration(bundle), *thresholds(detector)]
+    lines = [*_method_lines(bundle), *data(bundle), *columns, *calibration(bundle), *thresholds(detector)]
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
     reported: list[RenderableType] = []
     if evaluation and "evaluation" not in rest:
@@ -53,27 +53,27 @@ def contents(bundle: Bundle) -> RenderableType:
     return Group(grid([*lines, *rest.items()]), *evidence(detector), *reported)
 
 
-def made(bundle: Bundle) -> list[tuple[str, str]]:
+def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.chosen(), to_read=True)
     name = fields.pop("name")
-    several = [key for key, value in fields.items() if key in ("base_scores", *VIEWS) or holds_methods(value)]
+    several = [key for key, value in fields.items() if key in ("base_scores", *VIEWS) or _lists_methods(value)]
     lists = {key.replace("_", " "): fields.pop(key) for key in several}
-    chosen = ", ".join(f"{key} {spelled(value)}" for key, value in fields.items())
+    chosen = ", ".join(f"{key} {_in_words(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
-    lines += [(key, ", ".join(named(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
+    lines += [(key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
     if (facts := of_form(Made, bundle.facts)) is not None:
         lines.append(("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}"))
     return lines
 
 
-def holds_methods(value: Any) -> bool:
+def _lists_methods(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(each, dict) for each in value)
 
 
-def spelled(value: Any) -> str:
+def _in_words(value: Any) -> str:
     """A field's value in words: a list without its brackets, a method inside by its name."""
     if isinstance(value, dict):
-        return named(value)
+        return _method_in_words(value)
     return (" and ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
@@ -138,11 +138,11 @@ def evidence(detector: Detector) -> list[RenderableType]:
     return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
 
 
-def named(method: dict[str, Any]) -> str:
+def _method_in_words(method: dict[str, Any]) -> str:
     """The name of a member, with the switches that are on: a stack may hold a method twice."""
     marks = ", ".join(key for key, value in method.items() if value is True)
     own = f"{method['name']} ({marks})" if marks else str(method["name"])
-    return f"{named(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
+    return f"{_method_in_words(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
 
 
 class Tally(Protocol):
@@ -169,7 +169,7 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     return f"{flagged} About {share} of normal {noun} are expected among them."
 
 
-def suspects(table: Any, noun: str) -> str:
+def suspects_line(table: Any, noun: str) -> str:
     """How many training rows were taken for normal, and how many of them are worth a look."""
     doubted = int((table["weight"].to_numpy() < 1).sum())
     look = f"{doubted:,} have a weight below 1: look at the first ones" if doubted else "none has a weight below 1"
@@ -233,7 +233,7 @@ def averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
     """Means over classes, then mean and standard deviation over seeds."""
     table = lined("method", *HEADS.values())
     for entry in reports:
-        table.add_row(entry["method"], *(spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS))
+        table.add_row(entry["method"], *(_mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS))
     return table
 
 
@@ -297,7 +297,7 @@ def grid(lines: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
-def spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
+def _mean_and_spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
     """Mean and standard deviation over seeds, of which one alone has none."""
     if mean is None or sd is None:
         return "-"

@@ -16,7 +16,7 @@ from unseen.data.news import ToldOnce
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
-from unseen.io.atomic import scratch
+from unseen.io.atomic import scratch_folder
 from unseen.io.read import batches
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
@@ -78,12 +78,12 @@ def score(source: Source, detector: Detector, policy: Policy, *, beside: Path | 
         return
     if beside is None or str(beside) == STANDARD:
         beside = Path(gettempdir(), "scores")
-    with scratch(beside) as folder:
+    with scratch_folder(beside) as folder:
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
         for batch in batches(hidden):
             keys = batch.drop_columns(["score", "pvalue"])
-            yield Scored(keys, _filled(batch["score"]), _filled(batch["pvalue"]), threshold)
+            yield Scored(keys, _as_numbers(batch["score"]), _as_numbers(batch["pvalue"]), threshold)
 
 
 def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
@@ -121,6 +121,6 @@ def _written(
     return seen
 
 
-def _filled(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _as_numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """Numbers, NaN where there is none: (n,)."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

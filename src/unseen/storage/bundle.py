@@ -52,7 +52,7 @@ class Bundle:
         """Write a new folder; when anything fails on the way, none is left."""
         new_path(folder)
         tensors = bytes_of(state_of(self.detector))
-        text = described(self, digest(tensors)).text()
+        text = _manifest(self, digest(tensors)).text()
         with Making() as made:
             new = made.folder(folder)
             new.write(TENSORS, tensors)
@@ -124,7 +124,7 @@ class Bundle:
         return pa.table({"score": scores, "pvalue": pvalues, "verdict": verdict})
 
 
-def described(bundle: Bundle, tensors: str) -> Manifest:
+def _manifest(bundle: Bundle, tensors: str) -> Manifest:
     """Everything about a bundle that is not a tensor; facts that are known already, as of a loaded bundle, stay."""
     detector, seed = bundle.detector, bundle.detector.random_state
     made = {

@@ -93,13 +93,13 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         if of_form(kind, part) is not None:
             told |= {"adapted"} if kind is Adapted else set(kind.model_fields)
     rest = [name for name in facts if name not in told]
-    found = {shortened(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
+    found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
     return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})
 
 
 def as_text(value: object) -> str:
-    return shortened(json.dumps(value, ensure_ascii=False), LONGEST)
+    return _cut_to(json.dumps(value, ensure_ascii=False), LONGEST)
 
 
-def shortened(text: str, most: int) -> str:
+def _cut_to(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"

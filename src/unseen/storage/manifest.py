@@ -68,10 +68,10 @@ class Manifest(BaseModel):
     def text(self) -> bytes:
         """bundle.json, with a hash of all its other content."""
         try:
-            plain = parsed(spelled(self.model_dump()).encode())
+            plain = parsed(_json_text(self.model_dump()).encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise DataError(f"facts of a saved detector must be plain JSON values: {error}") from error
-        return spelled(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode(
+        return _json_text(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode(
             errors="surrogatepass"
         )
 
@@ -79,7 +79,7 @@ class Manifest(BaseModel):
     def read(cls, file: Path) -> Manifest:
         """bundle.json, checked: of a known format, unchanged, and complete."""
         try:
-            plain = parsed(content(file))
+            plain = parsed(manifest_bytes(file))
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}") from error
         check_format(file, plain)
@@ -112,10 +112,10 @@ def canonical(plain: object) -> bytes:
     >>> canonical({"b": np.float64(0.5), "a": [1, None]})
     b'{"a":[1,null],"b":0.5}'
     """
-    return spelled(plain, sort_keys=True, separators=(",", ":")).encode()
+    return _json_text(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
-def spelled(plain: object, **style: Any) -> str:
+def _json_text(plain: object, **style: Any) -> str:
     return json.dumps(plain, default=number, allow_nan=False, **style)
 
 
@@ -139,11 +139,11 @@ def parsed(data: bytes) -> Any:
     while level:
         if depth > DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} deep")
-        level, depth = [inside for each in level for inside in contents(each)], depth + 1
+        level, depth = [inside for each in level for inside in _values_inside(each)], depth + 1
     return plain
 
 
-def contents(plain: object) -> Iterable[Any]:
+def _values_inside(plain: object) -> Iterable[Any]:
     return plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
 
 
@@ -175,7 +175,7 @@ def compare(file: Path, *, found: str, said: object) -> None:
         raise BundleError(f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}")
 
 
-def content(file: Path) -> bytes:
+def manifest_bytes(file: Path) -> bytes:
     """All bytes of bundle.json, or a BundleError."""
     with readable(file):
         return regular(file, most=MOST)

@@ -17,7 +17,7 @@ from unseen.vision import images as files
 from unseen.vision import resave
 from unseen.vision.cache import FeatureCache, halved, key_of
 from unseen.vision.features import Features
-from unseen.vision.framing import letterbox, shrunk
+from unseen.vision.framing import letterbox, scaled_down
 
 _LONGEST = 4  # times the square that is seen: longer images are shrunk before they are re-saved, which would take long
 _NO_MASK = -1.0  # share of a cell that is defect, where no mask tells
@@ -45,14 +45,14 @@ class Backbone:
         self, file: Path, mask: Path | None, *, resaved: bool = False
     ) -> tuple[list[View], NDArray[np.float16], tuple[int, int]]:
         """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also what is seen then."""
-        pixels, content = files.pixels(file), files.content(file)
+        pixels, content = files.pixels(file), files.image_bytes(file)
         height, width = pixels.shape[:2]
         shares = np.full(self.shape[1:], _NO_MASK, np.float16)
         if mask is not None:
             shares = self.shares(files.mask(mask, (height, width)))
         views = [View(self.square(pixels), key_of(content, self.text))]
         if resaved:
-            smaller = shrunk(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side).permute(1, 2, 0).numpy()
+            smaller = scaled_down(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side).permute(1, 2, 0).numpy()
             square = self.square(resave.resaved(smaller, content))
             views.append(View(square, key_of(content, f"{self.text} resaved {resave.FORMULA}")))
         return views, shares, (height, width)

@@ -68,7 +68,7 @@ class FeatureCache:
     def put(self, key: str, features: Tensor) -> None:
         """Keep a map (d, h, w), in place of what is there."""
         kept = halved(features.detach().cpu()).half().contiguous()
-        content = safetensors.torch.save({"map": kept, "digest": digest(kept)})
+        content = safetensors.torch.save({"map": kept, "digest": _map_digest(kept)})
         path = self.path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,11 +89,11 @@ def kept_map(kept: dict[str, Tensor]) -> Tensor | None:
     found = kept.get("map")
     if kept.keys() != {"map", "digest"} or found is None or found.dtype != torch.float16 or found.ndim != 3:
         return None
-    whole = torch.equal(kept["digest"], digest(found)) and bool(found.isfinite().all())
+    whole = torch.equal(kept["digest"], _map_digest(found)) and bool(found.isfinite().all())
     return found.float() if whole else None
 
 
-def digest(kept: Tensor) -> Tensor:
+def _map_digest(kept: Tensor) -> Tensor:
     """SHA-256 of a map's type, shape and bytes: (d, h, w) -> (32,) uint8."""
     found = sha256(f"{kept.dtype} {tuple(kept.shape)}".encode())
     found.update(kept.reshape(-1).view(torch.uint8).numpy().data)

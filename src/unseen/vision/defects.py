@@ -41,7 +41,7 @@ def cut_paste(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     Half of the time a rectangle of 2% to 15% of the image and aspect 0.3 to 3.3, else a turned scar: of 256 pixels
     2 to 16 wide, 10 to 25 long.
     """
-    height, width = size(pixels)
+    height, width = _height_and_width(pixels)
     if rng.random() < 0.5:
         scale = min(height, width) / FULL
         long = rng.uniform(10, 25)
@@ -55,7 +55,7 @@ def cut_paste(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
 
 def pasted(pixels: Pixels, rng: np.random.Generator, long: float, wide: float, *, angle: float) -> tuple[Pixels, Mask]:
     """An upright rectangle of the image, `long` by `wide` pixels, pasted elsewhere and turned by `angle`."""
-    sides = np.array(size(pixels))
+    sides = np.array(_height_and_width(pixels))
     half = np.array([long, wide]) / 2
     turn = np.abs([[np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     reach = np.minimum(turn @ half, sides / 2)  # of the turned rectangle, from its middle
@@ -73,7 +73,7 @@ def perlin(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
 
     The texture is the image itself in shuffled tiles of other colours; 10% to all of it shows.
     """
-    sides = np.array(size(pixels))
+    sides = np.array(_height_and_width(pixels))
     most = min(5, int(np.log2(sides.min() / 8)))
     down, right = turned(sides, sides / 2, rng.uniform(-np.pi / 2, np.pi / 2))
     cells = 2.0 ** rng.integers(0, most + 1, 2) / sides
@@ -89,7 +89,7 @@ def perlin(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
 
 def scratch(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     """A thin curve, darker or brighter than what it crosses: of 256 pixels 1 to 3 wide, 40 to 150 long."""
-    height, width = size(pixels)
+    height, width = _height_and_width(pixels)
     scale = min(height, width) / FULL
     n = int(2 * rng.uniform(40, 150) * scale)  # steps of half a pixel
     heading = rng.uniform(0, 2 * np.pi) + rng.uniform(0.1, 1.0) * rng.normal(size=n).cumsum() / np.sqrt(n)
@@ -102,7 +102,7 @@ def scratch(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
 
 def blotch(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     """A smooth blob, darker or brighter, like a stain or uneven light: its radii are 3% to 15% of the shorter side."""
-    sides = np.array(size(pixels))
+    sides = np.array(_height_and_width(pixels))
     radius = np.maximum(1.5, rng.uniform(0.03, 0.15, 2) * sides.min())
     down, right = turned(sides, rng.uniform(0, sides), rng.uniform(0, np.pi)) / radius[:, None, None]
     start = rng.uniform(0, PERIOD, 2)
@@ -158,7 +158,7 @@ def jittered(pixels: Pixels, rng: np.random.Generator, *, strength: float) -> Fl
 
 def shuffled(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """An image made of square tiles from random places, each turned by quarters and perhaps flipped: same shape."""
-    height, width = size(pixels)
+    height, width = _height_and_width(pixels)
     side = max(4, min(height, width) // 8)
 
     def tile() -> Pixels:
@@ -200,7 +200,7 @@ def laid(pixels: Pixels, paint: Floats, cover: Floats) -> tuple[Pixels, Mask]:
     return result, mask
 
 
-def size(pixels: Pixels) -> tuple[int, int]:
+def _height_and_width(pixels: Pixels) -> tuple[int, int]:
     """Height and width of an image that can be painted on."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < LEAST_SIDE:
         raise DataError(

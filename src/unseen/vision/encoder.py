@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
-from unseen.data.repeats import Table, counted
+from unseen.data.repeats import Table, representatives
 from unseen.data.split import Rows
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.fields import check_field
@@ -133,7 +133,7 @@ class Vision:
     def copies(self, rows: Maps, kind: NDArray[np.int64], repeats: str | None) -> Rows:
         """For each image the number of the one that stands for it: images are never alike by chance."""
         x = rows.identical().astype(np.float32)[:, None]
-        return counted(Table(x, np.zeros(1, dtype=np.int64), kind), repeats, chance=False)
+        return representatives(Table(x, np.zeros(1, dtype=np.int64), kind), repeats, chance=False)
 
     def repeated(self, rows: Maps, kind: NDArray[np.int64], counts: Rows) -> int:
         """How many images are alike and count each time: none."""

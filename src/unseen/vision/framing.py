@@ -43,10 +43,10 @@ def letterbox(pixels: Tensor, size: int) -> Tensor:
     return scaled[:, rows.to(pixels.device)][:, :, columns.to(pixels.device)]
 
 
-def shrunk(pixels: Tensor, longest: int) -> Tensor:
+def scaled_down(pixels: Tensor, longest: int) -> Tensor:
     """The image, its longer side at most so many pixels: (3, h, w) of 8 bits -> (3, h', w').
 
-    >>> shrunk(torch.zeros(3, 10, 40, dtype=torch.uint8), 20).shape
+    >>> scaled_down(torch.zeros(3, 10, 40, dtype=torch.uint8), 20).shape
     torch.Size([3, 5, 20])
     """
     _, _, h, w = frame(pixels.shape[1], pixels.shape[2], longest)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.errors import DataError, Unsupported
-from unseen.vision.layout import arranged, imageless, listed
+from unseen.vision.layout import arranged, imageless, visible_files
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")  # no other parser of Pillow gets to see a file
 LEAST = 16  # pixels on a side
@@ -62,7 +62,7 @@ class Images:
         [None, None, '2.png']
         """
         root = Path(folder)
-        files, links = listed(root)
+        files, links = visible_files(root)
         layout = arranged(files, links, normal)
         if not layout.labels:
             raise imageless(root, files)
@@ -165,7 +165,7 @@ def check_file(file: Path) -> None:
         raise DataError(f"{file}: the file is empty; expected an image; copy it anew, or remove it")
 
 
-def content(file: Path) -> bytes:
+def image_bytes(file: Path) -> bytes:
     """All bytes of an image file."""
     try:
         return file.read_bytes()
@@ -181,7 +181,7 @@ def decoded(file: Path) -> NDArray[Any]:
         raise Unsupported('reading images needs Pillow: pip install "unseen[images]"') from error
     try:
         with Image.open(file, formats=FORMATS) as image:
-            check_size(file, *image.size)
+            _check_pixels(file, *image.size)
             upright = ImageOps.exif_transpose(image)
             upright.info.pop("transparency", None)
             return np.array(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
@@ -196,7 +196,7 @@ def decoded(file: Path) -> NDArray[Any]:
         ) from error
 
 
-def check_size(file: Path, width: int, height: int) -> None:
+def _check_pixels(file: Path, width: int, height: int) -> None:
     if min(width, height) < LEAST or width * height > MOST:
         raise DataError(
             f"{file}: expected at least {LEAST} pixels a side and at most {MOST} in all, found {width} x {height}; "

@@ -40,7 +40,7 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def listed(root: Path) -> tuple[list[Path], list[Path]]:
+def visible_files(root: Path) -> tuple[list[Path], list[Path]]:
     """Files below a folder that are not hidden, and links to folders, which are not followed; relative, by name."""
     if not os.path.exists(root):
         raise DataError(f"{root}: no such folder; check the spelling")
@@ -74,7 +74,7 @@ def arranged(files: list[Path], links: list[Path], normal: str) -> Layout:
     marked = [file for file in readable if file.stem.lower().endswith(MARK) or depth(file, normal) is not None]
     photos = sorted(set(readable) - set(marked), key=Path.as_posix)
     apart = any(depth(file, normal) == 0 for file in marked)
-    labels = labelled(photos, normal, mvtec=is_mvtec(readable), apart=apart)
+    labels = folder_labels(photos, normal, mvtec=is_mvtec(readable), apart=apart)
     outside = [file for file in photos if file not in labels]
     masks, lost = paired([*labels], marked, normal)
     masks |= same_name([*labels], masks)
@@ -99,10 +99,10 @@ def depth(file: Path, normal: str) -> int | None:
     (1, None)
     """
     folders = enumerate(file.parts[:-1])
-    return next((k for k, part in folders if plain(part) in MASKS and part != normal), None)
+    return next((k for k, part in folders if _folder_word(part) in MASKS and part != normal), None)
 
 
-def plain(folder: str) -> str:
+def _folder_word(folder: str) -> str:
     return folder.lower().replace(" ", "_").replace("-", "_")
 
 
@@ -111,7 +111,7 @@ def is_mvtec(files: list[Path]) -> bool:
     return tops >= {"test", "ground_truth"} or any(file.parts[:2] == ("train", "good") for file in files)
 
 
-def labelled(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -> dict[Path, str | None]:
+def folder_labels(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -> dict[Path, str | None]:
     """What each image shows by the folder that it is in, in the order of the rows.
 
     `apart`: masks lie in a folder of their own at the top; beside it, a folder `images` is no class.
@@ -119,7 +119,7 @@ def labelled(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -> dic
     if mvtec:
         inside = [file for part in ("train", "test") for file in files if file.parts[0] == part and len(file.parts) > 2]
         return {file: normal if file.parts[1] == "good" else file.parts[1] for file in inside}
-    above = {file: file.parts[1:] if apart and plain(file.parts[0]) in PHOTOS else file.parts for file in files}
+    above = {file: file.parts[1:] if apart and _folder_word(file.parts[0]) in PHOTOS else file.parts for file in files}
     return {file: parts[0] if len(parts) > 1 else None for file, parts in above.items()}
 
 
@@ -131,7 +131,7 @@ def paired(images: list[Path], marked: list[Path], normal: str) -> tuple[dict[Pa
     for mask in sorted(marked, key=lambda mask: (depth(mask, normal) is not None, -len(mask.parts), mask.as_posix())):
         found = owners(mask, places, depth(mask, normal))
         free = [image for image in found if image not in masks]
-        if free and alike(found):
+        if free and _differ_by_suffix(found):
             masks |= dict.fromkeys(free, mask)
         else:
             lost[mask] = reason(mask, found, masks, depth(mask, normal))
@@ -147,14 +147,14 @@ def by_place(images: list[Path]) -> dict[Key, list[Path]]:
     places: dict[Key, list[Path]] = defaultdict(list)
     for image in images:
         for k in range(len(image.parts)):
-            below = within(image.parts[k:-1], image.stem)
+            below = _class_folders(image.parts[k:-1], image.stem)
             for j in range(len(below)):
                 places[image.parts[:k], below[j:]].append(image)
     return places
 
 
-def within(folders: Iterable[str], name: str) -> tuple[str, ...]:
-    return (*(part for part in folders if plain(part) not in PHOTOS), name)
+def _class_folders(folders: Iterable[str], name: str) -> tuple[str, ...]:
+    return (*(part for part in folders if _folder_word(part) not in PHOTOS), name)
 
 
 def owners(mask: Path, places: dict[Key, list[Path]], depth: int | None) -> list[Path]:
@@ -164,22 +164,22 @@ def owners(mask: Path, places: dict[Key, list[Path]], depth: int | None) -> list
         return [image for image in places.get((mask.parts[:-1], (name,)), []) if image.parent == mask.parent]
     scope, below = mask.parts[:depth], mask.parts[depth + 1 : -1]
     for name in dict.fromkeys((mask.stem, MARKS.sub("", mask.stem))):
-        end = within(below, name)
+        end = _class_folders(below, name)
         if found := places.get((scope, end), []):
-            exact = [image for image in found if within(image.parts[depth:-1], image.stem) == end]
+            exact = [image for image in found if _class_folders(image.parts[depth:-1], image.stem) == end]
             tested = [image for image in found if image.parts[0] == "test"]
             return exact or tested or found
     return []
 
 
-def alike(images: list[Path]) -> bool:
+def _differ_by_suffix(images: list[Path]) -> bool:
     """Whether they differ by their endings at most."""
     return len({image.with_suffix("") for image in images}) < 2
 
 
 def reason(mask: Path, found: list[Path], masks: dict[Path, Path], depth: int | None) -> str:
     """Why a mask belongs to no image."""
-    if not alike(found):
+    if not _differ_by_suffix(found):
         return f"it may belong to {found[0].as_posix()} or to {found[1].as_posix()}: give it the same sub-folder"
     if found:
         return f"{found[0].as_posix()} has another mask, {masks[found[0]].as_posix()}"
