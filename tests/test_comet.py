@@ -20,7 +20,7 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.parts.confidence import Confident, effective, excess, mean_square, trusting, uncertainty, excess_weights
+from unseen.parts.confidence import Confident, effective, excess, excess_weights, mean_square, trusting, uncertainty
 from unseen.parts.episodes import parted, task
 from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
@@ -70,7 +70,9 @@ def test_weights_go_with_their_rows_and_never_rise_with_the_score():
 
 
 def test_scores_that_are_mostly_one_value_have_a_fence_too():
-    found = excess_weights(excess(torch.tensor([1.0] * 9 + [11.0])))  # mean distance to the median 1: the fence is at 3.5
+    found = excess_weights(
+        excess(torch.tensor([1.0] * 9 + [11.0]))
+    )  # mean distance to the median 1: the fence is at 3.5
     assert found.tolist() == [1.0] * 9 + [pytest.approx(0.25)]
     assert excess_weights(excess(torch.full((5,), 3.0))).tolist() == [1.0] * 5
     assert excess_weights(excess(torch.arange(5.0), kappa=float("inf"))).tolist() == [1.0] * 5

@@ -7,7 +7,7 @@ from unseen.errors import DataError
 from unseen.methods.dcc import DCC, lifted
 from unseen.methods.fecam import FeCAM
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import downdated, inverse_root, means, normalised, shrunk, tukey, pooled_covariance
+from unseen.parts.covariance import downdated, inverse_root, means, normalised, pooled_covariance, shrunk, tukey
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 

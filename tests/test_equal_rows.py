@@ -7,7 +7,7 @@ import torch
 
 from quick import parametrised
 from unseen import Detector
-from unseen.detector.conformal import Conformal, tie_width, outranked
+from unseen.detector.conformal import Conformal, outranked, tie_width
 from unseen.methods import METHODS
 from unseen.methods.distances import Mahalanobis
 from unseen.methods.isolation import IsolationForest

@@ -13,7 +13,7 @@ from quick import quick
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
-from unseen.methods.ahl import AHL, KINDS, of_others, remembered, _task_weights
+from unseen.methods.ahl import AHL, KINDS, _task_weights, of_others, remembered
 from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.deepsad import DeepSVDD
 from unseen.methods.devnet import DevNet

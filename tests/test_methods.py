@@ -27,7 +27,7 @@ from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, some, together
-from unseen.parts.evidence import mean_auroc, evidence_weights
+from unseen.parts.evidence import evidence_weights, mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER

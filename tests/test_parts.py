@@ -10,7 +10,7 @@ from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import balanced, class_held_out, line_halves, held_out_splits, stratified_folds, together
+from unseen.parts.episodes import balanced, class_held_out, held_out_splits, line_halves, stratified_folds, together
 from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut

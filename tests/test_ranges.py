@@ -10,7 +10,7 @@ from quick import quick
 from unseen.detector.detector import Detector
 from unseen.detector.settings import configured
 from unseen.errors import DataError
-from unseen.fields import RANGES, check_fields, method_fields, holds_methods, range_of
+from unseen.fields import RANGES, check_fields, holds_methods, method_fields, range_of
 from unseen.methods import EVERY, METHODS
 from unseen.methods.ahl import AHL
 from unseen.methods.catalogue import from_json, to_json

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unseen import Detector
-from unseen.data.repeats import Table, representatives, nearly
+from unseen.data.repeats import Table, nearly, representatives
 from unseen.errors import DataError
 from unseen.methods.distances import Mahalanobis, Nearest
 

@@ -78,11 +78,11 @@ def check_fields(method: object) -> None:
     Traceback (most recent call last):
     unseen.errors.DataError: Nearest: k must be a whole number from 1 to 100,000, got 0
     """
-    check_each(method, 1)
+    _check_each(method, 1)
     check_layers(method)
 
 
-def check_each(method: Any, depth: int) -> None:
+def _check_each(method: Any, depth: int) -> None:
     check_depth(depth)
     if not dataclasses.is_dataclass(method):
         return
@@ -93,7 +93,7 @@ def check_each(method: Any, depth: int) -> None:
             if ours(kind):
                 check_inside(kind, name, value)
             for inside in value if isinstance(value, tuple) else (value,):
-                check_each(inside, depth + 1)
+                _check_each(inside, depth + 1)
         elif ours(kind):
             check_field(kind, name, value)
 
@@ -105,7 +105,7 @@ def check_depth(depth: int) -> None:
 
 def check_layers(method: object) -> None:
     """DataError for more layers than anybody waits for; each field may be within its range."""
-    if (found := parts(method)) > PARTS:
+    if (found := _parts(method)) > PARTS:
         raise DataError(f"{type(method).__name__}: it would have {found:,} parts, and may have {PARTS:,}: take fewer")
 
 
@@ -114,14 +114,14 @@ def check_inside(kind: type, name: str, value: object) -> None:
     hint = method_fields(kind)[name]
     several = get_origin(hint) is tuple
     given = value if several and isinstance(value, tuple) else (value,)
-    fits = all(_fits(one, hint) for one in given)
+    fits = all(_is_of_sort(one, hint) for one in given)
     if not fits or several != isinstance(value, tuple) or len(given) > LONGEST:
         what = "a method that is trained by gradient descent, such as DevNet" if hint is Trainable else "a method"
         what = f"a tuple of at most {LONGEST} methods" if several else what
         raise DataError(f"{kind.__name__}: {name} must be {what}, got {shortened(value)}")
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _is_of_sort(value: object, hint: Any) -> bool:
     """Whether a value is of a sort that a field for methods takes."""
     sorts = [sort for sort in (hint, *get_args(hint)) if isinstance(sort, type)]
     return any(is_method(value) if sort in UNASKED else isinstance(value, sort) for sort in sorts)
@@ -130,19 +130,19 @@ def _fits(value: object, hint: Any) -> bool:
 def check_field(kind: type, name: str, value: object) -> Any:
     """The value as its field has it, from Python or from JSON; DataError for another type, and beyond the range."""
     try:
-        found = adapter(kind, name).validate_json(json.dumps(value, default=plain), strict=True)
+        found = _adapter(kind, name).validate_json(json.dumps(value, default=plain), strict=True)
     except (ValidationError, TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}") from error
+        raise DataError(f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}") from error
     low, high = range_of(kind, name)
     fits = all(low <= number <= high for number in _numbers_in(found))
     if isinstance(found, tuple) and ours(kind):
-        fits = fits and shortest(kind, name) <= len(found) <= LONGEST
+        fits = fits and _shortest(kind, name) <= len(found) <= LONGEST
     if not fits:
-        raise DataError(f"{kind.__name__}: {name} must be {wanted(kind, name)}, got {shortened(value)}")
+        raise DataError(f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}")
     return found
 
 
-def adapter(kind: type, name: str) -> TypeAdapter[Any]:
+def _adapter(kind: type, name: str) -> TypeAdapter[Any]:
     """What reads the values of a field; any, where a method of others has a type unknown to it."""
     try:
         return TypeAdapter(method_fields(kind)[name])
@@ -157,11 +157,11 @@ def range_of(kind: type, name: str) -> tuple[float, float]:
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
 
 
-def shortest(kind: type, name: str) -> int:
+def _shortest(kind: type, name: str) -> int:
     return SHORTEST.get(f"{kind.__name__}.{name}", 0)
 
 
-def wanted(kind: type, name: str) -> str:
+def _wanted(kind: type, name: str) -> str:
     """What a field takes, in words."""
     hint, (low, high) = method_fields(kind)[name], range_of(kind, name)
     if not ours(kind):
@@ -173,7 +173,7 @@ def wanted(kind: type, name: str) -> str:
     sorts = get_args(hint) or (hint,)
     what = {int: "whole number", float: "number", str: "name"}[sorts[0]]
     if get_origin(hint) is tuple:
-        least = f"{shortest(kind, name)} to" if shortest(kind, name) else "at most"
+        least = f"{_shortest(kind, name)} to" if _shortest(kind, name) else "at most"
         what = f"{least} {LONGEST} {what}s" if Ellipsis in sorts else f"{len(sorts)} {what}s"
     else:
         what = f"a {what}"
@@ -182,7 +182,7 @@ def wanted(kind: type, name: str) -> str:
     return f"{what} above 0, at most {high:,.10g}" if low == ABOVE else f"{what} from {low:,.10g} to {high:,.10g}"
 
 
-def parts(method: Any) -> int:
+def _parts(method: Any) -> int:
     """How many layers and other parts a method builds, about: what is inside counts as often as it is copied."""
     if not dataclasses.is_dataclass(method):
         return OWN
@@ -190,7 +190,7 @@ def parts(method: Any) -> int:
     for name, hint in method_fields(type(method)).items():
         value = getattr(method, name)
         if holds_methods(hint):
-            inside += sum(map(parts, value)) if isinstance(value, tuple) else parts(value)
+            inside += sum(map(_parts, value)) if isinstance(value, tuple) else _parts(value)
         elif not ours(type(method)):
             continue  # what the fields of others mean is theirs to say
         elif name in ("members", "couplings", "blocks"):

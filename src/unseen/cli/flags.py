@@ -55,7 +55,7 @@ Trust = Annotated[
 ]
 
 
-def check_names(_: object, names: str | tuple[str, ...] | None) -> None:
+def _check_names(_: object, names: str | tuple[str, ...] | None) -> None:
     """ValueError for a method of which there is none; import paths are followed later."""
     for name in (names,) if isinstance(names, str) else names or ():
         if name not in NAMES and ":" not in name:
@@ -69,11 +69,11 @@ Several = Annotated[
     Parameter(
         name="--method",
         metavar="NAME ...",
-        validator=check_names,
+        validator=_check_names,
         help=f"{WHAT}; several are compared; each is {NAMED}",
     ),
 ]
-One = Annotated[str | None, Parameter(name="--method", metavar="NAME", validator=check_names, help=f"{WHAT}; {NAMED}")]
+One = Annotated[str | None, Parameter(name="--method", metavar="NAME", validator=_check_names, help=f"{WHAT}; {NAMED}")]
 
 
 @Parameter(name="*")

@@ -27,25 +27,25 @@ UNPRINTABLE = re.compile(
 )
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """Text as a terminal may have it, whoever wrote it.
 
-    >>> printable("bytes \\x1b[31min\\u202etuo")
+    >>> _printable("bytes \\x1b[31min\\u202etuo")
     'bytes \\\\x1b[31min\\\\u202etuo'
     """
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-class Printer(Console):
+class _Printer(Console):
     """A console that shows names from files, folders and saved detectors as what they are, not as commands to it."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for part in super().render(renderable, options):
-            yield part if part.control else Segment(printable(part.text), part.style)
+            yield part if part.control else Segment(_printable(part.text), part.style)
 
 
-out = Printer(markup=False, emoji=False, highlight=False)
-err = Printer(markup=False, emoji=False, highlight=False, stderr=True)
+out = _Printer(markup=False, emoji=False, highlight=False)
+err = _Printer(markup=False, emoji=False, highlight=False, stderr=True)
 
 
 def say(text: str) -> None:

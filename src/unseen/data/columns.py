@@ -41,7 +41,7 @@ class Column:
         cls, name: str, kind: Kind, array: pa.ChunkedArray, normals: NDArray[np.bool_], spelling: Spelling = PLAIN
     ) -> Column:
         """Levels and missingness from all rows (n,), scales from the normal ones."""
-        levels, missing = frequent(array) if kind == "category" else ((), False)
+        levels, missing = _frequent(array) if kind == "category" else ((), False)
         bare = cls(name, kind, levels, missing, (), spelling)
         raw = bare.raw(array)
         if np.isnan(raw).any():
@@ -112,7 +112,7 @@ class Column:
         return hot
 
 
-def frequent(array: pa.ChunkedArray) -> tuple[tuple[str, ...], bool]:
+def _frequent(array: pa.ChunkedArray) -> tuple[tuple[str, ...], bool]:
     """The levels of a category that get a column, most frequent first, and whether any value is missing."""
     codes, found = labels(array, NOTHING)
     counts = np.bincount(codes[codes >= 0], minlength=len(found))

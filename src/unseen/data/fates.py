@@ -52,7 +52,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Fate:
+class _Fate:
     """A kind or a key of REASONS; how text spells its numbers; and a doubt that is told."""
 
     kind: str
@@ -68,19 +68,19 @@ class Fate:
         return self.kind in KINDS
 
 
-UNDECIDED, NUMBER = Fate(""), Fate("number", Reading(PLAIN))
+UNDECIDED, NUMBER = _Fate(""), _Fate("number", Reading(PLAIN))
 
 
-def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dict[str, Fate]:
+def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dict[str, _Fate]:
     """The fate of each column, in order; all that was understood in another way than as plain values is told."""
     columns, dropped = dict(zip(table.column_names, table.columns, strict=True)), set(drop)
-    found = {name: Fate("asked") if name in dropped else UNDECIDED for name in columns}
+    found = {name: _Fate("asked") if name in dropped else UNDECIDED for name in columns}
     undecided = [name for name, each in found.items() if each is UNDECIDED]
     typed = [name for name in undecided if name not in asked and is_number(columns[name].type)]
     step = max(CELLS // max(len(table), 1), 1)
     for some in (typed[start : start + step] for start in range(0, len(typed), step)):
         found |= _number_fates(np.column_stack([numbers(name, columns[name]) for name in some]), some)
-    found |= {name: fate(name, columns[name], asked.get(name)) for name in undecided if found[name] is UNDECIDED}
+    found |= {name: _fate(name, columns[name], asked.get(name)) for name in undecided if found[name] is UNDECIDED}
     if any(each.used and each.spelling.decimal == "," and each.reading.sure for each in found.values()):
         for name, each in found.items():  # a table has one decimal mark
             if each.kind == "number" and is_text(columns[name].type) and each.spelling.decimal == ".":
@@ -90,23 +90,23 @@ def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dic
     return found
 
 
-def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
+def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, _Fate]:
     """The fates of the columns of a matrix (n, k), all of them numbers: none is taken for an identifier."""
     found = _number_fates(array, names)
     for name, each in found.items():
         if each.kind in ("identifier", "date", "local date"):
-            found[name] = Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
+            found[name] = _Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
     _warn_of_fates(found)
     return found
 
 
-def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, Fate]:
+def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, _Fate]:
     """The fates of columns that name or count the rows once copies are left out, as of a file that is there twice.
 
     Rows that agree in such a column agree in all.
     """
     usable = table.select([name for name in table.column_names if is_usable(table[name].type)])
-    found: dict[str, Fate] = {}
+    found: dict[str, _Fate] = {}
     for name in names if len(names) > 2 else ():  # where little else is there, rows may agree by their nature
         head = pc.unique(table[name].slice(0, HEAD))
         if len(head) < SHUFFLED or not _names_rows(nature(name, pa.chunked_array([head]))):
@@ -125,63 +125,63 @@ def _first(table: pa.Table, name: str) -> NDArray[np.int64] | None:
     return np.sort(first) if copied else None
 
 
-def _names_rows(found: Fate) -> bool:
+def _names_rows(found: _Fate) -> bool:
     return found.kind in ("identifier", "date", "local date") or bool(found.doubt)
 
 
-def fate(name: str, array: pa.ChunkedArray, asked: str | None) -> Fate:
+def _fate(name: str, array: pa.ChunkedArray, asked: str | None) -> _Fate:
     """What becomes of a column for which a kind may be asked."""
-    if reason := emptiness(array):
-        return Fate(reason)
+    if reason := _emptiness(array):
+        return _Fate(reason)
     if asked is None:
         return nature(name, array)
     if asked == "number" and is_text(array.type):
         words = written(array)
         plain = floats(words) is not None or seconds(words) is not None
-        return Fate(asked, Reading(PLAIN) if plain else read_as(words))
-    return Fate(asked)
+        return _Fate(asked, Reading(PLAIN) if plain else read_as(words))
+    return _Fate(asked)
 
 
-def nature(name: str, array: pa.ChunkedArray) -> Fate:
+def nature(name: str, array: pa.ChunkedArray) -> _Fate:
     """What becomes of a column by its values alone.
 
     >>> nature("a", pa.chunked_array([["1", "?", "2.5"]])).kind, nature("b", pa.chunked_array([["f", "T", "f"]])).kind
     ('number', 'boolean')
     """
     if pa.types.is_boolean(array.type):
-        return Fate("boolean")
+        return _Fate("boolean")
     if pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type):
-        return Fate("date")
+        return _Fate("date")
     if not is_text(array.type):
         return _number_fate(name, numbers(name, array), Reading(PLAIN))
     words = written(array)
     if (values := floats(words)) is not None:
         return _number_fate(name, values, Reading(PLAIN))
     if seconds(words) is not None:
-        return Fate("date")
+        return _Fate("date")
     reading = read_as(words)
     if reading.spelling is not None and (values := floats(words, reading.spelling)) is not None:
         return _number_fate(name, values, reading)
-    return Fate(_wording(words), reading)
+    return _Fate(_wording(words), reading)
 
 
-def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, Fate]:
+def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, _Fate]:
     """The fates of columns of numbers (n, k), NaN where missing."""
     gaps = np.isnan(array).all(axis=0) if array.dtype.kind == "f" else np.zeros(array.shape[1], dtype=bool)
     same = (array == array[0]).all(axis=0)
     kinds = np.where(gaps, "missing", np.where(same, "constant", "number")).tolist()
-    found = {name: NUMBER if kind == "number" else Fate(kind) for name, kind in zip(names, kinds, strict=True)}
+    found = {name: NUMBER if kind == "number" else _Fate(kind) for name, kind in zip(names, kinds, strict=True)}
     for j in suspect_columns(array):
         if kinds[j] == "number":
             found[names[j]] = _number_fate(names[j], array[:, j].astype(np.float64), NUMBER.reading)
     return found
 
 
-def emptiness(array: pa.ChunkedArray) -> str:
+def _emptiness(array: pa.ChunkedArray) -> str:
     """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
     if not is_usable(array.type):
         return "nested"
-    if len(array) > HEAD and not emptiness(array.slice(0, HEAD)):
+    if len(array) > HEAD and not _emptiness(array.slice(0, HEAD)):
         return ""  # two values are enough, and most columns show them at once
     values = pc.unique(written(array) if is_text(array.type) else array)
     if pa.types.is_floating(values.type):
@@ -191,10 +191,10 @@ def emptiness(array: pa.ChunkedArray) -> str:
     return "constant" if len(values) == 1 else ""
 
 
-def _number_fate(name: str, values: NDArray[np.float64], reading: Reading) -> Fate:
+def _number_fate(name: str, values: NDArray[np.float64], reading: Reading) -> _Fate:
     """Numbers, unless they only count."""
     reason, doubt = counter_kind(name, values)
-    return Fate(reason or "number", reading, doubt)
+    return _Fate(reason or "number", reading, doubt)
 
 
 def _wording(words: pa.ChunkedArray) -> str:
@@ -213,7 +213,7 @@ def _wording(words: pa.ChunkedArray) -> str:
     return "identifier" if distinct and 2 * filled > len(words) else "category"
 
 
-def _beside_commas(name: str, array: pa.ChunkedArray, before: Fate) -> Fate:
+def _beside_commas(name: str, array: pa.ChunkedArray, before: _Fate) -> _Fate:
     """The fate of a column of numbers without decimal commas of its own, where another column has some."""
     words = written(array)
     if before.reading.sure:
@@ -223,10 +223,10 @@ def _beside_commas(name: str, array: pa.ChunkedArray, before: Fate) -> Fate:
     return before if values is None else _number_fate(name, values, reading)
 
 
-def _warn_of_fates(found: Mapping[str, Fate]) -> None:
+def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
     """One warning for each sort of thing that was not plain to see."""
     how = option("kinds", ...)
-    told: tuple[tuple[str, Callable[[Fate], str]], ...] = (
+    told: tuple[tuple[str, Callable[[_Fate], str]], ...] = (
         (
             f"numbers with marks of their own are read so: %s; ask for kind 'category' where they are none ({how})",
             _marked,
@@ -236,7 +236,7 @@ def _warn_of_fates(found: Mapping[str, Fate]) -> None:
             f"columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to keep one ({how})",
             _doubted,
         ),
-        ("columns that are not used: %s", _unused),
+        ("columns that are not used: %s", _why_unused),
     )
     for sentence, part in told:
         parts = [f"{name!r}: {said}" for name, each in found.items() if (said := part(each))]
@@ -245,20 +245,20 @@ def _warn_of_fates(found: Mapping[str, Fate]) -> None:
             log.warning(sentence, "; ".join(parts[:SHOWN]) + more)
 
 
-def _marked(each: Fate) -> str:
+def _marked(each: _Fate) -> str:
     if not (each.used and each.reading.example):
         return ""
     return each.reading.example + ("" if each.reading.sure else " (nothing in the column shows it)")
 
 
-def _dirty(each: Fate) -> str:
+def _dirty(each: _Fate) -> str:
     note = each.reading.note
     return f"{note}, it is taken for {each.kind}" if note and each.kind != "number" else note
 
 
-def _doubted(each: Fate) -> str:
+def _doubted(each: _Fate) -> str:
     return each.doubt if each.used else ""
 
 
-def _unused(each: Fate) -> str:
+def _why_unused(each: _Fate) -> str:
     return "" if each.used or each.kind == "asked" else REASONS[each.kind]

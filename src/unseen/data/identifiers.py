@@ -45,7 +45,7 @@ def counter_kind(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
         return "local date", ""
     if directed or (((steps >= 0).all() or (steps <= 0).all()) and len(np.unique(values)) >= SHUFFLED):
         return "", RISES
-    return _distinct(values) if whole else ("", "")
+    return _dense(values) if whole else ("", "")
 
 
 def suspect_columns(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -76,7 +76,7 @@ def _days(values: NDArray[np.float64]) -> bool:
     return bool(inside and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
-def _distinct(values: NDArray[np.float64]) -> tuple[str, str]:
+def _dense(values: NDArray[np.float64]) -> tuple[str, str]:
     """Whether whole numbers lie so densely that they would repeat had they not been given out one by one."""
     n = len(values)
     if len(np.unique(values[: 2 * SHUFFLED])) < min(n, 2 * SHUFFLED) or len(ordered := np.unique(values)) < n:

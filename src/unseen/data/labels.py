@@ -43,7 +43,7 @@ def encode_labels(
     """
     if y is None:
         return np.zeros(rows, dtype=np.int64), known
-    name = normal_name(normal)
+    name = _normal_name(normal)
     names = _label_spellings(_label_values(y, rows))
     present = {label for label in names if label is not None}
     fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED}
@@ -59,18 +59,18 @@ def encode_labels(
     fixed[name] = NORMAL
     if name == "normal":  # another name leaves 0 to be a class
         fixed["0"] = NORMAL
-    classes = (*known, *sorted(present - fixed.keys() - set(known), key=numbers_first))
+    classes = (*known, *sorted(present - fixed.keys() - set(known), key=_numbers_first))
     codes = fixed | {label: code for code, label in enumerate(classes, start=1)}
     return np.fromiter((codes[label] for label in names), dtype=np.int64, count=len(names)), classes
 
 
-def normal_name(normal: Any) -> str:
+def _normal_name(normal: Any) -> str:
     """The one spelling of the label of normal rows.
 
-    >>> normal_name(True), normal_name("1.0"), normal_name(" ok ")
+    >>> _normal_name(True), normal_name("1.0"), normal_name(" ok ")
     ('1', '1', 'ok')
     """
-    if not isinstance(normal, str | int | float | np.generic) or absent(normal):
+    if not isinstance(normal, str | int | float | np.generic) or _absent(normal):
         raise DataError(
             f"{option('normal')} must be the label of normal rows, such as 'normal', 0 or True, got {normal!r}"
         )
@@ -83,7 +83,7 @@ def originals(y: Any) -> dict[str, Any]:
     >>> originals([True, False, None, True])
     {'1': True, '0': False}
     """
-    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y).ravel().tolist()
+    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else _as_objects(y).ravel().tolist()
     found: dict[str, Any] = {}
     for name, value in zip(_label_spellings(values), values, strict=True):
         if name is not None and name not in found:
@@ -135,7 +135,7 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
 
 def _label_values(y: Any, rows: int) -> list[Any]:
     """The values of a list, array, series or Arrow column."""
-    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else unmasked(y)
+    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else _as_objects(y)
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
@@ -147,7 +147,7 @@ def _label_values(y: Any, rows: int) -> list[Any]:
     return list(values)
 
 
-def unmasked(y: Any) -> NDArray[np.object_]:
+def _as_objects(y: Any) -> NDArray[np.object_]:
     """Labels as an array of objects, None where a masked array has none."""
     if not isinstance(y, np.ma.MaskedArray):
         return np.asarray(y, dtype=np.object_)
@@ -158,7 +158,7 @@ class _Spellings(dict[Any, str | None]):
     """The one spelling of each value that occurs, None for one that is absent; worked out once a value."""
 
     def __missing__(self, value: Any) -> str | None:
-        self[value] = name = None if absent(value) else _label_spelling(value)
+        self[value] = name = None if _absent(value) else _label_spelling(value)
         return name
 
 
@@ -182,12 +182,12 @@ def _label_spelling(value: Any) -> str:
     return "0" if whole == "-0" else whole
 
 
-def numbers_first(name: str) -> tuple[bool, str]:
+def _numbers_first(name: str) -> tuple[bool, str]:
     """Sorts 9 before 10, and numbers before words."""
     return not name.isdigit(), name.rjust(20) if name.isdigit() else name
 
 
-def absent(value: Any) -> bool:
+def _absent(value: Any) -> bool:
     """None, NaN, an empty text, and pandas' NA and NaT, which alone differ from themselves or cannot tell."""
     try:
         return value is None or str(value).strip() == "" or bool(value != value)

@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Finding:
+class _Finding:
     """A column that shows something new: in how many rows, the first of them from 0, and what it shows there."""
 
     name: str
@@ -42,8 +42,8 @@ class News:
     """What rows show that training never did: how much, 0 where nothing (n,), and by column."""
 
     amount: NDArray[np.float64]
-    moves: tuple[Finding, ...] = ()
-    gaps: tuple[Finding, ...] = ()
+    moves: tuple[_Finding, ...] = ()
+    gaps: tuple[_Finding, ...] = ()
     blank: Mask | None = None
     filled: tuple[str, ...] = ()
 
@@ -82,20 +82,20 @@ class ToldOnce:
             log.warning(where + sentence, what)
 
 
-class Watch:
+class _Watch:
     """Collects gaps and moves, column by column or many at once."""
 
     def __init__(self, rows: int) -> None:
         self.gaps, self.moves = np.zeros((2, rows), dtype=np.int64)
         self.far = np.zeros(rows)
-        self.gap_findings: list[Finding] = []
-        self.move_findings: list[Finding] = []
+        self.gap_findings: list[_Finding] = []
+        self.move_findings: list[_Finding] = []
 
     def see_gaps(self, names: Sequence[str], gaps: Mask) -> None:
         """Gaps (n, k) in columns that had none."""
         self.gaps += gaps.sum(axis=1)
         for j in np.flatnonzero(gaps.any(axis=0)).tolist():
-            self.gap_findings.append(Finding(names[j], int(gaps[:, j].sum()), int(gaps[:, j].argmax())))
+            self.gap_findings.append(_Finding(names[j], int(gaps[:, j].sum()), int(gaps[:, j].argmax())))
 
     def see_moves(self, constants: Sequence[Constant], far: NDArray[np.float64], values: Sequence[Any]) -> None:
         """How far constants moved (n, k), and their values (k) of (n,)."""
@@ -107,7 +107,7 @@ class Watch:
             value = values[j][first]
             shown = value.as_py() if isinstance(value, pa.Scalar) else value.item()
             change = f" {beginning(_figure(shown))} in place of {beginning(_constant_in_words(constants[j]))}"
-            self.move_findings.append(Finding(constants[j].name, int(moved[:, j].sum()), first, change))
+            self.move_findings.append(_Finding(constants[j].name, int(moved[:, j].sum()), first, change))
 
     def lacking(self, complete: int) -> NDArray[np.int64]:
         """Rows that lack a value in all columns, so many, that never lacked one."""
@@ -123,9 +123,9 @@ class Watch:
 def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], table: pa.Table) -> News:
     """What a table shows that training never did."""
     n, present = len(table), dict(zip(table.column_names, table.columns, strict=True))
-    watch, used = Watch(n), {column.name: column for column in columns}
+    watch, used = _Watch(n), {column.name: column for column in columns}
     for name in precedent.complete:
-        if name in present and (gap := missing(present[name], used.get(name))) is not None:
+        if name in present and (gap := _missing(present[name], used.get(name))) is not None:
             watch.see_gaps([name], gap[:, None])
     for constant in precedent.constants:
         if constant.name in present and (far := constant.moved(present[constant.name])).any():
@@ -133,7 +133,7 @@ def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequen
     rows = watch.lacking(sum(name in present for name in precedent.complete))
     if not precedent.blank:
         for column in columns:
-            gap = missing(present[column.name].take(rows), column) if len(rows) else None
+            gap = _missing(present[column.name].take(rows), column) if len(rows) else None
             rows = rows[:0] if gap is None else rows[gap]
     blank = np.zeros(n, dtype=bool)
     blank[rows if not precedent.blank else rows[:0]] = True
@@ -146,7 +146,7 @@ def news_of_matrix(
 ) -> News:
     """What a matrix (n, k) shows that training never did; all constants are numbers."""
     n, place = len(array), {name: j for j, name in enumerate(names)}
-    watch = Watch(n)
+    watch = _Watch(n)
     floating = array.dtype.kind == "f"
     for some in _column_blocks([place[name] for name in precedent.complete] if floating else [], n):
         gaps = np.isnan(array[:, some])
@@ -169,7 +169,7 @@ def news_of_matrix(
     return watch.news(precedent, blank, filled)
 
 
-def missing(array: pa.ChunkedArray, column: Column | None) -> Mask | None:
+def _missing(array: pa.ChunkedArray, column: Column | None) -> Mask | None:
     """Which values are missing (n,), None where none is."""
     if is_text(array.type):
         spelling = PLAIN if column is None else column.spelling
@@ -204,7 +204,7 @@ def _constant_in_words(constant: Constant) -> str:
 
 
 def _holds_any(array: pa.ChunkedArray) -> bool:
-    gap = missing(array, None)
+    gap = _missing(array, None)
     return is_usable(array.type) and len(array) > 0 and (gap is None or not gap.all())
 
 

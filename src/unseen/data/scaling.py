@@ -113,10 +113,10 @@ def calls_for_plain(values: NDArray[np.float64], logs: NDArray[np.float64]) -> N
     array([ True, False])
     """
     some = slice(None, None, -(-values.shape[1] // SAMPLE))
-    return np.asarray(bend(values[:, some]) + CLEARLY < bend(logs[:, some]))
+    return np.asarray(_bend(values[:, some]) + CLEARLY < _bend(logs[:, some]))
 
 
-def bend(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bend(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean distance of the standardised quantiles from a Gaussian's, infinite for a constant: (k, m) -> (k,)."""
     with np.errstate(over="ignore", invalid="ignore"):
         centred = values - values.mean(axis=1, keepdims=True)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from unseen.data.checks import check_request, check_not_empty, check_width, shortlist, normal_rows
+from unseen.data.checks import check_not_empty, check_request, check_width, normal_rows, shortlist
 from unseen.data.columns import Column, Kind
 from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
@@ -24,7 +24,7 @@ from unseen.data.learning import Plan, Witness, learn
 from unseen.data.limits import Limits, beyond, limits
 from unseen.data.news import News, ToldOnce, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
-from unseen.data.repeats import Table, representatives, nearly
+from unseen.data.repeats import Table, nearly, representatives
 from unseen.data.rows import matrix_rows, table_rows
 from unseen.data.scaling import standardise
 from unseen.data.split import Rows

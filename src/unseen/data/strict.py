@@ -17,11 +17,11 @@ def strictly(kind: Any, plain: object) -> Any:
     """
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     found = adapter.validate_json(json.dumps(plain), strict=True)
-    check_known(plain, adapter.dump_python(found, mode="json"))
+    _check_known(plain, adapter.dump_python(found, mode="json"))
     return found
 
 
-def check_known(plain: Any, known: Any, where: str = "") -> None:
+def _check_known(plain: Any, known: Any, where: str = "") -> None:
     """ValueError for a key that the value has and what was made of it lacks, and for what no count ever reaches."""
     if isinstance(plain, int) and abs(plain) > MOST:
         raise ValueError(f"field {where.rstrip('.')!r}: the number is too large")
@@ -29,7 +29,7 @@ def check_known(plain: Any, known: Any, where: str = "") -> None:
         for key, value in plain.items():
             if not isinstance(known, dict) or key not in known:
                 raise ValueError(f"unknown field {where + str(key)!r}")
-            check_known(value, known[key], f"{where}{key}.")
+            _check_known(value, known[key], f"{where}{key}.")
     elif isinstance(plain, list):
         for k, value in enumerate(plain):
-            check_known(value, known[k], f"{where}{k}.")
+            _check_known(value, known[k], f"{where}{k}.")

@@ -35,11 +35,13 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     if isinstance(table, pa.Table):
         if len(set(table.column_names)) == table.num_columns and all(map(is_plain, set(table.schema.types))):
             return table  # as it is, in a time that does not count for wide tables
-        return pa.Table.from_arrays([plain_values(column) for column in table.columns], names=_renamed(table.column_names))
+        return pa.Table.from_arrays(
+            [plain_values(column) for column in table.columns], names=_distinct_names(table.column_names)
+        )
     if nw.dependencies.is_pandas_dataframe(table):  # others cannot have two columns of one name
-        table = table.set_axis(_renamed(table.columns), axis=1)
+        table = table.set_axis(_distinct_names(table.columns), axis=1)
     frame = nw.from_native(table, eager_only=True, pass_through=True)
-    return framed(frame) if isinstance(frame, nw.DataFrame) else matrix(table)
+    return framed(frame) if isinstance(frame, nw.DataFrame) else _matrix(table)
 
 
 def named_in_text(frame: object) -> bool:
@@ -47,14 +49,14 @@ def named_in_text(frame: object) -> bool:
     return not nw.dependencies.is_pandas_dataframe(frame) or all(isinstance(name, str) for name in frame.columns)
 
 
-def _renamed(names: Iterable[object]) -> list[str]:
+def _distinct_names(names: Iterable[object]) -> list[str]:
     given, note = distinct_names(names)
     if note:
         log.warning(note)
     return given
 
 
-def matrix(table: object) -> NDArray[Any]:
+def _matrix(table: object) -> NDArray[Any]:
     """A 2-D array of real numbers (n, d); what cannot be one is refused in scikit-learn's words."""
     try:
         array = np.asarray(_unmasked(table))

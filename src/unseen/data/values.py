@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unseen.data.spelling import COMMAS, PLAIN, Spelling, reads, respelled, beginning
+from unseen.data.spelling import COMMAS, PLAIN, Spelling, beginning, reads, respelled
 from unseen.errors import DataError
 from unseen.wording import option
 
@@ -100,7 +100,7 @@ def numbers(name: str, array: pa.ChunkedArray, spelling: Spelling = PLAIN) -> ND
         commas = spelling.decimal == "," or reads(pa.array(list(bad), words.type), COMMAS).all()
         expected = {",": "numbers with a decimal comma, as in training"}.get(spelling.decimal, "numbers")
         hint = " (training showed no decimal commas)" if commas and spelling.decimal == "." else ""
-        raise unreadable(name, words, bad, expected + hint)
+        raise _unreadable(name, words, bad, expected + hint)
     return values
 
 
@@ -116,12 +116,14 @@ def booleans(name: str, array: pa.ChunkedArray) -> NDArray[np.float64]:
     lower = [level.lower() for level in levels]
     if any(level not in YES | NO for level in lower):
         words = written(array)
-        bad = {word for word in pc.unique(words.drop_null()).to_pylist() if _value_spelling(word).lower() not in YES | NO}
-        raise unreadable(name, words, bad, "yes or no")
+        bad = {
+            word for word in pc.unique(words.drop_null()).to_pylist() if _value_spelling(word).lower() not in YES | NO
+        }
+        raise _unreadable(name, words, bad, "yes or no")
     return np.array([*(level in YES for level in lower), np.nan], dtype=np.float64)[codes]
 
 
-def unreadable(name: str, words: pa.ChunkedArray, bad: Collection[str], expected: str) -> DataError:
+def _unreadable(name: str, words: pa.ChunkedArray, bad: Collection[str], expected: str) -> DataError:
     """The error for text in which some words are not what its column holds; rows are counted from 1."""
     rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(bad), words.type)).to_numpy())
     return DataError(

@@ -21,7 +21,7 @@ Opinion = tuple[Rows, Array, Array]  # row numbers, their weights, their scores:
 ALIKE = 0.99  # of the held-out scores that must be found again: a tree may decide otherwise on another processor
 
 
-class Trained(Protocol):
+class _Trained(Protocol):
     """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows `held` (m,)."""
 
     @property
@@ -34,7 +34,7 @@ class Trained(Protocol):
     def held(self) -> Rows | None: ...
 
 
-Member = TypeVar("Member", bound=Trained)
+Member = TypeVar("Member", bound=_Trained)
 
 
 def audited(
@@ -54,7 +54,7 @@ def audited(
     the row that counted in a row's place; copies are as suspect as that one.
     """
     taken, rows = codes <= 0, np.flatnonzero(stands == np.arange(len(stands)))
-    if len(members) == 1 and np.array_equal(np.sort(held_of(members[0])), rows[calibrators(codes[rows])]):
+    if len(members) == 1 and np.array_equal(np.sort(_held_of(members[0])), rows[calibrators(codes[rows])]):
         raise Unsupported(
             "adapt moved this detector to these rows, and trained it on none of them, so there is nothing to audit: "
             "audit the detector that it came from, or fit one on these rows"
@@ -62,7 +62,7 @@ def audited(
     for member in members:
         _check_same_table(member, taken, rows, score)
     weight, standing = np.full((2, len(codes)), np.nan)
-    for opinions in (carried(members, rows), outside(members), inside(members, taken, score)):
+    for opinions in (_carried(members, rows), _outside(members), _inside_opinions(members, taken, score)):
         if np.isnan(weight[taken]).any():  # else nobody is asked
             unsaid = np.isnan(weight)
             for all_, said in zip((weight, standing), _mean_opinion(list(opinions), len(codes)), strict=True):
@@ -73,9 +73,11 @@ def audited(
     return pa.table({"row": rows, "weight": weight[rows], "score": standing[rows], "label": labels})
 
 
-def _check_same_table(member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]) -> None:
+def _check_same_table(
+    member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]
+) -> None:
     """DataError unless this is the table that the member was trained on, as far as the rows that it held out tell."""
-    held = held_of(member)
+    held = _held_of(member)
     if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(rows):
         trained = len(member.scorer.weight) + len(held)
         raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}")
@@ -87,7 +89,7 @@ def _check_same_table(member: Member, taken: NDArray[np.bool_], rows: Rows, scor
         )
 
 
-def held_of(member: Trained) -> Rows:
+def _held_of(member: _Trained) -> Rows:
     if member.held is None:
         raise Unsupported("this detector is of an earlier release and does not say which rows it held out: fit again")
     return member.held
@@ -97,26 +99,26 @@ def _agree(found: Array, said: Array) -> NDArray[np.bool_]:
     return np.isclose(found, said, rtol=1e-3, atol=1e-3 * float(np.std(said)))
 
 
-def carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
+def _carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
     """Weights that CoMet trained with, of the rows that it trained on."""
     for member in members:
         if isinstance(member.scorer, Confident):
             weight, standing = (t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing))
-            yield np.setdiff1d(counted, held_of(member)), weight, standing
+            yield np.setdiff1d(counted, _held_of(member)), weight, standing
 
 
-def outside(members: Sequence[Member]) -> Iterator[Opinion]:
+def _outside(members: Sequence[Member]) -> Iterator[Opinion]:
     """Weights of rows by members that did not see them."""
     for member in members:
-        yield held_of(member), *_weights_and_excess(member.calibration)
+        yield _held_of(member), *_weights_and_excess(member.calibration)
 
 
-def inside(
+def _inside_opinions(
     members: Sequence[Member], taken: NDArray[np.bool_], score: Callable[[Member, Rows], Array]
 ) -> Iterator[Opinion]:
     """Weights of rows by members that were trained on them."""
     for member in members:
-        rows = np.setdiff1d(np.flatnonzero(taken), held_of(member))
+        rows = np.setdiff1d(np.flatnonzero(taken), _held_of(member))
         yield rows, *_weights_and_excess(score(member, rows))
 
 

@@ -98,7 +98,7 @@ class Conformal:
     @classmethod
     def across(cls, calibration: Sequence[Array], *, tail: bool = False) -> Conformal:
         """Calibrate `outranked` scores: K sorted arrays of out-of-fold scores, m in all."""
-        deviations = np.concatenate([standardised(c, c) for c in calibration])
+        deviations = np.concatenate([_standardised(c, c) for c in calibration])
         return cls(np.arange(1.0, len(deviations) + 1), Tail.fit(deviations, ranked=True) if tail else None)
 
     @property
@@ -143,7 +143,7 @@ def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
     array([3.83, 4.97])
     """
     rank = sum(np.searchsorted(c + tie_width(c), s, side="left") for c, s in zip(calibration, scores, strict=True))
-    mean = np.mean([standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
+    mean = np.mean([_standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
     return np.asarray(rank + fraction(mean), dtype=np.float64)
 
 
@@ -167,7 +167,7 @@ def deviation_at_rank(score: Array, rank: int) -> Array:
     return np.asarray(t / np.maximum(1 - np.abs(t), 1e-12), dtype=np.float64)
 
 
-def standardised(calibration: Array, score: Array) -> Array:
+def _standardised(calibration: Array, score: Array) -> Array:
     """Distance from the median in units of the spread between the median and the 90% quantile: (m,), (n,) -> (n,)."""
     middle, high = np.quantile(calibration, [0.5, 0.9])
     return np.asarray((score - middle) / max(high - middle, 1e-12), dtype=np.float64)

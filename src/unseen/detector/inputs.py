@@ -49,7 +49,9 @@ def own_labels(rows: Any) -> Any:
     return rows.labels if isinstance(rows, Maps) else None
 
 
-def counting_rows(rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False) -> Rows:
+def counting_rows(
+    rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False
+) -> Rows:
     """For each training row the number of the row that stands for it, itself where it counts: (n,).
 
     Copies agree in their class, too; a row that is labelled normal stands for one without a label. `tell`: warn of

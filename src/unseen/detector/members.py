@@ -100,7 +100,7 @@ class Learning:
         run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(self.method, member.scorer, support, places, run)
-        return member_of(self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks)
+        return _member_of(self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks)
 
     def learned(
         self,
@@ -118,16 +118,16 @@ class Learning:
         rows = schema.encode(take(told.table, held))
         calibration = _scored(scorer.eval(), rows, self.device)
         schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
-        return member_of(self.method, schema, scorer, calibration, held, peaks_of(scorer, rows, self.device))
+        return _member_of(self.method, schema, scorer, calibration, held, _peaks_of(scorer, rows, self.device))
 
     def run(self, schema: Encoder) -> Run:
         """What a method may use beside rows that pass this schema."""
         known = schema.logarithms
         logarithms = None if known is None else torch.from_numpy(known).to(self.device)
-        return Run(torch.Generator().manual_seed(self.seed), self.device, logged, logarithms)
+        return Run(torch.Generator().manual_seed(self.seed), self.device, _logged, logarithms)
 
 
-def member_of(
+def _member_of(
     method: Method,
     schema: Encoder,
     scorer: nn.Module,
@@ -174,7 +174,7 @@ def _cell_scores(scorer: nn.Module, x: NDArray[np.float32], device: torch.device
     return np.asarray(scores(mapped, torch.from_numpy(x), device).float().numpy())
 
 
-def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
+def _peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
     """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
     if ability(scorer, "map") is None:
         return None
@@ -182,5 +182,5 @@ def peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) ->
     return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))
 
 
-def logged(step: int, values: dict[str, float]) -> None:
+def _logged(step: int, values: dict[str, float]) -> None:
     log.debug("step %d %s", step, values)

@@ -29,20 +29,20 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     Traceback (most recent call last):
     unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
     """
-    method = changed(method_named(name), name, settings)
+    method = _changed(method_named(name), name, settings)
     check_fields(method)
     to_json(method)  # refuses now what could not be saved later
     return method
 
 
-def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
+def _changed(method: Any, name: str, settings: Iterable[str]) -> Method:
     """The method with some fields changed; a method inside keeps what nothing is said of, unless another is named."""
-    fields = settable(method)
+    fields = _settable(method)
     asked = pairs(settings, what="--set FIELD=VALUE")
     inner: dict[str, list[str]] = {}
     for field in list(asked):
         outer, dot, rest = field.partition(".")
-        if dot and outer in fields and composed(getattr(method, outer)):
+        if dot and outer in fields and _composed(getattr(method, outer)):
             inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
         elif field not in fields:
             known = ", ".join(f"{key}={json.dumps(value, default=repr)}" for key, value in fields.items())
@@ -52,9 +52,9 @@ def changed(method: Any, name: str, settings: Iterable[str]) -> Method:
     changes: dict[str, Any] = {}
     hints = known_fields(type(method))
     for field in asked.keys() | inner.keys():
-        if composed(inside := getattr(method, field)):
-            base = inner_method(field, asked[field]) if field in asked else inside
-            changes[field] = changed(base, asked.get(field, fields[field]), inner.get(field, ()))
+        if _composed(inside := getattr(method, field)):
+            base = _inner_method(field, asked[field]) if field in asked else inside
+            changes[field] = _changed(base, asked.get(field, fields[field]), inner.get(field, ()))
         else:
             changes[field] = _parsed_field(field, asked[field], hints[field], fields[field])
     return created(type(method), {name: getattr(method, name) for name in hints} | changes)
@@ -95,7 +95,7 @@ def parameters(method: Any) -> dict[str, Any]:
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
         found[field.name] = value
-        if composed(value):
+        if _composed(value):
             found |= {f"{field.name}__{inner}": each for inner, each in parameters(value).items()}
     return found
 
@@ -113,7 +113,7 @@ def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
         outer, _, rest = name.partition("__")
         if name in plain:
             continue
-        if not rest or outer not in fields or not composed(plain.get(outer, getattr(method, outer))):
+        if not rest or outer not in fields or not _composed(plain.get(outer, getattr(method, outer))):
             known = list(parameters(method))
             raise DataError(
                 f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its fields are "
@@ -125,25 +125,25 @@ def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
     return new
 
 
-def settable(method: Any) -> dict[str, Any]:
+def _settable(method: Any) -> dict[str, Any]:
     """Fields that a few words can set, and their values: all but lists of methods; of a single one its name."""
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    several = {name for name, value in values.items() if isinstance(value, tuple) and any(map(composed, value))}
+    several = {name for name, value in values.items() if isinstance(value, tuple) and any(map(_composed, value))}
     return {
-        name: to_json(value)["name"] if composed(value) else value
+        name: to_json(value)["name"] if _composed(value) else value
         for name, value in values.items()
         if name not in several
     }
 
 
-def inner_method(field: str, name: str) -> Method:
+def _inner_method(field: str, name: str) -> Method:
     """The method of that name or import path, to stand in a field of another."""
     if name not in METHODS and not is_path(name):
         raise DataError(f"field {field!r}: no method {name!r}{resembling(name, list(METHODS))}")
     return method_named(name)
 
 
-def composed(value: object) -> bool:
+def _composed(value: object) -> bool:
     """Whether a field holds a method, which has fields of its own."""
     return dataclasses.is_dataclass(value) and is_method(value)
 

@@ -37,11 +37,11 @@ def draw_rows(
     else:
         train, test = class_halves(codes, rng)
         test = test[~np.isin(alike[test], alike[train])]
-    seen = draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
-    return Draw(*draw_training(codes, train, seen, choices, rng), seen, test)
+    seen = _draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
+    return Draw(*_draw_training(codes, train, seen, choices, rng), seen, test)
 
 
-def draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator) -> tuple[int, ...]:
+def _draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator) -> tuple[int, ...]:
     """Anomaly classes that get labels, of those with enough rows; one always stays out, also when they are few."""
     counts = np.bincount(codes)
     eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
@@ -50,7 +50,7 @@ def draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np
     return tuple(sorted(rng.choice(eligible, count, replace=False).tolist())) if count > 0 else ()
 
 
-def draw_training(
+def _draw_training(
     codes: NDArray[np.int64], rows: Rows, seen: tuple[int, ...], choices: Protocol, rng: np.random.Generator
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes among the normals."""

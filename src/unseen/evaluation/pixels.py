@@ -23,7 +23,7 @@ def pixel_auroc(maps: Maps, masks: Masks) -> float:
     >>> pixel_auroc([np.array([[0., 1., 2.]])], [np.array([[False, True, False]])])
     0.5
     """
-    score, region = pooled(maps, masks)
+    score, region = _pooled(maps, masks)
     return float(roc_auc_score(region > 0, score))
 
 
@@ -33,7 +33,7 @@ def pixel_average_precision(maps: Maps, masks: Masks) -> float:
     >>> pixel_average_precision([np.array([[0., 1., 2.]])], [np.array([[False, True, False]])])
     0.5
     """
-    score, region = pooled(maps, masks)
+    score, region = _pooled(maps, masks)
     return float(average_precision_score(region > 0, score))
 
 
@@ -49,7 +49,7 @@ def pro(maps: Maps, masks: Masks, limit: float = 0.3) -> float:
     """
     if not 0 < limit <= 1:
         raise DataError(f"limit is a false positive rate in (0, 1], got {limit}")
-    rate, overlap = pro_curve(*pooled(maps, masks))
+    rate, overlap = _pro_curve(*_pooled(maps, masks))
     inside = int(np.searchsorted(rate, limit, side="right"))  # of points with the same rate, the last has the most
     if inside < len(rate):
         (r0, r1), (o0, o1) = rate[inside - 1 : inside + 1], overlap[inside - 1 : inside + 1]
@@ -57,7 +57,9 @@ def pro(maps: Maps, masks: Masks, limit: float = 0.3) -> float:
     return float(trapezoid(overlap[: inside + 1], rate[: inside + 1]) / limit)
 
 
-def pro_curve(score: NDArray[np.float32], region: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pro_curve(
+    score: NDArray[np.float32], region: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corners of the curve of mean overlap against false positive rate, from (0, 0) to (1, 1): (p,), (p,) -> 2 x (t,).
 
     Overlap grows at scores of defect pixels only: a corner just above each of them, and one at it.
@@ -74,7 +76,7 @@ def pro_curve(score: NDArray[np.float32], region: NDArray[np.int32]) -> tuple[ND
     return np.concatenate([[0.0], rate, [1.0]]), np.concatenate([[0.0], pairs, overlap[-1:]])
 
 
-def pooled(maps: Maps, masks: Masks) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def _pooled(maps: Maps, masks: Masks) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Score of each pixel of all images, and its region's number, 0 where defect-free: n x (h, w) -> (p,), (p,)."""
     if len(maps) != len(masks):
         raise DataError(f"there must be one mask for each map, got {len(maps)} maps and {len(masks)} masks")

@@ -129,7 +129,7 @@ def run_protocol(
         for name, method in chosen.items():
             learner = Detector(method, normal=normal, kinds=kinds, device=device, random_state=seed, repeats=repeats)
             with quiet(any(runs.values())):  # every fit would log the same of the same columns
-                runs[name].append(one_run(learner, rows, groups, tested, answers, draw, shown))
+                runs[name].append(_one_run(learner, rows, groups, tested, answers, draw, shown))
             progress()
     return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
 
@@ -206,7 +206,7 @@ def _shape(rows: Any) -> tuple[int, ...]:
     return (1,) * (len(rows.shape) - 1)
 
 
-def one_run(
+def _one_run(
     detector: Detector,
     rows: Any,
     groups: Any,
@@ -244,11 +244,11 @@ def _method_report(name: str, method: Method, runs: list[dict[str, Any]], choice
         "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),
         "fit_seconds": float(np.mean([run["seconds"] for run in runs])),
         "rows_per_second": float(np.mean([run["rate"] for run in runs])),
-        "classes": by_class([entry for run in runs for entry in run["classes"]]),
+        "classes": _by_class([entry for run in runs for entry in run["classes"]]),
     }
 
 
-def by_class(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _by_class(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each class in each role it played: means over those seeds, hardest first, unseen before seen."""
     parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in entries:

@@ -76,7 +76,7 @@ def column_names(names: Sequence[str], file: Path) -> list[str]:
     ['a', 'unnamed_2_2', 'a_2', 'unnamed_2']
     """
     taken = set(names)
-    given = [name if name.strip() else unused(f"unnamed_{place}", taken) for place, name in enumerate(names, start=1)]
+    given = [name if name.strip() else _unused(f"unnamed_{place}", taken) for place, name in enumerate(names, start=1)]
     filled = [repr(new) for name, new in zip(names, given, strict=True) if name != new]
     if filled:
         more = f", and {len(filled) - 5:,} more" if len(filled) > 5 else ""
@@ -89,7 +89,7 @@ def column_names(names: Sequence[str], file: Path) -> list[str]:
     return given
 
 
-def unused(name: str, taken: Set[str]) -> str:
+def _unused(name: str, taken: Set[str]) -> str:
     return next(new for new in chain([name], (f"{name}_{k}" for k in count(2))) if new not in taken)
 
 

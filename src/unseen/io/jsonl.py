@@ -23,7 +23,7 @@ SPARSE = 100  # columns for each value of an object, at most, where there are ma
 MANY = 1000
 
 
-class Line(NamedTuple):
+class _Line(NamedTuple):
     """An object, its numbers as they are spelled, and where it stands."""
 
     number: int
@@ -39,7 +39,7 @@ def opened_jsonl(source: Text, expected: Collection[str] = ()) -> tuple[pa.Schem
     blocks = _object_blocks(source)
     first = next(blocks, None)
     if first is None:
-        raise nothing(source)
+        raise _nothing(source)
     keys = list(_keys(first))
     absent = [key for key in expected if key not in set(keys)]
     if 0 < len(absent) < len(expected):
@@ -65,17 +65,17 @@ def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
         rows, size = rows + len(block), size + held[-1].nbytes
         admit(max(size, 4 * rows * len(keys)))
     if not held:
-        raise nothing(source)
+        raise _nothing(source)
     schema = _schema(column_names(list(keys), source.file), keys, nested)
     return pa.Table.from_batches([_completed(batch, schema) for batch in held], schema)
 
 
-def nothing(source: Text) -> DataError:
+def _nothing(source: Text) -> DataError:
     return DataError(f"{shown(source.file)}: the file is empty; expected a JSON object in each line")
 
 
 def _batches(
-    source: Text, blocks: Iterable[list[Line]], keys: list[str], schema: pa.Schema
+    source: Text, blocks: Iterable[list[_Line]], keys: list[str], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     known, told = set(keys), False
     for block in blocks:
@@ -90,15 +90,15 @@ def _batches(
         yield _batch(source, block, keys, schema)
 
 
-def _object_blocks(source: Text) -> Iterator[list[Line]]:
+def _object_blocks(source: Text) -> Iterator[list[_Line]]:
     """Objects of about a block of text each."""
     decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_keys)
-    held, size = list[Line](), 0
+    held, size = list[_Line](), 0
     with source:
         for number, line in enumerate(source.lines(), start=1):
             if line.isspace():
                 continue
-            held.append(Line(number, line, _parsed(decoder, source, number, line)))
+            held.append(_Line(number, line, _parsed(decoder, source, number, line)))
             size += len(line)
             if size >= BLOCK or len(held) == ROWS:
                 yield held
@@ -133,7 +133,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _keys(block: Iterable[Line]) -> dict[str, None]:
+def _keys(block: Iterable[_Line]) -> dict[str, None]:
     """The keys in the order in which they appear."""
     keys: dict[str, None] = {}
     for line in block:
@@ -142,7 +142,7 @@ def _keys(block: Iterable[Line]) -> dict[str, None]:
     return keys
 
 
-def _nested(block: Iterable[Line]) -> set[str]:
+def _nested(block: Iterable[_Line]) -> set[str]:
     """Keys of objects and lists."""
     return {key for line in block for key, value in line.values.items() if type(value) in (dict, list)}
 
@@ -152,7 +152,7 @@ def _schema(names: Iterable[str], keys: Iterable[str], nested: Collection[str]) 
     return pa.schema(list(zip(names, types, strict=True)))
 
 
-def _batch(source: Text, block: list[Line], keys: list[str], schema: pa.Schema) -> pa.RecordBatch:
+def _batch(source: Text, block: list[_Line], keys: list[str], schema: pa.Schema) -> pa.RecordBatch:
     values = sum(len(line.values) for line in block)
     if len(keys) > MANY and SPARSE * (values + MANY) < len(keys) * len(block):
         raise DataError(
@@ -168,7 +168,7 @@ def _batch(source: Text, block: list[Line], keys: list[str], schema: pa.Schema) 
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _spelled(source: Text, line: Line, key: str) -> str | None:
+def _spelled(source: Text, line: _Line, key: str) -> str | None:
     """A value as text: true, false, and what is nested as JSON."""
     value: Any = line.values.get(key)
     if isinstance(value, bool):

@@ -39,10 +39,10 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
     Traceback (most recent call last):
     unseen.errors.DataError: nowhere.csv: no such file; check the spelling and the folder
     """
-    file = existing(path)
-    with explained(file):
-        source = None if is_parquet(file) else Text(file)
-        if source and is_json(source):
+    file = _existing(path)
+    with _explained(file):
+        source = None if _is_parquet(file) else Text(file)
+        if source and _is_json(source):
             return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
         schema, stream = _columns_and_rows(file, source, header)
         held, size = list[pa.RecordBatch](), 0
@@ -66,22 +66,22 @@ def batches(
     >>> [batch.to_pydict()["bytes"] for batch in batches(path, rows=2)]
     [['10', None], ['30']]
     """
-    file = existing(path)
-    with explained(file):
-        schema, stream = _columns_and_rows(file, None if is_parquet(file) else Text(file), header, expected)
-        yield from rechunked(stream, schema, rows)
+    file = _existing(path)
+    with _explained(file):
+        schema, stream = _columns_and_rows(file, None if _is_parquet(file) else Text(file), header, expected)
+        yield from _rechunked(stream, schema, rows)
 
 
 def rows(path: str | Path) -> int | None:
     """How many rows the file holds; None where only reading all of it would tell (all but Parquet)."""
-    file = existing(path)
-    if not is_parquet(file):
+    file = _existing(path)
+    if not _is_parquet(file):
         return None
-    with explained(file), parquet.ParquetFile(file) as source:
+    with _explained(file), parquet.ParquetFile(file) as source:
         return int(source.metadata.num_rows)
 
 
-def existing(path: str | Path) -> Path:
+def _existing(path: str | Path) -> Path:
     """The path of a file with something in it, of a kind that can be read."""
     file = Path(path)
     if str(file) == STANDARD:
@@ -98,11 +98,11 @@ def existing(path: str | Path) -> Path:
     return file
 
 
-def is_parquet(file: Path) -> bool:
+def _is_parquet(file: Path) -> bool:
     return file.name.lower().endswith(PARQUET)
 
 
-def is_json(source: Text) -> bool:
+def _is_json(source: Text) -> bool:
     """By the name of the file; standard input by its first letter."""
     if str(source.file) == STANDARD:
         return source.peek().lstrip().startswith(b"{")
@@ -114,11 +114,13 @@ def _columns_and_rows(
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
-        return renamed(file, *packed.opened_parquet(str(file), lambda size: _check_unpacked_size(file, size)))
-    return jsonl.opened_jsonl(source, expected) if is_json(source) else separated(source, header)
+        return _with_distinct_names(
+            file, *packed.opened_parquet(str(file), lambda size: _check_unpacked_size(file, size))
+        )
+    return jsonl.opened_jsonl(source, expected) if _is_json(source) else _separated(source, header)
 
 
-def renamed(
+def _with_distinct_names(
     file: Path, schema: pa.Schema, stream: Iterator[pa.RecordBatch]
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The same, no two columns of one name."""
@@ -127,7 +129,7 @@ def renamed(
     return unlike, (pa.RecordBatch.from_arrays(batch.columns, schema=unlike) for batch in stream)
 
 
-def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a CSV file, all of them text, and its rows."""
     top = head(source, header=header)
     if top.doubtful:
@@ -141,7 +143,7 @@ def separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.Record
     return schema, text_fields(source, top, schema)
 
 
-def rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+def _rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of `rows` rows, fewer where they take more than their room."""
     held: list[pa.RecordBatch] = []
     count, size, empty = 0, 0, True
@@ -172,16 +174,16 @@ def _check_unpacked_size(file: Path, size: int) -> None:
 
 
 @contextmanager
-def explained(file: Path) -> Iterator[None]:
+def _explained(file: Path) -> Iterator[None]:
     """Whatever goes wrong while reading becomes a DataError that says where."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeError, csv.Error, zlib.error) as error:
-        raise damaged(file, error) from error
+        raise _damaged(file, error) from error
 
 
-def damaged(file: Path, error: Exception) -> DataError:
-    kind = "Parquet" if is_parquet(file) else "JSON Lines" if file.name.lower().endswith(JSON) else "CSV"
+def _damaged(file: Path, error: Exception) -> DataError:
+    kind = "Parquet" if _is_parquet(file) else "JSON Lines" if file.name.lower().endswith(JSON) else "CSV"
     return DataError(
         f"{shown(file)}: expected a {kind} file, but it cannot be read as one ({error}); write or copy it anew"
     )

@@ -37,7 +37,7 @@ def text_fields(source: Text, top: Head, schema: pa.Schema) -> Iterator[pa.Recor
             try:
                 table = arrow_csv.read_csv(buffer, read_options=read, parse_options=parse, convert_options=convert)
             except pa.ArrowInvalid as error:
-                raise _misfit(source, top, line, block) or _arrow_error(source, done, str(error)) from error
+                raise _misfit_row(source, top, line, block) or _arrow_error(source, done, str(error)) from error
             yield from table.to_batches()
             done += len(table)
 
@@ -100,7 +100,7 @@ def _quotes(letters: NDArray[np.uint8], delimiter: str) -> NDArray[np.int64]:
     return np.array(turns, dtype=np.int64)
 
 
-def _misfit(source: Text, top: Head, line: int, block: bytes) -> DataError | None:
+def _misfit_row(source: Text, top: Head, line: int, block: bytes) -> DataError | None:
     """The error for the first row in a block whose number of fields is not the first row's."""
     reader = csv.reader(io.StringIO(block.decode(), newline=""), delimiter=top.delimiter)
     expected, end = len(top.names), 0

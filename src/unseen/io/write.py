@@ -45,12 +45,12 @@ class Writer:
         if str(path) != STANDARD:
             new_path(self.path)
         self.alone, self.making = making is None, making or Making()
-        self.file: File | Standard | None = None
+        self.file: File | _Standard | None = None
         self.sink: arrow_csv.CSVWriter | parquet.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
         try:
-            self.file = Standard() if str(self.path) == STANDARD else self.making.file(self.path)
+            self.file = _Standard() if str(self.path) == STANDARD else self.making.file(self.path)
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -65,14 +65,14 @@ class Writer:
                 self.sink = self.sink or FORMATS[self.kind](self.file.out, plain.schema)
                 self.sink.write(plain)
         except pa.ArrowException as error:
-            raise DataError(f"{self.path}: {misfit(table, self.kind) or error}") from error
+            raise DataError(f"{self.path}: {_misfit(table, self.kind) or error}") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             if self.sink is not None:
                 with unwritable(self.path) if error is None else suppress(OSError, ValueError, pa.ArrowException):
                     self.sink.close()
-            if isinstance(self.file, Standard):
+            if isinstance(self.file, _Standard):
                 self.file.out.flush()
         except BaseException as failure:
             kind, error = type(failure), failure
@@ -82,7 +82,7 @@ class Writer:
                 self.making.__exit__(kind, error, at)
 
 
-class Standard:
+class _Standard:
     """Standard output in the place of a file."""
 
     def __init__(self) -> None:
@@ -101,14 +101,14 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return views.get(kind, kind)
 
 
-def misfit(table: pa.Table, kind: str) -> str:
+def _misfit(table: pa.Table, kind: str) -> str:
     """Which columns a format cannot hold, and what to do; nothing where it can hold each of them."""
-    unfit = [f"{name!r} ({table[name].type})" for name in table.column_names if not fits(table.select([name]), kind)]
+    unfit = [f"{name!r} ({table[name].type})" for name in table.column_names if not _fits(table.select([name]), kind)]
     what, other = ("CSV", "write Parquet") if kind == ".csv" else ("Parquet", "turn them into text or numbers")
     return f"{what} cannot hold the columns {', '.join(unfit)}; leave them out or {other}" if unfit else ""
 
 
-def fits(table: pa.Table, kind: str) -> bool:
+def _fits(table: pa.Table, kind: str) -> bool:
     try:
         whole = _plain_table(table)
         with FORMATS[kind](BytesIO(), whole.schema) as sink:

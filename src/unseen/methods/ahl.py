@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import draw, hiding, in_two, some, together
-from unseen.parts.loops import mean_loss, learned, step_by
+from unseen.parts.loops import learned, mean_loss, step_by
 from unseen.parts.pseudo import feature_cut, feature_noise, feature_swap
 from unseen.parts.threads import one_thread
 from unseen.types import Episode, Run, Samples, Trainable

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from unseen.errors import DataError
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import downdated, inverse_root, means, shrunk, pooled_covariance
+from unseen.parts.covariance import downdated, inverse_root, means, pooled_covariance, shrunk
 from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples

@@ -87,19 +87,19 @@ class DPLAN:
                 target, strange = copy.deepcopy(scorer), strangeness(scorer.features(rows.x), first, run)
             epsilon = max(self.explore, 1 - 2 * step / self.steps * (1 - self.explore))
             action = scorer.values(rows.x[state]).argmax(dim=1)
-            action = torch.where(chance(epsilon, action, g), draw(2, len(state), g).to(device), action)
+            action = torch.where(_chance(epsilon, action, g), draw(2, len(state), g).to(device), action)
             near = torch.randperm(first, generator=g)[: self.subset].to(device)
             here, there = scorer.features(rows.x[state]), scorer.features(rows.x[near])
             after = near[following(here, there, action=action, own=state, numbers=near)]
             labelled = first + draw(len(rows) - first, len(state), g).to(device)
-            after = torch.where(chance(0.5, state, g), labelled, after)
+            after = torch.where(_chance(0.5, state, g), labelled, after)
             replay.add(state, action, after, reward(action=action, labelled=state >= first) + strange[state])
             state = after
             was, action_, then, pay = replay.batch(self.batch, g)
             yield Transition(rows.x[was], action_, pay, target.values(rows.x[then]), rows.weight[was])
 
 
-def chance(share: float, like: Tensor, generator: torch.Generator) -> Tensor:
+def _chance(share: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """True with this probability, as many as `like` has rows: (n,) bool."""
     return (torch.rand(len(like), generator=generator) < share).to(like.device)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.clusters import Partition
-from unseen.parts.episodes import random_batches, mixed
+from unseen.parts.episodes import mixed, random_batches
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing, mlp
 from unseen.parts.products import product

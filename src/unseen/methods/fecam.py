@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import inverse_root, means, normalised, shrunk, tukey, pooled_covariance
+from unseen.parts.covariance import inverse_root, means, normalised, pooled_covariance, shrunk, tukey
 from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples

@@ -36,7 +36,7 @@ def is_path(name: object) -> bool:
 def is_importable(kind: type) -> bool:
     """Whether a class stands where its path says, in a module that any program can import."""
     try:
-        found = _inside(sys.modules[kind.__module__], kind.__qualname__)
+        found = _attribute(sys.modules[kind.__module__], kind.__qualname__)
     except (KeyError, AttributeError):
         return False
     return found is kind and kind.__module__ != "__main__"
@@ -66,7 +66,7 @@ def imported(path: str) -> type:
     """
     module, _, name = path.partition(":")
     try:
-        found = _inside(import_module(module), name)
+        found = _attribute(import_module(module), name)
     except Exception as error:  # whatever running that module leads to
         raise DataError(
             f"method {path!r} cannot be imported ({type(error).__name__}: {error}): "
@@ -128,5 +128,5 @@ def untrusted(spec: object, trust: Collection[str]) -> list[str]:
     return [path for path in paths_in(spec) if path not in trust]
 
 
-def _inside(module: object, name: str) -> Any:
+def _attribute(module: object, name: str) -> Any:
     return reduce(getattr, name.split("."), module)

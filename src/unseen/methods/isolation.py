@@ -45,7 +45,7 @@ class IsolationForest:
         forest = ensemble.IsolationForest(n_estimators=self.trees, max_samples=size, random_state=run.seed()).fit(x)
         trees = [e.tree_ for e in forest.estimators_]
         # A node's value: its depth, plus the cuts that its remaining rows would still have taken on average.
-        scorer.trees.fill(trees, [depths(t) + expected_path(t.n_node_samples) for t in trees])
+        scorer.trees.fill(trees, [_depths(t) + expected_path(t.n_node_samples) for t in trees])
         scorer.trees.to(data.x.device)
         scorer.scale.fill_(float(expected_path(np.array([size]))[0]))
 
@@ -64,7 +64,7 @@ class IsolationScorer(nn.Module):
         return torch.exp2(-self.trees(x) / self.scale)
 
 
-def depths(tree: Any) -> np.ndarray:
+def _depths(tree: Any) -> np.ndarray:
     """Depth of every node of a scikit-learn tree: (nodes,)."""
     depth = np.zeros(tree.node_count)
     for parent, (left, right) in enumerate(zip(tree.children_left, tree.children_right, strict=True)):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import random_batches, draw, together
+from unseen.parts.episodes import draw, random_batches, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import anomalous, feature_cut
 from unseen.parts.scoring import scores

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts.episodes import some, tasks, together
-from unseen.parts.loops import mean_loss, learned, step_by
+from unseen.parts.loops import learned, mean_loss, step_by
 from unseen.parts.nets import Resizing
 from unseen.parts.threads import one_thread
 from unseen.types import Run, Samples, Trainable

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts import losses, terms
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import random_batches, class_held_out
+from unseen.parts.episodes import class_held_out, random_batches
 from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import Widening, residual_mlp, seeded
 from unseen.types import Run, Samples

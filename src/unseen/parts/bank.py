@@ -47,7 +47,7 @@ class Whitening(Resizing):
         for a kind of normal that lies elsewhere, too, and so can be had from a few rows of it.
         """
         means, own = means_of(x, group)
-        values, vectors = principal(x, means, own)
+        values, vectors = _principal(x, means, own)
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
         self.mean = (means[0] if len(means) == 1 else means).to(x.dtype)
@@ -133,14 +133,14 @@ class Bank(Resizing):
         return x - middle - (apart.mT @ shares)[:, :, 0]
 
 
-def principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def _principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """Variances, ascending, and directions of rows around their means, in double: (n, d), (g, d), (n,) -> (d,), (d, d).
 
     With fewer rows than columns they come from the products of rows, (n, n), and the directions without variance are
     whatever completes them: thousands of columns cost no more than the rows there are.
 
     >>> x = torch.tensor([[0.0, 0.0, 1.0], [0.0, 4.0, 1.0]])
-    >>> principal(x, *means_of(x))[0].round(decimals=4)
+    >>> _principal(x, *means_of(x))[0].round(decimals=4)
     tensor([0., 0., 8.], dtype=torch.float64)
     """
     n, d = x.shape

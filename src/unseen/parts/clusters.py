@@ -21,7 +21,7 @@ def centres(x: Tensor, k: int, generator: torch.Generator, *, rounds: int = 20) 
     >>> centres(x, 2, torch.Generator().manual_seed(0)).sort(dim=0).values.tolist()
     [[0.5], [10.5]]
     """
-    found = started(x, min(k, len(x)), generator)
+    found = _started(x, min(k, len(x)), generator)
     for _ in range(rounds):
         owner = nearest_centre(x, found)
         sums = torch.zeros_like(found).index_add_(0, owner, x)
@@ -33,7 +33,7 @@ def centres(x: Tensor, k: int, generator: torch.Generator, *, rounds: int = 20) 
     return found
 
 
-def started(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
+def _started(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """k rows, each drawn with a chance that grows with its squared distance to those before it: (k, d)."""
     rows = [int(torch.randint(len(x), (), generator=generator))]
     far = torch.full((len(x),), torch.inf, device=x.device)

@@ -105,11 +105,11 @@ class Confident(Resizing):
         standing = keep * self.standing[rows] + (1 - keep) * excess if len(self.counting) else excess
         self.standing[rows] = standing
         self.weight[rows] = trusting(standing, kappa=kappa, rho=rho)
-        self.counting = appended(self.counting, effective(self.weight[rows]))
+        self.counting = _appended(self.counting, effective(self.weight[rows]))
 
     def strengthen(self, share: float) -> None:
         """Set the strength of the penalty by an uncertainty in [0, 1]."""
-        self.penalty = appended(self.penalty, STRENGTH * (1 + GROWTH * share))
+        self.penalty = _appended(self.penalty, STRENGTH * (1 + GROWTH * share))
 
     @property
     def strength(self) -> float:
@@ -120,7 +120,7 @@ class Confident(Resizing):
         return self.scorer(x)
 
 
-def appended(history: Tensor, value: float) -> Tensor:
+def _appended(history: Tensor, value: float) -> Tensor:
     return torch.cat([history, history.new_tensor([value])])
 
 

@@ -50,7 +50,9 @@ class DescribedScorer(Resizing):
         `skip=1` when the rows x are among those shown (m, d): nobody is close to himself. 0 where nothing is shown.
         """
         whiten = self.deviation.whiten.common
-        anomaly = torch.stack([_nearest_distance(x, shown, skip), _nearest_distance(whiten(x), whiten(shown), skip)], dim=1)
+        anomaly = torch.stack(
+            [_nearest_distance(x, shown, skip), _nearest_distance(whiten(x), whiten(shown), skip)], dim=1
+        )
         return F.softplus(self.deviation.nearest_one(described) - (anomaly + NEAR).log())
 
     def standardise(self, normals: Tensor, position: float) -> None:

@@ -48,14 +48,14 @@ class Neighbours(Resizing):
         self.bank.fill(rows)
         k = min(NEIGHBOURS + 1, len(rows))
         each = [self.bank.distances(chunk, k=k)[:, k > 1 :] for chunk in rows.split(CHUNK)]  # the nearest is itself
-        self.own = torch.cat([logs(d.mean(dim=1), d[:, 0]) for d in each])
+        self.own = torch.cat([_logs(d.mean(dim=1), d[:, 0]) for d in each])
 
     def forward(self, x: Tensor) -> Tensor:
         near = self.bank.nearest(x, k=NEIGHBOURS)  # (n, k)
         residual = x[:, None, :] - self.bank.rows[near]  # (n, k, d)
         distance = residual.norm(dim=2)
         own = self.own[near]  # (n, k, 2)
-        all_k, one = logs(distance.mean(dim=1), distance[:, 0]).unbind(dim=1)
+        all_k, one = _logs(distance.mean(dim=1), distance[:, 0]).unbind(dim=1)
         entries = residual[:, 0].abs()
         spread = entries.sum(dim=1) / (distance[:, 0] + NEAR)
         largest = (entries.amax(dim=1) + NEAR).log()
@@ -95,7 +95,7 @@ class Deviation(nn.Module):
         `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is. `columns`: those that are no
         flags, where other rows have told; by default these rows tell. `group` (n,): which kind of normal each row is.
         """
-        numbers = no_flags(normals) if columns is None else columns
+        numbers = _no_flags(normals) if columns is None else columns
         self.whiten.fit(normals, shrinkage=1e-3, group=group)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
         self.raw.fill(rows)
@@ -156,7 +156,7 @@ class Numbers(Resizing):
     def forward(self, x: Tensor) -> Tensor:
         if not len(self.columns):
             return x.new_zeros(len(x))
-        return logs(self.bank.distances(x[:, self.columns], k=NEIGHBOURS).mean(dim=1))[:, 0]
+        return _logs(self.bank.distances(x[:, self.columns], k=NEIGHBOURS).mean(dim=1))[:, 0]
 
 
 class PlainNeighbours(nn.Module):
@@ -176,10 +176,10 @@ class PlainNeighbours(nn.Module):
         return self.neighbours(self.view(x)) if len(self.view.columns) else x.new_zeros(len(x), 6)
 
 
-def no_flags(normals: Tensor) -> Tensor:
+def _no_flags(normals: Tensor) -> Tensor:
     """Columns in which normal rows take more than two values: (n, d) -> (c,).
 
-    >>> no_flags(torch.tensor([[0., 0., 5.], [1., 1., 5.], [1., 2., 5.]]))
+    >>> _no_flags(torch.tensor([[0., 0., 5.], [1., 1., 5.], [1., 2., 5.]]))
     tensor([1])
     """
     between = (normals > normals.amin(dim=0)) & (normals < normals.amax(dim=0))
@@ -205,10 +205,10 @@ class Ratio(nn.Module):
         normal = deviation.nearest_one(description)[:, 1]
         if not len(self.anomalies.rows):
             return normal
-        return normal - logs(self.anomalies.distances(deviation.whiten(x), k=1)[:, 0])[:, 0]
+        return normal - _logs(self.anomalies.distances(deviation.whiten(x), k=1)[:, 0])[:, 0]
 
 
-def logs(*distances: Tensor) -> Tensor:
+def _logs(*distances: Tensor) -> Tensor:
     """Logarithms of distances, side by side: (n,) each -> (n, number)."""
     return (torch.stack(distances, dim=1) + NEAR).log()
 
@@ -227,7 +227,7 @@ def cross_described(
 
     A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
     """
-    columns = no_flags(x)
+    columns = _no_flags(x)
     found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *made)]
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)

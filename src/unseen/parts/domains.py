@@ -47,7 +47,7 @@ class Domains:
             return descriptions(deviation, rows.x)
         found, of = rows.x.new_zeros(len(rows), deviation.width), self.of(rows)
         for domain in of.unique():
-            moved = deviation.moved(thinned(self.normals.x[self.own == domain]))
+            moved = deviation.moved(_thinned(self.normals.x[self.own == domain]))
             found[of == domain] = descriptions(moved, rows.x[of == domain])
         return found
 
@@ -66,12 +66,12 @@ class Domains:
                 for part in fold[own == domain].unique():
                     inside, others = (own == domain) & (fold == part), (own == domain) & (fold != part)
                     by = normals.x[others if others.any() else inside]  # the only row of its domain describes itself
-                    moved = deviation.moved(thinned(by))
+                    moved = deviation.moved(_thinned(by))
                     for words, x in zip(found, (normals.x, there), strict=True):
                         words[inside] = descriptions(moved, x[inside])
         return list(zip((rows, made), found, strict=True))
 
 
-def thinned(rows: Tensor) -> Tensor:
+def _thinned(rows: Tensor) -> Tensor:
     """At most `ROWS` rows, evenly spaced."""
     return rows[:: (len(rows) - 1) // ROWS + 1]

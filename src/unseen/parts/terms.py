@@ -28,7 +28,7 @@ def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, we
         error = (first[left][:, None] + second[right][None, :] - target).abs()  # (l, r)
         alike = torch.ones_like(error) if target else (group[left][:, None] == group[right]).to(error)
         as_first, as_second = alike * weight[right], alike.T * weight[left]
-        return mean_per_row(error, as_first), mean_per_row(error.T, as_second)
+        return _mean_per_row(error, as_first), _mean_per_row(error.T, as_second)
 
     loss = torch.zeros_like(first)
     two_normals, two_anomalies = shares(normal, normal, 0.0), shares(anomaly, anomaly, 8.0)
@@ -38,7 +38,7 @@ def ordinal_pairs(*, first: Tensor, second: Tensor, y: Tensor, group: Tensor, we
     return loss
 
 
-def mean_per_row(value: Tensor, weight: Tensor) -> Tensor:
+def _mean_per_row(value: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean of each row, 0 where nothing weighs: (a, b), (a, b) -> (a,)."""
     return (value * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1e-12)
 
@@ -57,7 +57,7 @@ def contrast(*, z: Tensor, positive: Tensor, among: Tensor, temperature: float) 
     outside = ~among | torch.eye(len(z), dtype=torch.bool, device=z.device)
     similarity = (z @ z.T / temperature).masked_fill(outside, -1e9)  # not -inf: a row may have nobody to choose among
     choice = -similarity.log_softmax(dim=1)  # (m, m)
-    return mean_per_row(choice, (positive & ~outside).to(choice))
+    return _mean_per_row(choice, (positive & ~outside).to(choice))
 
 
 def kernel_cross_entropy(*, distance: Tensor, kind: Tensor) -> Tensor:

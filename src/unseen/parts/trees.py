@@ -42,7 +42,7 @@ class Trees(Resizing):
 
     def fill(self, trees: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         """Take over scikit-learn's `tree_` objects, each with the value of its nodes (nodes,)."""
-        tables = [flatten(tree, value) for tree, value in zip(trees, values, strict=True)]
+        tables = [_flatten(tree, value) for tree, value in zip(trees, values, strict=True)]
         starts = np.cumsum([0] + [len(t["left"]) for t in tables])
         self.feature = torch.from_numpy(np.concatenate([t["feature"] for t in tables]))
         self.threshold = torch.from_numpy(np.concatenate([t["threshold"] for t in tables]))
@@ -105,7 +105,7 @@ class Trees(Resizing):
             raise DataError(f"trees: expected leaves within {int(self.depth):,} steps")
 
 
-def flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
+def _flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
     """One tree's tables with its nodes renumbered level by level, so that siblings are neighbours.
 
     scikit-learn sends a float32 value left when it is <= a float64 threshold. The largest float32 that is not above the

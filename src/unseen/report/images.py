@@ -146,7 +146,7 @@ class ImageSink:
                 continue
             name, own, p = images.names[row], float(score[row]), float(pvalue[row])
             picture = _drawn(images, row, heat, scale, title=f"score {own:.4g}, p-value {p:.2g}")
-            file = numbered_name(rank, name)
+            file = _numbered_name(rank, name)
             self._places[row]["overlay"] = file
             folder.write(file, picture)
             if rank <= _SHOWN:
@@ -185,10 +185,10 @@ class ImageSink:
         return [*text, more] if flagged > _SHOWN else text
 
 
-def numbered_name(rank: int, name: str) -> str:
+def _numbered_name(rank: int, name: str) -> str:
     """A short file name of its own for any image: its rank, then what of its name every system can spell.
 
-    >>> numbered_name(7, "größe/Bild 1.jpg"), numbered_name(12345, "漢字.png")
+    >>> _numbered_name(7, "größe/Bild 1.jpg"), numbered_name(12345, "漢字.png")
     ('0007-grosse-Bild-1.png', '12345.png')
     """
     plain = normalize("NFKD", name.rsplit(".", 1)[0].replace("ß", "ss")).encode("ascii", "ignore").decode()

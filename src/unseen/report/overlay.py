@@ -103,20 +103,20 @@ def overlay(
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, facecolor="white")
     left, right, bar = (figure.add_axes((x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT)) for x, y, w, h in PLACES)
     figure.text(0.5, 0.98, title, ha="center", va="top", fontsize=10, parse_math=False)
-    panel(left, pixels, "image")
+    _panel(left, pixels, "image")
     if mask is not None and mask.any():
         left.set_title("image, true defect outlined", fontsize=8)
-        outline(left, mask.astype(float), 0.5, outside=0.0, colour=DEFECT)
+        _outline(left, mask.astype(float), 0.5, outside=0.0, colour=DEFECT)
     weight = OPAQUE * np.clip((heat - low) / (threshold - low), 0, 1) ** 2
-    panel(right, _over_grey(pixels, colours.to_rgba(heat)[..., :3], weight), "heat")
+    _panel(right, _over_grey(pixels, colours.to_rgba(heat)[..., :3], weight), "heat")
     if heat.max() > threshold:
         right.set_title("heat, outlined where above the threshold", fontsize=8)
-        outline(right, heat, threshold, outside=low, colour=EDGE)
+        _outline(right, heat, threshold, outside=low, colour=EDGE)
     figure.colorbar(colours, cax=bar).set_label("score of a patch (same scale in all images)", fontsize=8)
     bar.set_title(f"{top:.3g} or more", fontsize=8)
     bar.set_xlabel(f"{low:.3g} or less", fontsize=8)
     bar.tick_params(labelsize=8)
-    mark(bar, threshold)
+    _mark(bar, threshold)
     file = BytesIO()
     figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
     return file.getvalue()
@@ -148,7 +148,7 @@ def page(rows: Iterable[Shown], *, title: str, notes: Sequence[str]) -> str:
         title=escape(title),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
         heads="".join(heads),
-        rows="\n".join(map(line, rows)),
+        rows="\n".join(map(_line, rows)),
     )
 
 
@@ -177,13 +177,13 @@ def _over_grey(pixels: NDArray[np.uint8], colour: NDArray[Any], weight: NDArray[
     return grey[..., None] * (1 - weight[..., None]) + colour * weight[..., None]
 
 
-def panel(axes: Any, picture: NDArray[Any], title: str) -> None:
+def _panel(axes: Any, picture: NDArray[Any], title: str) -> None:
     axes.imshow(picture)
     axes.set_axis_off()
     axes.set_title(title, fontsize=8)
 
 
-def outline(axes: Any, field: NDArray[Any], level: float, *, outside: float, colour: str) -> None:
+def _outline(axes: Any, field: NDArray[Any], level: float, *, outside: float, colour: str) -> None:
     """The line where a field passes a level; closed at the image's border, beyond which the field is `outside`."""
     h, w = field.shape
     limits = axes.axis()
@@ -192,7 +192,7 @@ def outline(axes: Any, field: NDArray[Any], level: float, *, outside: float, col
     axes.axis(limits)
 
 
-def mark(bar: Any, threshold: float) -> None:
+def _mark(bar: Any, threshold: float) -> None:
     """The threshold across the colour bar, its name at the left."""
     bar.plot([-0.3, 1], [threshold, threshold], color="black", linewidth=3.5, clip_on=False)
     bar.plot([-0.3, 1], [threshold, threshold], color=EDGE, linewidth=2, clip_on=False)
@@ -200,7 +200,7 @@ def mark(bar: Any, threshold: float) -> None:
     bar.annotate("threshold", xytext=(-8, 0), ha="right", va="center", fontsize=8, **place)
 
 
-def line(row: Shown) -> str:
+def _line(row: Shown) -> str:
     """A table row, all of whose text is escaped."""
     name, verdict, score = escape(row.name), escape(row.verdict), f"{row.score:.5g}"
     alt = f"{name}: the image, and its heat; score {score}, {verdict}"

@@ -60,7 +60,9 @@ def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
     lists = {key.replace("_", " "): fields.pop(key) for key in several}
     chosen = ", ".join(f"{key} {_in_words(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
-    lines += [(key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()]
+    lines += [
+        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()
+    ]
     if (facts := of_form(Made, bundle.facts)) is not None:
         lines.append(("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}"))
     return lines
@@ -132,7 +134,7 @@ def evidence(detector: Detector) -> list[RenderableType]:
     pieces = ability(detector.members_[0].scorer, "evidence") or ()
     if not pieces:
         return []
-    table = lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
+    table = _lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
     for piece in pieces:
         table.add_row(piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen))
     return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
@@ -219,26 +221,28 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
         "",
-        *titled("Unseen classes: no row of them was labelled", averages(reports, "unseen")),
-        *titled(f"Seen classes: {shots}", averages(reports, "seen")),
-        *titled("Normal rows, and time", costs(reports)),
+        *_titled("Unseen classes: no row of them was labelled", averages(reports, "unseen")),
+        *_titled(f"Seen classes: {shots}", averages(reports, "seen")),
+        *_titled("Normal rows, and time", costs(reports)),
     ]
     for entry in reports:
         title = f"Unseen classes one by one, hardest first: {entry['method']}"
-        parts += [*titled(title, classes(entry, "unseen")), Text(blindness(entry)), ""]
+        parts += [*_titled(title, classes(entry, "unseen")), Text(_blindness(entry)), ""]
     return Group(*parts[:-1])
 
 
 def averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
     """Means over classes, then mean and standard deviation over seeds."""
-    table = lined("method", *HEADS.values())
+    table = _lined("method", *HEADS.values())
     for entry in reports:
-        table.add_row(entry["method"], *(_mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS))
+        table.add_row(
+            entry["method"], *(_mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS)
+        )
     return table
 
 
 def costs(reports: Sequence[dict[str, Any]]) -> Table:
-    table = lined("method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second")
+    table = _lined("method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second")
     for entry in reports:
         share = f"{entry['normals_flagged_at_5']:.1%}"
         table.add_row(entry["method"], share, f"{entry['fit_seconds']:.1f}", f"{entry['rows_per_second']:,.0f}")
@@ -247,7 +251,7 @@ def costs(reports: Sequence[dict[str, Any]]) -> Table:
 
 def classes(entry: dict[str, Any], role: str) -> Table:
     keys = list(HEADS)[:-1]
-    table = lined("class", "rows", "seeds", *(HEADS[key] for key in keys))
+    table = _lined("class", "rows", "seeds", *(HEADS[key] for key in keys))
     few = False
     for row in (row for row in entry["classes"] if row["role"] == role):
         few = few or not row["averaged"]
@@ -259,7 +263,7 @@ def classes(entry: dict[str, Any], role: str) -> Table:
     return table
 
 
-def blindness(entry: dict[str, Any]) -> str:
+def _blindness(entry: dict[str, Any]) -> str:
     """One sentence on the unseen class that is found worst."""
     counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
     if not counted:
@@ -275,11 +279,11 @@ def blindness(entry: dict[str, Any]) -> str:
     )
 
 
-def titled(title: str, table: Table) -> list[RenderableType]:
+def _titled(title: str, table: Table) -> list[RenderableType]:
     return [Text(title, style="bold"), table, ""]
 
 
-def lined(*heads: str) -> Table:
+def _lined(*heads: str) -> Table:
     """An empty table: names to the left, figures to the right, a line below the heads."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(heads[0], vertical="bottom", overflow="fold")

@@ -19,7 +19,7 @@ _ROWS = ("label", "drop", "group", "kind", "keep", "no-header")  # flags that me
 _IMAGES = ("backbone", "size", "tiles", "cache", "overlays")  # and for rows
 
 
-def is_folder(path: Path) -> bool:
+def _is_folder(path: Path) -> bool:
     """Whether there is a folder, of images, there; DataError for nothing at all."""
     if str(path) != STANDARD and not os.path.exists(path):
         raise DataError(f"{path}: no such file or folder; check the spelling")
@@ -28,7 +28,7 @@ def is_folder(path: Path) -> bool:
 
 def check_flags(path: Path, given: Mapping[str, object]) -> None:
     """DataError for flags, by name, that mean nothing for what is there: those for rows, or those for images."""
-    folder = is_folder(path)
+    folder = _is_folder(path)
     wrong = [f"--{name}" for name in (_ROWS if folder else _IMAGES) if given.get(name) not in (None, (), False)]
     if wrong:
         what = "a folder of images, without columns, a class a sub-folder" if folder else "no folder of images"
@@ -48,7 +48,7 @@ def source_of(
     progress: Callable[[int], None] = lambda done: None,
 ) -> TableFile | ImageFolder:
     """What to learn from: a file of rows, or a folder of images."""
-    if is_folder(path):
+    if _is_folder(path):
         return ImageFolder(path, normal, features, cache, progress=progress)
     return TableFile(path, label, normal, drop, group, header)
 
@@ -69,7 +69,7 @@ def source_like(
 
     `encoder`: the detector's; `known`: what its bundle tells of its data. DataError for the other sort.
     """
-    facts, noun, folder = of_data(known), encoder.noun, is_folder(path)
+    facts, noun, folder = of_data(known), encoder.noun, _is_folder(path)
     if folder != (noun == ImageFolder.noun):
         expected, found = ("a folder of images", "a file") if not folder else ("a file", "a folder")
         what = "images" if noun == ImageFolder.noun else "rows of tables"

@@ -85,7 +85,7 @@ class TableFile:
             names = self._table([]).column_names
             raise DataError(
                 f"{self.file}: an evaluation needs the column that says what each row is, 'normal' or the name of a "
-                f"kind of anomaly ({option('label', ...)}){likely_labels(names)}"
+                f"kind of anomaly ({option('label', ...)}){_likely_labels(names)}"
             )
         if not tests:
             return self.labelled()
@@ -140,7 +140,7 @@ class TableFile:
             )
         log.warning(
             "no label column is named (%s): all %s rows are taken for normal%s",
-            *(option("label", ...), f"{len(rows):,}", likely_labels(rows.column_names)),
+            *(option("label", ...), f"{len(rows):,}", _likely_labels(rows.column_names)),
         )
         return {"rows": len(rows), "normals": len(rows), "unlabelled": 0, "anomalies": {}}
 
@@ -178,7 +178,7 @@ def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
         raise DataError(f"column {twice[0]!r} is to be kept twice; name it once")
 
 
-def likely_labels(names: Sequence[str]) -> str:
+def _likely_labels(names: Sequence[str]) -> str:
     """A hint at columns whose names suggest labels; none is taken for one."""
     found = [name for name in names if name.casefold().replace(" ", "_") in _LIKELY][:_SHOWN]
     if not found:

@@ -51,7 +51,7 @@ class Bundle:
     def save(self, folder: str | Path) -> None:
         """Write a new folder; when anything fails on the way, none is left."""
         new_path(folder)
-        tensors = bytes_of(state_of(self.detector))
+        tensors = bytes_of(_state_of(self.detector))
         text = _manifest(self, digest(tensors)).text()
         with Making() as made:
             new = made.folder(folder)
@@ -83,10 +83,10 @@ class Bundle:
             found = "a file" if os.path.exists(place) else "nothing"
             raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
         manifest = Manifest.read(place / JSON)
-        check_trust(place, manifest.method, trust)
+        _check_trust(place, manifest.method, trust)
         tensors = read_tensors(place / TENSORS, said=manifest.tensors)
         try:
-            return cls(rebuilt(manifest, tensors, trust), manifest.facts)
+            return cls(_rebuilt(manifest, tensors, trust), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
                 f"{place}: its parts make no detector in unseen {__version__} ({error}); it was saved by unseen "
@@ -152,7 +152,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
     )
 
 
-def state_of(detector: Detector) -> dict[str, Tensor]:
+def _state_of(detector: Detector) -> dict[str, Tensor]:
     """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*", ..."""
     detector.check_fitted()
     state: dict[str, Tensor] = {}
@@ -167,7 +167,7 @@ def state_of(detector: Detector) -> dict[str, Tensor]:
     return state
 
 
-def check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) -> None:
+def _check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) -> None:
     """BundleError unless all methods of other packages are named in `trust`, and can be imported."""
     if others := untrusted(method, trust):
         raise BundleError(
@@ -181,18 +181,18 @@ def check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) -> 
             raise BundleError(f"{place}: {error}") from error
 
 
-def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection[str] = ()) -> Detector:
+def _rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection[str] = ()) -> Detector:
     """The detector that the manifest describes, with what its members learned."""
     method = from_json(manifest.method, trust=trust)
     detector = Detector(method, **manifest.detector.model_dump())
-    detector.schema_ = encoder_from(manifest.columns)
+    detector.schema_ = _encoder_from(manifest.columns)
     detector.features = getattr(detector.schema_, "features", None) if len(detector.schema_.shape) > 1 else None
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
     inputs = detector.schema_.inputs
     if len(detector.schema_.shape) == 1 and inputs != tuple(f"x{j}" for j in range(len(inputs))):  # as of a matrix
         detector.name_features(inputs)
-    schemas = [encoder_from(plain) for plain in manifest.members]
+    schemas = [_encoder_from(plain) for plain in manifest.members]
     if any(schema.reads() != detector.schema_.reads() for schema in schemas):
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
@@ -201,7 +201,7 @@ def rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection
     return detector.assemble(members)
 
 
-def encoder_from(plain: dict[str, Any]) -> Encoder:
+def _encoder_from(plain: dict[str, Any]) -> Encoder:
     """What encodes rows of a table or images."""
     return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 

@@ -28,13 +28,13 @@ DEEPEST = 100  # lists and objects in one another
 AGAIN = "copy the folder again from where it was saved, or fit and save again"
 
 
-def each_once(names: list[str]) -> list[str]:
+def _each_once(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("a name occurs twice")
     return names
 
 
-Names = Annotated[list[str], AfterValidator(each_once)]
+Names = Annotated[list[str], AfterValidator(_each_once)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Folds = Annotated[int, Field(ge=2)]
 
@@ -79,10 +79,10 @@ class Manifest(BaseModel):
     def read(cls, file: Path) -> Manifest:
         """bundle.json, checked: of a known format, unchanged, and complete."""
         try:
-            plain = parsed(manifest_bytes(file))
+            plain = parsed(_manifest_bytes(file))
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}") from error
-        check_format(file, plain)
+        _check_format(file, plain)
         said = plain.pop("sha256", None)
         compare(file, found=digest(canonical(plain)), said=said)
         try:
@@ -91,7 +91,7 @@ class Manifest(BaseModel):
             raise BundleError(f"{file}: expected the fields of format {FORMAT}, found {error}; {AGAIN}") from error
 
 
-def check_format(file: Path, plain: object) -> None:
+def _check_format(file: Path, plain: object) -> None:
     found = plain.get("format") if isinstance(plain, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise BundleError(
@@ -116,10 +116,10 @@ def canonical(plain: object) -> bytes:
 
 
 def _json_text(plain: object, **style: Any) -> str:
-    return json.dumps(plain, default=number, allow_nan=False, **style)
+    return json.dumps(plain, default=_number, allow_nan=False, **style)
 
 
-def number(value: object) -> Any:
+def _number(value: object) -> Any:
     """numpy's numbers as Python's."""
     if isinstance(value, np.generic):
         return value.item()
@@ -134,7 +134,7 @@ def parsed(data: bytes) -> Any:
     ValueError: key 'a' occurs twice
     """
     text = data.decode(errors="surrogatepass")  # half characters, which names of files may have
-    plain = json.loads(text, parse_constant=refused, parse_float=finite, object_pairs_hook=distinct)
+    plain = json.loads(text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_unique_pairs)
     level, depth = [plain], 0
     while level:
         if depth > DEEPEST:
@@ -147,17 +147,17 @@ def _values_inside(plain: object) -> Iterable[Any]:
     return plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
 
 
-def refused(constant: str) -> None:
+def _refused(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def finite(text: str) -> float:
+def _finite(text: str) -> float:
     if not math.isfinite(found := float(text)):
         raise ValueError(f"{text} is too large for a number")
     return found
 
 
-def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -175,7 +175,7 @@ def compare(file: Path, *, found: str, said: object) -> None:
         raise BundleError(f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}")
 
 
-def manifest_bytes(file: Path) -> bytes:
+def _manifest_bytes(file: Path) -> bytes:
     """All bytes of bundle.json, or a BundleError."""
     with readable(file):
         return regular(file, most=MOST)

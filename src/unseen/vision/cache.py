@@ -62,7 +62,7 @@ class FeatureCache:
     def get(self, key: str) -> Tensor | None:
         """The map that was put under this key, as `halved` leaves it, or None: (d, h, w)."""
         with suppress(OSError, SafetensorError):
-            return kept_map(safetensors.torch.load(regular(self.path(key), most=MOST)))
+            return _kept_map(safetensors.torch.load(regular(self.path(key), most=MOST)))
         return None
 
     def put(self, key: str, features: Tensor) -> None:
@@ -84,7 +84,7 @@ class FeatureCache:
         return self.folder / f"{key}.safetensors"
 
 
-def kept_map(kept: dict[str, Tensor]) -> Tensor | None:
+def _kept_map(kept: dict[str, Tensor]) -> Tensor | None:
     """The map in a file's tensors, if it is what `put` writes: three dimensions, half precision, finite, unchanged."""
     found = kept.get("map")
     if kept.keys() != {"map", "digest"} or found is None or found.dtype != torch.float16 or found.ndim != 3:

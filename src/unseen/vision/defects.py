@@ -62,7 +62,7 @@ def pasted(pixels: Pixels, rng: np.random.Generator, long: float, wide: float, *
     to = rng.uniform(reach, sides - reach)
     free = np.maximum(sides - 2 * half, 1e-9)
     source = half + (to - half + rng.uniform(0.25, 0.75, 2) * free) % free  # its middle, a quarter or more away
-    ways = turned(sides, to, angle)  # (2, h, w)
+    ways = _turned(sides, to, angle)  # (2, h, w)
     rows, columns = (np.floor(source[i] + ways[i]).astype(int).clip(0, sides[i] - 1) for i in (0, 1))
     cover = (np.abs(ways) <= half[:, None, None]).all(axis=0)
     return laid(pixels, jittered(pixels, rng, strength=0.1)[rows, columns], cover.astype(float))
@@ -75,11 +75,11 @@ def perlin(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     """
     sides = np.array(_height_and_width(pixels))
     most = min(5, int(np.log2(sides.min() / 8)))
-    down, right = turned(sides, sides / 2, rng.uniform(-np.pi / 2, np.pi / 2))
+    down, right = _turned(sides, sides / 2, rng.uniform(-np.pi / 2, np.pi / 2))
     cells = 2.0 ** rng.integers(0, most + 1, 2) / sides
     start = rng.uniform(0, PERIOD, 2)
-    noise = gradient_noise(gradients(rng), start[0] + down * cells[0], start[1] + right * cells[1])
-    away = np.hypot(*turned(sides, rng.uniform(0, sides), 0.0)) / (rng.uniform(0.25, 0.8) * sides.min())
+    noise = gradient_noise(_gradients(rng), start[0] + down * cells[0], start[1] + right * cells[1])
+    away = np.hypot(*_turned(sides, rng.uniform(0, sides), 0.0)) / (rng.uniform(0.25, 0.8) * sides.min())
     near = noise - away**2  # a defect is in one place, not all over the image
     cover = near >= np.quantile(near, 1 - rng.uniform(0.01, 0.1))
     texture = jittered(shuffled(pixels, rng), rng, strength=0.3)
@@ -104,9 +104,9 @@ def blotch(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Mask]:
     """A smooth blob, darker or brighter, like a stain or uneven light: its radii are 3% to 15% of the shorter side."""
     sides = np.array(_height_and_width(pixels))
     radius = np.maximum(1.5, rng.uniform(0.03, 0.15, 2) * sides.min())
-    down, right = turned(sides, rng.uniform(0, sides), rng.uniform(0, np.pi)) / radius[:, None, None]
+    down, right = _turned(sides, rng.uniform(0, sides), rng.uniform(0, np.pi)) / radius[:, None, None]
     start = rng.uniform(0, PERIOD, 2)
-    wobble = gradient_noise(gradients(rng), start[0] + down, start[1] + right)
+    wobble = gradient_noise(_gradients(rng), start[0] + down, start[1] + right)
     depth = 1 - np.hypot(down, right) - 0.3 * wobble
     cover = fade(np.clip(depth / rng.uniform(0.3, 0.9), 0, 1))
     return laid(pixels, pixels + rng.uniform(25, 80) * rng.choice([-1, 1]), cover)
@@ -134,7 +134,7 @@ def gradient_noise(gradients: Floats, y: Floats, x: Floats) -> Floats:
     return total
 
 
-def gradients(rng: np.random.Generator) -> Floats:
+def _gradients(rng: np.random.Generator) -> Floats:
     """Random directions, one per point of the lattice: (PERIOD, PERIOD, 2)."""
     angle = rng.uniform(0, 2 * np.pi, (PERIOD, PERIOD))
     return np.stack([np.sin(angle), np.cos(angle)], axis=2)
@@ -170,7 +170,7 @@ def shuffled(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return np.concatenate(rows)[:height, :width]
 
 
-def turned(sides: NDArray[np.int_], centre: Floats, angle: float) -> Floats:
+def _turned(sides: NDArray[np.int_], centre: Floats, angle: float) -> Floats:
     """Pixels' places, down and right, on axes through `centre` that are turned by `angle`: (2, h, w) in pixels."""
     y, x = np.arange(sides[0])[:, None] + 0.5 - centre[0], np.arange(sides[1]) + 0.5 - centre[1]
     return np.stack([np.cos(angle) * y - np.sin(angle) * x, np.sin(angle) * y + np.cos(angle) * x])

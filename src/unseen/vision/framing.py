@@ -144,7 +144,7 @@ def merge(maps: Tensor, count: int) -> Tensor:
     if count == 1:
         return maps[0]
     d, h, w = maps.shape[1:]
-    fade = (faded(h)[:, None] * faded(w)).to(maps)
+    fade = (_faded(h)[:, None] * _faded(w)).to(maps)
     total = maps.new_zeros(d + 1, span(h, count), span(w, count))  # the last channel sums the weights
     for k, one in enumerate(maps):
         y, x = k // count * (h - shared(h)), k % count * (w - shared(w))
@@ -153,10 +153,10 @@ def merge(maps: Tensor, count: int) -> Tensor:
     return total[:d] / total[d]
 
 
-def faded(cells: int) -> Tensor:
+def _faded(cells: int) -> Tensor:
     """Weight of each cell in a row of a tile: falls towards the ends, within what is shared.
 
-    >>> faded(16).tolist()
+    >>> _faded(16).tolist()
     [1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 2.0, 1.0]
     """
     up = torch.arange(1.0, cells + 1)

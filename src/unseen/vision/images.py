@@ -117,7 +117,7 @@ def pixels(file: str | Path) -> NDArray[np.uint8]:
     unseen.errors.DataError: nowhere.png: no such file; check the spelling and the folder
     """
     path = Path(file)
-    check_file(path)
+    _check_file(path)
     values = decoded(path)
     if values.ndim == 2:
         return np.repeat(eight_bits(values, path)[:, :, None], 3, axis=2)
@@ -154,7 +154,7 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return values > (0 if highest == 1 else 127)
 
 
-def check_file(file: Path) -> None:
+def _check_file(file: Path) -> None:
     try:
         size = file.stat().st_size
     except FileNotFoundError as error:

@@ -31,7 +31,7 @@ Key = tuple[tuple[str, ...], tuple[str, ...]]  # a folder, and the folders and t
 
 
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     """The images and what they show, in the order of the rows; masks; pictures of types that are not read; notes."""
 
     labels: dict[Path, str | None]
@@ -58,7 +58,7 @@ def visible_files(root: Path) -> tuple[list[Path], list[Path]]:
     return sorted(files, key=Path.as_posix), sorted(links, key=Path.as_posix)
 
 
-def arranged(files: list[Path], links: list[Path], normal: str) -> Layout:
+def arranged(files: list[Path], links: list[Path], normal: str) -> _Layout:
     """What the files are, by their names alone; a folder called `normal` is never one of masks.
 
     >>> files = [Path("crack/1.jpg"), Path("masks/crack/1.jpg"), Path("normal/1.jpg"), Path("normal/2.gif")]
@@ -70,32 +70,32 @@ def arranged(files: list[Path], links: list[Path], normal: str) -> Layout:
     >>> layout.notes
     ('skipped files of types that are not read: 1 .gif',)
     """
-    readable = [file for file in files if is_readable(file)]
-    marked = [file for file in readable if file.stem.lower().endswith(MARK) or depth(file, normal) is not None]
+    readable = [file for file in files if _is_readable(file)]
+    marked = [file for file in readable if file.stem.lower().endswith(MARK) or _depth(file, normal) is not None]
     photos = sorted(set(readable) - set(marked), key=Path.as_posix)
-    apart = any(depth(file, normal) == 0 for file in marked)
-    labels = folder_labels(photos, normal, mvtec=is_mvtec(readable), apart=apart)
+    apart = any(_depth(file, normal) == 0 for file in marked)
+    labels = _folder_labels(photos, normal, mvtec=_is_mvtec(readable), apart=apart)
     outside = [file for file in photos if file not in labels]
-    masks, lost = paired([*labels], marked, normal)
-    masks |= same_name([*labels], masks)
+    masks, lost = _paired([*labels], marked, normal)
+    masks |= _same_name([*labels], masks)
     taken = set(masks.values())
-    others = [file for file in files if not is_readable(file)]
-    return Layout(
+    others = [file for file in files if not _is_readable(file)]
+    return _Layout(
         labels={file: label for file, label in labels.items() if file not in taken},
         masks=masks,
-        unread=tuple(file for file in others if file.suffix.lower() in UNREAD and depth(file, normal) is None),
+        unread=tuple(file for file in others if file.suffix.lower() in UNREAD and _depth(file, normal) is None),
         notes=tuple(notes(others, outside, lost, links)),
     )
 
 
-def is_readable(file: Path) -> bool:
+def _is_readable(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS
 
 
-def depth(file: Path, normal: str) -> int | None:
+def _depth(file: Path, normal: str) -> int | None:
     """How many folders lie above the first folder of masks that a file is in; None where it is in none.
 
-    >>> depth(Path("crack/Ground Truth/1.png"), "normal"), depth(Path("crack/1.png"), "normal")
+    >>> _depth(Path("crack/Ground Truth/1.png"), "normal"), depth(Path("crack/1.png"), "normal")
     (1, None)
     """
     folders = enumerate(file.parts[:-1])
@@ -106,12 +106,12 @@ def _folder_word(folder: str) -> str:
     return folder.lower().replace(" ", "_").replace("-", "_")
 
 
-def is_mvtec(files: list[Path]) -> bool:
+def _is_mvtec(files: list[Path]) -> bool:
     tops = {file.parts[0] for file in files}
     return tops >= {"test", "ground_truth"} or any(file.parts[:2] == ("train", "good") for file in files)
 
 
-def folder_labels(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -> dict[Path, str | None]:
+def _folder_labels(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -> dict[Path, str | None]:
     """What each image shows by the folder that it is in, in the order of the rows.
 
     `apart`: masks lie in a folder of their own at the top; beside it, a folder `images` is no class.
@@ -123,25 +123,25 @@ def folder_labels(files: list[Path], normal: str, *, mvtec: bool, apart: bool) -
     return {file: parts[0] if len(parts) > 1 else None for file, parts in above.items()}
 
 
-def paired(images: list[Path], marked: list[Path], normal: str) -> tuple[dict[Path, Path], dict[Path, str]]:
+def _paired(images: list[Path], marked: list[Path], normal: str) -> tuple[dict[Path, Path], dict[Path, str]]:
     """The masks of images, and why the masks that belong to none do not."""
-    places = by_place(images)
+    places = _by_place(images)
     masks: dict[Path, Path] = {}
     lost: dict[Path, str] = {}
-    for mask in sorted(marked, key=lambda mask: (depth(mask, normal) is not None, -len(mask.parts), mask.as_posix())):
-        found = owners(mask, places, depth(mask, normal))
+    for mask in sorted(marked, key=lambda mask: (_depth(mask, normal) is not None, -len(mask.parts), mask.as_posix())):
+        found = _owners(mask, places, _depth(mask, normal))
         free = [image for image in found if image not in masks]
         if free and _differ_by_suffix(found):
             masks |= dict.fromkeys(free, mask)
         else:
-            lost[mask] = reason(mask, found, masks, depth(mask, normal))
+            lost[mask] = _reason(mask, found, masks, _depth(mask, normal))
     return masks, dict(sorted(lost.items(), key=lambda each: each[0].as_posix()))
 
 
-def by_place(images: list[Path]) -> dict[Key, list[Path]]:
+def _by_place(images: list[Path]) -> dict[Key, list[Path]]:
     """Images by each folder above them, and by each end of their path below it: masks are looked up so.
 
-    >>> [*by_place([Path("test/hole/1.jpg")])]
+    >>> [*_by_place([Path("test/hole/1.jpg")])]
     [((), ('test', 'hole', '1')), ((), ('hole', '1')), ((), ('1',)), (('test',), ('hole', '1')), ...]
     """
     places: dict[Key, list[Path]] = defaultdict(list)
@@ -157,7 +157,7 @@ def _class_folders(folders: Iterable[str], name: str) -> tuple[str, ...]:
     return (*(part for part in folders if _folder_word(part) not in PHOTOS), name)
 
 
-def owners(mask: Path, places: dict[Key, list[Path]], depth: int | None) -> list[Path]:
+def _owners(mask: Path, places: dict[Key, list[Path]], depth: int | None) -> list[Path]:
     """The images that a mask may belong to; those of one name differ by their endings alone."""
     if depth is None:
         name = mask.stem[: -len(MARK)]
@@ -177,7 +177,7 @@ def _differ_by_suffix(images: list[Path]) -> bool:
     return len({image.with_suffix("") for image in images}) < 2
 
 
-def reason(mask: Path, found: list[Path], masks: dict[Path, Path], depth: int | None) -> str:
+def _reason(mask: Path, found: list[Path], masks: dict[Path, Path], depth: int | None) -> str:
     """Why a mask belongs to no image."""
     if not _differ_by_suffix(found):
         return f"it may belong to {found[0].as_posix()} or to {found[1].as_posix()}: give it the same sub-folder"
@@ -187,14 +187,14 @@ def reason(mask: Path, found: list[Path], masks: dict[Path, Path], depth: int | 
     return f"no image has its name{photos}"
 
 
-def same_name(images: list[Path], masks: dict[Path, Path]) -> dict[Path, Path]:
+def _same_name(images: list[Path], masks: dict[Path, Path]) -> dict[Path, Path]:
     """PNG files of the same name beside images of other types, which are their masks where there is no other."""
-    pngs = {file.with_suffix(""): file for file in images if is_png(file) and file not in masks}
-    bare = [file for file in images if not is_png(file) and file not in masks]
+    pngs = {file.with_suffix(""): file for file in images if _is_png(file) and file not in masks}
+    bare = [file for file in images if not _is_png(file) and file not in masks]
     return {file: pngs[file.with_suffix("")] for file in bare if file.with_suffix("") in pngs}
 
 
-def is_png(file: Path) -> bool:
+def _is_png(file: Path) -> bool:
     return file.suffix.lower() == ".png"
 
 
