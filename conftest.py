@@ -1,4 +1,6 @@
-"""Pages (README.md, docs/) are doctests; their snippets run in a folder that holds what `make demo` starts from."""
+"""Pages (README.md, docs/) are doctests; their snippets run in a folder that holds what `make demo`
+starts from.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""The main job on real data: handwritten digits, through the command line that you would use yourself.
+"""The main job on real data: handwritten digits, through the command line that you would use
+yourself.
 
-Digits 0 to 3 are normal. Of the digits 4, 5 and 6 ten rows each are labelled. The digits 7, 8 and 9 are anomalies that
-nobody has labelled: training never sees one. Writes a folder: train.csv, test.csv, model/, scores.csv, evaluation.json.
+Digits 0 to 3 are normal. Of the digits 4, 5 and 6 ten rows each are labelled. The digits 7, 8 and 9
+are anomalies that nobody has labelled: training never sees one. Writes a folder: train.csv,
+test.csv, model/, scores.csv, evaluation.json.
 
-    python examples/demo.py [FOLDER]        (default: demo; what an earlier run wrote there is replaced)
+    python examples/demo.py [FOLDER]   (default: demo; replaces what an earlier run wrote there)
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ WRITTEN = ("train.csv", "test.csv", "model", "scores.csv", "evaluation.json")
 
 
 def write_tables(folder: Path) -> None:
-    """train.csv and test.csv: a row number, 64 pixels, and the kind of the row, "normal" or a digit's name."""
+    """train.csv and test.csv: a row number, 64 pixels, and the kind of the row, "normal" or a
+    digit's name.
+    """
     digits = load_digits()
     rng = np.random.default_rng(0)
     train, test = [], []
@@ -67,7 +71,13 @@ def alarms(folder: Path, alpha: float) -> None:
     print(f"\nAlarms in {folder / 'scores.csv'} at p <= {alpha}, by what the rows really are:")
     for kind in ("normal", *LABELLED, *UNLABELLED):
         pvalues = [float(row["pvalue"]) for row in rows if row["kind"] == kind]
-        what = "" if kind == "normal" else "  ten rows were labelled" if kind in LABELLED else "  never labelled"
+        what = (
+            ""
+            if kind == "normal"
+            else "  ten rows were labelled"
+            if kind in LABELLED
+            else "  never labelled"
+        )
         print(f"  {kind:<8}{np.mean(np.array(pvalues) <= alpha):>6.0%} of {len(pvalues)}{what}")
 
 
@@ -80,7 +90,20 @@ def main(folder: Path) -> None:
     unseen("score", model, test, "--out", str(folder / "scores.csv"), "--keep", "row", "kind")
     alarms(folder, alpha=0.05)
     unseen(
-        *("evaluate", train, "--test", test, "--label", "kind", "--drop", "row", "--seen", "2", "--seeds", "2"),
+        *(
+            "evaluate",
+            train,
+            "--test",
+            test,
+            "--label",
+            "kind",
+            "--drop",
+            "row",
+            "--seen",
+            "2",
+            "--seeds",
+            "2",
+        ),
         *("--method", "evidence-stack", "devnet", "mahalanobis"),
         *("--json", str(folder / "evaluation.json")),
     )

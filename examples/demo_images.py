@@ -1,11 +1,13 @@
-"""The main job on images: paving bricks, some with painted defects, and a kind of defect that nobody has labelled.
+"""The main job on images: paving bricks, some with painted defects, and a kind of defect that
+nobody has labelled.
 
-Scratches and spots are labelled, a dozen of each. Cuts are anomalies that training never sees; they are painted by this
-file, not by what the library trains with. All images are crops of one photograph, each with a light and a noise of its
-own: those of test/ show bricks that are in train/, too, as photographs of one product do, but no image is in both.
-Writes a folder: train/ and test/ (images, masks beside those with a defect), cache/, overlays/, report.html.
+Scratches and spots are labelled, a dozen of each. Cuts are anomalies that training never sees; they
+are painted by this file, not by what the library trains with. All images are crops of one
+photograph, each with a light and a noise of its own: those of test/ show bricks that are in train/,
+too, as photographs of one product do, but no image is in both. Writes a folder: train/ and test/
+(images, masks beside those with a defect), cache/, overlays/, report.html.
 
-    python examples/demo_images.py [FOLDER]   (default: demo-images; what an earlier run wrote there is replaced)
+    python examples/demo_images.py [FOLDER]   (demo-images; replaces what an earlier run wrote)
 
 Needs the extra `images`, and scikit-image for the photograph.
 """
@@ -48,7 +50,9 @@ WRITTEN = (MARK, "train", "test", "cache", "overlays", "report.html")
 
 @dataclass(frozen=True)
 class Judged:
-    """What a detector says of the images of test/: scores and p-values (n,); heat and true masks, n times (h, w)."""
+    """What a detector says of the images of test/: scores and p-values (n,); heat and true masks, n
+    times (h, w).
+    """
 
     maps: Maps
     score: NDArray[np.float64]
@@ -63,7 +67,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of the images of one kind beside the good ones: how many, the share flagged, AUROC of images and pixels, PRO."""
+    """Of the images of one kind beside the good ones: how many, the share flagged, AUROC of images
+    and pixels, PRO.
+    """
 
     images: int
     flagged: float
@@ -93,7 +99,9 @@ PAINTERS: dict[str, Callable[[Pixels, np.random.Generator], tuple[Pixels, Mask]]
 
 
 def taken(photograph: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
-    """A random square of a grey photograph, perhaps mirrored, in a light of its own: (h, w) -> (SIDE, SIDE, 3)."""
+    """A random square of a grey photograph, perhaps mirrored, in a light of its own: (h, w) ->
+    (SIDE, SIDE, 3).
+    """
     top, left = rng.integers(0, np.array(photograph.shape) - SIDE + 1)
     square = photograph[top : top + SIDE, left : left + SIDE][:, :: rng.choice([-1, 1])]
     lit = square * rng.uniform(1 - LIGHT, 1 + LIGHT) + NOISE * rng.normal(size=square.shape)
@@ -101,7 +109,9 @@ def taken(photograph: NDArray[np.uint8], rng: np.random.Generator) -> Pixels:
 
 
 def make_images(folder: Path, counts: dict[str, dict[str, int]], rng: np.random.Generator) -> None:
-    """train/ and test/ with a folder for each kind: images as JPEG, and beside a defect its mask, same name, as PNG."""
+    """train/ and test/ with a folder for each kind: images as JPEG, and beside a defect its mask,
+    same name, as PNG.
+    """
     photograph = data.brick()
     for part, kinds in counts.items():
         for kind, count in kinds.items():
@@ -117,8 +127,15 @@ def make_images(folder: Path, counts: dict[str, dict[str, int]], rng: np.random.
 
 def clear(folder: Path) -> None:
     """A folder without what an earlier run wrote; one that holds anything else is left alone."""
-    if folder.exists() and not (folder / MARK).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        sys.exit(f"{folder}: it was not made by this demo, which would overwrite what is in it; name another folder")
+    if (
+        folder.exists()
+        and not (folder / MARK).is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        sys.exit(
+            f"{folder}: it was not made by this demo, which would overwrite what is in it; name "
+            "another folder"
+        )
     for name in WRITTEN:
         path = folder / name
         if path.is_dir():
@@ -126,7 +143,9 @@ def clear(folder: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text("Made by examples/demo_images.py: the next run replaces what is here.\n")
+    (folder / MARK).write_text(
+        "Made by examples/demo_images.py: the next run replaces what is here.\n"
+    )
 
 
 def judge(detector: Detector, maps: Maps) -> Judged:
@@ -140,7 +159,9 @@ def judge(detector: Detector, maps: Maps) -> Judged:
 
 
 def measured(judged: Judged, kind: str) -> Figures:
-    """How well images of a kind are told from good ones, and their defects from all that is good in both."""
+    """How well images of a kind are told from good ones, and their defects from all that is good in
+    both.
+    """
     good, bad = judged.of("normal"), judged.of(kind)
     both = np.concatenate([good, bad])
     heat, masks = [judged.heat[i] for i in both], [judged.masks[i] for i in both]
@@ -159,13 +180,25 @@ def tell(figures: dict[str, Figures], good: NDArray[np.float64], calibrating: in
         ("Seen kinds: some images of each were labelled in training", SEEN),
         ("Unseen kind: training never saw one", UNSEEN),
     ):
-        print(f"\n{title}\n{'':<10}{'images':>8}{'flagged':>10}{'image AUROC':>14}{'pixel AUROC':>14}{'PRO':>9}")
+        print(
+            f"\n{title}\n{'':<10}{'images':>8}{'flagged':>10}"
+            f"{'image AUROC':>14}{'pixel AUROC':>14}{'PRO':>9}"
+        )
         for kind in kinds:
             f = figures[kind]
-            print(f"  {kind:<8}{f.images:>8}{f.flagged:>10.0%}{f.image:>14.3f}{f.pixel:>14.3f}{f.pro:>9.3f}")
+            print(
+                "  "
+                f"{kind:<8}{f.images:>8}{f.flagged:>10.0%}{f.image:>14.3f}{f.pixel:>14.3f}{f.pro:>9.3f}"
+            )
     flagged = good <= ALPHA
-    print(f"\nGood images flagged at p <= {ALPHA}: {flagged.sum()} of {len(good)} ({flagged.mean():.1%})")
-    print(f"{calibrating} good images calibrate: no p-value is below 1/{calibrating + 1} = {1 / (calibrating + 1):.4f}")
+    print(
+        f"\nGood images flagged at p <= {ALPHA}: {flagged.sum()} of {len(good)} "
+        f"({flagged.mean():.1%})"
+    )
+    print(
+        f"{calibrating} good images calibrate: no p-value is below 1/{calibrating + 1} = "
+        f"{1 / (calibrating + 1):.4f}"
+    )
 
 
 def draw(folder: Path, detector: Detector, judged: Judged, figures: dict[str, Figures]) -> None:
@@ -187,33 +220,44 @@ def draw(folder: Path, detector: Detector, judged: Judged, figures: dict[str, Fi
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(picture)
         verdict = "anomaly" if pvalue <= ALPHA else "normal"
-        rows.append(Shown(name, judged.maps.images.labels[i], judged.score[i], pvalue, verdict, picture))
+        rows.append(
+            Shown(name, judged.maps.images.labels[i], judged.score[i], pvalue, verdict, picture)
+        )
     report = page(rows, title="Bricks: what was found, and where", notes=notes(figures))
     (folder / "report.html").write_text(report, encoding="utf-8")
 
 
 def chosen(judged: Judged) -> list[int]:
-    """Row numbers of SHOWN images of each kind, evenly spaced from its highest score to its lowest."""
+    """Row numbers of SHOWN images of each kind, evenly spaced from its highest score to its
+    lowest.
+    """
     rows: list[int] = []
     for kind in (*UNSEEN, *SEEN, "normal"):
         ranked = judged.of(kind)[np.argsort(-judged.score[judged.of(kind)], kind="stable")]
-        rows += ranked[np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)].tolist()
+        rows += ranked[
+            np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)
+        ].tolist()
     return rows
 
 
 def notes(figures: dict[str, Figures]) -> list[str]:
     """What stands above the images of the report."""
     said = [
-        f"{kind.capitalize()}, {'labelled in training' if kind in SEEN else 'never seen in training'}: "
-        f"{f.flagged:.0%} of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC {f.pixel:.3f}, "
+        f"{kind.capitalize()}, "
+        f"{'labelled in training' if kind in SEEN else 'never seen in training'}: "
+        f"{f.flagged:.0%} of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC "
+        f"{f.pixel:.3f}, "
         f"PRO {f.pro:.3f}."
         for kind, f in figures.items()
     ]
     return [
         *said,
-        f"An image is flagged as an anomaly where its p-value is at most {ALPHA}, as about {ALPHA:.0%} of good images "
-        f"are. The threshold of the heat is what the hottest place exceeds in {ALPHA:.0%} of good images.",
-        f"Shown are {SHOWN} images of each kind, evenly spaced from its highest score to its lowest.",
+        f"An image is flagged as an anomaly where its p-value is at most {ALPHA}, as about "
+        f"{ALPHA:.0%} of good images "
+        f"are. The threshold of the heat is what the hottest place exceeds in {ALPHA:.0%} of good "
+        "images.",
+        f"Shown are {SHOWN} images of each kind, evenly spaced from its highest score to its "
+        "lowest.",
     ]
 
 

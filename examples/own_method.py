@@ -46,7 +46,9 @@ class RobustDeviation:
     def train(self, scorer: RobustScorer, data: Samples, run: Run) -> None:
         normal = data.normals.x
         scorer.median.copy_(normal.median(dim=0).values)
-        scorer.spread.copy_((normal - scorer.median).abs().median(dim=0).values.clamp_min(self.floor))
+        scorer.spread.copy_(
+            (normal - scorer.median).abs().median(dim=0).values.clamp_min(self.floor)
+        )
 
 
 def main() -> None:
@@ -58,7 +60,8 @@ def main() -> None:
     detector = Detector(PATH, random_state=0).fit(normals[:250])
     with tempfile.TemporaryDirectory() as folder:
         Bundle(detector, {"source": "benign cells"}).save(Path(folder) / "model")
-        loaded = Bundle.load(Path(folder) / "model", trust=(PATH,))  # imports that one path, and nothing else
+        # imports that one path, and nothing else
+        loaded = Bundle.load(Path(folder) / "model", trust=(PATH,))
     for kind, rows in ("benign", normals[250:]), ("malignant", tumours):
         verdict = loaded.score(rows, alpha=0.05)["verdict"].to_pylist()
         print(f"{kind}: {verdict.count('anomaly')} of {len(rows)} flagged")

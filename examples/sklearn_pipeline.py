@@ -1,8 +1,9 @@
-"""The detector as a scikit-learn estimator: in a pipeline, cloned, cross-validated, its method a parameter.
+"""The detector as a scikit-learn estimator: in a pipeline, cloned, cross-validated, its method a
+parameter.
 
-Handwritten digits: 0 to 3 are normal, ten rows each of 4, 5 and 6 are labelled. Prints the AUROC of each method on the
-labelled classes (cross-validated) and on 7, 8 and 9, which training never saw: near-perfect on the first says little
-about the second.
+Handwritten digits: 0 to 3 are normal, ten rows each of 4, 5 and 6 are labelled. Prints the AUROC of
+each method on the labelled classes (cross-validated) and on 7, 8 and 9, which training never saw:
+near-perfect on the first says little about the second.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main(methods: tuple[Method, ...] = METHODS) -> None:
     for method in methods:
         pipeline.set_params(detector__method=method)
         folds = StratifiedKFold(3, shuffle=True, random_state=0)
-        known = cross_val_score(pipeline, X[train], y[train], scoring=scorer, cv=folds, error_score="raise")
+        known = cross_val_score(
+            pipeline, X[train], y[train], scoring=scorer, cv=folds, error_score="raise"
+        )
         unknown = scorer(pipeline.fit(X[train], y[train]), X[fresh], y[fresh])
         print(f"{type(method).__name__:<16}{known.mean():>18.3f}{unknown:>18.3f}")
 

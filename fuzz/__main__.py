@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 from types import ModuleType
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # a forked process must not wait for threads that it does not have
+# a forked process must not wait for threads that it does not have
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fuzz import bundles, commands, images, tables
 from fuzz.trial import Found, Trial, name_of
@@ -38,7 +39,9 @@ class Campaign:
         while time.monotonic() < end:
             while len(self.running) < JOBS:
                 self.begin()
-            self.collect(select.select(list(self.running), [], [], max(0, end - time.monotonic()))[0])
+            self.collect(
+                select.select(list(self.running), [], [], max(0, end - time.monotonic()))[0]
+            )
         for trial in self.running.values():
             trial.end()
 
@@ -57,12 +60,20 @@ class Campaign:
     def tell(self, area: str, seed: int, found: Found) -> None:
         self.kinds[area, found.kind] += 1
         if self.kinds[area, found.kind] == 1:
-            print(f"FOUND {area}: {found.text}\n    python -m fuzz --area {area} --seed {seed}", flush=True)
+            print(
+                f"FOUND {area}: {found.text}\n    python -m fuzz --area {area} --seed {seed}",
+                flush=True,
+            )
 
     def summary(self) -> str:
         ran = ", ".join(f"{cases:,} of {area}" for area, cases in self.cases.items())
-        faults = "".join(f"\n{times:>6,} x {area}: {kind}" for (area, kind), times in self.kinds.most_common())
-        return f"{ran}; seeds {self.first} to {self.next - 1}; {len(self.kinds)} kinds of faults{faults}"
+        faults = "".join(
+            f"\n{times:>6,} x {area}: {kind}" for (area, kind), times in self.kinds.most_common()
+        )
+        return (
+            f"{ran}; seeds {self.first} to {self.next - 1}; {len(self.kinds)} kinds of "
+            f"faults{faults}"
+        )
 
 
 def once(area: ModuleType, seed: int) -> int:
@@ -72,11 +83,19 @@ def once(area: ModuleType, seed: int) -> int:
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(prog="python -m fuzz", description="Random tables, bundles, images, commands.")
-    asked.add_argument("--minutes", type=float, help="for how long; without it one case is run, of --area and --seed")
+    asked = argparse.ArgumentParser(
+        prog="python -m fuzz", description="Random tables, bundles, images, commands."
+    )
+    asked.add_argument(
+        "--minutes",
+        type=float,
+        help="for how long; without it one case is run, of --area and --seed",
+    )
     asked.add_argument("--area", choices=list(AREAS), help="one area; without it all")
     asked.add_argument("--seed", type=int, help="the first seed; without it one from the clock")
-    asked.add_argument("--resume", type=Path, metavar="FILE", help="begin after the seeds that FILE says were run")
+    asked.add_argument(
+        "--resume", type=Path, metavar="FILE", help="begin after the seeds that FILE says were run"
+    )
     given = asked.parse_args()
     areas = [AREAS[given.area]] if given.area else list(AREAS.values())
     if given.minutes is None:
@@ -84,7 +103,11 @@ def main() -> int:
             asked.error("give --minutes, or --area and --seed of one case")
         return once(areas[0], given.seed)
     campaign = Campaign(areas, start(given.seed, given.resume))
-    print(f"seeds from {campaign.first}, {given.minutes:g} minutes of {', '.join(map(name_of, areas))}", flush=True)
+    print(
+        f"seeds from {campaign.first}, {given.minutes:g} minutes of "
+        f"{', '.join(map(name_of, areas))}",
+        flush=True,
+    )
     try:
         campaign.run(given.minutes)
     finally:

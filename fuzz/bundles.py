@@ -1,4 +1,6 @@
-"""Saved detectors of every method, changed in places and hashed anew, as by somebody who wants to do harm."""
+"""Saved detectors of every method, changed in places and hashed anew, as by somebody who wants to
+do harm.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,19 @@ FACTS = {
 }
 NUMBERS = (0, -1, 1, 2**31, 2**63, 2**70, 10**400, 0.5, -0.0, 1e308, 1e-320)
 TEXTS = ("", "normal", "\x1b[31mred", "a\x00b", "../../etc", "x" * 100_000, "\ud800", "é\u202e")
-VALUES = (*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], {"name": "nearest"}, [None] * 3, {"": ""})
+VALUES = (
+    *NUMBERS,
+    *TEXTS,
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    {"name": "nearest"},
+    [None] * 3,
+    {"": ""},
+)
 
 
 @functools.cache
@@ -57,9 +71,10 @@ def made(name: str) -> Path:
     table, odd = rows(rng, 90), np.arange(90) >= 84
     folder = Path(HOME.name) / name
     labels = np.where(odd, "leak", "normal")
-    Bundle(Detector(quick(METHODS[name]), calibration=0.2, random_state=0).fit(table, labels), {"rows": 90}).save(
-        folder
-    )
+    Bundle(
+        Detector(quick(METHODS[name]), calibration=0.2, random_state=0).fit(table, labels),
+        {"rows": 90},
+    ).save(folder)
     return folder
 
 
@@ -136,7 +151,9 @@ def method_field(copy: Path, rng: Rng) -> str:
     """A field of the method, or of one inside it, becomes another value of its type, or not."""
     plain = json.loads((copy / JSON).read_text())
     place: Any = plain["method"]
-    while inside := [v for v in place.values() if isinstance(v, dict) or (isinstance(v, list) and v)]:
+    while inside := [
+        v for v in place.values() if isinstance(v, dict) or (isinstance(v, list) and v)
+    ]:
         if rng.random() < 0.3:
             break
         place = inside[int(rng.integers(len(inside)))]
@@ -145,7 +162,10 @@ def method_field(copy: Path, rng: Rng) -> str:
             place = plain["method"]
             break
     key = sorted(place)[int(rng.integers(len(place)))]
-    before, place[key] = place[key], (*NUMBERS, *VALUES)[int(rng.integers(len(NUMBERS) + len(VALUES)))]
+    before, place[key] = (
+        place[key],
+        (*NUMBERS, *VALUES)[int(rng.integers(len(NUMBERS) + len(VALUES)))],
+    )
     rehash(copy, plain)
     return f"method {key!r}: {brief(before)} -> {brief(place[key])}"
 
@@ -175,18 +195,26 @@ def nested(copy: Path, rng: Rng) -> str:
             }
         rehash(copy, plain)
         return f"method {depth} deep"
-    text = (copy / JSON).read_text().replace('"facts": {', '"facts": {"deep": ' + "[" * depth + "]" * depth + ",", 1)
+    text = (
+        (copy / JSON)
+        .read_text()
+        .replace('"facts": {', '"facts": {"deep": ' + "[" * depth + "]" * depth + ",", 1)
+    )
     (copy / JSON).write_text(text)
     return f"facts {depth} deep"
 
 
 def tensor(copy: Path, rng: Rng) -> str:
-    """A tensor has other values, another shape or type, another name, or is gone, or there is one more."""
+    """A tensor has other values, another shape or type, another name, or is gone, or there is one
+    more.
+    """
     tensors = load((copy / TENSORS).read_bytes())
     name = sorted(tensors)[int(rng.integers(len(tensors)))]
     how = TENSOR_CHANGES[int(rng.integers(len(TENSOR_CHANGES)))]
     how(tensors, name, rng)
-    (copy / TENSORS).write_bytes(save({key: np.ascontiguousarray(value) for key, value in tensors.items()}))
+    (copy / TENSORS).write_bytes(
+        save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+    )
     rehash(copy)
     return f"{how.__name__} of {name}"
 
@@ -219,7 +247,19 @@ def type_of_tensor(tensors: Tensors, name: str, rng: Rng) -> None:
 
 
 def name_of_tensor(tensors: Tensors, name: str, rng: Rng) -> None:
-    other = str(rng.choice(["0.scorer.surplus", "surplus", "1.calibration", "0.peaks", "0.held", "00.calibration", ""]))
+    other = str(
+        rng.choice(
+            [
+                "0.scorer.surplus",
+                "surplus",
+                "1.calibration",
+                "0.peaks",
+                "0.held",
+                "00.calibration",
+                "",
+            ]
+        )
+    )
     tensors[other] = tensors[name] if rng.random() < 0.5 else tensors.pop(name)
 
 
@@ -249,18 +289,24 @@ def flipped(copy: Path, rng: Rng) -> str:
 
 
 def header(copy: Path, rng: Rng) -> str:
-    """The length that the tensors' file tells of its header, or an offset in it, becomes another."""
+    """The length that the tensors' file tells of its header, or an offset in it, becomes
+    another.
+    """
     data = (copy / TENSORS).read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     if rng.random() < 0.3:
-        new = int(rng.choice(np.array([0, 1, length - 1, length + 1, 2**31, 2**63 - 1], dtype=np.int64)))
+        new = int(
+            rng.choice(np.array([0, 1, length - 1, length + 1, 2**31, 2**63 - 1], dtype=np.int64))
+        )
         (copy / TENSORS).write_bytes(struct.pack("<Q", new) + data[8:])
     else:
         entries = json.loads(data[8 : 8 + length])
         name = sorted(entries)[int(rng.integers(len(entries)))]
         entries[name]["data_offsets"] = [int(i) for i in rng.choice([0, 4, 8, 2**20, 2**62], 2)]
         if rng.random() < 0.5:
-            entries[name]["shape"] = [int(i) for i in rng.choice([0, 1, 2**31, 2**62], int(rng.integers(0, 40)))]
+            entries[name]["shape"] = [
+                int(i) for i in rng.choice([0, 1, 2**31, 2**62], int(rng.integers(0, 40)))
+            ]
         text = json.dumps(entries).encode()
         (copy / TENSORS).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     rehash(copy)
@@ -299,7 +345,14 @@ CHANGES: tuple[Callable[[Path, Rng], str], ...] = (
     *(flipped, flipped, header, cut, other_file),
 )
 TENSOR_CHANGES: tuple[Callable[[Tensors, str, Rng], None], ...] = (
-    *(value_of_tensor, value_of_tensor, shape_of_tensor, type_of_tensor, name_of_tensor, order_of_tensor),
+    *(
+        value_of_tensor,
+        value_of_tensor,
+        shape_of_tensor,
+        type_of_tensor,
+        name_of_tensor,
+        order_of_tensor,
+    ),
     lack_of_tensor,
 )
 
@@ -322,7 +375,9 @@ def rehash(copy: Path, plain: Any = None) -> None:
     plain = json.loads((copy / JSON).read_text()) if plain is None else plain
     plain.pop("sha256", None)
     plain["tensors"] = hashlib.sha256((copy / TENSORS).read_bytes()).hexdigest()
-    (copy / JSON).write_text(json.dumps(plain | {"sha256": hashlib.sha256(canonical(plain)).hexdigest()}))
+    (copy / JSON).write_text(
+        json.dumps(plain | {"sha256": hashlib.sha256(canonical(plain)).hexdigest()})
+    )
 
 
 def brief(value: object) -> str:

@@ -1,4 +1,6 @@
-"""Random command lines over random files: exit code 0 or 2, no traceback, and nothing left where it failed."""
+"""Random command lines over random files: exit code 0 or 2, no traceback, and nothing left where it
+failed.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,37 @@ LIMITS = Limits(seconds=60, megabytes=2048)
 HOME = tempfile.TemporaryDirectory(prefix="unseen-fuzz-made-")
 Rng = np.random.Generator
 
-WORDS = ("", "x", "kind", "normal", "0", "-1", "1e9", "nan", "a=b", "=", "id", "--", "é", "\x1b[31m", "x" * 5000, "*")
+WORDS = (
+    "",
+    "x",
+    "kind",
+    "normal",
+    "0",
+    "-1",
+    "1e9",
+    "nan",
+    "a=b",
+    "=",
+    "id",
+    "--",
+    "é",
+    "\x1b[31m",
+    "x" * 5000,
+    "*",
+)
 METHODS = ("mahalanobis", "nearest", "isolation-forest", "logistic", "nope", "Nearest", "")
-SETTINGS = ("k=3", "k=0", "k=", "trees=3", "shrinkage=1e-9", "shrinkage=nan", "margin=3", "base.k=2", "k=1,2", "=3")
+SETTINGS = (
+    "k=3",
+    "k=0",
+    "k=",
+    "trees=3",
+    "shrinkage=1e-9",
+    "shrinkage=nan",
+    "margin=3",
+    "base.k=2",
+    "k=1,2",
+    "=3",
+)
 SPELLINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252", "utf-32")
 COMMANDS = (*("fit", "score", "audit", "adapt") * 3, "evaluate", "info", "nope")
 
@@ -38,7 +68,16 @@ def model() -> Path:
     """A saved detector, and beside it the table that it was trained on."""
     folder = Path(HOME.name)
     table(np.random.default_rng(0), 120).to_csv(folder / "train.csv", index=False)
-    asked = ["--label", "kind", "--drop", "id", "--method", "mahalanobis", "--out", str(folder / "model")]
+    asked = [
+        "--label",
+        "kind",
+        "--drop",
+        "id",
+        "--method",
+        "mahalanobis",
+        "--out",
+        str(folder / "model"),
+    ]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         main(["fit", str(folder / "train.csv"), *asked])
     return folder
@@ -52,7 +91,10 @@ def ready(seed: int) -> None:
 def table(rng: Rng, n: int) -> pd.DataFrame:
     """Numbers, words, gaps and labels."""
     values = {"id": np.arange(n), "a": rng.normal(size=n).round(3), "b": rng.integers(0, 5, n)}
-    values |= {"c": rng.choice(["x", "y", "é"], n), "kind": np.where(rng.random(n) < 0.06, "leak", "normal")}
+    values |= {
+        "c": rng.choice(["x", "y", "é"], n),
+        "kind": np.where(rng.random(n) < 0.06, "leak", "normal"),
+    }
     return pd.DataFrame(values)
 
 
@@ -67,7 +109,9 @@ def case(rng: Rng, folder: Path) -> None:
 
 
 def check_command(rng: Rng, words: list[str], target: str | None) -> int:
-    """Its exit code is 0 or 2; where it fails it leaves nothing; where not, its p-values are in (0, 1]."""
+    """Its exit code is 0 or 2; where it fails it leaves nothing; where not, its p-values are in (0,
+    1].
+    """
     before = everything()
     try:
         code, printed = ran(words)
@@ -100,7 +144,9 @@ def ran(words: list[str]) -> tuple[int, str]:
 
 def everything() -> set[str]:
     """All files and folders below the working folder."""
-    return {os.path.join(at, name) for at, folders, files in os.walk(".") for name in (*folders, *files)}
+    return {
+        os.path.join(at, name) for at, folders, files in os.walk(".") for name in (*folders, *files)
+    }
 
 
 def check_table(file: Path) -> None:
@@ -108,7 +154,8 @@ def check_table(file: Path) -> None:
         pvalues = pyarrow.parquet.read_table(file)["pvalue"].drop_null().to_pylist()
     else:
         with file.open(newline="", encoding="utf-8") as lines:
-            pvalues = [float(row["pvalue"] or 1) for row in csv.DictReader(lines)]  # none of what cannot be read
+            # none of what cannot be read
+            pvalues = [float(row["pvalue"] or 1) for row in csv.DictReader(lines)]
     if not all(0 < pvalue <= 1 for pvalue in pvalues):
         raise Wrong(f"a p-value is not in (0, 1]: in {file}")
 
@@ -117,9 +164,13 @@ def line(rng: Rng, files: list[str], k: int) -> tuple[list[str], str | None]:
     """Words of a command that mostly make sense, some of them changed, and what it writes."""
     name = str(rng.choice(COMMANDS))
     file = (
-        str(rng.choice([*files, "made/train.csv", "nowhere.csv", "made"])) if rng.random() < 0.7 else "made/train.csv"
+        str(rng.choice([*files, "made/train.csv", "nowhere.csv", "made"]))
+        if rng.random() < 0.7
+        else "made/train.csv"
     )
-    target = f"out{k}" + ("" if name in ("fit", "adapt") else str(rng.choice([".csv", ".parquet", ".csv", ".txt"])))
+    target = f"out{k}" + (
+        "" if name in ("fit", "adapt") else str(rng.choice([".csv", ".parquet", ".csv", ".txt"]))
+    )
     words = [name, *arguments(name, file, target, rng)]
     for _ in range(int(rng.choice([0, 0, 0, 1, 2]))):
         words = mutated(words, rng, files)
@@ -129,28 +180,67 @@ def line(rng: Rng, files: list[str], k: int) -> tuple[list[str], str | None]:
 def arguments(name: str, file: str, target: str, rng: Rng) -> list[str]:
     saved = str(rng.choice(["made/model", "made/model", "made/model", "made", file]))
     labels = ["--label", "kind", "--drop", "id"] if rng.random() < 0.8 else []
-    method = ["--method", str(rng.choice(METHODS))] if rng.random() < 0.8 else ["--method", "mahalanobis"]
+    method = (
+        ["--method", str(rng.choice(METHODS))]
+        if rng.random() < 0.8
+        else ["--method", "mahalanobis"]
+    )
     some = {
-        "fit": [file, *labels, *method, *option(rng, "--set", SETTINGS), *option(rng, "--seed", WORDS)],
-        "score": [saved, file, *option(rng, "--keep", ("id", "kind")), *option(rng, "--fdr", ("0.1", "0", "2", "nan"))],
-        "evaluate": [file, *labels, *method, "--seeds", "1", *option(rng, "--test", ("made/train.csv", file))],
+        "fit": [
+            file,
+            *labels,
+            *method,
+            *option(rng, "--set", SETTINGS),
+            *option(rng, "--seed", WORDS),
+        ],
+        "score": [
+            saved,
+            file,
+            *option(rng, "--keep", ("id", "kind")),
+            *option(rng, "--fdr", ("0.1", "0", "2", "nan")),
+        ],
+        "evaluate": [
+            file,
+            *labels,
+            *method,
+            "--seeds",
+            "1",
+            *option(rng, "--test", ("made/train.csv", file)),
+        ],
         "audit": [saved, file, *option(rng, "--keep", ("id", "b"))],
         "adapt": [saved, file],
         "info": [saved],
     }
     out = ["--json" if name == "evaluate" else "--out", target]
-    return [*some.get(name, [file]), *(out if name in ("fit", "score", "audit", "adapt", "evaluate") else [])]
+    return [
+        *some.get(name, [file]),
+        *(out if name in ("fit", "score", "audit", "adapt", "evaluate") else []),
+    ]
 
 
 def option(rng: Rng, flag: str, values: tuple[str, ...]) -> list[str]:
     return [flag, str(rng.choice(values))] if rng.random() < 0.3 else []
 
 
-FLAGS = ("--tail", "--alpha", "--kind", "--group", "--normal", "--keep", "--out", "--set", "--fdr", "--cache", "--size")
+FLAGS = (
+    "--tail",
+    "--alpha",
+    "--kind",
+    "--group",
+    "--normal",
+    "--keep",
+    "--out",
+    "--set",
+    "--fdr",
+    "--cache",
+    "--size",
+)
 
 
 def mutated(words: list[str], rng: Rng, files: list[str]) -> list[str]:
-    """One word is gone, another, twice there, or there is one more flag; never one that leads out of the folder."""
+    """One word is gone, another, twice there, or there is one more flag; never one that leads out
+    of the folder.
+    """
     at, how = int(rng.integers(1, max(len(words), 2))), int(rng.integers(4))
     some = str(rng.choice([*WORDS, *FLAGS, *files, "b=text", "a=number", "c=boolean"]))
     if how == 0:
@@ -167,7 +257,11 @@ def put(folder: Path, k: int, rng: Rng) -> str:
     frame = table(rng, int(rng.choice([0, 1, 2, 30, 120])))
     if rng.random() < 0.3:
         frame.iloc[: len(frame) // 3, int(rng.integers(5))] = np.nan
-    end = str(rng.choice([".csv", ".csv", ".csv", ".parquet", ".csv.gz", ".tsv", ".jsonl", ".txt", ".xlsx"]))
+    end = str(
+        rng.choice(
+            [".csv", ".csv", ".csv", ".parquet", ".csv.gz", ".tsv", ".jsonl", ".txt", ".xlsx"]
+        )
+    )
     file = folder / f"file{k}{end}"
     file.write_bytes(packed(frame, end, rng))
     if rng.random() < 0.3:
@@ -186,9 +280,13 @@ def packed(frame: pd.DataFrame, end: str, rng: Rng) -> bytes:
         return bytes(sink.getvalue())
     if end == ".jsonl":
         return frame.to_json(orient="records", lines=True).encode()
-    mark, comma = [(",", "."), (";", ","), ("\t", "."), ("|", ".")][int(rng.choice([0, 0, 0, 1, 2, 3]))]
+    mark, comma = [(",", "."), (";", ","), ("\t", "."), ("|", ".")][
+        int(rng.choice([0, 0, 0, 1, 2, 3]))
+    ]
     text = frame.to_csv(index=False, sep=mark, decimal=comma, header=rng.random() < 0.9)
     text = text.replace("\n", str(rng.choice(["\n", "\n", "\r\n", "\r", "\n\n"])))
     text = str(rng.choice(["", "", "", "sep=;\n", "\n\n", "# note\n", "\x00"])) + text
-    data = text.encode(str(rng.choice(SPELLINGS)) if rng.random() < 0.3 else "utf-8", errors="replace")
+    data = text.encode(
+        str(rng.choice(SPELLINGS)) if rng.random() < 0.3 else "utf-8", errors="replace"
+    )
     return gzip.compress(data) if end == ".csv.gz" else data

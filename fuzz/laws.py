@@ -16,15 +16,36 @@ from unseen.methods import METHODS
 from unseen.methods.evidence import VIEWS
 from unseen.types import Method
 
-CHEAP = ("mahalanobis", "nearest", "nearest-ratio", "isolation-forest", "logistic", "forest", "fecam", "dcc")
-FEWER = {"steps": 20, "episodes": 2, "inner_steps": 4, "outer_steps": 4, "tuning_steps": 5, "trees": 5, "batch": 32}
+CHEAP = (
+    "mahalanobis",
+    "nearest",
+    "nearest-ratio",
+    "isolation-forest",
+    "logistic",
+    "forest",
+    "fecam",
+    "dcc",
+)
+FEWER = {
+    "steps": 20,
+    "episodes": 2,
+    "inner_steps": 4,
+    "outer_steps": 4,
+    "tuning_steps": 5,
+    "trees": 5,
+    "batch": 32,
+}
 ALONE = 4  # rows that are scored alone as well
 
 
 def quick(method: Any) -> Any:
-    """The method with fewer steps and trees, members likewise: faults of its input show all the same."""
+    """The method with fewer steps and trees, members likewise: faults of its input show all the
+    same.
+    """
     fields = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    changes: dict[str, Any] = {name: min(most, fields[name]) for name, most in FEWER.items() if name in fields}
+    changes: dict[str, Any] = {
+        name: min(most, fields[name]) for name, most in FEWER.items() if name in fields
+    }
     for name, value in fields.items():
         if name in VIEWS or name == "methods":
             changes[name] = tuple(quick(each) for each in value)
@@ -35,7 +56,13 @@ def quick(method: Any) -> Any:
 
 def drawn(rng: np.random.Generator) -> Method:
     """Mostly a method that takes no time, sometimes any, sometimes the default."""
-    among = CHEAP if rng.random() < 0.75 else tuple(METHODS) if rng.random() < 0.7 else ("evidence-stack",)
+    among = (
+        CHEAP
+        if rng.random() < 0.75
+        else tuple(METHODS)
+        if rng.random() < 0.7
+        else ("evidence-stack",)
+    )
     return quick(METHODS[str(rng.choice(among))])
 
 
@@ -48,7 +75,9 @@ def check_sound(scores: NDArray[np.float64], pvalues: NDArray[np.float64]) -> No
 
 
 def check_rows(detector: Detector, table: Any, rng: np.random.Generator) -> None:
-    """Sound; and equal rows have equal scores and p-values, alone, in any order and in any company."""
+    """Sound; and equal rows have equal scores and p-values, alone, in any order and in any
+    company.
+    """
     try:
         scores, pvalues = detector.anomaly_score(table), detector.pvalue(table)
     except UnseenError:
@@ -69,7 +98,10 @@ def check_rows(detector: Detector, table: Any, rng: np.random.Generator) -> None
 def check_equal(where: str, before: NDArray[np.float64], now: NDArray[np.float64]) -> None:
     if not np.array_equal(before, now):
         at = int(np.flatnonzero(before != now)[0])
-        raise Wrong(f"a p-value changes {where}: {before[at]} became {now[at]}, {np.sum(before != now)} of {len(now)}")
+        raise Wrong(
+            f"a p-value changes {where}: {before[at]} became {now[at]}, {np.sum(before != now)} of "
+            f"{len(now)}"
+        )
 
 
 def taken(table: Any, rows: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Random tables: types, gaps, ties, repeats, wide and tiny ones; drawn by hypothesis, so that what fails gets small."""
+"""Random tables: types, gaps, ties, repeats, wide and tiny ones; drawn by hypothesis, so that what
+fails gets small.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +39,36 @@ def _text(rng: Rng, n: int) -> list[Any]:
 
 
 def _mixed(rng: Rng, n: int) -> list[Any]:
-    pool = [1, 2.5, "x", "", None, True, float("nan"), float("inf"), "1,5", "NA", -(2**40), "0x10", b"z", dt.date.max]
+    pool = [
+        1,
+        2.5,
+        "x",
+        "",
+        None,
+        True,
+        float("nan"),
+        float("inf"),
+        "1,5",
+        "NA",
+        -(2**40),
+        "0x10",
+        b"z",
+        dt.date.max,
+    ]
     return [pool[i] for i in rng.integers(0, len(pool), n)]
 
 
 def _dirty(rng: Rng, n: int) -> list[Any]:
     words = ["n/a", "?", "-", "1e999", "nan", "1 000", "#VALUE!", "", "12abc", "٣"]
-    return [str(rng.choice(words)) if rng.random() < 0.05 else f"{x:.3f}" for x in rng.normal(size=n)]
+    return [
+        str(rng.choice(words)) if rng.random() < 0.05 else f"{x:.3f}" for x in rng.normal(size=n)
+    ]
 
 
 def _stamps(rng: Rng, n: int) -> pa.Array:
-    return pa.array(rng.integers(-(2**40), 2**40, n)).cast(pa.timestamp(str(rng.choice(["s", "ms", "us"]))))
+    return pa.array(rng.integers(-(2**40), 2**40, n)).cast(
+        pa.timestamp(str(rng.choice(["s", "ms", "us"])))
+    )
 
 
 COLUMNS: dict[str, Any] = {
@@ -62,7 +83,9 @@ COLUMNS: dict[str, Any] = {
     "huge": lambda rng, n: rng.normal(size=n) * 1e300,
     "tiny": lambda rng, n: rng.normal(size=n) * 1e-300,
     "far": lambda rng, n: 1e12 + rng.normal(size=n),
-    "infinite": lambda rng, n: np.where(rng.random(n) < 0.2, rng.choice([np.inf, -np.inf], n), rng.normal(size=n)),
+    "infinite": lambda rng, n: np.where(
+        rng.random(n) < 0.2, rng.choice([np.inf, -np.inf], n), rng.normal(size=n)
+    ),
     "nan": lambda rng, n: np.where(rng.random(n) < 0.5, np.nan, rng.normal(size=n)),
     "constant": lambda rng, n: np.full(n, 7.0),
     "nearly constant": lambda rng, n: np.where(np.arange(n) == 0, 1.0, 0.0),
@@ -79,8 +102,12 @@ COLUMNS: dict[str, Any] = {
     "numbers as text": lambda rng, n: [f"{x:.4f}" for x in rng.normal(size=n)],
     "yes and no": lambda rng, n: rng.choice(["yes", "no"], n),
     "stamps": _stamps,
-    "days": lambda rng, n: pa.array(rng.integers(-9999, 9999, n).astype(np.int32)).cast(pa.date32()),
-    "times": lambda rng, n: pa.array(rng.integers(0, 86_399, n).astype(np.int32)).cast(pa.time32("s")),
+    "days": lambda rng, n: pa.array(rng.integers(-9999, 9999, n).astype(np.int32)).cast(
+        pa.date32()
+    ),
+    "times": lambda rng, n: pa.array(rng.integers(0, 86_399, n).astype(np.int32)).cast(
+        pa.time32("s")
+    ),
     "durations": lambda rng, n: pa.array(rng.integers(0, 10**9, n)).cast(pa.duration("ms")),
     "decimals": lambda rng, n: [decimal.Decimal(int(i)) / 8 for i in rng.integers(-99, 99, n)],
     "binary": lambda rng, n: [bytes(rng.integers(0, 256, 3, dtype=np.uint8)) for _ in range(n)],
@@ -88,7 +115,22 @@ COLUMNS: dict[str, Any] = {
     "lists": lambda rng, n: [[1.0, 2.0]] * n,
     "structs": lambda rng, n: [{"a": 1}] * n,
 }
-NAMES = ("a", "", " ", "score", "pvalue", "kind", "1", "a b", "é", "x" * 300, "a,b", 'q"', "line\nbreak", "__index__")
+NAMES = (
+    "a",
+    "",
+    " ",
+    "score",
+    "pvalue",
+    "kind",
+    "1",
+    "a b",
+    "é",
+    "x" * 300,
+    "a,b",
+    'q"',
+    "line\nbreak",
+    "__index__",
+)
 CONTAINERS = ("arrow", "pandas", "polars", "array", "rows", "csv", "parquet")
 
 
@@ -112,7 +154,11 @@ class Recipe:
 def recipes() -> st.SearchStrategy[Recipe]:
     several = st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=6)
     plain = st.lists(st.sampled_from(["normal", "small whole", "category"]), min_size=1, max_size=5)
-    wide = st.builds(lambda kind, n: [kind] * n, st.sampled_from(["normal", "small whole", "boolean"]), st.just(400))
+    wide = st.builds(
+        lambda kind, n: [kind] * n,
+        st.sampled_from(["normal", "small whole", "boolean"]),
+        st.just(400),
+    )
     return st.builds(
         Recipe,
         rows=st.one_of(st.integers(1, 12), st.integers(20, 150)),
@@ -165,7 +211,9 @@ def brief(recipe: Recipe) -> str:
 
 
 def attempt(recipe: Recipe, folder: Path) -> None:
-    """Fit, score what was trained on and other rows, save and load: an UnseenError, or all that must hold."""
+    """Fit, score what was trained on and other rows, save and load: an UnseenError, or all that
+    must hold.
+    """
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(recipe.seed)
     table = made(recipe, rng)
@@ -212,7 +260,9 @@ def check_saved(detector: Detector, rows: Any, folder: Path) -> None:
 
 def made(recipe: Recipe, rng: Rng) -> pa.Table:
     """The rows, repeated, some of them gone in places."""
-    names = [*dict.fromkeys([*recipe.names, *(f"c{i}" for i in range(len(recipe.columns)))])][: len(recipe.columns)]
+    names = [*dict.fromkeys([*recipe.names, *(f"c{i}" for i in range(len(recipe.columns)))])][
+        : len(recipe.columns)
+    ]
     columns = {}
     for name, kind in zip(names, recipe.columns, strict=True):
         values = arrow(COLUMNS[kind](rng, recipe.rows))
@@ -261,7 +311,9 @@ def contained(table: pa.Table, container: str, folder: Path) -> Any:
         except OverflowError:  # Python has no such dates
             return table
     if container in ("csv", "parquet"):
-        return read.table(written(table, folder / f"table{len(list(folder.iterdir()))}.{container}"))
+        return read.table(
+            written(table, folder / f"table{len(list(folder.iterdir()))}.{container}")
+        )
     return table
 
 
@@ -292,7 +344,11 @@ def spoilt(rows: Any, rng: Rng) -> Any:
 
 
 def changed(column: Any, rng: Rng) -> pa.Array:
-    values = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1 else column
+    values = (
+        column.chunk(0)
+        if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1
+        else column
+    )
     where = pa.array(rng.random(len(values)) < 0.2)
     if pa.types.is_floating(values.type):
         new = pa.scalar(float(rng.choice([np.nan, np.inf, -1e30, 1e300, 0.0])), pa.float64()).cast(

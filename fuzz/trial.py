@@ -1,4 +1,6 @@
-"""One case in a process of its own, which may neither take long, nor much memory, nor leave anything."""
+"""One case in a process of its own, which may neither take long, nor much memory, nor leave
+anything.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Wrong(AssertionError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a case may take: seconds of computing, and megabytes beside what the process has before."""
+    """What a case may take: seconds of computing, and megabytes beside what the process has
+    before.
+    """
 
     seconds: int = 60
     megabytes: int = 2048
@@ -41,7 +45,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Found:
-    """What a case did wrong: the kind of fault, one for faults of one cause, and what was seen of it."""
+    """What a case did wrong: the kind of fault, one for faults of one cause, and what was seen of
+    it.
+    """
 
     kind: str
     text: str
@@ -137,7 +143,9 @@ def silence(file: Path) -> None:
 
 def report(writing: int, found: Found | None) -> None:
     if found:
-        os.write(writing, json.dumps({"kind": found.kind[:200], "text": found.text[:2000]}).encode())
+        os.write(
+            writing, json.dumps({"kind": found.kind[:200], "text": found.text[:2000]}).encode()
+        )
 
 
 def described(error: BaseException) -> tuple[str, str]:

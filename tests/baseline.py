@@ -1,4 +1,5 @@
-"""Run Python as on an x86-64 processor without AVX: `python tests/baseline.py -m pytest tests/test_methods.py`.
+"""Run Python as on an x86-64 processor without AVX: `python tests/baseline.py -m pytest
+tests/test_methods.py`.
 
 Sums run in another order there, so what hangs on the last digits of one processor shows on any.
 """
@@ -13,10 +14,16 @@ SETTINGS = {
     "MKL_CBWR": "COMPATIBLE",  # torch's matrix products and decompositions
     "ONEDNN_MAX_CPU_ISA": "SSE41",  # torch's convolutions
     "OPENBLAS_CORETYPE": "Nehalem",  # NumPy's and SciPy's matrix products
-    "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in __cpu_dispatch__ if __cpu_features__.get(name)),
+    "NPY_DISABLE_CPU_FEATURES": " ".join(
+        name for name in __cpu_dispatch__ if __cpu_features__.get(name)
+    ),
     "ARROW_USER_SIMD_LEVEL": "NONE",
 }
 
 if __name__ == "__main__":
-    print("as on a processor without AVX:", *(f"{name}='{value}'" for name, value in SETTINGS.items()), flush=True)
+    print(
+        "as on a processor without AVX:",
+        *(f"{name}='{value}'" for name, value in SETTINGS.items()),
+        flush=True,
+    )
     os.execve(sys.executable, [sys.executable, *sys.argv[1:]], os.environ | SETTINGS)

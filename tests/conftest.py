@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-# One thread unless OMP_NUM_THREADS says more: test processes share the cores, and small tensors gain nothing.
+# One thread unless OMP_NUM_THREADS says more: test processes share the cores, and small tensors
+# gain nothing.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
@@ -25,7 +26,9 @@ def heard() -> Iterator[None]:
 
 @pytest.fixture
 def shared() -> Callable[[str], Path]:
-    """`shared("nsl_kdd/train.parquet")`: the path below UNSEEN_DATA; the test is skipped where it is absent."""
+    """`shared("nsl_kdd/train.parquet")`: the path below UNSEEN_DATA; the test is skipped where it
+    is absent.
+    """
     folder = os.environ.get("UNSEEN_DATA")
 
     def path(name: str) -> Path:

@@ -1,4 +1,5 @@
-"""The main job with `unseen` as it is installed, far from the checkout: `python -I tests/installed.py`.
+"""The main job with `unseen` as it is installed, far from the checkout: `python -I
+tests/installed.py`.
 
 Short, with one plain method, and without anything that only tests need: for clean environments.
 """
@@ -37,21 +38,32 @@ def flagged(folder, kinds):
 
 
 def main():
-    """Fit, score, evaluate and load again on the demo's tables; an AssertionError where something is amiss."""
+    """Fit, score, evaluate and load again on the demo's tables; an AssertionError where something
+    is amiss.
+    """
     home = Path(unseen.__file__).resolve().parent
-    assert not home.is_relative_to(CHECKOUT / "src"), f"unseen is imported from the checkout, {home}"
-    assert resources.files("unseen").joinpath("py.typed").is_file(), "py.typed is not in the package"
+    assert not home.is_relative_to(CHECKOUT / "src"), (
+        f"unseen is imported from the checkout, {home}"
+    )
+    assert resources.files("unseen").joinpath("py.typed").is_file(), (
+        "py.typed is not in the package"
+    )
     demo = runpy.run_path(str(CHECKOUT / "examples" / "demo.py"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         demo["write_tables"](folder)
         command(folder, "fit", *TRAIN, "--out", "model")
-        command(folder, "score", "model", "test.csv", "--out", "scores.csv", "--keep", "row", "kind")
+        command(
+            folder, "score", "model", "test.csv", "--out", "scores.csv", "--keep", "row", "kind"
+        )
         command(folder, "evaluate", *TRAIN, "--test", "test.csv", "--seen", "2", "--seeds", "1")
         command(folder, "info", "model")
         assert flagged(folder, {"normal"}) < 0.15
         assert flagged(folder, set(demo["UNLABELLED"])) > 0.5
-    print(f"unseen {unseen.__version__} in {home} works with NumPy {numpy.__version__}, torch {torch.__version__}")
+    print(
+        f"unseen {unseen.__version__} in {home} works with NumPy {numpy.__version__}, torch "
+        f"{torch.__version__}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Print the lower bounds of pyproject.toml as exact versions, for pip: `pip install $(python tests/lowest.py)`.
+"""Print the lower bounds of pyproject.toml as exact versions, for pip: `pip install $(python
+tests/lowest.py)`.
 
 torch is left out: its older builds are gigabytes, so it stays at the version of constraints.txt.
 """
@@ -10,7 +11,9 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def lowest(project):
-    """'numpy>=1.26' as 'numpy==1.26', for what the package and its images need, and the libraries of data frames."""
+    """'numpy>=1.26' as 'numpy==1.26', for what the package and its images need, and the libraries
+    of data frames.
+    """
     extras = project["optional-dependencies"]
     frames = [each for each in extras["dev"] if each.startswith(("pandas", "polars"))]
     needed = [*project["dependencies"], *extras["images"], *frames]

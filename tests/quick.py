@@ -34,4 +34,6 @@ def quick(method: Any) -> Any:
 
 
 def parametrised(methods: dict[str, Method]) -> Any:
-    return pytest.mark.parametrize("method", [quick(m) for m in methods.values()], ids=list(methods))
+    return pytest.mark.parametrize(
+        "method", [quick(m) for m in methods.values()], ids=list(methods)
+    )

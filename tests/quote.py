@@ -9,7 +9,9 @@ FULL = "evidence-stack"  # the one method whose classes are shown one by one
 
 
 def quotable(log):
-    """What the demo printed from its first command on, without the class tables of the other methods."""
+    """What the demo printed from its first command on, without the class tables of the other
+    methods.
+    """
     lines = [line.rstrip() for line in log[log.index("$ unseen fit") :].splitlines()]
     kept, left_out = [], False
     for line in lines:
@@ -28,7 +30,9 @@ def quotable(log):
 
 def quote(page, text):
     """The page with its block of demo output replaced."""
-    return re.sub(r"(?<=```text\n)\$ unseen fit.*?(?=\n```)", lambda _: text, page, count=1, flags=re.DOTALL)
+    return re.sub(
+        r"(?<=```text\n)\$ unseen fit.*?(?=\n```)", lambda _: text, page, count=1, flags=re.DOTALL
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Several kinds of normal, and moving to one that was never seen: what moves, what stays, what p-values say then."""
+"""Several kinds of normal, and moving to one that was never seen: what moves, what stays, what
+p-values say then.
+"""
 
 import dataclasses
 
@@ -30,7 +32,10 @@ from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples, ability
 
 ABLE = {name: quick(method) for name, method in METHODS.items() if hasattr(method, "adapt")}
-RELATIVE = {name: ABLE[name] for name in ("mahalanobis", "nearest", "multi-directional", "resad", "resad-pp")}
+RELATIVE = {
+    name: ABLE[name]
+    for name in ("mahalanobis", "nearest", "multi-directional", "resad", "resad-pp")
+}
 each_able = pytest.mark.parametrize("method", list(ABLE.values()), ids=list(ABLE))
 
 
@@ -45,7 +50,9 @@ def fitted(method=None, rows=150):
     y = np.where(np.arange(rows) < rows - 8, "normal", "leak").astype(object)
     x[y == "leak", 0] += 7.0
     method = method or Nearest(k=1)
-    detector = Detector(method, calibration=0.2, random_state=0).fit(x, y, groups=np.arange(rows) % 2)
+    detector = Detector(method, calibration=0.2, random_state=0).fit(
+        x, y, groups=np.arange(rows) % 2
+    )
     return detector, rng.normal(size=(12, 3)) - 9.0
 
 
@@ -77,9 +84,13 @@ def test_without_groups_mean_and_bank_move_alone():
     whiten = Whitening(6)
     whiten.fit(data.x, shrinkage=1e-3)
     moved = Mahalanobis().adapt(trained(Mahalanobis(), data), Samples.of(far), run())
-    torch.testing.assert_close(scored(moved, far), ((far - far.mean(dim=0)) @ whiten.matrix).norm(dim=1))
+    torch.testing.assert_close(
+        scored(moved, far), ((far - far.mean(dim=0)) @ whiten.matrix).norm(dim=1)
+    )
     near = Nearest(k=1).adapt(trained(Nearest(k=1), data), Samples.of(far), run())
-    torch.testing.assert_close(scored(near, far + 1), torch.cdist(far + 1, far).amin(dim=1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        scored(near, far + 1), torch.cdist(far + 1, far).amin(dim=1), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,9 @@ def test_without_groups_mean_and_bank_move_alone():
 def test_one_group_is_no_group(method):
     data = toy_rows()
     other = dataclasses.replace(data, group=torch.full((len(data),), 7))
-    assert torch.equal(scored(trained(method, other), data.x), scored(trained(method, data), data.x))
+    assert torch.equal(
+        scored(trained(method, other), data.x), scored(trained(method, data), data.x)
+    )
 
 
 def test_rows_are_described_by_normals_of_their_own_kind():
@@ -116,7 +129,8 @@ def test_normals_are_described_by_others_of_their_kind():
     group = Domains(data)
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
-    (rows, words), (made, _) = group.crossed(deviation, data, folds=60, run=run())  # 60 rows of each kind: one by one
+    # 60 rows of each kind: one by one
+    (rows, words), (made, _) = group.crossed(deviation, data, folds=60, run=run())
     torch.testing.assert_close(rows.x, data.x - group.origins[data.group])
     assert (made.y == 1).all()
     for i in range(0, len(data), 17):
@@ -199,11 +213,18 @@ def test_the_literal_recipe_has_a_logit_for_each_kind_and_one_for_anomalies():
 def test_the_inner_level_of_the_literal_recipe_asks_for_the_own_kind():
     scorer = TwoLevel(2, width=4, latent=3, blocks=1)
     scorer.widen(2)
-    x, group = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1, 0])
+    x, group = (
+        torch.randn(4, 2, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([0, 1, 1, 0]),
+    )
     loss = scorer.normality(Samples.of(x, group=group), reconstruction=0.0)
     logits = scorer.head(scorer.encoder(x))
-    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, group, reduction="none"))
-    assert own_first(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([2])).tolist() == [[3.0, 2.0, 1.0]]
+    torch.testing.assert_close(
+        loss, torch.nn.functional.cross_entropy(logits, group, reduction="none")
+    )
+    assert own_first(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([2])).tolist() == [
+        [3.0, 2.0, 1.0]
+    ]
 
 
 def test_a_layer_that_has_its_number_of_outputs_keeps_its_weights():
@@ -232,13 +253,18 @@ def test_left_out_rows_calibrate_by_hand():
 def test_the_detector_that_was_moved_stays_as_it_is(method):
     detector, support = fitted(method)
     before, pvalues = detector.anomaly_score(support), detector.pvalue(support)
-    state = [{k: v.clone() for k, v in member.scorer.state_dict().items()} for member in detector.members_]
+    state = [
+        {k: v.clone() for k, v in member.scorer.state_dict().items()}
+        for member in detector.members_
+    ]
     moved = detector.adapt(support)
     assert np.array_equal(detector.anomaly_score(support), before)
     assert np.array_equal(detector.pvalue(support), pvalues)
     for member, old in zip(detector.members_, state, strict=True):
         assert all(torch.equal(v, old[k]) for k, v in member.scorer.state_dict().items())
-    assert np.array_equal(detector.adapt(support).anomaly_score(support), moved.anomaly_score(support))
+    assert np.array_equal(
+        detector.adapt(support).anomaly_score(support), moved.anomaly_score(support)
+    )
     if method not in RELATIVE.values():  # MAML learns by gradients, from few of these
         return
     strange = support + np.array([9.0, 0, 0])
@@ -256,7 +282,8 @@ def test_a_moved_detector_is_saved_and_loaded_as_any_other(method, tmp_path):
     assert np.array_equal(again.anomaly_score(support), moved.anomaly_score(support))
     assert np.array_equal(again.pvalue(support + 3), moved.pvalue(support + 3))
     assert np.array_equal(
-        again.adapt(support[:5]).anomaly_score(support), moved.adapt(support[:5]).anomaly_score(support)
+        again.adapt(support[:5]).anomaly_score(support),
+        moved.adapt(support[:5]).anomaly_score(support),
     )
 
 
@@ -274,7 +301,9 @@ def test_normal_rows_of_the_new_kind_are_flagged_about_as_often_as_asked_for():
     detector, _ = fitted()
     rng = np.random.default_rng(1)
     shares = [
-        detector.adapt(rng.normal(size=(19, 3)) - 30).detect(rng.normal(size=(100, 3)) - 30, alpha=0.1).mean()
+        detector.adapt(rng.normal(size=(19, 3)) - 30)
+        .detect(rng.normal(size=(100, 3)) - 30, alpha=0.1)
+        .mean()
         for _ in range(25)
     ]
     assert 0.05 < np.mean(shares) < 0.13
@@ -285,7 +314,9 @@ def test_labelled_anomalies_neither_calibrate_nor_count_as_normal():
     odd = support[:2] + np.array([0, 40.0, 0])
     moved = detector.adapt(np.r_[support, odd], ["normal"] * 12 + ["leak", "smoke"])
     plain = detector.adapt(support)
-    np.testing.assert_array_equal(np.sort(moved.conformal_.scores), np.sort(plain.conformal_.scores))
+    np.testing.assert_array_equal(
+        np.sort(moved.conformal_.scores), np.sort(plain.conformal_.scores)
+    )
     np.testing.assert_array_equal(moved.anomaly_score(odd), plain.anomaly_score(odd))
     assert moved.classes_ == ("leak", "smoke")
 
@@ -322,7 +353,8 @@ def test_what_cannot_move_says_what_can():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(90, 3)), [0] * 80 + [1] * 10
     with pytest.raises(
-        Unsupported, match="Forest cannot move.*mahalanobis, .*multi-directional, nearest, resad, resad-pp"
+        Unsupported,
+        match="Forest cannot move.*mahalanobis, .*multi-directional, nearest, resad, resad-pp",
     ):
         Detector(Forest(trees=4), random_state=0).fit(x, y).adapt(x[:5])
 
@@ -354,7 +386,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     parts = [machine(0.0), machine(8.0, seed=1)]
     table = pa.table({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
-    table = table.append_column("machine", pa.array(["a"] * 60 + ["b"] * 60)).append_column("kind", [["normal"] * 120])
+    table = table.append_column("machine", pa.array(["a"] * 60 + ["b"] * 60)).append_column(
+        "kind", [["normal"] * 120]
+    )
     parquet.write_table(table, "train.parquet")
     parquet.write_table(pa.table(machine(-20.0, rows=10, seed=2)), "c.parquet")
     line = "fit train.parquet --label kind --group machine --method nearest --out m"
@@ -377,7 +411,9 @@ def test_the_command_moves_a_saved_detector(here, capsys):
     new = machine(-20.0, seed=3)
     moved = Bundle.load("m2")
     by_hand = Bundle.load("m").detector.adapt(pa.table(machine(-20.0, rows=10, seed=2)))
-    assert np.array_equal(moved.detector.anomaly_score(pa.table(new)), by_hand.anomaly_score(pa.table(new)))
+    assert np.array_equal(
+        moved.detector.anomaly_score(pa.table(new)), by_hand.anomaly_score(pa.table(new))
+    )
     assert moved.facts["adapted"] == {"source": "c.parquet", "rows": 10}
     assert "adapted" not in Bundle.load("m").facts
     assert cli.main(["info", "m2"]) == 0
@@ -385,7 +421,9 @@ def test_the_command_moves_a_saved_detector(here, capsys):
 
 
 def test_the_command_heeds_a_label_column_if_there_is_one(here, capsys):
-    rows = pa.table(machine(-20.0, rows=10, seed=2)).append_column("kind", [["normal"] * 8 + ["leak"] * 2])
+    rows = pa.table(machine(-20.0, rows=10, seed=2)).append_column(
+        "kind", [["normal"] * 8 + ["leak"] * 2]
+    )
     parquet.write_table(rows.append_column("machine", [["c"] * 10]), "c2.parquet")
     capsys.readouterr()
     assert cli.main(["adapt", "m", "c2.parquet", "--out", "m2"]) == 0

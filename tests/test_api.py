@@ -24,7 +24,9 @@ def test_all_is_complete():
 
 
 def test_every_error_is_public_and_every_method_is_reached_by_name():
-    kinds = {v for v in vars(errors).values() if isinstance(v, type) and v.__module__ == errors.__name__}
+    kinds = {
+        v for v in vars(errors).values() if isinstance(v, type) and v.__module__ == errors.__name__
+    }
     public = [getattr(unseen, name) for name in unseen.__all__]
     assert [kind for kind in kinds if kind not in public] == []
     for method in (*METHODS.values(), *IMAGES.values()):
@@ -33,7 +35,10 @@ def test_every_error_is_public_and_every_method_is_reached_by_name():
 
 
 def test_help_and_the_root_import_nothing_heavy():
-    code = "import sys, unseen, unseen.cli.main; print(sorted({'torch', 'sklearn', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, unseen, unseen.cli.main; print(sorted({'torch', 'sklearn', 'pandas'} & "
+        "set(sys.modules)))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
 
@@ -44,6 +49,8 @@ def test_names_on_the_command_line_are_those_of_methods():
 
 def test_every_public_class_and_function_says_what_it_is():
     bare = [
-        n for n in unseen.__all__ if callable(getattr(unseen, n)) and not (getattr(unseen, n).__doc__ or "").strip()
+        n
+        for n in unseen.__all__
+        if callable(getattr(unseen, n)) and not (getattr(unseen, n).__doc__ or "").strip()
     ]
     assert bare == []

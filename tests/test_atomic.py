@@ -1,4 +1,6 @@
-"""Writing: whole or not there, never over what exists, several things together, and what killed processes left."""
+"""Writing: whole or not there, never over what exists, several things together, and what killed
+processes left.
+"""
 
 import errno
 import os
@@ -71,7 +73,9 @@ def test_either_all_get_their_names_or_none(tmp_path, monkeypatch, order, at, st
             for kind in order:
                 getattr(made, kind)(tmp_path / kind)
 
-    with pytest.raises(DataError, match="the disk is full, and nothing is left of it; free some space"):
+    with pytest.raises(
+        DataError, match="the disk is full, and nothing is left of it; free some space"
+    ):
         make()
     assert names(tmp_path) == []
 
@@ -79,9 +83,15 @@ def test_either_all_get_their_names_or_none(tmp_path, monkeypatch, order, at, st
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_appears_meanwhile_is_left_as_it_is(tmp_path, monkeypatch, kind, links):
-    """Also an empty file and an empty folder, which a rename would replace; and what stood first goes again."""
+    """Also an empty file and an empty folder, which a rename would replace; and what stood first
+    goes again.
+    """
     if not links:
-        monkeypatch.setattr(atomic.os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")))
+        monkeypatch.setattr(
+            atomic.os,
+            "link",
+            lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "no links here")),
+        )
     appear = {"file": lambda path: path.touch(), "folder": lambda path: path.mkdir()}
 
     def make(place, other):
@@ -93,14 +103,18 @@ def test_what_appears_meanwhile_is_left_as_it_is(tmp_path, monkeypatch, kind, li
     for other in appear:
         place = tmp_path / other
         place.mkdir()
-        with pytest.raises(DataError, match=r"new: appeared meanwhile and is left as it is; choose another name"):
+        with pytest.raises(
+            DataError, match=r"new: appeared meanwhile and is left as it is; choose another name"
+        ):
             make(place, other)
         assert names(place) == ["new"]
         assert (place / "new").is_dir() == (other == "folder")
 
 
 def test_file_systems_without_hard_links(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic.os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOTSUP, "no links here")))
+    monkeypatch.setattr(
+        atomic.os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOTSUP, "no links here"))
+    )
     with Making() as made:
         made.file(tmp_path / "a").write(b"1")
     assert names(tmp_path) == ["a"]
@@ -134,7 +148,9 @@ def test_paths_where_nothing_can_be_made(tmp_path):
     (tmp_path / "there").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for name in ("there", "dangling"):
-        with pytest.raises(DataError, match=f"{name}: exists already and is left as it is; choose another name"):
+        with pytest.raises(
+            DataError, match=f"{name}: exists already and is left as it is; choose another name"
+        ):
             new_path(tmp_path / name)
     for name in ("absent/x", "there/x"):
         with pytest.raises(DataError, match="there is no folder .*; create it first"):
@@ -154,7 +170,10 @@ def test_a_folder_without_the_right_to_write(tmp_path):
 
 def test_a_folder_without_the_right_to_write_as_the_system_says(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(DataError, match=r"x: it may not be written \(Permission denied\); check who may write there"):
+    with pytest.raises(
+        DataError,
+        match=r"x: it may not be written \(Permission denied\); check who may write there",
+    ):
         new_path(tmp_path / "x")
 
 
@@ -207,7 +226,9 @@ with Making() as made, scratch(place / "b") as folder:
 @pytest.fixture
 def writer(tmp_path):
     """A process that has a file and two folders in the making."""
-    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout.readline() == b"there\n"
         yield process
         process.kill()
@@ -223,11 +244,22 @@ def test_what_a_killed_process_left_is_removed_by_the_next(writer, tmp_path, cap
     with Making() as made:
         made.file(tmp_path / "other").write(b"")
     assert names(tmp_path) == ["other"]
-    assert sum("was left by a process that was killed, and is removed" in said for said in caplog.messages) == 3
+    assert (
+        sum(
+            "was left by a process that was killed, and is removed" in said
+            for said in caplog.messages
+        )
+        == 3
+    )
 
 
 def test_only_what_is_ours_is_swept(tmp_path):
-    kept = [".x.unseen-0123456789abcde", "x.unseen-0123456789abcdef", ".x.partial-01234567", ".unseen"]
+    kept = [
+        ".x.unseen-0123456789abcde",
+        "x.unseen-0123456789abcdef",
+        ".x.partial-01234567",
+        ".unseen",
+    ]
     for name in kept:
         (tmp_path / name).touch()
     (tmp_path / ".x.unseen-0123456789abcdef").symlink_to(tmp_path / kept[0])

@@ -1,4 +1,6 @@
-"""Hidden anomalies: the rate asked for, more at a higher rate, none of them labelled or tested; figures by hand."""
+"""Hidden anomalies: the rate asked for, more at a higher rate, none of them labelled or tested;
+figures by hand.
+"""
 
 from types import SimpleNamespace
 
@@ -37,7 +39,8 @@ def test_a_set_that_is_too_small_says_so():
 
 
 def test_the_share_found_by_hand():
-    # the audit names the 20 rows that were taken for normal, most doubted first; a tenth is two rows
+    # the audit names the 20 rows that were taken for normal, most doubted first; a tenth is two
+    # rows
     audit = pd.DataFrame({"row": [19, 4, 3, *(row for row in range(20) if row not in (19, 4, 3))]})
     hidden = np.isin(np.arange(21), [19, 3])
     assert share_found(SimpleNamespace(audit_=audit), hidden) == 0.5
@@ -46,10 +49,17 @@ def test_the_share_found_by_hand():
 def test_the_page_tells_means_and_paired_differences(tmp_path):
     store = Store(tmp_path / "runs.parquet", SCHEMA, KEY)
     for seed, (plain, soft) in enumerate([(0.8, 0.9), (0.6, 0.6)]):
-        record = dict.fromkeys(SCHEMA.names) | {"set": "shuttle", "method": "devnet", "version": "1", "seed": seed}
+        record = dict.fromkeys(SCHEMA.names) | {
+            "set": "shuttle",
+            "method": "devnet",
+            "version": "1",
+            "seed": seed,
+        }
         record |= {"rate": 0.1, "plain": plain, "trimmed": plain, "soft": soft, "soft + meta": soft}
         record |= {f"audit: {name}": 0.25 for name in ("plain", "soft", "soft + meta")}
-        store.append(record | {"date": "2026-11-25T00:00:00", "machine": "toy", "versions": "torch"})
+        store.append(
+            record | {"date": "2026-11-25T00:00:00", "machine": "toy", "versions": "torch"}
+        )
     text = contamination(tmp_path / "runs.parquet", tmp_path)
     assert "| plain | 0.700 ± 0.141 |" in text
     assert "| soft | 0.750 ± 0.212 |" in text

@@ -1,4 +1,6 @@
-"""Peers of other libraries, those that are installed: scores for every row, whatever the columns hold."""
+"""Peers of other libraries, those that are installed: scores for every row, whatever the columns
+hold.
+"""
 
 import numpy as np
 import pyarrow as pa

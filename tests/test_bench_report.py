@@ -43,7 +43,10 @@ def test_pages_hold_means_distances_and_failures(tmp_path):
         for seed in range(2)
         for cell in [(3, 10, 0.0), (1, 1, 0.0), (3, 5, 0.0)]
     ]
-    records.append(run("tep", 0, "catboost", 9, (1, 1, 0.0)) | {"error": "ValueError: a | b", "unseen_auroc": np.nan})
+    records.append(
+        run("tep", 0, "catboost", 9, (1, 1, 0.0))
+        | {"error": "ValueError: a | b", "unseen_auroc": np.nan}
+    )
     parquet.write_table(pa.Table.from_pylist(records, SCHEMA), tmp_path / "runs.parquet")
     page = open_set.open_set(tmp_path / "runs.parquet", tmp_path)
     assert "| `catboost` | 0.810 ± 0.014 | 0.820 ± 0.014 | 0.830 ± 0.014 | 0.820 |" in page

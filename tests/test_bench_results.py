@@ -1,4 +1,6 @@
-"""Which runs count in the benchmark's tables, and the tables' figures, by hand; and that runs follow the protocol."""
+"""Which runs count in the benchmark's tables, and the tables' figures, by hand; and that runs
+follow the protocol.
+"""
 
 import argparse
 
@@ -6,7 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench.data.sets import SETS
-from bench.pages.results import CELL, blocks, failures, load, of_cell, ordered, over_seeds, over_sets, safety
+from bench.pages.results import (
+    CELL,
+    blocks,
+    failures,
+    load,
+    of_cell,
+    ordered,
+    over_seeds,
+    over_sets,
+    safety,
+)
 from bench.pages.text import gain, markdown, spread
 from bench.studies.side_by_side import CELLS, KEY, cells, one_run
 
@@ -23,7 +35,10 @@ def runs(*rows, cell=HEAD):
 
 
 def test_the_newest_version_counts_once_it_has_as_many_runs(tmp_path):
-    old, other = runs(("a", 0, "x", 0.1), ("b", 0, "x", 0.2)), runs(("a", 0, "x", 0.3), cell=(1, 1, 0.0))
+    old, other = (
+        runs(("a", 0, "x", 0.1), ("b", 0, "x", 0.2)),
+        runs(("a", 0, "x", 0.3), cell=(1, 1, 0.0)),
+    )
     new = runs(("a", 0, "x", 0.8), ("b", 0, "x", 0.9)).assign(version="2", date="2026-02-01")
     for given, expected in [(new[:1], [0.1, 0.2, 0.3]), (new, [0.3, 0.8, 0.9])]:
         pd.concat([given, old, other]).to_parquet(tmp_path / "runs.parquet")
@@ -31,7 +46,9 @@ def test_the_newest_version_counts_once_it_has_as_many_runs(tmp_path):
 
 
 def test_means_are_of_draws_that_the_default_has_too():
-    given = runs(("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.5), ("a", 1, "x", 0.9), ("b", 7, "x", 0.6))
+    given = runs(
+        ("a", 0, "evidence-stack", 0.8), ("a", 0, "x", 0.5), ("a", 1, "x", 0.9), ("b", 7, "x", 0.6)
+    )
     assert over_seeds(of_cell(given, HEAD), "auroc").loc["x"].to_dict() == {"a": 0.5, "b": 0.6}
 
 
@@ -56,7 +73,13 @@ def test_a_mean_over_sets_needs_all_of_them():
 
 def test_safety_compares_on_the_draws_of_both():
     default = [("a", seed, "evidence-stack", value) for seed, value in enumerate([0.8, 0.9, 0.1])]
-    free = [("a", 0, "x", 0.7), ("a", 1, "x", 0.95), ("a", 0, "y", 0.6), ("a", 1, "y", 0.6), ("a", 2, "y", 0.0)]
+    free = [
+        ("a", 0, "x", 0.7),
+        ("a", 1, "x", 0.95),
+        ("a", 0, "y", 0.6),
+        ("a", 1, "y", 0.6),
+        ("a", 2, "y", 0.0),
+    ]
     found = safety(runs(*default, *free, ("a", 0, "labelled", 1.0)), "auroc", ["x", "y", "absent"])
     assert found.loc["a", ["method", "seeds"]].tolist() == ["x", 2]
     assert found.loc["a", "gap"] == pytest.approx((0.1 - 0.05) / 2)
@@ -66,7 +89,9 @@ def test_safety_compares_on_the_draws_of_both():
 
 def test_blocks_hold_methods_that_have_them_all():
     table = blocks(
-        runs(("a", 0, "x", 0.5), ("a", 1, "x", 0.7), ("b", 0, "x", 0.9), ("a", 0, "y", 0.9)), "auroc", ["set"]
+        runs(("a", 0, "x", 0.5), ("a", 1, "x", 0.7), ("b", 0, "x", 0.9), ("a", 0, "y", 0.9)),
+        "auroc",
+        ["set"],
     )
     assert table.to_dict() == {"x": {"a": 0.6, "b": 0.9}}
 
@@ -95,7 +120,11 @@ def test_cells_are_read_from_the_command_line():
 def test_a_run_has_the_figures_of_the_protocol():
     run = one_run(dict(zip(KEY, ("digits", 0, *HEAD, "mahalanobis", ""), strict=True)))
     table, _ = SETS["digits"].tables()
-    [report] = evaluate(table, label="digit", protocol=Protocol(seeds=1), methods={"mahalanobis": "mahalanobis"})
+    [report] = evaluate(
+        table, label="digit", protocol=Protocol(seeds=1), methods={"mahalanobis": "mahalanobis"}
+    )
     for role in ("unseen", "seen"):
-        assert {key: run[f"{role}_{key}"] for key in report[role]} == {k: v["mean"] for k, v in report[role].items()}
+        assert {key: run[f"{role}_{key}"] for key in report[role]} == {
+            k: v["mean"] for k, v in report[role].items()
+        }
     assert (run["labelled_rows"], {c["role"] for c in run["classes"]}) == (30, {"seen", "unseen"})

@@ -1,4 +1,6 @@
-"""The benchmark's Parquet file: resumed by key, whole at any time; and its workers, one of which may hang."""
+"""The benchmark's Parquet file: resumed by key, whole at any time; and its workers, one of which
+may hang.
+"""
 
 import os
 import time
@@ -23,7 +25,12 @@ def record(name, seed, value=0.5, error=None):
 
 def test_records_come_back_in_order_and_a_new_one_takes_the_place_of_the_old(store):
     assert store.records() == []
-    for entry in (record("a", 0), record("b", 0, error="ValueError: x"), record("a", 1), record("b", 0, 0.75)):
+    for entry in (
+        record("a", 0),
+        record("b", 0, error="ValueError: x"),
+        record("a", 1),
+        record("b", 0, 0.75),
+    ):
         store.append(entry)
     assert store.records() == [record("a", 0), record("a", 1), record("b", 0, 0.75)]
 
@@ -58,7 +65,12 @@ def test_a_write_that_fails_halfway_leaves_the_file_as_it_was(store, monkeypatch
 
 def test_writers_at_the_same_time_lose_nothing(store):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda seed: Store(store.path, SCHEMA, store.key).append(record("a", seed)), range(20)))
+        list(
+            pool.map(
+                lambda seed: Store(store.path, SCHEMA, store.key).append(record("a", seed)),
+                range(20),
+            )
+        )
     assert store.keys() == {("a", seed) for seed in range(20)}
 
 
@@ -75,7 +87,13 @@ def answer(job):
 
 def test_a_run_that_hangs_dies_or_fails_costs_no_other():
     found = {}
-    run_all(answer, ["one", "hang", "die", "fail", "three"], workers=1, limit=2.0, done=found.__setitem__)
+    run_all(
+        answer,
+        ["one", "hang", "die", "fail", "three"],
+        workers=1,
+        limit=2.0,
+        done=found.__setitem__,
+    )
     assert list(found) == ["one", "hang", "die", "fail", "three"]
     assert (found["one"]["value"], found["one"]["error"]) == (3, None)
     assert found["hang"] == {"error": "TimeoutError: not done after 2 s"}

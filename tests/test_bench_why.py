@@ -1,4 +1,6 @@
-"""Why a method lies below its baseline: by hand, and no gap unexplained; pages are as their command writes them."""
+"""Why a method lies below its baseline: by hand, and no gap unexplained; pages are as their command
+writes them.
+"""
 
 import doctest
 import importlib
@@ -38,16 +40,21 @@ def test_examples(name):
 
 
 def test_thirds_share_the_rows_on_their_borders():
-    # 4 rows of a quarter each, in the order 3, 1, 0, 2: a third holds one row and a third of the next
+    # 4 rows of a quarter each, in the order 3, 1, 0, 2: a third holds one row and a third of the
+    # next
     found, value = np.array([0.5, 0.0, 1.0, 0.25]), np.array([7.0, 5.0, 9.0, 1.0])
     each = by_thirds(found, value, EVEN)
-    assert each == pytest.approx([(0.25 + 0 / 3) * 3 / 4, (0 * 2 + 0.5 * 2) / 3 * 3 / 4, (0.5 / 3 + 1.0) * 3 / 4])
+    assert each == pytest.approx(
+        [(0.25 + 0 / 3) * 3 / 4, (0 * 2 + 0.5 * 2) / 3 * 3 / 4, (0.5 / 3 + 1.0) * 3 / 4]
+    )
     assert np.mean(each) == pytest.approx(found.mean())
 
 
 def test_a_class_of_few_rows_fills_a_third_as_well():
     weight = np.array([1 / 3, 1 / 6, 1 / 6, 1 / 3])  # the first row is a class of its own
-    assert by_thirds(np.array([1.0, 0.0, 0.5, 0.25]), np.arange(4.0), weight) == pytest.approx([1.0, 0.25, 0.25])
+    assert by_thirds(np.array([1.0, 0.0, 0.5, 0.25]), np.arange(4.0), weight) == pytest.approx(
+        [1.0, 0.25, 0.25]
+    )
 
 
 def test_blind_is_what_scores_below_the_median_normal():
@@ -58,7 +65,8 @@ def test_blind_is_what_scores_below_the_median_normal():
 
 
 def test_anomalies_lie_where_they_lie():
-    normals = np.array([[-1.0, -2.0], [1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]])  # deviations 1 and 2, not correlated
+    # deviations 1 and 2, not correlated
+    normals = np.array([[-1.0, -2.0], [1.0, -2.0], [-1.0, 2.0], [1.0, 2.0]])
     train = np.concatenate([normals, [[0.0, 8.0]]])
     x = np.array([[0.0, 6.0], [4.0, 0.0], [3.0, -6.0]])
     found = where(train, x, np.array([0, 0, 0, 0, 3]))
@@ -97,7 +105,11 @@ def runs(*rows):
 
 GIVEN = [
     *[(data, 0, "nearest-ratio", 0.9, 0.9, 0.1) for data in "pqrs"],
-    *[("p", 0, "devnet", 0.8, 0.8, 5.0), ("q", 0, "devnet", 0.5, 0.8, 9.0), ("r", 0, "devnet", 0.9, 1.0, 1.0)],
+    *[
+        ("p", 0, "devnet", 0.8, 0.8, 5.0),
+        ("q", 0, "devnet", 0.5, 0.8, 9.0),
+        ("r", 0, "devnet", 0.9, 1.0, 1.0),
+    ],
     *[("s", 0, "devnet", 0.85, 0.85, 1.0), ("p", 0, "prn", 1.0, 1.0, 1.0)],
 ]
 
@@ -105,10 +117,11 @@ GIVEN = [
 def test_the_two_widest_gaps_of_what_is_below_run_quickest_first(tmp_path):
     runs(*GIVEN).to_parquet(tmp_path / "runs.parquet")
     found = jobs(tmp_path / "runs.parquet", ["devnet", "prn", "nearest-ratio"])
+    # gaps -0.1, -0.25, +0.05, -0.05; prn is above
     assert [(job["set"], job["method"], job["baseline"]) for job in found] == [
         ("p", "devnet", "nearest-ratio"),
         ("q", "devnet", "nearest-ratio"),
-    ]  # gaps -0.1, -0.25, +0.05, -0.05; prn is above
+    ]
 
 
 def test_a_page_says_why(tmp_path):
@@ -116,7 +129,13 @@ def test_a_page_says_why(tmp_path):
     scorer = {"auroc": 0.65, "blind": 0.25}
     scorer |= {f"{name}_thirds": [0.1, 0.2, 0.3] for name in ("direction", "distance")}
     scorers = [scorer | {"scorer": name} for name in ("devnet", "cut=0.5", "nearest-ratio")]
-    run = {"set": ["q"], "seed": [0], "method": ["devnet"], "baseline": ["nearest-ratio"], "error": [None]}
+    run = {
+        "set": ["q"],
+        "seed": [0],
+        "method": ["devnet"],
+        "baseline": ["nearest-ratio"],
+        "error": [None],
+    }
     evidence = pd.DataFrame(run | {"version": "1", "date": "2026-01-01"}).assign(scorers=[scorers])
     evidence.to_parquet(tmp_path / "why.parquet")
     text = page.why(tmp_path / "side_by_side.parquet", tmp_path)
@@ -137,7 +156,9 @@ def test_a_method_that_wraps_another_has_to_beat_it():
 def test_every_method_below_its_baseline_has_a_cause():
     results = ROOT / FOLDER / "side_by_side.parquet"
     below = page.below(of_cell(load(results, CELL), HEADLINE))
-    assert [name for name in below if name not in page.causes()] == [], "say why in bench/pages/why_causes.md"
+    assert [name for name in below if name not in page.causes()] == [], (
+        "say why in bench/pages/why_causes.md"
+    )
     measured_ones = set(load(results.with_name("why.parquet"), [])["method"])
     assert [name for name in below if name not in measured_ones] == [], "run python -m bench why"
     assert page.causes().keys() <= METHODS.keys()
@@ -149,4 +170,6 @@ def test_the_committed_page_is_what_the_command_writes(name, tmp_path):
 
     source, made = PAGES[name]
     text = made(ROOT / FOLDER / f"{source}.parquet", tmp_path)
-    assert text == (ROOT / FOLDER / f"{name}.md").read_text(), f"run python -m bench pages --only {name}"
+    assert text == (ROOT / FOLDER / f"{name}.md").read_text(), (
+        f"run python -m bench pages --only {name}"
+    )

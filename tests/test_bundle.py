@@ -1,4 +1,6 @@
-"""A saved detector: bit-equal scores after loading, a folder that is whole or absent, and no trust in what is read."""
+"""A saved detector: bit-equal scores after loading, a folder that is whole or absent, and no trust
+in what is read.
+"""
 
 import json
 import os
@@ -24,7 +26,9 @@ from unseen.storage.manifest import MOST, canonical, digest
 def table(n=150, anomalies=10, seed=0):
     """Normal rows around 0, two classes of anomalies, a category, missing values."""
     rng = np.random.default_rng(seed)
-    x = np.r_[rng.normal(size=(n, 3)), rng.normal(4, 1, (anomalies, 3)), rng.normal(-4, 1, (anomalies, 3))]
+    x = np.r_[
+        rng.normal(size=(n, 3)), rng.normal(4, 1, (anomalies, 3)), rng.normal(-4, 1, (anomalies, 3))
+    ]
     x[::11, 2] = np.nan
     service = rng.choice(["http", "ftp", "dns"], len(x))
     y = ["normal"] * n + ["up"] * anomalies + ["down"] * anomalies
@@ -46,7 +50,11 @@ def saved(tmp_path):
 def rewrite(folder, **changes):
     """Change the manifest and its hashes, as somebody would who means it."""
     file = folder / "bundle.json"
-    plain = json.loads(file.read_text()) | {"tensors": digest((folder / "tensors.safetensors").read_bytes())} | changes
+    plain = (
+        json.loads(file.read_text())
+        | {"tensors": digest((folder / "tensors.safetensors").read_bytes())}
+        | changes
+    )
     plain.pop("sha256")
     file.write_bytes(json.dumps(plain | {"sha256": digest(canonical(plain))}).encode())
 
@@ -79,7 +87,9 @@ def test_integers_empty_tensors_and_tensors_without_dimensions_survive(tmp_path)
         Bundle(detector, {}).save(tmp_path / name)
         loaded = Bundle.load(tmp_path / name).detector
         before, after = (d.members_[0].scorer.state_dict() for d in (detector, loaded))
-        assert {k: (v.dtype, v.shape) for k, v in before.items()} == {k: (v.dtype, v.shape) for k, v in after.items()}
+        assert {k: (v.dtype, v.shape) for k, v in before.items()} == {
+            k: (v.dtype, v.shape) for k, v in after.items()
+        }
 
 
 def test_the_default_method_is_saved_by_its_fields(tmp_path):
@@ -106,7 +116,9 @@ def test_numpy_numbers_are_facts_too_but_objects_are_not(tmp_path):
 
 
 def test_score_says_which_rows_are_anomalies(saved):
-    rows = pa.table({"a": [0.0, 50.0], "b": [0.0, 50.0], "c": [0.0, -50.0], "service": ["http", "never seen"]})
+    rows = pa.table(
+        {"a": [0.0, 50.0], "b": [0.0, 50.0], "c": [0.0, -50.0], "service": ["http", "never seen"]}
+    )
     scored = Bundle.load(saved).score(rows, alpha=0.05)
     assert scored.column_names == ["score", "pvalue", "verdict"]
     assert scored["verdict"].to_pylist() == ["normal", "anomaly"]
@@ -145,7 +157,9 @@ def test_what_cannot_be_loaded_is_not_saved(tmp_path):
     class Own(Mahalanobis):
         pass
 
-    with pytest.raises(DataError, match="Own cannot be imported as .* define the class at the top of a module"):
+    with pytest.raises(
+        DataError, match="Own cannot be imported as .* define the class at the top of a module"
+    ):
         Bundle(fitted(Own()), {}).save(tmp_path / "d")
     with pytest.raises(NotFitted):
         Bundle(Detector(Mahalanobis()), {}).save(tmp_path / "d")
@@ -175,7 +189,9 @@ def test_changed_bytes_of_the_tensors(saved):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    with pytest.raises(BundleError, match=r"tensors.safetensors: changed since it was saved \(expected sha256 "):
+    with pytest.raises(
+        BundleError, match=r"tensors.safetensors: changed since it was saved \(expected sha256 "
+    ):
         Bundle.load(saved)
 
 
@@ -207,7 +223,9 @@ def test_a_newer_format(saved):
 
 def test_an_older_format(saved):
     rewrite(saved, format=1)
-    with pytest.raises(BundleError, match=r"format 1 is that of an earlier release.*fit and save again, or load it"):
+    with pytest.raises(
+        BundleError, match=r"format 1 is that of an earlier release.*fit and save again, or load it"
+    ):
         Bundle.load(saved)
 
 
@@ -228,7 +246,10 @@ def test_an_absurd_size_is_not_read(saved, monkeypatch):
         ({"method": {"name": "oracle"}}, "unknown method 'oracle'"),
         ({"method": {"name": "nearest", "hops": 2}}, "no field 'hops'"),
         ({"method": {"name": "nearest", "k": "five"}}, "make no detector"),
-        ({"method": {"name": "mahalanobis"}}, "tensor 'normals.rows': unknown, as the method's fields have it"),
+        (
+            {"method": {"name": "mahalanobis"}},
+            "tensor 'normals.rows': unknown, as the method's fields have it",
+        ),
         ({"method": {"name": "autoencoder"}}, "tensor 'normals.rows': unknown"),
         ({"columns": {"columns": 3}}, "schema cannot be read"),
         ({"members": []}, "expected the fields of format 2, found(.|\n)*members"),
@@ -274,15 +295,17 @@ def test_a_detector_of_before_there_were_audits_is_read(saved):
     del tensors["0.held"]
     save_file(tensors, file)
     rewrite(saved)
-    assert Bundle.load(saved).score(table()[0]) == Bundle(fitted(Nearest(bank=50), calibration=0.2), {}).score(
-        table()[0]
-    )
+    assert Bundle.load(saved).score(table()[0]) == Bundle(
+        fitted(Nearest(bank=50), calibration=0.2), {}
+    ).score(table()[0])
 
 
 def test_a_tensor_file_that_is_none(saved):
     (saved / "tensors.safetensors").write_bytes(b"\x80\x04pickled?")
     rewrite(saved)
-    with pytest.raises(BundleError, match="tensors.safetensors: expected a header and tensors, found 10 bytes"):
+    with pytest.raises(
+        BundleError, match="tensors.safetensors: expected a header and tensors, found 10 bytes"
+    ):
         Bundle.load(saved)
 
 
@@ -302,7 +325,9 @@ def remanifest(folder, change):
     """Change the manifest by a function of its plain value."""
     plain = json.loads((folder / "bundle.json").read_text())
     change(plain)
-    rewrite(folder, **{key: value for key, value in plain.items() if key not in ("sha256", "tensors")})
+    rewrite(
+        folder, **{key: value for key, value in plain.items() if key not in ("sha256", "tensors")}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -328,16 +353,51 @@ def copied(bundles, tmp_path):
         ("folds", "0.peaks", torch.zeros(50, dtype=torch.float64), "unknown tensors '0.peaks'"),
         ("folds", "x", torch.zeros(1), "unknown tensors 'x'"),
         ("folds", "1.calibration", torch.zeros(50), "expected torch.float64, found torch.float32"),
-        ("folds", "1.calibration", torch.zeros(5, 10, dtype=torch.float64), "expected scores of one dimension"),
-        ("folds", "1.calibration", torch.tensor([2.0, 1.0], dtype=torch.float64), "finite scores in rising order"),
-        ("folds", "1.calibration", torch.tensor([torch.inf], dtype=torch.float64), "finite scores in rising order"),
+        (
+            "folds",
+            "1.calibration",
+            torch.zeros(5, 10, dtype=torch.float64),
+            "expected scores of one dimension",
+        ),
+        (
+            "folds",
+            "1.calibration",
+            torch.tensor([2.0, 1.0], dtype=torch.float64),
+            "finite scores in rising order",
+        ),
+        (
+            "folds",
+            "1.calibration",
+            torch.tensor([torch.inf], dtype=torch.float64),
+            "finite scores in rising order",
+        ),
         ("folds", "2.held", torch.zeros(0, dtype=torch.int64), "row numbers, each once"),
-        ("folds", "2.scorer.whiten.mean", lambda t: t * torch.nan, "tensor 'whiten.mean': holds NaN"),
-        ("nearest", "0.scorer.normals.rows", lambda t: t + torch.inf, "tensor 'normals.rows': holds infinity"),
+        (
+            "folds",
+            "2.scorer.whiten.mean",
+            lambda t: t * torch.nan,
+            "tensor 'whiten.mean': holds NaN",
+        ),
+        (
+            "nearest",
+            "0.scorer.normals.rows",
+            lambda t: t + torch.inf,
+            "tensor 'normals.rows': holds infinity",
+        ),
         ("nearest", "0.scorer.normals.rows", lambda t: t[:0], "scores are not finite"),
         ("devnet", "0.scorer.net.0.weight", lambda t: t * 1e38, "scores are not finite"),
-        ("evidence-stack", "0.scorer.surprisal.normals", lambda t: t.flip(1), "expected numbers in rising order"),
-        ("evidence-stack", "0.scorer.weights", lambda t: t * torch.nan, "tensor 'weights': holds NaN"),
+        (
+            "evidence-stack",
+            "0.scorer.surprisal.normals",
+            lambda t: t.flip(1),
+            "expected numbers in rising order",
+        ),
+        (
+            "evidence-stack",
+            "0.scorer.weights",
+            lambda t: t * torch.nan,
+            "tensor 'weights': holds NaN",
+        ),
     ],
 )
 def test_tensors_that_nobody_saved(copied, name, key, value, message):
@@ -367,13 +427,22 @@ def chain(t):
         (lambda t: t["0.scorer.feature"].add_(1000), "columns from 0 to"),
         (lambda t: t["0.scorer.feature"].sub_(1), "columns from 0 to"),
         (lambda t: t["0.scorer.left"].fill_(0), "children after their parents"),
-        (lambda t: t["0.scorer.left"][-40:].add_(10**6), "infinite threshold at a leaf|nodes from 0 to"),
+        (
+            lambda t: t["0.scorer.left"][-40:].add_(10**6),
+            "infinite threshold at a leaf|nodes from 0 to",
+        ),
         (ring, "children after their parents|infinite threshold"),
-        (lambda t: t["0.scorer.threshold"].fill_(torch.inf), "an infinite threshold at a leaf, and only there"),
+        (
+            lambda t: t["0.scorer.threshold"].fill_(torch.inf),
+            "an infinite threshold at a leaf, and only there",
+        ),
         (lambda t: t["0.scorer.threshold"].fill_(torch.nan), "holds NaN"),
         (lambda t: t["0.scorer.roots"].fill_(0), "one parent for every node"),
         (lambda t: t["0.scorer.roots"].fill_(-1), "nodes from 0 to"),
-        (lambda t: t.update({"0.scorer.roots": torch.zeros(0, dtype=torch.int64)}), "tables of one length, and roots"),
+        (
+            lambda t: t.update({"0.scorer.roots": torch.zeros(0, dtype=torch.int64)}),
+            "tables of one length, and roots",
+        ),
         (lambda t: t["0.scorer.depth"].fill_(1), "leaves within 1 steps"),
         (lambda t: t["0.scorer.depth"].fill_(10**9), "at most 10,000 levels"),
         (lambda t: t.update({"0.scorer.value": t["0.scorer.value"][:-1]}), "tables of one length"),
@@ -400,18 +469,38 @@ def schemas(change):
         (schemas(lambda s: s["columns"][0]["scales"][0].update(spread="1.5")), "spread"),
         (schemas(lambda s: s["columns"][0]["scales"][0].update(spread=0)), "spread"),
         (schemas(lambda s: s["columns"][0].update(missing=0)), "missing"),
-        (schemas(lambda s: s["columns"][0]["scales"][0].update(centre=10**30)), "the saved schema cannot be read"),
-        (schemas(lambda s: s["columns"][3]["levels"].__setitem__(0, s["columns"][3]["levels"][1])), "a level twice"),
-        (schemas(lambda s: s["columns"][1].update(name=s["columns"][0]["name"])), "schema cannot be read"),
-        (lambda p: p["members"][0]["columns"].reverse(), "a member reads other columns than the detector"),
-        (lambda p: p["members"][0]["inputs"].reverse(), "a member reads other columns than the detector"),
+        (
+            schemas(lambda s: s["columns"][0]["scales"][0].update(centre=10**30)),
+            "the saved schema cannot be read",
+        ),
+        (
+            schemas(
+                lambda s: s["columns"][3]["levels"].__setitem__(0, s["columns"][3]["levels"][1])
+            ),
+            "a level twice",
+        ),
+        (
+            schemas(lambda s: s["columns"][1].update(name=s["columns"][0]["name"])),
+            "schema cannot be read",
+        ),
+        (
+            lambda p: p["members"][0]["columns"].reverse(),
+            "a member reads other columns than the detector",
+        ),
+        (
+            lambda p: p["members"][0]["inputs"].reverse(),
+            "a member reads other columns than the detector",
+        ),
         (lambda p: p["classes"].append(p["classes"][0]), "a name occurs twice"),
         (lambda p: p["detector"].update(random_state=-1), "random_state"),
         (lambda p: p["detector"].update(calibration=0), "calibration"),
         (lambda p: p["detector"].update(kinds={"a": "colour"}), "kinds"),
         (lambda p: p["detector"].update(device="cuda"), "device"),
         (lambda p: p["method"].update(k=0), "Nearest: k must be a whole number from 1"),
-        (lambda p: p.update(method={"name": "ensemble", "members": 10**12, "base": p["method"]}), "members must be"),
+        (
+            lambda p: p.update(method={"name": "ensemble", "members": 10**12, "base": p["method"]}),
+            "members must be",
+        ),
         (lambda p: p.update(method=p["columns"]), "unknown method None"),
     ],
 )
@@ -430,11 +519,14 @@ def test_words_nested_too_deep(saved, depth):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"format": 1, "format": 1}', '{"a": 1e999}', '{"a": -Infinity}', '{"a": {"b": 1, "b": 2}}']
+    "text",
+    ['{"format": 1, "format": 1}', '{"a": 1e999}', '{"a": -Infinity}', '{"a": {"b": 1, "b": 2}}'],
 )
 def test_words_that_readers_take_in_two_ways(saved, text):
     (saved / "bundle.json").write_text(text)
-    with pytest.raises(BundleError, match="bundle.json: expected JSON.*(twice|too large|is no JSON)"):
+    with pytest.raises(
+        BundleError, match="bundle.json: expected JSON.*(twice|too large|is no JSON)"
+    ):
         Bundle.load(saved)
 
 
@@ -470,7 +562,10 @@ def test_a_folder_behind_a_link_is_as_good(saved, tmp_path):
     [
         (lambda d: d[:4], "expected a header and tensors"),
         (lambda d: (1 << 60).to_bytes(8, "little") + d[8:], "expected a header and tensors"),
-        (lambda d: (1 << 25).to_bytes(8, "little") + bytes(1 << 25), "expected a header and tensors"),
+        (
+            lambda d: (1 << 25).to_bytes(8, "little") + bytes(1 << 25),
+            "expected a header and tensors",
+        ),
         (lambda d: d + b"more", r"its header tells of .* bytes, found"),
         (lambda d: d[:-8], r"its header tells of .* bytes, found"),
         (lambda d: d[:8] + b"[" + d[9:], "expected the header of a file of tensors"),
@@ -495,11 +590,17 @@ def test_a_header_that_lies_about_its_size_is_not_followed(saved):
 
 
 def test_every_float_is_looked_at_but_where_infinity_or_nan_is_declared(bundles):
-    """The buffers of all methods that may hold them, by hand: thresholds at leaves, figures that there are none of."""
+    """The buffers of all methods that may hold them, by hand: thresholds at leaves, figures that
+    there are none of.
+    """
     declared = {
         (type(module).__name__, name)
         for folder in bundles.iterdir()
         for module in Bundle.load(folder).detector.members_[0].scorer.modules()
         for name in (*getattr(module, "may_be_nan", ()), *getattr(module, "may_be_infinite", ()))
     }
-    assert declared == {("EvidenceScorer", "auroc"), ("Plain", "logarithms"), ("Trees", "threshold")}
+    assert declared == {
+        ("EvidenceScorer", "auroc"),
+        ("Plain", "logarithms"),
+        ("Trees", "threshold"),
+    }

@@ -77,7 +77,10 @@ def test_a_file_with_any_byte_changed_is_a_miss(tmp_path):
 def test_readers_and_writers_at_once_see_one_map_or_the_other(tmp_path):
     cache, allowed = FeatureCache(tmp_path), [halved(features(0)), halved(features(1))]
     cache.put(KEY, features(0))
-    writers = [threading.Thread(target=lambda s=s: [cache.put(KEY, features(s)) for _ in range(40)]) for s in (0, 1)]
+    writers = [
+        threading.Thread(target=lambda s=s: [cache.put(KEY, features(s)) for _ in range(40)])
+        for s in (0, 1)
+    ]
     for writer in writers:
         writer.start()
     seen = [cache.get(KEY) for _ in range(100)]

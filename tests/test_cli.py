@@ -34,7 +34,15 @@ def rows(normals=200, anomalies=30, seed=0):
     shift = {"normal": (0, 0), "up": (0, 5), "down": (0, -5), "left": (-5, 0)}
     x = rng.normal(size=(len(kinds), 2)) + [shift[kind] for kind in kinds]
     service = rng.choice(["http", "ftp"], len(kinds))
-    return pa.table({"x": x[:, 0], "y": x[:, 1], "service": service, "run": np.arange(len(kinds)), "label": kinds})
+    return pa.table(
+        {
+            "x": x[:, 0],
+            "y": x[:, 1],
+            "service": service,
+            "run": np.arange(len(kinds)),
+            "label": kinds,
+        }
+    )
 
 
 @pytest.fixture
@@ -75,7 +83,9 @@ def run(line, capsys):
 
 
 def refused(line, capsys):
-    """The error of a command line that its user can put right: one message, no traceback, nothing as a result."""
+    """The error of a command line that its user can put right: one message, no traceback, nothing
+    as a result.
+    """
     status, out, err = run(line, capsys)
     assert (status, out) == (2, "")
     assert "Traceback" not in err
@@ -97,7 +107,9 @@ def read_csv(path):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_fit_then_score(here, capsys, suffix):
-    status, out, err = run(f"fit train.{suffix} --label label --drop run --method mahalanobis --out m", capsys)
+    status, out, err = run(
+        f"fit train.{suffix} --label label --drop run --method mahalanobis --out m", capsys
+    )
     assert (status, err) == (0, "")
     for told in (
         "290: 200 normal, 90 anomalies",
@@ -114,7 +126,10 @@ def test_fit_then_score(here, capsys, suffix):
     assert [int(row["run"]) for row in scores] == list(range(290))
     flagged = {row["run"] for row in scores if row["verdict"] == "anomaly"}
     assert flagged == {row["run"] for row in scores if float(row["pvalue"]) <= 0.05}
-    assert f"{len(flagged)} of 290 rows flagged at p <= 0.05. About 5% of normal rows are expected among them." in out
+    assert (
+        f"{len(flagged)} of 290 rows flagged at p <= 0.05. About 5% of normal rows are expected "
+        "among them." in out
+    )
     assert sum(row["verdict"] == "anomaly" for row in scores if row["label"] != "normal") > 80
     assert err == ""  # nothing of columns that training did not show: they are kept
     _, _, err = run(f"score m train.{suffix} --out t.csv --keep run", capsys)
@@ -123,7 +138,8 @@ def test_fit_then_score(here, capsys, suffix):
 
 def test_the_saved_detector_is_the_one_that_was_asked_for(here, capsys):
     line = (
-        "fit train.csv --label label --normal normal --drop run --group service --method nearest --set k=3 whiten=true "
+        "fit train.csv --label label --normal normal --drop run --group service --method nearest "
+        "--set k=3 whiten=true "
         "--kind y=category --seed 7 --out m"
     )
     assert run(line, capsys)[0] == 0
@@ -140,7 +156,13 @@ def test_the_saved_detector_is_the_one_that_was_asked_for(here, capsys):
 
 def test_the_same_line_gives_the_same_scores(here, capsys):
     for name in ("m1", "m2"):
-        assert run(f"fit train.csv --label label --method isolation-forest --set trees=5 --out {name}", capsys)[0] == 0
+        assert (
+            run(
+                f"fit train.csv --label label --method isolation-forest --set trees=5 --out {name}",
+                capsys,
+            )[0]
+            == 0
+        )
     first, second = (Bundle.load(name).score(rows()) for name in ("m1", "m2"))
     assert first == second
 
@@ -155,21 +177,30 @@ def test_a_tail_is_asked_for_when_fitting_or_when_scoring(model, here, capsys):
     line = "fit train.parquet --label label --drop run --method mahalanobis --tail --out m"
     assert "those of a model (tail)" in " ".join(run(line, capsys)[1].split())
     for folder, flags in ((here / "m", ""), (model, "--tail")):
-        assert run(f"score {folder} train.parquet --out s.parquet --alpha 0.001 {flags}", capsys)[0] == 0
+        assert (
+            run(f"score {folder} train.parquet --out s.parquet --alpha 0.001 {flags}", capsys)[0]
+            == 0
+        )
         assert min(parquet.read_table("s.parquet")["pvalue"].to_pylist()) < 0.001
         (here / "s.parquet").unlink()
 
 
 def test_one_labelled_anomaly_is_enough(here, capsys):
     parquet.write_table(rows()[:201], "one.parquet")
-    assert run("fit one.parquet --label label --drop run --method nearest-ratio --out m", capsys)[0] == 0
+    assert (
+        run("fit one.parquet --label label --drop run --method nearest-ratio --out m", capsys)[0]
+        == 0
+    )
     assert Bundle.load("m").facts["anomalies"] == {"up": 1}
 
 
 def test_several_values_after_one_flag_or_one_each(here, capsys):
     for drop in ("--drop run service", "--drop run --drop service"):
         name = str(len(drop))
-        assert run(f"fit train.csv --label label {drop} --method mahalanobis --out {name}", capsys)[0] == 0
+        assert (
+            run(f"fit train.csv --label label {drop} --method mahalanobis --out {name}", capsys)[0]
+            == 0
+        )
         assert [column.name for column in Bundle.load(name).detector.schema_.columns] == ["x", "y"]
 
 
@@ -195,7 +226,11 @@ def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monk
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
     out = run("info m", capsys)[1]
-    [line] = [line.split() for line in out.splitlines() if line.startswith("distance to the nearest normals ")]
+    [line] = [
+        line.split()
+        for line in out.splitlines()
+        if line.startswith("distance to the nearest normals ")
+    ]
     assert line[5:] == [f"{value:.3f}" for value in (scorer.weights[0], *scorer.auroc[0])]
 
 
@@ -203,10 +238,12 @@ def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monk
 
 
 def test_evaluate_keeps_seen_and_unseen_apart(here, capsys):
-    parquet.write_table(
-        pa.concat_tables([rows(anomalies=60)[:320], rows()[-30:]]), "more.parquet"
-    )  # 60 up, 60 down, 30 left
-    line = "evaluate more.parquet --label label --drop run --seen 1 --seeds 2 --method mahalanobis --json e.json"
+    # 60 up, 60 down, 30 left
+    parquet.write_table(pa.concat_tables([rows(anomalies=60)[:320], rows()[-30:]]), "more.parquet")
+    line = (
+        "evaluate more.parquet --label label --drop run --seen 1 --seeds 2 --method "
+        "mahalanobis --json e.json"
+    )
     status, out, _ = run(line, capsys)
     assert status == 0
     report = json.loads((here / "e.json").read_text())
@@ -224,7 +261,10 @@ def test_evaluate_keeps_seen_and_unseen_apart(here, capsys):
 
 def test_evaluate_says_how_blind_the_detector_is(here, capsys):
     parquet.write_table(rows(seed=1), "test.parquet")
-    line = "evaluate train.parquet --test test.parquet --label label --drop run --seeds 1 --method mahalanobis forest"
+    line = (
+        "evaluate train.parquet --test test.parquet --label label --drop run --seeds 1 "
+        "--method mahalanobis forest"
+    )
     assert run(f"{line} --seen 2 --json e.json", capsys)[0] == 0
     reports = json.loads((here / "e.json").read_text())
     assert [report["method"] for report in reports] == ["mahalanobis", "forest"]
@@ -251,7 +291,10 @@ def test_audit_writes_the_rows_that_look_least_normal_first(here, capsys):
     hidden.loc[200:209, "label"] = "normal"  # up
     hidden.loc[210:212, "label"] = None  # down
     hidden.to_parquet("hidden.parquet")
-    assert run("fit hidden.parquet --label label --drop run --method mahalanobis --out m", capsys)[0] == 0
+    assert (
+        run("fit hidden.parquet --label label --drop run --method mahalanobis --out m", capsys)[0]
+        == 0
+    )
     status, out, err = run("audit m hidden.parquet --out s.csv", capsys)
     assert (status, err) == (0, "")
     found = read_csv("s.csv")
@@ -267,13 +310,16 @@ def test_audit_writes_the_rows_that_look_least_normal_first(here, capsys):
 
 def test_audit_of_weights_that_training_used(here, capsys):
     line = (
-        "fit train.csv --label label --drop run --method comet --set base=autoencoder base.steps=40 meta=none --out m"
+        "fit train.csv --label label --drop run --method comet --set base=autoencoder "
+        "base.steps=40 meta=none --out m"
     )
     assert run(line, capsys)[0] == 0
     assert run("audit m train.csv --out s.parquet --keep run", capsys)[0] == 0
     found = parquet.read_table("s.parquet")
     assert found.column_names == ["weight", "score", "run"]
-    expected = Bundle.load("m").detector.audit(rows().drop_columns(["run", "label"]), rows()["label"])
+    expected = Bundle.load("m").detector.audit(
+        rows().drop_columns(["run", "label"]), rows()["label"]
+    )
     assert found["run"].cast(pa.int64()) == expected["row"]
     assert found["weight"] == expected["weight"]
 
@@ -281,13 +327,20 @@ def test_audit_of_weights_that_training_used(here, capsys):
 def test_audit_of_another_table(model, here, capsys):
     parquet.write_table(rows()[:-1], "less.parquet")
     err = refused(f"audit {model} less.parquet --out s.csv", capsys)
-    assert "less.parquet: expected the 290 rows of train.parquet that the detector was trained on, found 289" in err
+    assert (
+        "less.parquet: expected the 290 rows of train.parquet that the detector was trained on, "
+        "found 289" in err
+    )
     parquet.write_table(rows(seed=1), "other.parquet")
-    assert "other.parquet: expected the table that" in refused(f"audit {model} other.parquet --out s.csv", capsys)
+    assert "other.parquet: expected the table that" in refused(
+        f"audit {model} other.parquet --out s.csv", capsys
+    )
     assert "no column 'runn' (did you mean 'run'?)" in refused(
         f"audit {model} train.csv --out s.csv --keep runn", capsys
     )
-    parquet.write_table(rows().rename_columns(["x", "score", "service", "run", "label"]), "named.parquet")
+    parquet.write_table(
+        rows().rename_columns(["x", "score", "service", "run", "label"]), "named.parquet"
+    )
     err = refused(f"audit {model} named.parquet --out s.csv", capsys)
     assert "column 'score' cannot be kept, as the result has one of that name" in err
     assert not (here / "s.csv").exists()
@@ -297,13 +350,17 @@ def test_audit_numbers_rows_unless_a_key_is_kept(model, here, capsys):
     assert run(f"audit {model} train.csv --out all.csv", capsys)[0] == 0
     assert run(f"audit {model} train.csv --out some.csv --keep run", capsys)[0] == 0
     assert list(read_csv("some.csv")[0]) == ["weight", "score", "run"]
-    assert [int(row["row"]) - 1 for row in read_csv("all.csv")] == [int(row["run"]) for row in read_csv("some.csv")]
+    assert [int(row["row"]) - 1 for row in read_csv("all.csv")] == [
+        int(row["run"]) for row in read_csv("some.csv")
+    ]
 
 
 def test_audit_leaves_a_column_of_that_name_as_it_is(here, capsys):
     own = rows().rename_columns(["x", "y", "service", "row", "label"])
     parquet.write_table(own, "own.parquet")
-    assert run("fit own.parquet --label label --drop row --method mahalanobis --out m", capsys)[0] == 0
+    assert (
+        run("fit own.parquet --label label --drop row --method mahalanobis --out m", capsys)[0] == 0
+    )
     assert run("audit m own.parquet --out s.csv", capsys)[0] == 0
     found = read_csv("s.csv")
     assert list(found[0]) == ["weight", "score", "x", "y", "service", "row", "label"]
@@ -333,12 +390,17 @@ def test_python_m(tmp_path):
 
 def test_our_warnings_are_notes_said_once(here, capsys):
     parquet.write_table(rows(normals=20), "few.parquet")
-    status, _, err = run("fit few.parquet --label label --drop run --method mahalanobis --out m", capsys)
+    status, _, err = run(
+        "fit few.parquet --label label --drop run --method mahalanobis --out m", capsys
+    )
     assert status == 0
     assert err.count("note: only 20 normal rows (fewer than 30)") == 1
     status, _, err = run("score m few.parquet --out s.csv --alpha 0.01", capsys)
     assert status == 0
-    assert "note: level 0.01 asked for, but with 20 calibration normals no p-value is below 0.048" in err
+    assert (
+        "note: level 0.01 asked for, but with 20 calibration normals no p-value is below 0.048"
+        in err
+    )
 
 
 def test_unexpected_exceptions_keep_their_traceback(here, monkeypatch):
@@ -361,7 +423,9 @@ def test_an_interrupt(here, capsys, monkeypatch):
 # bad input
 
 
-@pytest.mark.parametrize("line", ["fit train.csv --label lable --out m", "evaluate train.csv --label lable"])
+@pytest.mark.parametrize(
+    "line", ["fit train.csv --label lable --out m", "evaluate train.csv --label lable"]
+)
 def test_an_absent_label_column(here, capsys, line):
     assert "train.csv has no column 'lable' (did you mean 'label'?)" in refused(line, capsys)
 
@@ -371,7 +435,9 @@ def test_an_absent_normal_name(here, capsys):
     assert "no row of column 'label' is 'Normal' (did you mean 'normal'?)" in err
     assert "'normal' (200), 'down' (30)" in err
     assert "(--normal NAME)" in err
-    assert "no row of column 'label' is 'Normal'" in refused("evaluate train.csv --label label --normal Normal", capsys)
+    assert "no row of column 'label' is 'Normal'" in refused(
+        "evaluate train.csv --label label --normal Normal", capsys
+    )
 
 
 def test_no_normal_row(here, capsys):
@@ -397,11 +463,17 @@ def test_files_that_cannot_be_used(here, capsys, content, message):
 
 
 def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
-    odd = rows().append_column("site", [["a"] * 290]).append_column("gone", [pa.nulls(290, pa.float64())])
+    odd = (
+        rows()
+        .append_column("site", [["a"] * 290])
+        .append_column("gone", [pa.nulls(290, pa.float64())])
+    )
     x = odd["x"].to_numpy().copy()
     x[3], x[4] = np.inf, -np.inf
     parquet.write_table(odd.set_column(0, "x", [x]), "odd.parquet")
-    status, out, err = run("fit odd.parquet --label label --drop run --method mahalanobis --out m", capsys)
+    status, out, err = run(
+        "fit odd.parquet --label label --drop run --method mahalanobis --out m", capsys
+    )
     assert status == 0
     assert "note: columns that are not used: 'site': constant; 'gone': wholly missing" in err
     assert "site (constant), gone (wholly missing)" in out
@@ -415,19 +487,32 @@ def test_constant_and_missing_columns_are_left_out_with_a_note(here, capsys):
         ("--kind service", "expected --kind COL=KIND, found 'service'"),
         (
             "--kind x=numbr",
-            "a kind must be one of number, boolean, category, text, got 'numbr' (did you mean 'number'?)",
+            "a kind must be one of number, boolean, category, text, got 'numbr' (did you mean "
+            "'number'?)",
         ),
         ("--method devnt", "There is no such method (did you mean 'devnet'?); the names are"),
         (
             "--method devnet --set marjin=3",
             "no field 'marjin' (did you mean 'margin'?); its fields are hidden=[20], margin=",
         ),
-        ("--method devnet --set margin=wide", "field 'margin': expected a value like 5.0, found 'wide'"),
+        (
+            "--method devnet --set margin=wide",
+            "field 'margin': expected a value like 5.0, found 'wide'",
+        ),
         ("--set learners=1", "its fields are base_scores="),
-        ("--method comet --set base=devnt", "field 'base': no method 'devnt' (did you mean 'devnet'?)"),
+        (
+            "--method comet --set base=devnt",
+            "field 'base': no method 'devnt' (did you mean 'devnet'?)",
+        ),
         ("--method comet --set base=nearest", "Nearest offers none: wrap a method"),
-        ("--method comet --set base.stepps=3", "method 'autoencoder' has no field 'stepps' (did you mean 'steps'?)"),
-        ("--method comet --set meta=maml", "field 'meta': expected a value like \"reptile\", found 'maml'"),
+        (
+            "--method comet --set base.stepps=3",
+            "method 'autoencoder' has no field 'stepps' (did you mean 'steps'?)",
+        ),
+        (
+            "--method comet --set meta=maml",
+            "field 'meta': expected a value like \"reptile\", found 'maml'",
+        ),
     ],
 )
 def test_wrong_flags_of_fit(here, capsys, flags, message):
@@ -483,7 +568,9 @@ def test_a_full_disk(here, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    status = cli.main(["evaluate", "train.csv", "--label", "label", "--seeds", "1", *LIGHT, "--json", "e.json"])
+    status = cli.main(
+        ["evaluate", "train.csv", "--label", "label", "--seeds", "1", *LIGHT, "--json", "e.json"]
+    )
     said = capsys.readouterr()
     assert status == 2
     assert "Unseen classes" in said.out, "the work of minutes is shown even when it cannot be kept"
@@ -495,9 +582,9 @@ def test_a_full_disk(here, capsys, monkeypatch):
 
 
 def test_fields_take_values_of_their_own_type():
-    assert configured("devnet", ["margin=3", "hidden=[8, 4]", "whiten=true"]) == dataclasses.replace(
-        DevNet(), margin=3.0, hidden=(8, 4), whiten=True
-    )
+    assert configured(
+        "devnet", ["margin=3", "hidden=[8, 4]", "whiten=true"]
+    ) == dataclasses.replace(DevNet(), margin=3.0, hidden=(8, 4), whiten=True)
     inside = configured("comet", ["base=devnet", "base.margin=3", "meta=none", "kappa=3"])
     assert inside == CoMet(dataclasses.replace(DevNet(), margin=3.0), kappa=3.0, meta="none")
     for text in ("steps=1.5", "whiten=3", "hidden=8", "margin="):

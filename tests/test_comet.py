@@ -1,4 +1,6 @@
-"""CoMet and the audit: laws of the weights, plain training as the limit, planted anomalies, any Trainable inside."""
+"""CoMet and the audit: laws of the weights, plain training as the limit, planted anomalies, any
+Trainable inside.
+"""
 
 import copy
 import dataclasses
@@ -20,7 +22,15 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.comet import CoMet
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.parts.confidence import Confident, effective, excess, excess_weights, mean_square, trusting, uncertainty
+from unseen.parts.confidence import (
+    Confident,
+    effective,
+    excess,
+    excess_weights,
+    mean_square,
+    trusting,
+    uncertainty,
+)
 from unseen.parts.episodes import parted, task
 from unseen.parts.loops import descend
 from unseen.parts.nets import seeded
@@ -40,18 +50,22 @@ def generator(seed=0):
 
 
 def test_weights_by_hand():
-    # Quartiles of 0 .. 8 are 2 and 6: the fence is 6 + 1.5 * 4 = 12, and (12 - 2) / (22 - 2) = 1 / 2.
+    # Quartiles of 0 .. 8 are 2 and 6: the fence is 6 + 1.5 * 4 = 12, and (12 - 2) / (22 - 2) = 1 /
+    # 2.
     scores = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 22.0])
     assert excess(scores)[-1].item() == pytest.approx(2.0)
     assert excess_weights(excess(scores)).tolist() == [1.0] * 8 + [0.5]
     assert excess_weights(excess(scores), rho=2.0)[-1].item() == pytest.approx(0.25)
-    assert excess_weights(excess(scores, kappa=4.0)).tolist() == [1.0] * 9  # the fence on the row itself
+    # the fence on the row itself
+    assert excess_weights(excess(scores, kappa=4.0)).tolist() == [1.0] * 9
 
 
 def test_with_lower_quartile_0_the_weights_are_those_of_the_released_code():
     scores = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 2.0, 50.0])
     fence = 2.0 + 1.5 * 2.0
-    np.testing.assert_allclose(excess_weights(excess(scores)), (fence / (scores + 1e-6)).clamp(max=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        excess_weights(excess(scores)), (fence / (scores + 1e-6)).clamp(max=1), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-4, 0.0), (1e3, -5e3), (1.0, 7.0)])
@@ -59,7 +73,9 @@ def test_weights_do_not_depend_on_scale_and_shift(scale, shift):
     scores = torch.randn(500, generator=generator()).double().exp()
     expected = excess_weights(excess(scores))
     assert 0.02 < (expected < 1).float().mean() < 0.2
-    torch.testing.assert_close(excess_weights(excess(scale * scores + shift)), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        excess_weights(excess(scale * scores + shift)), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_weights_go_with_their_rows_and_never_rise_with_the_score():
@@ -70,9 +86,8 @@ def test_weights_go_with_their_rows_and_never_rise_with_the_score():
 
 
 def test_scores_that_are_mostly_one_value_have_a_fence_too():
-    found = excess_weights(
-        excess(torch.tensor([1.0] * 9 + [11.0]))
-    )  # mean distance to the median 1: the fence is at 3.5
+    # mean distance to the median 1: the fence is at 3.5
+    found = excess_weights(excess(torch.tensor([1.0] * 9 + [11.0])))
     assert found.tolist() == [1.0] * 9 + [pytest.approx(0.25)]
     assert excess_weights(excess(torch.full((5,), 3.0))).tolist() == [1.0] * 5
     assert excess_weights(excess(torch.arange(5.0), kappa=float("inf"))).tolist() == [1.0] * 5
@@ -87,7 +102,9 @@ def test_the_fence_moves_up_where_too_few_rows_would_count(caplog):
     assert effective(found) >= 0.3
     assert "would leave fewer than 30% of the rows" in caplog.text
     raised = float(caplog.text.split("count: ")[1].split()[0])
-    torch.testing.assert_close(found, excess_weights(excess(scores, kappa=raised), rho=16.0), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        found, excess_weights(excess(scores, kappa=raised), rho=16.0), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_effective_share_by_hand():
@@ -99,12 +116,15 @@ def test_effective_share_by_hand():
 
 def test_losses_that_move_together_are_certain():
     train = torch.tensor([1.0, 0.7, 0.6, 0.9, 0.2])
-    assert uncertainty(torch.stack([train, 3 * train], dim=1), by="det") == pytest.approx(0.0, abs=1e-9)
+    assert uncertainty(torch.stack([train, 3 * train], dim=1), by="det") == pytest.approx(
+        0.0, abs=1e-9
+    )
     assert uncertainty(torch.tensor([[1.0, 2.0]]), by="det") == 0.0  # one pair has no covariance
 
 
 def test_determinant_and_gap_by_hand():
-    # In units of the mean, 2: (0.5, 1.5), (1.5, 0.5), (0.5, 1), (1.5, 1): variances 1/3 and 1/6, covariance -1/6.
+    # In units of the mean, 2: (0.5, 1.5), (1.5, 0.5), (0.5, 1), (1.5, 1): variances 1/3 and 1/6,
+    # covariance -1/6.
     pairs = torch.tensor([[1.0, 3.0], [3.0, 1.0], [1.0, 2.0], [3.0, 2.0]])
     expected = np.log1p(1 / 3 * 1 / 6 - 1 / 36) / np.log(101)
     assert uncertainty(pairs, by="det") == pytest.approx(expected)
@@ -158,14 +178,17 @@ def test_without_fence_and_tasks_it_is_plain_training_bit_for_bit(name):
     plain, run = seeded(lambda: base.build((6,)), 3), Run(generator(3))
     descend(base, plain, data, run)
     scorer = trained(CoMet(base, kappa=float("inf"), meta="none"), data)
-    for (key, found), expected in zip(scorer.scorer.state_dict().items(), plain.state_dict().values(), strict=True):
+    for (key, found), expected in zip(
+        scorer.scorer.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
         assert torch.equal(found, expected), key
     assert scorer.weight.tolist() == [1.0] * len(data)
 
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_any_trainable_keeps_the_contract_inside(name):
-    check_method(CoMet(quick(INSIDE[name]), warmup=0.5, refresh=0.5))  # one refresh and one meta step amid training
+    # one refresh and one meta step amid training
+    check_method(CoMet(quick(INSIDE[name]), warmup=0.5, refresh=0.5))
 
 
 def test_first_order_maml_keeps_the_contract_too():
@@ -202,7 +225,9 @@ class Point(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Mean:
-    """Gradient descent to the weighted mean, by all rows in every step: what order they come in does not matter."""
+    """Gradient descent to the weighted mean, by all rows in every step: what order they come in
+    does not matter.
+    """
 
     steps: int = 20
     rate: float = 0.1
@@ -243,7 +268,8 @@ def test_permuted_rows_have_permuted_weights_and_nothing_else_changes():
 
 
 def test_the_weights_reach_the_loss():
-    # By all rows the mean lies at 0.25 and more; by weights nearer to 0. It is the weighted mean of its own weights.
+    # By all rows the mean lies at 0.25 and more; by weights nearer to 0. It is the weighted mean of
+    # its own weights.
     data = line()
     plain, method = trained(Mean(steps=200), data), CoMet(Mean(steps=200), meta="none", rho=4.0)
     scorer = trained(method, data)
@@ -272,9 +298,14 @@ def test_a_meta_step_moves_towards_what_the_tasks_want(meta):
 
 
 def planted(seed, clean=360, hidden=40):
-    """Training rows, the last of them hidden anomalies that a bottleneck would learn; new normals, new anomalies."""
+    """Training rows, the last of them hidden anomalies that a bottleneck would learn; new normals,
+    new anomalies.
+    """
     g = generator(seed)
-    mixing, strange = torch.tensor([[1.0, 0.5, -1.0], [-0.5, 1.0, 1.0]]), torch.tensor([1.0, -1.0, 0.0, 0.0, 2.0])
+    mixing, strange = (
+        torch.tensor([[1.0, 0.5, -1.0], [-0.5, 1.0, 1.0]]),
+        torch.tensor([1.0, -1.0, 0.0, 0.0, 2.0]),
+    )
 
     def noisy(x):
         return x + 0.1 * torch.randn(len(x), 5, generator=g)
@@ -313,7 +344,9 @@ def test_all_state_is_saved_with_the_scorer(tmp_path):
     x = planted(0)[0].x.numpy()
     detector = Detector(CoMet(quick(AutoEncoder())), random_state=0, calibration=0.2).fit(x)
     Bundle(detector, {}).save(tmp_path / "d")
-    before, after = (d.members_[0].scorer.state_dict() for d in (detector, Bundle.load(tmp_path / "d").detector))
+    before, after = (
+        d.members_[0].scorer.state_dict() for d in (detector, Bundle.load(tmp_path / "d").detector)
+    )
     assert {"weight", "standing", "counting", "penalty"} <= before.keys()
     for name, tensor in before.items():
         assert torch.equal(after[name], tensor), name
@@ -326,7 +359,9 @@ FAST = CoMet(AutoEncoder(hidden=(32,), latent=2, steps=200, batch=32), meta="non
 
 
 @pytest.mark.parametrize("calibration", [0.2, 4], ids=["split", "folds"])
-@pytest.mark.parametrize("method", [FAST, Nearest(whiten=True), Mahalanobis()], ids=["comet", "nearest", "mahalanobis"])
+@pytest.mark.parametrize(
+    "method", [FAST, Nearest(whiten=True), Mahalanobis()], ids=["comet", "nearest", "mahalanobis"]
+)
 def test_the_audit_lists_planted_anomalies_first(method, calibration):
     x = planted(0)[0].x.numpy()
     if not isinstance(method, CoMet):
@@ -372,7 +407,8 @@ def test_members_that_saw_a_row_carry_its_weight_on_average():
 
 
 def test_a_row_is_judged_by_a_member_that_did_not_see_it():
-    # Far out, but alone in a bank of neighbours: a member that holds the row finds it at distance 0.
+    # Far out, but alone in a bank of neighbours: a member that holds the row finds it at distance
+    # 0.
     x = np.random.default_rng(0).normal(size=(100, 2))
     x[17] = 9.0
     detector = Detector(Nearest(k=1), random_state=0, calibration=5).fit(x)
@@ -386,7 +422,9 @@ def test_a_row_is_judged_by_a_member_that_did_not_see_it():
 
 def test_another_table_is_refused():
     x = planted(0)[0].x.numpy()
-    detectors = [Detector(method, random_state=0, calibration=0.2).fit(x) for method in (Mahalanobis(), FAST)]
+    detectors = [
+        Detector(method, random_state=0, calibration=0.2).fit(x) for method in (Mahalanobis(), FAST)
+    ]
     for detector in detectors:
         assert detector.audit(x).equals(detector.audit_)
         for other in (x[::-1], x[:200], x + 1):
@@ -394,7 +432,9 @@ def test_another_table_is_refused():
                 detector.audit(other)
         with pytest.raises(DataError, match="same rows and labels"):
             detector.audit(x, ["leak"] * 400)
-    with pytest.raises(DataError, match="expected the 400 rows that the detector was trained on, found 399"):
+    with pytest.raises(
+        DataError, match="expected the 400 rows that the detector was trained on, found 399"
+    ):
         detectors[1].audit(x[:-1])
 
 
@@ -402,7 +442,11 @@ def test_training_rows_are_kept_with_no_copy_of_the_detector(tmp_path):
     x = planted(0)[0].x.numpy()
     detector = Detector(Mahalanobis(), random_state=0).fit(x)
     Bundle(detector, {}).save(tmp_path / "d")
-    for other in (pickle.loads(pickle.dumps(detector)), copy.deepcopy(detector), Bundle.load(tmp_path / "d").detector):
+    for other in (
+        pickle.loads(pickle.dumps(detector)),
+        copy.deepcopy(detector),
+        Bundle.load(tmp_path / "d").detector,
+    ):
         with pytest.raises(Unsupported, match=r"call audit\(X, y\)"):
             _ = other.audit_
         assert other.audit(x).equals(detector.audit_)

@@ -20,7 +20,8 @@ def spread(n=500, d=5, seed=0):
 
 def test_centres_on_a_line_by_hand():
     line = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
-    # From 1: 10 is 9 away; then 0 is 1 away from the nearest chosen, and 3 is 2 away. Likewise from the others.
+    # From 1: 10 is 9 away; then 0 is 1 away from the nearest chosen, and 3 is 2 away. Likewise from
+    # the others.
     orders = {0: [0, 3, 2, 1], 1: [1, 3, 2, 0], 2: [2, 3, 0, 1], 3: [3, 0, 2, 1]}
     found = [spread_out(line, 4, generator(seed)).tolist() for seed in range(20)]
     assert {order[0] for order in found} == {0, 1, 2, 3}  # at random
@@ -38,11 +39,20 @@ def test_every_row_is_within_the_distance_that_centres_keep_from_each_other():
 
 
 def test_centres_do_not_depend_on_where_the_rows_lie():
-    assert torch.equal(spread_out(spread() + 1000.0, 20, generator()), spread_out(spread(), 20, generator()))
+    assert torch.equal(
+        spread_out(spread() + 1000.0, 20, generator()), spread_out(spread(), 20, generator())
+    )
 
 
 def test_no_row_is_chosen_twice_not_even_of_equal_ones():
-    assert spread_out(torch.full((6, 2), 0.1), 6, generator()).sort().values.tolist() == [0, 1, 2, 3, 4, 5]
+    assert spread_out(torch.full((6, 2), 0.1), 6, generator()).sort().values.tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert len(spread_out(spread(3), 9, generator())) == 3
 
 

@@ -7,7 +7,15 @@ from unseen.errors import DataError
 from unseen.methods.dcc import DCC, lifted
 from unseen.methods.fecam import FeCAM
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import downdated, inverse_root, means, normalised, pooled_covariance, shrunk, tukey
+from unseen.parts.covariance import (
+    downdated,
+    inverse_root,
+    means,
+    normalised,
+    pooled_covariance,
+    shrunk,
+    tukey,
+)
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 
@@ -30,7 +38,9 @@ def test_a_kind_without_rows_has_mean_zero():
 
 def test_correlations_by_hand():
     got = normalised(torch.tensor([[4.0, 3.0, 0.0], [3.0, 9.0, 0.0], [0.0, 0.0, 0.0]]))
-    torch.testing.assert_close(got, torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    torch.testing.assert_close(
+        got, torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    )
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -75,7 +85,8 @@ def test_a_direction_longer_than_the_covariance_is_shortened():
         torch.tensor([[3.0, 0.0]]).double(),
         torch.tensor([[1.0, 2.0]]).double(),
     )
-    # u'u = 9 >= 1: C - u u' has the eigenvalue -8. With s u'u = 1/2 it is diag(1/2, 1): 1 / (1/2) + 4.
+    # u'u = 9 >= 1: C - u u' has the eigenvalue -8. With s u'u = 1/2 it is diag(1/2, 1): 1 / (1/2) +
+    # 4.
     assert torch.linalg.eigvalsh(c - u.T @ u).min() < 0
     assert downdated(f, u, torch.zeros(1, 2).double(), most=0.5).item() == pytest.approx(6.0)
     assert downdated(f, 0 * u, torch.zeros(1, 2).double(), most=0.5).item() == pytest.approx(5.0)
@@ -91,16 +102,17 @@ def test_kinds_are_groups_where_there_are_several():
 
 
 def test_fecam_by_hand():
-    # sqrt: columns 0 2 0 2 and 0 0 4 4, variances 4/3 and 16/3, no covariance. Shrinking changes the diagonal alone,
-    # normalising makes it 1: (3, 4) - (1, 2) has length sqrt 8.
+    # sqrt: columns 0 2 0 2 and 0 0 4 4, variances 4/3 and 16/3, no covariance. Shrinking changes
+    # the diagonal alone, normalising makes it 1: (3, 4) - (1, 2) has length sqrt 8.
     data = Samples.of(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 16.0], [4.0, 16.0]]))
     scorer = trained(FeCAM(clusters=1), data)
     assert scored(scorer, torch.tensor([[9.0, 16.0]])).item() == pytest.approx(8**0.5, abs=1e-5)
 
 
 def test_fecam_counts_correlations():
-    # Columns x and 2x without a power: correlation 1, after a shrinkage of 1 on the diagonal. C = v [[1, 2], [2, 4]],
-    # S = v [[1 + 2.5, 2], [2, 4 + 2.5]], r = 2 / sqrt(3.5 * 6.5); (1, -1) has 2 / (1 - r), (1, 1) has 2 / (1 + r).
+    # Columns x and 2x without a power: correlation 1, after a shrinkage of 1 on the diagonal. C = v
+    # [[1, 2], [2, 4]], S = v [[1 + 2.5, 2], [2, 4 + 2.5]], r = 2 / sqrt(3.5 * 6.5); (1, -1) has 2 /
+    # (1 - r), (1, 1) has 2 / (1 + r).
     x = torch.tensor([[-1.0], [0.0], [1.0]]) * torch.tensor([1.0, 2.0])
     scorer = trained(FeCAM(power=1.0, correlation=0.0, clusters=1), Samples.of(x))
     r = 2 / (3.5 * 6.5) ** 0.5
@@ -130,11 +142,14 @@ def test_fecam_adapts_to_the_mean_of_its_support():
 def test_lifted_rows_keep_something_of_their_length():
     got = lifted(torch.tensor([[0.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0], [9e5, 0.0, 0.0, 0.0]]))
     half = 0.5**0.5
-    torch.testing.assert_close(got[:, [0, 4]], torch.tensor([[0.0, 1.0], [half, half], [1.0, 0.0]]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        got[:, [0, 4]], torch.tensor([[0.0, 1.0], [half, half], [1.0, 0.0]]), atol=1e-5, rtol=0
+    )
 
 
 def test_dcc_is_the_published_distance_where_that_exists():
-    c = torch.diag(torch.tensor([4.0, 3.0, 2.0]))  # of lifted rows (x, sqrt 2) / length, so that u' C^-1 u <= 1/2
+    # of lifted rows (x, sqrt 2) / length, so that u' C^-1 u <= 1/2
+    c = torch.diag(torch.tensor([4.0, 3.0, 2.0]))
     scorer = DCC().build((2,))
     scorer.root, least = inverse_root(c), torch.tensor([[0.0], [0.0], [1.0]])
     scorer.residual = least @ least.T @ scorer.root
@@ -143,7 +158,10 @@ def test_dcc_is_the_published_distance_where_that_exists():
     x = random(6, 2).float()
     f = lifted(x)
     inverse = [torch.linalg.inv(c - torch.outer(u, u)) for u in f @ least @ least.T]
-    want = [min(((row - m) @ inv @ (row - m)).sqrt() for m in mean) for row, inv in zip(f, inverse, strict=True)]
+    want = [
+        min(((row - m) @ inv @ (row - m)).sqrt() for m in mean)
+        for row, inv in zip(f, inverse, strict=True)
+    ]
     torch.testing.assert_close(scored(scorer, x), torch.stack(want))
 
 
@@ -154,15 +172,24 @@ def test_dcc_splits_off_the_directions_of_least_variance():
     c = torch.cov(f.T)
     c += 1e-3 * c.diagonal().mean() * torch.eye(7)
     least = torch.linalg.eigh(c).eigenvectors[:, :2]
-    torch.testing.assert_close(scorer.root @ scorer.root.T, torch.linalg.inv(c).float(), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(
+        scorer.root @ scorer.root.T, torch.linalg.inv(c).float(), rtol=1e-3, atol=1e-2
+    )
     u = f.float() @ scorer.residual @ torch.linalg.inv(scorer.root)
     torch.testing.assert_close(u, (f @ least @ least.T).float(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", [FeCAM(), DCC()])
 def test_constant_columns_and_few_rows_are_finite(method):
-    for x in (torch.ones(3, 4), torch.zeros(1, 4), torch.randn(3, 4, generator=torch.Generator().manual_seed(0))):
-        scores = scored(trained(method, Samples.of(x)), torch.tensor([[1.0, 1.0, 1.0, 1.0], [10.0, -10.0, 0.0, 1.0]]))
+    for x in (
+        torch.ones(3, 4),
+        torch.zeros(1, 4),
+        torch.randn(3, 4, generator=torch.Generator().manual_seed(0)),
+    ):
+        scores = scored(
+            trained(method, Samples.of(x)),
+            torch.tensor([[1.0, 1.0, 1.0, 1.0], [10.0, -10.0, 0.0, 1.0]]),
+        )
         assert torch.isfinite(scores).all()
         assert scores[1] > scores[0] or len(x) == 1
     with pytest.raises(DataError, match="none"):

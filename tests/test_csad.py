@@ -1,4 +1,6 @@
-"""Learning on: regions of a latent space by hand, replay against forgetting, and partial_fit of the estimator."""
+"""Learning on: regions of a latent space by hand, replay against forgetting, and partial_fit of the
+estimator.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -37,15 +39,20 @@ def test_regions_by_hand():
     z = torch.cat([circle(1.0), circle(3.0, centre=(10.0, 0.0))])
     regions.fit(z, torch.arange(400) // 200 * 4, torch.Generator())
     assert regions.classes.tolist() == [0, 4]
-    torch.testing.assert_close(regions.centre, torch.tensor([[0.0, 0.0], [10.0, 0.0]]), atol=1e-5, rtol=0)
-    # Of a circle, each coordinate has the variance r^2 / 2; all distances agree, so that scale is r.
+    torch.testing.assert_close(
+        regions.centre, torch.tensor([[0.0, 0.0], [10.0, 0.0]]), atol=1e-5, rtol=0
+    )
+    # Of a circle, each coordinate has the variance r^2 / 2; all distances agree, so that scale is
+    # r.
     torch.testing.assert_close(regions.spread, torch.tensor([[1.0], [3.0]]).expand(2, 2) / 2**0.5)
     torch.testing.assert_close(regions.distance[:, 1], torch.tensor([1.0, 3.0]))
 
 
 def test_classes_without_new_rows_stay_where_they_were():
     regions = Regions(2)
-    regions.fit(torch.cat([circle(1.0), circle(3.0)]), torch.arange(400) // 200 * 2, torch.Generator())
+    regions.fit(
+        torch.cat([circle(1.0), circle(3.0)]), torch.arange(400) // 200 * 2, torch.Generator()
+    )
     before = [t.clone() for t in regions.of(1)]
     regions.fit(torch.cat([circle(2.0), circle(5.0)]), torch.arange(400) // 200, torch.Generator())
     assert regions.classes.tolist() == [0, 1, 2]
@@ -57,7 +64,9 @@ def test_classes_without_new_rows_stay_where_they_were():
 def test_a_single_row_has_a_region_with_some_width():
     regions = Regions(3)
     regions.fit(
-        torch.tensor([[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]), torch.tensor([0, 1]), torch.Generator().manual_seed(0)
+        torch.tensor([[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]),
+        torch.tensor([0, 1]),
+        torch.Generator().manual_seed(0),
     )
     assert FEWEST == 64
     assert ((regions.spread > 0.05) & (regions.spread < 0.2)).all()
@@ -83,7 +92,9 @@ def test_replays_are_half_normal_and_taken_for_what_they_are():
     assert auroc(found[replays.y == 0].numpy(), found[replays.y > 0].numpy()) > 0.9
     shown = toy_rows(20)
     for c in (0, 1, 2):  # where the rows were
-        gap = (replays.x[replays.y == c].mean(dim=0) - shown.x[shown.y == c].mean(dim=0)).abs().max()
+        gap = (
+            (replays.x[replays.y == c].mean(dim=0) - shown.x[shown.y == c].mean(dim=0)).abs().max()
+        )
         assert gap < 1.0
 
 
@@ -119,10 +130,13 @@ def test_replay_is_what_keeps_the_first_task(replay):
     scorer = trained(method, first)
     method.update(scorer, second, Run(torch.Generator().manual_seed(0)))
     old, new = (scored(scorer, t.x).numpy() for t in (first, second))
-    normal_of_old_task, kept = old[:300], auroc(new[:300], old[:300])  # old normals against new ones: .5 is due
+    # old normals against new ones: .5 is due
+    normal_of_old_task, kept = (old[:300], auroc(new[:300], old[:300]))
     assert auroc(new[:300], new[300:]) > 0.95
     assert (auroc(normal_of_old_task, old[300:]) > 0.9) >= replay
-    assert (kept < 0.9) == replay, "without replay the normals of the first task are anomalies by now"
+    assert (kept < 0.9) == replay, (
+        "without replay the normals of the first task are anomalies by now"
+    )
 
 
 def rows(n=200, anomalies=10, name="leak", seed=0):
@@ -135,12 +149,16 @@ def rows(n=200, anomalies=10, name="leak", seed=0):
 def test_partial_fit_first_is_fit():
     x, y = rows()
     first = Detector(FAST, random_state=0).partial_fit(x, y)
-    assert np.array_equal(first.anomaly_score(x), Detector(FAST, random_state=0).fit(x, y).anomaly_score(x))
+    assert np.array_equal(
+        first.anomaly_score(x), Detector(FAST, random_state=0).fit(x, y).anomaly_score(x)
+    )
 
 
 @pytest.mark.parametrize("calibration", [0.2, 3], ids=["split", "folds"])
 def test_partial_fit_keeps_codes_of_classes_and_learns_new_ones(calibration):
-    detector = Detector(FAST, calibration=calibration, random_state=0).partial_fit(*rows(name="leak"))
+    detector = Detector(FAST, calibration=calibration, random_state=0).partial_fit(
+        *rows(name="leak")
+    )
     detector.partial_fit(*rows(name="crack", seed=1))
     assert detector.classes_ == ("leak", "crack")  # not sorted: leak was first
     assert all(m.scorer.regions.classes.tolist() == [0, 1, 2] for m in detector.members_)
@@ -180,7 +198,11 @@ def test_partial_fit_that_fails_leaves_the_detector_as_it_was():
     x, y = rows()
     detector = Detector(FAST, random_state=0).partial_fit(x, y)
     before = detector.anomaly_score(x)
-    refused = [((x[:, :3], y), "expecting 4 features"), ((x, ["crack"] * 210), "at least 2"), ((x[:4], None), "folds")]
+    refused = [
+        ((x[:, :3], y), "expecting 4 features"),
+        ((x, ["crack"] * 210), "at least 2"),
+        ((x[:4], None), "folds"),
+    ]
     for (more, labels), words in refused:
         with pytest.raises(DataError, match=words):
             detector.partial_fit(more, labels)

@@ -35,7 +35,9 @@ def even(level, shape=(64, 48)):
 
 def areas(painter, *, shape=(256, 256)):
     """Share of an even image that a painter covers, for 40 seeds."""
-    return np.array([painter(even(100, shape), np.random.default_rng(seed))[1].mean() for seed in range(40)])
+    return np.array(
+        [painter(even(100, shape), np.random.default_rng(seed))[1].mean() for seed in range(40)]
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -45,7 +47,12 @@ def test_only_what_the_mask_covers_is_changed(kind, shape):
     kept = before.copy()
     for seed in range(8):
         after, mask = PAINTERS[kind](before, np.random.default_rng(seed))
-        assert (after.dtype, after.shape, mask.dtype, mask.shape) == (np.uint8, before.shape, np.bool_, shape)
+        assert (after.dtype, after.shape, mask.dtype, mask.shape) == (
+            np.uint8,
+            before.shape,
+            np.bool_,
+            shape,
+        )
         assert np.array_equal(after[~mask], before[~mask])
         assert not np.array_equal(after, before)
         assert mask.mean() < 0.25
@@ -71,7 +78,9 @@ def test_grey_stays_grey(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seed_same_defect(kind):
-    first, second, other = (PAINTERS[kind](image(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    first, second, other = (
+        PAINTERS[kind](image(), np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
     assert not np.array_equal(first[0], other[0])
@@ -118,7 +127,9 @@ def test_rectangles_are_full_and_of_bounded_aspect():
 
 
 def test_pasted_upright_is_a_jittered_copy_of_another_place():
-    """A ramp of 5 levels a column: 7 columns away or more it differs by 35, of which jitter takes at most 21."""
+    """A ramp of 5 levels a column: 7 columns away or more it differs by 35, of which jitter takes
+    at most 21.
+    """
     before = even(0, (16, 32)) + 40 + 5 * np.arange(32, dtype=np.uint8)[:, None]
     for seed in range(20):
         after, mask = pasted(before, np.random.default_rng(seed), 16.0, 4.0, angle=0.0)
@@ -134,7 +145,8 @@ def test_areas_of_the_other_kinds():
     share = areas(perlin, shape=(100, 100))
     assert 0.009 < share.min() < 0.02 < 0.08 < share.max() < 0.101
     assert areas(blotch, shape=(100, 100)).max() < np.pi * (0.15 * 1.3) ** 2
-    assert areas(scratch).max() < 150 * 5 / 256**2  # length 150, width 3, and a soft pixel on each side
+    # length 150, width 3, and a soft pixel on each side
+    assert areas(scratch).max() < 150 * 5 / 256**2
 
 
 def test_scratch_changes_all_it_crosses_the_same_way():
@@ -145,10 +157,14 @@ def test_scratch_changes_all_it_crosses_the_same_way():
 
 
 def test_stroke_covers_by_distance():
-    """One dab of radius 1 in the middle of pixel (2, 1): 1 there, 0.5 one pixel away, 1.5 - sqrt 2 diagonally."""
+    """One dab of radius 1 in the middle of pixel (2, 1): 1 there, 0.5 one pixel away, 1.5 - sqrt 2
+    diagonally.
+    """
     cover = stroke((5, 3), np.array([[2.5, 1.5]]), np.array([1.0]))
     near = 1.5 - np.sqrt(2)
-    assert cover == pytest.approx(np.array([[0, 0, 0], [near, 0.5, near], [0.5, 1, 0.5], [near, 0.5, near], [0, 0, 0]]))
+    assert cover == pytest.approx(
+        np.array([[0, 0, 0], [near, 0.5, near], [0.5, 1, 0.5], [near, 0.5, near], [0, 0, 0]])
+    )
 
 
 def test_stroke_ignores_what_lies_outside():
@@ -158,11 +174,14 @@ def test_stroke_ignores_what_lies_outside():
 
 
 def test_gradient_noise_by_hand():
-    """In the middle of a cell every corner weighs 1/4: the mean of gradient times way from the corner."""
+    """In the middle of a cell every corner weighs 1/4: the mean of gradient times way from the
+    corner.
+    """
     slopes = np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [0.0, 2.0]]])
     ramps = (0.5, -0.5, -0.5 + 0.5, -1.0)  # ways (0.5, 0.5), (0.5, -0.5), (-0.5, 0.5), (-0.5, -0.5)
     assert gradient_noise(slopes, np.array(0.5), np.array(0.5)) == pytest.approx(sum(ramps) / 4)
-    edge = 0.25 * 1.0 * 0.896484375  # a quarter below the corner (0, 0); fade(0.75) of its gradient (1, 0)
+    # a quarter below the corner (0, 0); fade(0.75) of its gradient (1, 0)
+    edge = 0.25 * 1.0 * 0.896484375
     below = -0.75 * 1.0 * 0.103515625  # three quarters above the corner (1, 0), gradient (1, 1)
     assert gradient_noise(slopes, np.array(0.25), np.array(0.0)) == pytest.approx(edge + below)
 
@@ -175,7 +194,9 @@ def test_gradient_noise_is_zero_on_the_lattice_continuous_and_periodic():
     off = rng.uniform(size=y.shape)
     across = gradient_noise(slopes, y - 1e-9, x + off) - gradient_noise(slopes, y + 1e-9, x + off)
     assert np.abs(across).max() < 1e-7
-    assert gradient_noise(slopes, y + 3 + off, x + 4 + off) == pytest.approx(gradient_noise(slopes, y + off, x + off))
+    assert gradient_noise(slopes, y + 3 + off, x + 4 + off) == pytest.approx(
+        gradient_noise(slopes, y + off, x + off)
+    )
 
 
 def test_fade_by_hand():
@@ -184,7 +205,9 @@ def test_fade_by_hand():
 
 def test_jitter_of_nothing_and_of_grey():
     pixels = image()
-    assert jittered(pixels, np.random.default_rng(0), strength=0.0) == pytest.approx(pixels.astype(float))
+    assert jittered(pixels, np.random.default_rng(0), strength=0.0) == pytest.approx(
+        pixels.astype(float)
+    )
     moved = jittered(even(100), np.random.default_rng(0), strength=0.1)
     assert (moved == moved[0, 0, 0]).all()
     assert 0 < abs(moved[0, 0, 0] - 100) <= 12.8
@@ -194,7 +217,9 @@ def test_shuffled_tiles_hold_the_image():
     """Only colours of the image, and in each tile of 4x4 the pixels of some window of it."""
     pixels = np.arange(16 * 20 * 3).reshape(16, 20, 3).astype(np.uint8)
     tile = shuffled(pixels, np.random.default_rng(0))[:4, :4]
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (4, 4), axis=(0, 1)).reshape(-1, 3, 16)
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (4, 4), axis=(0, 1)).reshape(
+        -1, 3, 16
+    )
     found = np.sort(tile.reshape(16, 3).T[0])
     assert any(np.array_equal(np.sort(window[0]), found) for window in windows)
 

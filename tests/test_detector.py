@@ -1,4 +1,6 @@
-"""The estimator: labels, calibration, policies, reproducibility, scikit-learn's contract, and bad input."""
+"""The estimator: labels, calibration, policies, reproducibility, scikit-learn's contract, and bad
+input.
+"""
 
 import random
 import warnings
@@ -26,8 +28,12 @@ from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
 
 EXPECTED = {
-    "check_estimators_dtypes": "its labels are 1 and 2: every row is labelled an anomaly, which is refused",
-    "check_classifier_data_not_an_array": "its labels are 1 and 2: every row is labelled an anomaly, which is refused",
+    "check_estimators_dtypes": (
+        "its labels are 1 and 2: every row is labelled an anomaly, which is refused"
+    ),
+    "check_classifier_data_not_an_array": (
+        "its labels are 1 and 2: every row is labelled an anomaly, which is refused"
+    ),
 }
 FAST = Mahalanobis()
 
@@ -40,7 +46,9 @@ def rows(n=300, anomalies=12, seed=0, d=4):
     return x, y
 
 
-@parametrize_with_checks([Detector(FAST, random_state=0)], expected_failed_checks=lambda _: EXPECTED)
+@parametrize_with_checks(
+    [Detector(FAST, random_state=0)], expected_failed_checks=lambda _: EXPECTED
+)
 def test_scikit_learn(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tiny samples: FewNormals is right, and not the point
@@ -55,7 +63,9 @@ def test_default_is_the_evidence_stack():
     assert roc_auc_score(y != "normal", a) > 0.9
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+@pytest.mark.parametrize(
+    "kind", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"]
+)
 def test_any_data_frame(kind):
     x, y = rows()
     columns = {f"c{j}": x[:, j] for j in range(x.shape[1])}
@@ -71,7 +81,10 @@ def test_any_data_frame(kind):
 def test_same_seed_same_scores_and_no_global_state(name, calibration):
     x, y = rows(60, 8)
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    fits = [Detector(quick(METHODS[name]), calibration=calibration, random_state=7).fit(x, y) for _ in range(2)]
+    fits = [
+        Detector(quick(METHODS[name]), calibration=calibration, random_state=7).fit(x, y)
+        for _ in range(2)
+    ]
     assert np.array_equal(fits[0].anomaly_score(x), fits[1].anomaly_score(x))
     assert torch.equal(torch.random.get_rng_state(), states[0])
     assert np.array_equal(np.random.get_state()[1], states[1])
@@ -79,7 +92,8 @@ def test_same_seed_same_scores_and_no_global_state(name, calibration):
 
 
 def test_calibration_rows_are_never_trained_on():
-    # One normal row far out: held out, it must leave mean, covariance and schema as if it had never been there.
+    # One normal row far out: held out, it must leave mean, covariance and schema as if it had never
+    # been there.
     x, y = rows(300, 0)
     detector = Detector(FAST, calibration=0.2, random_state=0).fit(x, y)
     zeros = np.zeros(300, dtype=int)
@@ -287,7 +301,9 @@ def test_a_device_that_is_not_there():
 @pytest.mark.parametrize(("share", "held"), [(0.2, 60), (0.5, 150), (0.7, 210), (0.001, 1)])
 def test_the_share_asked_for_calibrates(share, held):
     x, y = rows(300, 0)
-    assert len(Detector(FAST, calibration=share, random_state=0).fit(x, y).conformal_.scores) == held
+    assert (
+        len(Detector(FAST, calibration=share, random_state=0).fit(x, y).conformal_.scores) == held
+    )
 
 
 def test_groups_share_the_calibration_rows():
@@ -302,7 +318,9 @@ def test_groups_share_the_calibration_rows():
 
 @pytest.mark.parametrize("seed", [-1, 2**32, "one"])
 def test_a_seed_that_is_none_is_refused_in_words(seed):
-    with pytest.raises(DataError, match="random_state must be a whole number from 0 to 4,294,967,295, got"):
+    with pytest.raises(
+        DataError, match="random_state must be a whole number from 0 to 4,294,967,295, got"
+    ):
         Detector(FAST, random_state=seed).fit(*rows(30, 2))
 
 
@@ -328,7 +346,9 @@ def test_inside_scikit_learn():
     def unseen_auroc(estimator, X, truth):
         return roc_auc_score(truth != "normal", -estimator.score_samples(X))
 
-    scores = cross_val_score(clone(pipeline), x, y, scoring=unseen_auroc, cv=StratifiedKFold(3), error_score="raise")
+    scores = cross_val_score(
+        clone(pipeline), x, y, scoring=unseen_auroc, cv=StratifiedKFold(3), error_score="raise"
+    )
     assert scores.min() > 0.95
 
 

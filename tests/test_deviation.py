@@ -11,7 +11,8 @@ from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_des
 
 
 def test_neighbours_by_hand():
-    # Five points at 0, 1, 2, 3, 4 on a line and one at 100; a row at 5 has neighbours 4, 3, 2, 1, 0.
+    # Five points at 0, 1, 2, 3, 4 on a line and one at 100; a row at 5 has neighbours 4, 3, 2, 1,
+    # 0.
     near = Neighbours(1)
     near.fill(torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0], [100.0]]))
     # Their own mean distance to the other five, and to the nearest.
@@ -53,7 +54,9 @@ def test_columns_stand_where_they_are_said_to():
         "nearest-whitened": torch.cdist(z, reference).sort().values[:, :5].mean(dim=1),
     }
     for name, distance in by_hand.items():
-        torch.testing.assert_close(columns[:, FREE.index(name)], (distance + NEAR).log(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            columns[:, FREE.index(name)], (distance + NEAR).log(), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_energy_in_bands_adds_up_to_the_mahalanobis_distance():
@@ -67,7 +70,8 @@ def test_energy_in_bands_adds_up_to_the_mahalanobis_distance():
 def test_what_a_new_component_carries_shows_in_the_band_of_its_variance():
     deviation, _, _ = fitted(d=7)
     largest, smallest = torch.zeros(2, 7)
-    largest[6], smallest[0] = 7 * 5.0, 5.0  # five standard deviations along the widest and the narrowest axis
+    # five standard deviations along the widest and the narrowest axis
+    largest[6], smallest[0] = (7 * 5.0, 5.0)
     bands = deviation(torch.stack([largest, smallest]))[:, len(FREE) :][:, : deviation.bands]
     assert bands.argmax(dim=1).tolist() == [0, deviation.bands - 1]
 
@@ -90,8 +94,13 @@ def test_ratio_by_hand():
     )
     ratio.fill(anomalies, deviation, g)
     z, reference, shown = (deviation.whiten(rows) for rows in (x, normals, anomalies))
-    near, far = torch.cdist(z, reference).amin(dim=1) + NEAR, torch.cdist(z, shown).amin(dim=1) + NEAR
-    torch.testing.assert_close(ratio(x, deviation, deviation(x)), (near / far).log(), atol=1e-4, rtol=1e-4)
+    near, far = (
+        torch.cdist(z, reference).amin(dim=1) + NEAR,
+        torch.cdist(z, shown).amin(dim=1) + NEAR,
+    )
+    torch.testing.assert_close(
+        ratio(x, deviation, deviation(x)), (near / far).log(), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_no_row_is_described_by_itself():
@@ -101,9 +110,13 @@ def test_no_row_is_described_by_itself():
     for k in range(4):
         reference = normals[fold != k]
         nearest = torch.cdist(normals[fold == k], reference).sort().values[:, :5].mean(dim=1)
-        torch.testing.assert_close(crossed[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            crossed[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4
+        )
         nearest = torch.cdist(normals[fold == k] + 1, reference).sort().values[:, :5].mean(dim=1)
-        torch.testing.assert_close(shifted[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            shifted[fold == k, 1], (nearest + NEAR).log(), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_numbers_are_measured_without_flags():
@@ -135,12 +148,16 @@ def test_numbers_alone_are_no_evidence_where_there_are_no_flags_or_nothing_else(
 
 def test_nearest_on_the_plain_scale_is_measured_without_flags_and_without_logarithms():
     rng = np.random.default_rng(0)
-    raw = np.column_stack([rng.lognormal(2.0, 1.5, 300), rng.normal(50.0, 9.0, 300), rng.random(300) < 0.1])
+    raw = np.column_stack(
+        [rng.lognormal(2.0, 1.5, 300), rng.normal(50.0, 9.0, 300), rng.random(300) < 0.1]
+    )
     table = pa.table({"size": raw[:, 0], "heat": raw[:, 1], "flag": raw[:, 2] > 0})
     schema = Schema.infer(table)
     x = torch.from_numpy(schema.encode(table))
     deviation = Deviation(3)
-    deviation.fit(x[:200], torch.Generator().manual_seed(0), logarithms=torch.from_numpy(schema.logarithms))
+    deviation.fit(
+        x[:200], torch.Generator().manual_seed(0), logarithms=torch.from_numpy(schema.logarithms)
+    )
     numbers = torch.from_numpy(raw[:, :2])
     plain = (numbers - numbers[:200].mean(dim=0)) / numbers[:200].std(dim=0, correction=0)
     plain = plain.clamp(-10, 10)

@@ -18,7 +18,9 @@ WORDS = 45_000
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text())
-    assert [(path, part) for path, part in links if "://" not in path and not leads(page, path, part)] == []
+    assert [
+        (path, part) for path, part in links if "://" not in path and not leads(page, path, part)
+    ] == []
 
 
 def leads(page, path, part):
@@ -28,7 +30,11 @@ def leads(page, path, part):
         return target.stem in {*METHODS, *IMAGES, "index", "api", "command-line"}
     if not path and part.startswith("unseen."):
         return public(part)
-    headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE) if part and target.is_file() else []
+    headings = (
+        re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
+        if part and target.is_file()
+        else []
+    )
     return target.exists() and (not part or part in {slug(heading) for heading in headings})
 
 
@@ -65,12 +71,16 @@ def test_functions_are_where_the_pages_say():
     for page in PAGES:
         for name, path in re.findall(r"\[`(\w+)`\]\(([^)]*/src/[^)]*\.py)\)", page.read_text()):
             source = (page.parent / path).read_text()
-            assert re.search(rf"^\s*(def|class) {name}\b", source, flags=re.MULTILINE), f"{page.name}: {name} in {path}"
+            assert re.search(rf"^\s*(def|class) {name}\b", source, flags=re.MULTILINE), (
+                f"{page.name}: {name} in {path}"
+            )
 
 
 def test_every_method_has_its_place():
     """Two names of one class share a page, that of the first."""
-    listed = re.findall(r"^generated/([\w-]+)$", (DOCS / "methods" / "index.md").read_text(), flags=re.MULTILINE)
+    listed = re.findall(
+        r"^generated/([\w-]+)$", (DOCS / "methods" / "index.md").read_text(), flags=re.MULTILINE
+    )
     first = {}
     for name, method in (METHODS | IMAGES).items():
         first.setdefault(type(method), name)
@@ -79,4 +89,7 @@ def test_every_method_has_its_place():
 
 
 def test_the_pages_stay_short():
-    assert sum(len(page.read_text().split()) for page in PAGES if page.name != "CONTRIBUTING.md") <= WORDS
+    assert (
+        sum(len(page.read_text().split()) for page in PAGES if page.name != "CONTRIBUTING.md")
+        <= WORDS
+    )

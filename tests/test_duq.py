@@ -14,7 +14,8 @@ from unseen.types import Run, Samples
 
 
 def test_kernel_cross_entropy_by_hand():
-    # K = 1/2 and 1/4. Own kind 0: -log 1/2 - log 3/4; own kind 1: -log 1/4 - log 1/2; none: -log 1/2 - log 3/4.
+    # K = 1/2 and 1/4. Own kind 0: -log 1/2 - log 3/4; own kind 1: -log 1/4 - log 1/2; none: -log
+    # 1/2 - log 3/4.
     distance = torch.tensor([[math.log(2), math.log(4)]]).expand(3, 2)
     got = terms.kernel_cross_entropy(distance=distance, kind=torch.tensor([0, 1, -1]))
     assert got.tolist() == pytest.approx([math.log(8 / 3), math.log(8), math.log(8 / 3)], rel=1e-5)
@@ -24,7 +25,9 @@ def test_kernel_cross_entropy_agrees_with_torch_where_kernels_are_moderate():
     distance = torch.rand(20, 4, generator=torch.Generator().manual_seed(0)) * 3 + 0.1
     kind = torch.arange(20) % 4
     target = torch.nn.functional.one_hot(kind, 4).float()
-    want = torch.nn.functional.binary_cross_entropy((-distance).exp(), target, reduction="none").sum(dim=1)
+    want = torch.nn.functional.binary_cross_entropy(
+        (-distance).exp(), target, reduction="none"
+    ).sum(dim=1)
     torch.testing.assert_close(terms.kernel_cross_entropy(distance=distance, kind=kind), want)
 
 
@@ -49,7 +52,9 @@ def test_gradient_penalty_of_a_linear_output_by_hand():
 
 
 def linear(length=1.0):
-    """A scorer of 4 columns, divided by 2, whose embedding is their first two, with centroids (0, 0) and (2, 0)."""
+    """A scorer of 4 columns, divided by 2, whose embedding is their first two, with centroids (0,
+    0) and (2, 0).
+    """
     scorer = DUQScorer(4, hidden=(4,), embedding=2, length=length)
     with torch.no_grad():
         scorer.body[0][0].weight.copy_(torch.eye(4))
@@ -61,7 +66,8 @@ def linear(length=1.0):
 
 
 def test_score_is_the_distance_to_the_nearest_centroid():
-    # (2, 4, 0, 0) / 2 = (1, 2): mean squares (1 + 4) / 2 to either centroid, halved; (8, 0, ..) is 2 from the second.
+    # (2, 4, 0, 0) / 2 = (1, 2): mean squares (1 + 4) / 2 to either centroid, halved; (8, 0, ..) is
+    # 2 from the second.
     got = scored(linear(), torch.tensor([[2.0, 4.0, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0]]))
     assert got.tolist() == pytest.approx([5 / 4, 1.0])
     half = scored(linear(length=0.5), torch.tensor([[2.0, 4.0, 0.0, 0.0]]))
@@ -69,7 +75,8 @@ def test_score_is_the_distance_to_the_nearest_centroid():
 
 
 def test_loss_of_a_row_by_hand():
-    # Embedded at (1, 0): D = 1/4 to both, K = exp(-1/4). The gradients of the two kernels cancel: penalty (0 - 1)^2.
+    # Embedded at (1, 0): D = 1/4 to both, K = exp(-1/4). The gradients of the two kernels cancel:
+    # penalty (0 - 1)^2.
     x = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
     k = math.exp(-0.25)
     run = Run(torch.Generator())
@@ -91,7 +98,9 @@ def test_the_penalty_reaches_the_weights():
 
 def test_centroids_follow_by_a_moving_average():
     scorer = linear()
-    batch = Samples.of(torch.tensor([[4.0, 0.0, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0]]), group=torch.tensor([1, 1]))
+    batch = Samples.of(
+        torch.tensor([[4.0, 0.0, 0.0, 0.0], [8.0, 0.0, 0.0, 0.0]]), group=torch.tensor([1, 1])
+    )
     scorer.follow(batch, keep=0.75)
     # count .75 * 2 + .25 * 2, total .75 * 4 + .25 * (2 + 4); the other kind fades without moving.
     assert scorer.count.tolist() == [0.75, 2.0]

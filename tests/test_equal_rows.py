@@ -1,4 +1,6 @@
-"""Equal rows have equal scores and equal p-values: alone, in any batch, in any order, wherever a batch is cut."""
+"""Equal rows have equal scores and equal p-values: alone, in any batch, in any order, wherever a
+batch is cut.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,9 @@ from unseen.types import Samples
 def tied(n=160, seed=0):
     """Rows of few values, some binary, some far apart, and two classes of anomaly."""
     g = torch.Generator().manual_seed(seed)
-    x = torch.stack([torch.randint(2, (n,), generator=g), torch.randint(3, (n,), generator=g)], dim=1).float()
+    x = torch.stack(
+        [torch.randint(2, (n,), generator=g), torch.randint(3, (n,), generator=g)], dim=1
+    ).float()
     x = torch.cat([x, torch.tensor([0.1, 0.7, 5.3])[torch.randint(3, (n, 3), generator=g)]], dim=1)
     y = torch.zeros(n, dtype=torch.int64)
     y[:8] = torch.arange(8) % 2 + 1
@@ -118,7 +122,8 @@ def test_calibration_scores_that_differ_by_rounding_are_ties():
 def test_a_surprise_stands_in_the_middle_of_ties():
     surprise = Surprisal(1)
     surprise.fit(torch.tensor([[0.0] * 4 + [1.0] * 6]))
-    # Places 0..3 and 4..9, so 1.5 and 6.5 of 10: -log(1 - 0.2) and -log(1 - 0.7); rounding changes nothing.
+    # Places 0..3 and 4..9, so 1.5 and 6.5 of 10: -log(1 - 0.2) and -log(1 - 0.7); rounding changes
+    # nothing.
     expected = torch.tensor([[0.2231, 0.2231, 1.2040, 1.2040]])
     found = surprise(torch.tensor([[0.0, 2e-6, 1.0 - 1e-6, 1.0 + 2e-6]]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

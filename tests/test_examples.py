@@ -29,7 +29,9 @@ def load(name):
 
 def quoted(page, start):
     """The text block of a page that begins with `start`."""
-    blocks = re.findall(r"^```text\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```text\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE
+    )
     return next(block for block in blocks if block.startswith(start))
 
 
@@ -48,7 +50,10 @@ def agree(found, said):
 
 def test_threshold_prints_what_the_page_quotes(capsys):
     load("threshold.py")["main"]()
-    printed, page = columns(capsys.readouterr().out), columns(quoted("docs/guides/calibration.md", "trained on 480"))
+    printed, page = (
+        columns(capsys.readouterr().out),
+        columns(quoted("docs/guides/calibration.md", "trained on 480")),
+    )
     assert [len(line) for line in printed] == [len(line) for line in page]
     for found, said in zip(chain(*printed), chain(*page), strict=True):
         assert agree(found, said), f"prints {found}, the page says {said}"
@@ -77,13 +82,28 @@ def test_own_method(monkeypatch, capsys):
 
 
 def test_demo_hides_what_it_says(tmp_path):
-    """The tables of the demo: ten rows of each labelled digit in training, none of the others, no row in both."""
+    """The tables of the demo: ten rows of each labelled digit in training, none of the others, no
+    row in both.
+    """
     load("demo.py")["write_tables"](tmp_path)
     files = [(tmp_path / name).read_text().splitlines() for name in ("train.csv", "test.csv")]
     train, test = (list(csv.DictReader(lines)) for lines in files)
     kinds = [row["kind"] for row in train]
-    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"normal": 480, "four": 10, "five": 10, "six": 10}
-    assert {row["kind"] for row in test} == {"normal", "four", "five", "six", "seven", "eight", "nine"}
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "normal": 480,
+        "four": 10,
+        "five": 10,
+        "six": 10,
+    }
+    assert {row["kind"] for row in test} == {
+        "normal",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+    }
     assert len(train) + len(test) == 1797
     assert not {row["row"] for row in train} & {row["row"] for row in test}
 
@@ -128,13 +148,20 @@ def test_demo_images_measures_and_draws(bricks, capsys):
     features = Features(Darkest(), size=160)
     train, test = (Maps.of(Images.read(folder / part), features) for part in ("train", "test"))
     method = Patches(Mahalanobis(), stride=1)
-    judged = demo["judge"](detector := Detector(method, calibration=2, random_state=0).fit(train), test)
+    judged = demo["judge"](
+        detector := Detector(method, calibration=2, random_state=0).fit(train), test
+    )
     figures = {kind: demo["measured"](judged, kind) for kind in ("cut", "scratch", "spot")}
     demo["draw"](folder, detector, judged, figures)
     demo["tell"](figures, judged.pvalue[judged.of("normal")], 30)
     printed = capsys.readouterr().out
     assert re.findall(r"^  (\w+) +1 ", printed, flags=re.MULTILINE) == ["scratch", "spot", "cut"]
-    assert printed.index("Seen kinds") < printed.index("spot") < printed.index("Unseen kind") < printed.index("cut")
+    assert (
+        printed.index("Seen kinds")
+        < printed.index("spot")
+        < printed.index("Unseen kind")
+        < printed.index("cut")
+    )
     assert figures["cut"].image == 1
     assert figures["cut"].pixel > 0.95
     assert "of 3 (" in printed

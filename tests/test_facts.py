@@ -1,4 +1,6 @@
-"""What `unseen info` shows of a detector that anybody may have saved: any facts, and no commands to the terminal."""
+"""What `unseen info` shows of a detector that anybody may have saved: any facts, and no commands to
+the terminal.
+"""
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +12,19 @@ from unseen.detector.detector import Detector
 from unseen.methods.distances import Mahalanobis
 from unseen.storage.bundle import Bundle
 
-COUNTS = {"source": "a.csv", "label": "y", "rows": 9, "normals": 7, "unlabelled": 0, "anomalies": {"leak": 2}}
-REPORT = {"method": "nearest", "protocol": {"shots": 3, "seeds": 1, "seen": 1, "normals": 9}, "classes": []}
+COUNTS = {
+    "source": "a.csv",
+    "label": "y",
+    "rows": 9,
+    "normals": 7,
+    "unlabelled": 0,
+    "anomalies": {"leak": 2},
+}
+REPORT = {
+    "method": "nearest",
+    "protocol": {"shots": 3, "seeds": 1, "seen": 1, "normals": 9},
+    "classes": [],
+}
 
 
 def shown(facts, tmp_path, capsys, names=("a", "b")):
@@ -45,13 +58,32 @@ def test_any_facts(tmp_path, capsys, facts, line):
 
 
 @pytest.mark.parametrize(
-    "facts", [{"drop": None, "label": [1]}, {"rows": "many", "source": 3}, {"group": {}, "rows": -1}]
+    "facts",
+    [{"drop": None, "label": [1]}, {"rows": "many", "source": 3}, {"group": {}, "rows": -1}],
 )
 def test_commands_that_read_facts_go_on_without_those_of_no_known_form(tmp_path, capsys, facts):
     shown(facts, tmp_path, capsys)
-    arrow_csv.write_csv(pa.table({"a": np.arange(40.0) % 7, "b": np.arange(40.0) % 5}), tmp_path / "t.csv")
-    assert cli.main(["adapt", str(tmp_path / "m"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "m2")]) == 0
-    assert cli.main(["audit", str(tmp_path / "m"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "s.csv")]) == 2
+    arrow_csv.write_csv(
+        pa.table({"a": np.arange(40.0) % 7, "b": np.arange(40.0) % 5}), tmp_path / "t.csv"
+    )
+    assert (
+        cli.main(
+            ["adapt", str(tmp_path / "m"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "m2")]
+        )
+        == 0
+    )
+    assert (
+        cli.main(
+            [
+                "audit",
+                str(tmp_path / "m"),
+                str(tmp_path / "t.csv"),
+                "--out",
+                str(tmp_path / "s.csv"),
+            ]
+        )
+        == 2
+    )
     assert "t.csv: " in capsys.readouterr().err  # it is another table than the training one
 
 

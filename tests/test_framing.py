@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from unseen.errors import DataError
-from unseen.vision.framing import frame, letterbox, merge, reflected, shared, side, span, tiles, unletterbox
+from unseen.vision.framing import (
+    frame,
+    letterbox,
+    merge,
+    reflected,
+    shared,
+    side,
+    span,
+    tiles,
+    unletterbox,
+)
 
 
 def test_frame_by_hand():
@@ -36,7 +46,8 @@ def test_reflection_goes_back_and_forth_as_often_as_it_takes():
 
 
 def test_scaling_down_averages_instead_of_skipping():
-    stripes = torch.tensor([0, 200], dtype=torch.uint8).repeat(64).expand(3, 128, 128)  # a pixel each
+    # a pixel each
+    stripes = torch.tensor([0, 200], dtype=torch.uint8).repeat(64).expand(3, 128, 128)
     found = letterbox(stripes, 16)
     assert found.dtype == torch.uint8
     assert (found[:, :, 2:-2].float() - 100).abs().max() <= 1
@@ -56,7 +67,8 @@ def test_a_spot_is_where_it_was_after_there_and_back(height, width):
 
 
 def test_a_coarse_map_of_a_wide_image_is_cut_by_hand():
-    score = torch.tensor([[9.0] * 4, [1.0] * 4, [2.0] * 4, [9.0] * 4])  # an image of 2 x 4 fills the middle rows
+    # an image of 2 x 4 fills the middle rows
+    score = torch.tensor([[9.0] * 4, [1.0] * 4, [2.0] * 4, [9.0] * 4])
     found = unletterbox(score, 2, 4, 4)
     torch.testing.assert_close(found, torch.tensor([[1.0] * 4, [2.0] * 4]), rtol=1e-5, atol=1e-5)
 
@@ -74,10 +86,15 @@ def test_cells_of_tiles_lie_on_one_grid(count, cells):
     size = cells * 8
     longer = side(size, count, cells)
     place = torch.arange(longer, dtype=torch.float32)
-    square = torch.stack([place[:, None].expand(-1, longer), place.expand(longer, -1), torch.ones(longer, longer)])
-    each = torch.nn.functional.avg_pool2d(tiles(square, count, size), 8)  # a map of where each cell is
+    square = torch.stack(
+        [place[:, None].expand(-1, longer), place.expand(longer, -1), torch.ones(longer, longer)]
+    )
+    # a map of where each cell is
+    each = torch.nn.functional.avg_pool2d(tiles(square, count, size), 8)
     assert each.shape == (count**2, 3, cells, cells)
-    torch.testing.assert_close(merge(each, count), torch.nn.functional.avg_pool2d(square[None], 8)[0])
+    torch.testing.assert_close(
+        merge(each, count), torch.nn.functional.avg_pool2d(square[None], 8)[0]
+    )
 
 
 def test_where_tiles_overlap_one_fades_into_the_other():
@@ -87,7 +104,9 @@ def test_where_tiles_overlap_one_fades_into_the_other():
     torch.testing.assert_close(row, expected)
 
 
-@pytest.mark.parametrize(("longer", "count", "size"), [(10, 2, 4), (11, 3, 8), (9, 1, 8), (8, 2, 8)])
+@pytest.mark.parametrize(
+    ("longer", "count", "size"), [(10, 2, 4), (11, 3, 8), (9, 1, 8), (8, 2, 8)]
+)
 def test_a_square_that_tiles_cannot_cover_is_refused(longer, count, size):
     with pytest.raises(DataError, match="cannot cover a square"):
         tiles(torch.zeros(3, longer, longer), count, size)

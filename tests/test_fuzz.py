@@ -1,4 +1,6 @@
-"""The fuzzing harness: one case gives one result, what goes wrong is told, and no case outlives its limits."""
+"""The fuzzing harness: one case gives one result, what goes wrong is told, and no case outlives its
+limits.
+"""
 
 import json
 import time
@@ -11,7 +13,9 @@ from fuzz.trial import Limits, Trial, Wrong
 
 def area(case, **limits):
     """An area of one case."""
-    made = types.SimpleNamespace(__name__="fuzz.toy", LIMITS=Limits(**limits), ready=lambda seed: None, case=case)
+    made = types.SimpleNamespace(
+        __name__="fuzz.toy", LIMITS=Limits(**limits), ready=lambda seed: None, case=case
+    )
     return made
 
 
@@ -66,7 +70,10 @@ def test_a_kind_of_fault_is_printed_once_with_what_repeats_it_and_counted(capsys
         campaign.begin()
     campaign.collect(list(campaign.running))
     assert capsys.readouterr().out.count("python -m fuzz --area toy --seed 5") == 1
-    assert campaign.summary() == "4 of toy; seeds 5 to 6; 1 kinds of faults\n     2 x toy: a number is odd"
+    assert (
+        campaign.summary()
+        == "4 of toy; seeds 5 to 6; 1 kinds of faults\n     2 x toy: a number is odd"
+    )
 
 
 def test_time_is_up_also_for_what_runs():

@@ -40,7 +40,9 @@ def rows(*y, d=3, group=None):
 
 
 def test_sphere_loss_by_hand():
-    loss = losses.sphere(distance=torch.tensor([9.0, 2.0, 4.0, 0.0]), y=torch.tensor([0, -1, 1, 2]), eta=3.0)
+    loss = losses.sphere(
+        distance=torch.tensor([9.0, 2.0, 4.0, 0.0]), y=torch.tensor([0, -1, 1, 2]), eta=3.0
+    )
     torch.testing.assert_close(loss, torch.tensor([9.0, 2.0, 0.75, 3e6]))
     with pytest.raises(DataError, match=r"one shape \(n,\)"):
         losses.sphere(distance=torch.zeros(2, 1), y=torch.zeros(2), eta=1.0)
@@ -50,7 +52,8 @@ def test_sphere_by_hand():
     scorer = Sphere(2, hidden=(), latent=2)
     assert [name for name, _ in scorer.named_parameters()] == ["net.0.weight"]  # no bias
     torch.nn.init.eye_(scorer.net[0].weight)
-    scorer.settle(torch.tensor([[1.0, 0.0], [3.0, -0.02]]))  # mean (2, -0.01): the second is kept away from 0
+    # mean (2, -0.01): the second is kept away from 0
+    scorer.settle(torch.tensor([[1.0, 0.0], [3.0, -0.02]]))
     assert scorer.centre.tolist() == pytest.approx([2.0, -0.1])
     assert scored(scorer, torch.tensor([[5.0, 3.9]])).item() == pytest.approx(3.0**2 + 4.0**2)
 
@@ -60,7 +63,9 @@ def test_centre_is_of_normals_alone_and_stays():
     far = Samples.of(torch.where(data.y[:, None] > 0, 99.0, data.x), data.y)
     for method in (DeepSVDD(steps=1), DeepSAD(steps=1)):
         assert torch.equal(trained(method, data).centre, trained(method, far).centre)
-    assert torch.equal(trained(DeepSAD(steps=1), data).centre, trained(DeepSAD(steps=5), data).centre)
+    assert torch.equal(
+        trained(DeepSAD(steps=1), data).centre, trained(DeepSAD(steps=5), data).centre
+    )
 
 
 def test_deep_sad_batches_show_every_label_and_do_without():
@@ -72,7 +77,8 @@ def test_deep_sad_batches_show_every_label_and_do_without():
 def test_deep_sad_drives_labelled_anomalies_out():
     data = toy_rows(40)
     inside, outside = (
-        scored(trained(DeepSAD(steps=100, batch=64), data), data.x)[data.y == y].median() for y in (0, 1)
+        scored(trained(DeepSAD(steps=100, batch=64), data), data.x)[data.y == y].median()
+        for y in (0, 1)
     )
     assert outside > 10 * inside
 
@@ -90,7 +96,9 @@ def test_focal_by_hand():
 
 def test_focal_without_focus_is_cross_entropy():
     logit, y = torch.tensor([-3.0, 0.5, 40.0]), torch.tensor([0, 1, 0])
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logit, (y > 0).float(), reduction="none")
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logit, (y > 0).float(), reduction="none"
+    )
     torch.testing.assert_close(losses.focal(logit=logit, y=y, gamma=0.0), expected)
 
 
@@ -103,7 +111,9 @@ def test_heads_need_both_sides(name):
 def test_flos_learns_devnets_network_from_devnets_batches():
     data, run = toy_rows(), Run(generator())
     flos, devnet = FLOS(), DevNet()
-    assert torch.equal(next(flos.stream(data, run)).x, next(devnet.stream(data, Run(generator()))).x)
+    assert torch.equal(
+        next(flos.stream(data, run)).x, next(devnet.stream(data, Run(generator()))).x
+    )
     assert flos.build((6,)).state_dict().keys() == devnet.build((6,)).state_dict().keys()
 
 
@@ -111,8 +121,12 @@ def test_flos_learns_devnets_network_from_devnets_batches():
 
 
 def test_pair_targets_by_hand():
-    # Two normals of one group, one of another, two anomalies. Relation first_i + second_j; targets 0, 4, 8.
-    first, second = torch.tensor([1.0, -2.0, 5.0, 3.0, 4.0]), torch.tensor([0.0, 1.0, 7.0, 2.0, 5.0])
+    # Two normals of one group, one of another, two anomalies. Relation first_i + second_j; targets
+    # 0, 4, 8.
+    first, second = (
+        torch.tensor([1.0, -2.0, 5.0, 3.0, 4.0]),
+        torch.tensor([0.0, 1.0, 7.0, 2.0, 5.0]),
+    )
     y, group = torch.tensor([0, -1, 0, 1, 2]), torch.tensor([0, 0, 1, 0, 1])
     loss = terms.ordinal_pairs(first=first, second=second, y=y, group=group, weight=torch.ones(5))
 
@@ -125,19 +139,30 @@ def test_pair_targets_by_hand():
         if i in normals:
             alike = [j for j in normals if group[j] == group[i]]  # itself among them
             pairs = [abs(relation(i, j)) for j in alike] + [abs(relation(j, i)) for j in alike]
-            expected.append(np.mean(pairs) + np.mean([abs(relation(a, i) - 4) for a in anomalies]) / 4)
+            expected.append(
+                np.mean(pairs) + np.mean([abs(relation(a, i) - 4) for a in anomalies]) / 4
+            )
         else:
-            pairs = [abs(relation(i, j) - 8) for j in anomalies] + [abs(relation(j, i) - 8) for j in anomalies]
-            expected.append(np.mean(pairs) / 2 + np.mean([abs(relation(i, u) - 4) for u in normals]) / 4)
+            pairs = [abs(relation(i, j) - 8) for j in anomalies] + [
+                abs(relation(j, i) - 8) for j in anomalies
+            ]
+            expected.append(
+                np.mean(pairs) / 2 + np.mean([abs(relation(i, u) - 4) for u in normals]) / 4
+            )
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_pairs_have_the_shares_of_the_paper():
-    # Every relation is off by 1 in one kind of pair and right in the others: its share of the mean loss.
+    # Every relation is off by 1 in one kind of pair and right in the others: its share of the mean
+    # loss.
     y, zero, one = torch.tensor([0, 0, 1, 1]), torch.zeros(4), torch.ones(4)
 
     def mean(first, second):
-        return terms.ordinal_pairs(first=first, second=second, y=y, group=zero.long(), weight=one).mean().item()
+        return (
+            terms.ordinal_pairs(first=first, second=second, y=y, group=zero.long(), weight=one)
+            .mean()
+            .item()
+        )
 
     of = torch.where(y > 0, 4.0, 0.0)  # right everywhere: 0, 4, 8
     assert mean(of, of) == 0.0
@@ -150,7 +175,9 @@ def test_pairs_have_the_shares_of_the_paper():
 def test_a_partner_without_weight_is_no_partner():
     y = torch.tensor([0, 0, 1])
     first = torch.tensor([1.0, 50.0, 3.0])
-    loss = terms.ordinal_pairs(first=first, second=0 * first, y=y, group=0 * y, weight=torch.tensor([1.0, 0.0, 1.0]))
+    loss = terms.ordinal_pairs(
+        first=first, second=0 * first, y=y, group=0 * y, weight=torch.tensor([1.0, 0.0, 1.0])
+    )
     assert loss[0].item() == pytest.approx((1 + 1) / 2 + abs(3 - 4) / 4)
 
 
@@ -162,7 +189,9 @@ def test_prenet_scores_by_its_references():
     scorer.anomalies.fill(torch.tensor([[3.0], [5.0]]))
     scorer.normals.fill(torch.tensor([[0.0], [1.0]]))
     # With anomalies first: 4.5 + 2 x; with normals second: (x + 0.5) + 1.
-    assert scored(scorer, torch.tensor([[2.0]])).item() == pytest.approx(((4.5 + 4.0) + (2.5 + 1.0)) / 2)
+    assert scored(scorer, torch.tensor([[2.0]])).item() == pytest.approx(
+        ((4.5 + 4.0) + (2.5 + 1.0)) / 2
+    )
 
 
 def test_prenet_regresses_to_two_and_six():
@@ -180,7 +209,8 @@ def test_scattered_rows_move_in_some_features():
     made = scattered(x, generator(), least=2.0, most=2.0, share=0.3)
     moved = made != 0
     assert moved.any(dim=1).all()
-    assert moved.float().mean().item() == pytest.approx(0.3 + 0.7**10 / 10, abs=0.01)  # at least one a row
+    # at least one a row
+    assert moved.float().mean().item() == pytest.approx(0.3 + 0.7**10 / 10, abs=0.01)
     assert made[moved].std().item() == pytest.approx(2.0, abs=0.05)
 
 
@@ -188,9 +218,12 @@ def test_saliency_of_a_linear_head_is_its_weight():
     head = Head(3, hidden=())
     with torch.no_grad():
         head.net[0].weight.copy_(torch.tensor([[-4.0, 1.0, 2.0]]))
-    torch.testing.assert_close(saliency(head, torch.randn(5, 3)), torch.tensor([[4.0, 1.0, 2.0]]).expand(5, 3))
+    torch.testing.assert_close(
+        saliency(head, torch.randn(5, 3)), torch.tensor([[4.0, 1.0, 2.0]]).expand(5, 3)
+    )
     assert all(p.grad is None for p in head.parameters())
-    # Scaled to [0, 1] the saliency is 1, 0, 1/3: at 0.4 the last two are cut in, at 0.3 the middle one.
+    # Scaled to [0, 1] the saliency is 1, 0, 1/3: at 0.4 the last two are cut in, at 0.3 the middle
+    # one.
     x, donors = torch.zeros(1, 3), torch.ones(1, 3)
     salient = saliency(head, donors)
     assert saliency_cut(x, donors, salient, most=0.4).tolist() == [[0.0, 1.0, 1.0]]
@@ -272,7 +305,9 @@ def test_prototypes_are_shared_among_groups():
 
 
 def labelled_pool(normals=60):
-    """Normals around 0, two anomalies far out in the second column, and a pool of ten along the first."""
+    """Normals around 0, two anomalies far out in the second column, and a pool of ten along the
+    first.
+    """
     g = generator()
     x = torch.randn(normals + 12, 2, generator=g)
     y = torch.tensor([0] * normals + [1] * 2 + [2] * 10)
@@ -312,7 +347,9 @@ def test_hard_rows_come_later():
     original = DevNet.loss
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DevNet, "loss", loss)
-        patch.setattr("unseen.methods.kka._easy_and_hard", lambda scorer, pool: (pool[5:], pool[:5]))
+        patch.setattr(
+            "unseen.methods.kka._easy_and_hard", lambda scorer, pool: (pool[5:], pool[:5])
+        )
         trained(method, labelled_pool())
     assert len(batches) == 6
     assert all(len(b) == 30 and b[:10].classes == [1] and b[10:].classes == [2] for b in batches)
@@ -329,7 +366,8 @@ def test_a_pool_is_chosen_in_words():
 
 
 def test_infonce_of_orthogonal_vectors():
-    # Each of 2 n unit vectors has one equal to it, and is orthogonal to the others: log(1 + (2 n - 2) exp(-1 / T)).
+    # Each of 2 n unit vectors has one equal to it, and is orthogonal to the others: log(1 + (2 n -
+    # 2) exp(-1 / T)).
     n, temperature = 4, 0.5
     z = torch.eye(n).repeat(2, 1) * torch.linspace(1, 9, 2 * n)[:, None]  # lengths do not matter
     row = torch.arange(2 * n) % n
@@ -367,7 +405,8 @@ def test_con2_scores_by_two_gaussians():
     torch.nn.init.zeros_(scorer.net[0].bias)
     scorer.choose("flip", generator())
     scorer.settle(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]))
-    # The identity: in both contexts the corner is (1, 2) from the mean, variances 4/3 and 16/3 (and a shrinkage).
+    # The identity: in both contexts the corner is (1, 2) from the mean, variances 4/3 and 16/3 (and
+    # a shrinkage).
     assert scored(scorer, torch.tensor([[2.0, 4.0]])).item() == pytest.approx(1.5**0.5, abs=2e-3)
 
 
@@ -375,6 +414,10 @@ def test_con2_separates_the_contexts():
     x = toy_rows().normals.x.exp()  # a flip of symmetric rows would be no other context
     scorer = trained(Con2(steps=200, batch=64), Samples.of(x))
     with torch.no_grad():
-        a, b = (torch.nn.functional.normalize(scorer.net(view), dim=1) for view in (x, scorer.moved(x)))
+        a, b = (
+            torch.nn.functional.normalize(scorer.net(view), dim=1) for view in (x, scorer.moved(x))
+        )
     assert (a @ a.T).mean() > (a @ b.T).mean() + 0.3
-    assert (a * b).sum(dim=1).mean() > (a @ b.T).mean() + 0.3  # and yet a row is nearer to its own double
+    assert (a * b).sum(dim=1).mean() > (
+        a @ b.T
+    ).mean() + 0.3  # and yet a row is nearer to its own double

@@ -37,7 +37,9 @@ def test_what_names_rows_is_dropped(what):
 
 STAMPS = {
     "rising seconds": 1.7e9 + np.arange(60) ** 2.0,
-    "rising, some at once": 1.7e9 + np.arange(60) // 2 * 7 + np.arange(60) % 2 * (np.arange(60) % 3 > 0),
+    "rising, some at once": 1.7e9
+    + np.arange(60) // 2 * 7
+    + np.arange(60) % 2 * (np.arange(60) % 3 > 0),
     "milliseconds": 1.7e12 + np.cumsum(G(0).integers(1, 10**6, 60)),
 }
 
@@ -86,7 +88,9 @@ def test_what_may_only_count_is_kept_with_a_warning(what, caplog):
     assert "ask for kind 'number'" in record.message
 
 
-@pytest.mark.parametrize("values", [NAMES["shuffled row numbers"], STAMPS["milliseconds"], DOUBTS["few, shuffled"][0]])
+@pytest.mark.parametrize(
+    "values", [NAMES["shuffled row numbers"], STAMPS["milliseconds"], DOUBTS["few, shuffled"][0]]
+)
 def test_kind_that_is_asked_for_keeps_the_column_without_a_word(values, caplog):
     with caplog.at_level(logging.WARNING, logger="unseen"):
         assert fate_of(values, kinds={"odd": "number"}) == "used"
@@ -94,7 +98,9 @@ def test_kind_that_is_asked_for_keeps_the_column_without_a_word(values, caplog):
 
 
 def test_array_column_that_counts_is_kept_with_a_warning(caplog):
-    x = np.column_stack([G(0).permutation(np.arange(200.0)), G(0).normal(size=200), G(0).poisson(3, 200)])
+    x = np.column_stack(
+        [G(0).permutation(np.arange(200.0)), G(0).normal(size=200), G(0).poisson(3, 200)]
+    )
     with caplog.at_level(logging.WARNING, logger="unseen"):
         assert len(Schema.infer(x).columns) == 3
     [record] = caplog.records
@@ -103,7 +109,8 @@ def test_array_column_that_counts_is_kept_with_a_warning(caplog):
 
 
 def test_chance_decides_about_whole_numbers_without_repeats():
-    # 60 draws from a range of 6 * 60 places would all differ by chance in about 1 of 100: e^(-60^2 / (2 * 360))
+    # 60 draws from a range of 6 * 60 places would all differ by chance in about 1 of 100: e^(-60^2
+    # / (2 * 360))
     spread = G(0).choice(360, 60, replace=False).astype(float)
     assert counter_kind("a", spread) == ("", "")
     assert counter_kind("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
@@ -111,8 +118,12 @@ def test_chance_decides_about_whole_numbers_without_repeats():
 
 def test_copies_do_not_hide_what_names_rows(caplog):
     n = 120
-    once = pd.DataFrame({"a": G(0).normal(size=n), "b": G(1).choice(["x", "y"], n), "c": G(2).poisson(3, n)})
-    once = once.assign(number=G(3).permutation(n), name=[f"row {i}" for i in G(4).permutation(n)], seen=[[1]] * n)
+    once = pd.DataFrame(
+        {"a": G(0).normal(size=n), "b": G(1).choice(["x", "y"], n), "c": G(2).poisson(3, n)}
+    )
+    once = once.assign(
+        number=G(3).permutation(n), name=[f"row {i}" for i in G(4).permutation(n)], seen=[[1]] * n
+    )
     copied = {
         "twice": pd.concat([once, once]),
         "shuffled": pd.concat([once, once, once]).sample(frac=1.0, random_state=0),
@@ -165,7 +176,8 @@ def test_days_as_numbers_and_further_spellings_of_dates_are_dates():
             "week": days.strftime("%G-W%V"),
             "slips": np.where(np.arange(400) % 40 == 7, "unknown", days.strftime("%Y-%m-%d")),
             "version": np.resize(["1.2.3", "10.2.4", "2.0.10"], 400),
-            "amount": np.random.default_rng(0).integers(20_000_000, 20_990_000, 400),  # few of them are days
+            # few of them are days
+            "amount": np.random.default_rng(0).integers(20_000_000, 20_990_000, 400),
         }
     )
     schema = Schema.infer(table)
@@ -179,14 +191,24 @@ def test_numbers_that_rise_in_steps_are_doubted(caplog):
     assert "'batch': it only rises" in caplog.text
 
 
-@pytest.mark.parametrize("form", ["{:.1f}%", "{:.1f} C", "€ {:.2f}", "({:.1f})", "−{:.1f}", "{:.1f}K"])
+@pytest.mark.parametrize(
+    "form", ["{:.1f}%", "{:.1f} C", "€ {:.2f}", "({:.1f})", "−{:.1f}", "{:.1f}K"]
+)
 def test_numbers_beside_a_unit_are_told(form, caplog):
     values = np.random.default_rng(1).normal(50, 5, 300)
-    Schema.infer(pd.DataFrame({"reading": [form.format(value) for value in values], "load": values}))
+    Schema.infer(
+        pd.DataFrame({"reading": [form.format(value) for value in values], "load": values})
+    )
     assert "'reading': most values look like numbers beside a unit or sign" in caplog.text
 
 
-@pytest.mark.parametrize("levels", [["a1", "b2", "c3"], ["10 mm", "20 mm", "25 mm"], ["v1.2", "v1.3"]])
+@pytest.mark.parametrize(
+    "levels", [["a1", "b2", "c3"], ["10 mm", "20 mm", "25 mm"], ["v1.2", "v1.3"]]
+)
 def test_codes_and_sizes_with_a_unit_are_levels(levels, caplog):
-    Schema.infer(pd.DataFrame({"part": np.resize(levels, 300), "load": np.random.default_rng(1).normal(size=300)}))
+    Schema.infer(
+        pd.DataFrame(
+            {"part": np.resize(levels, 300), "load": np.random.default_rng(1).normal(size=300)}
+        )
+    )
     assert not caplog.text

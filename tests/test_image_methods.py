@@ -1,4 +1,6 @@
-"""Methods for images: rows of cells and of whole images by hand, the contract that all keep, and the stack of them."""
+"""Methods for images: rows of cells and of whole images by hand, the contract that all keep, and
+the stack of them.
+"""
 
 import copy
 from dataclasses import dataclass, replace
@@ -53,12 +55,16 @@ def maps_of(data, features=None, labels=None):
     images = Images(tuple(Path(f"{i}.png") for i in range(n)), labels, (None,) * n, Path())
     mask = torch.full((n, 6, 6), -1.0) if data.mask is None else data.mask
     sizes = np.full((n, 2), 64)
-    return Maps(data.x.half().numpy(), mask.half().numpy(), sizes, images, features or Features(size=64))
+    return Maps(
+        data.x.half().numpy(), mask.half().numpy(), sizes, images, features or Features(size=64)
+    )
 
 
 @dataclass(frozen=True)
 class Column:
-    """A method for rows that learns nothing: the score is a column. Its scorer keeps what it was given."""
+    """A method for rows that learns nothing: the score is a column. Its scorer keeps what it was
+    given.
+    """
 
     column: int = 0
     uses_labels: bool = False
@@ -111,7 +117,9 @@ def test_of_samples_with_and_without_masks_none_has_one():
 
 @pytest.mark.parametrize("shape", [(4, 6, 5), (3, 6, 6), (4, 3, 6, 6), (4,)])
 def test_a_mask_has_a_value_for_each_cell(shape):
-    with pytest.raises(DataError, match=r"mask must have a value for each cell of x \(4, 3, 6, 6\), got shape"):
+    with pytest.raises(
+        DataError, match=r"mask must have a value for each cell of x \(4, 3, 6, 6\), got shape"
+    ):
         Samples.of(toy_maps(2, 2).x, mask=torch.zeros(shape))
 
 
@@ -119,7 +127,8 @@ def test_a_mask_has_a_value_for_each_cell(shape):
 
 
 def test_rows_of_whole_images_by_hand():
-    # Mean and spread are 2, 1 and 5, 0: in units of these two, 6 and 2 are (6 - 3.5) / 1.5 and (2 - 0.5) / 0.5.
+    # Mean and spread are 2, 1 and 5, 0: in units of these two, 6 and 2 are (6 - 3.5) / 1.5 and (2 -
+    # 0.5) / 0.5.
     x = torch.cat([image([1, 3]), image([5, 5]), image([400, 900])])
     data = Samples.of(x, torch.tensor([0, -1, 2]), mask=torch.zeros(3, 1, 2))
     for column, expected in enumerate([2.5 / 1.5, 3.0]):
@@ -192,11 +201,16 @@ def test_the_map_has_a_score_for_each_cell_in_its_place():
     x = torch.cat([torch.arange(9.0).view(1, 1, 3, 3), torch.zeros(1, 1, 3, 3)])
     # At the edge, means of what there is: 0, 1, 3, 4; 2, 5; 6, 7; 8.
     assert scorer.map(x).tolist() == [[[2.0, 3.5], [6.5, 8.0]], [[0, 0], [0, 0]]]
-    assert Patches(Nearest(), stride=3).build((3, 6, 6)).map(torch.zeros(5, 3, 6, 6)).shape == (5, 2, 2)
+    assert Patches(Nearest(), stride=3).build((3, 6, 6)).map(torch.zeros(5, 3, 6, 6)).shape == (
+        5,
+        2,
+        2,
+    )
 
 
 def test_a_row_is_a_cell_and_how_it_differs_from_its_image():
-    # Cells of normals are 0, 4, 2, 2: mean 2, spread sqrt 2; less their images' means -2, 2, 0, 0: spread sqrt 2.
+    # Cells of normals are 0, 4, 2, 2: mean 2, spread sqrt 2; less their images' means -2, 2, 0, 0:
+    # spread sqrt 2.
     data = Samples.of(torch.cat([image([0, 4]), image([2, 2])]))
     [given] = trained(Patches(Column(), stride=1), data).inner.given
     rows = (given.x * 2**0.5)[given.x[:, 0].argsort()]
@@ -204,7 +218,8 @@ def test_a_row_is_a_cell_and_how_it_differs_from_its_image():
 
 
 @pytest.mark.parametrize(
-    ("stride", "cells", "expected"), [(1, 10_000, 360), (2, 10_000, 90), (3, 10_000, 40), (2, 50, 50)]
+    ("stride", "cells", "expected"),
+    [(1, 10_000, 360), (2, 10_000, 90), (3, 10_000, 40), (2, 50, 50)],
 )
 def test_stride_and_cells_say_how_many_rows_train(stride, cells, expected):
     [given] = trained(Patches(Column(), stride=stride, cells=cells), toy_maps(10, 4)).inner.given
@@ -231,7 +246,11 @@ def defective(method, anomaly, mask=None):
     """What the base is given of one labelled image, turn by turn: the first columns of its rows."""
     size = anomaly.shape[2]
     normals = torch.tensor([0.0, 2.0])[:, None, None, None].expand(2, 1, size, size)
-    masks = None if mask is None else torch.cat([torch.full((2, size, size), -1.0), torch.tensor(mask)[None]])
+    masks = (
+        None
+        if mask is None
+        else torch.cat([torch.full((2, size, size), -1.0), torch.tensor(mask)[None]])
+    )
     data = Samples.of(torch.cat([normals, anomaly]), torch.tensor([0, 0, 1]), mask=masks)
     given = trained(method, data).inner.given
     assert all(len(each.normals) == 2 * (size // method.stride) ** 2 for each in given)
@@ -244,7 +263,8 @@ FOUR = image([1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4])  # in units
 @pytest.mark.parametrize(
     ("mask", "expected"),
     [
-        ([[1.0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]], [0, 2]),  # covered by 1/2, 1/4, all, nothing
+        # covered by 1/2, 1/4, all, nothing
+        ([[1.0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]], [0, 2]),
         ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], [1]),  # by 1/4 at most
         ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0.8], [0, 0, 0, 0.2]], [1, 3]),
         ([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0.8], [0, 0, 0, 0.1]], [1]),
@@ -254,8 +274,9 @@ def test_masks_say_which_cells_are_the_defect(mask, expected):
     assert defective(Patches(Column(uses_labels=True), stride=2), FOUR, mask) == [expected]
 
 
-def test_without_a_mask_the_furthest_cells_are_the_defect_and_then_those_that_the_base_scores_highest():
-    # In units -8, 4, 0, 0, in context -7, 5, 1, 1: the first is furthest from the normals, the second scores highest.
+def test_without_a_mask_the_furthest_cells_are_the_defect_then_those_that_the_base_scores_highest():
+    # In units -8, 4, 0, 0, in context -7, 5, 1, 1: the first is furthest from the normals, the
+    # second scores highest.
     anomaly = image([-7, 5], [1, 1])
     assert defective(Patches(Column(uses_labels=True), stride=1), anomaly) == [[-8], [4]]
     assert defective(Patches(Column(uses_labels=True), stride=1, top=0.5), anomaly)[0] == [-8, 4]
@@ -274,7 +295,9 @@ def test_images_with_and_without_a_mask_teach_together():
     assert torch.equal(first.x[:-1], second.x[:-1])
 
 
-@pytest.mark.parametrize("base", [DevNet(), NearestRatio(), Forest()], ids=["devnet", "nearest-ratio", "forest"])
+@pytest.mark.parametrize(
+    "base", [DevNet(), NearestRatio(), Forest()], ids=["devnet", "nearest-ratio", "forest"]
+)
 @pytest.mark.parametrize("masks", [True, False], ids=["masks", "none"])
 def test_a_defect_is_found_where_it_is(base, masks):
     data = toy_maps(anomalies=12)
@@ -310,7 +333,11 @@ def small(method):
     if isinstance(method, MultiDirectional):
         return replace(method, folds=2)
     changed = replace(quick(method), rate=1e-2) if isinstance(method, TopK) else quick(method)
-    return replace(changed, base=small(method.base)) if isinstance(method, Whole | Patches) else changed
+    return (
+        replace(changed, base=small(method.base))
+        if isinstance(method, Whole | Patches)
+        else changed
+    )
 
 
 KEEPING = {name: small(method) for name, method in IMAGES.items()} | {
@@ -352,7 +379,9 @@ ABLE = {name: method for name, method in KEEPING.items() if ability(method, "ada
 
 def test_these_adapt():
     expected = {"image-stack", "whole", "patches", "patchcore"}
-    assert set(ABLE) == expected | {f"patches of {name}" for name in ("a coreset", "resad", "mahalanobis")}
+    assert set(ABLE) == expected | {
+        f"patches of {name}" for name in ("a coreset", "resad", "mahalanobis")
+    }
 
 
 @pytest.mark.parametrize("method", list(ABLE.values()), ids=list(ABLE))
@@ -404,7 +433,9 @@ def test_patchcore_keeps_what_is_rare():
 
 @dataclass(frozen=True)
 class Level:
-    """A method for images: the score is how far an image's mean is from that of the normals. It can adapt."""
+    """A method for images: the score is how far an image's mean is from that of the normals. It can
+    adapt.
+    """
 
     uses_labels: bool = False
 
@@ -442,14 +473,17 @@ BOTH = ImageStack((Patches(Nearest(k=1)), Patches(NearestRatio())))
 
 
 def test_weights_sum_to_one_and_a_useless_member_has_little():
-    stack = ImageStack((Patches(Nearest()), Whole(Column(2)), Patches(NearestRatio())))  # the third channel is normal
+    # the third channel is normal
+    stack = ImageStack((Patches(Nearest()), Whole(Column(2)), Patches(NearestRatio())))
     weights = trained(stack, toy_maps()).weights
     assert weights.sum().item() == pytest.approx(1.0, abs=1e-6)
     assert weights[1] < 0.02
     assert weights[0] > 0.2
 
 
-@pytest.mark.parametrize("base", [NearestRatio(), DevNet(), Forest()], ids=["nearest-ratio", "devnet", "forest"])
+@pytest.mark.parametrize(
+    "base", [NearestRatio(), DevNet(), Forest()], ids=["nearest-ratio", "devnet", "forest"]
+)
 def test_without_labels_what_learns_from_them_has_no_say(base):
     stack = ImageStack((Whole(Nearest()), Patches(quick(base)), Patches(Mahalanobis())))
     data = toy_maps(anomalies=0)
@@ -471,7 +505,10 @@ def test_the_default_learns_from_good_images_alone():
 def test_a_stack_says_what_it_needs():
     with pytest.raises(DataError, match="given 2, and needs at least 3"):
         trained(BOTH, toy_maps()[30:])
-    with pytest.raises(DataError, match="every member .* learns from labelled images, and there are none: label some"):
+    with pytest.raises(
+        DataError,
+        match="every member .* learns from labelled images, and there are none: label some",
+    ):
         trained(ImageStack((TopK(), Patches(Forest()))), toy_maps().normals)
     assert torch.isfinite(scored(trained(BOTH, toy_maps()[29:33]), toy_maps().x)).all()  # 3 and 1
 
@@ -486,7 +523,10 @@ def test_the_heat_is_highest_on_the_defect_also_of_a_class_that_was_never_shown(
 
 @torch.no_grad()
 def test_the_heat_is_the_sum_of_surprises_by_the_weights_of_members_with_a_map():
-    scorer = trained(ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))), toy_maps())
+    scorer = trained(
+        ImageStack((Whole(Nearest()), Patches(Mahalanobis()), Patches(Nearest(), stride=3))),
+        toy_maps(),
+    )
     x = toy_maps(seed=1).x[:4]
     weights = scorer.weights[1:] / scorer.weights[1:].sum()
     fine, coarse = scorer.base.members[1].map(x), scorer.base.members[2].map(x)
@@ -502,7 +542,8 @@ def test_a_stack_of_whole_images_has_no_map():
 
 
 def test_the_shift_of_a_new_product_by_hand():
-    # Each old image by the mean of the others: 4, 2.75, 1.5, 0.25 and 8.5, the median 2.75. New ones: 4.5, 1.5 and 6.
+    # Each old image by the mean of the others: 4, 2.75, 1.5, 0.25 and 8.5, the median 2.75. New
+    # ones: 4.5, 1.5 and 6.
     stack, support = ImageStack((Level(),)), Samples.of(flat(10.0, 12, 17))
     scorer = trained(stack, Samples.of(flat(0.0, 1, 2, 3, 10)))
     assert scorer.surprisal.normals.tolist() == [[0.25, 1.5, 2.75, 4, 8.5]]
@@ -510,7 +551,8 @@ def test_the_shift_of_a_new_product_by_hand():
     assert moved.base.members[0].reference == 13
     assert moved.base.shift.tolist() == [2.75 - 4]
     assert moved.weights.tolist() == [1]
-    new, old = scored(moved, flat(17.0)), scored(scorer, flat(3.2 + 2.75))  # 4 from 13, as far as 2.75 from 3.2
+    # 4 from 13, as far as 2.75 from 3.2
+    new, old = (scored(moved, flat(17.0)), scored(scorer, flat(3.2 + 2.75)))
     assert new.item() == pytest.approx(old.item(), rel=1e-5)
     assert scorer.base.shift.tolist() == [0]
 
@@ -531,7 +573,10 @@ def test_a_single_image_of_a_new_product_is_enough():
     assert moved.base.members[0].reference == 50
     assert moved.base.shift.tolist() == [0, 0]
     assert moved.weights.tolist() == [1, 0]
-    found = scored(BOTH.adapt(trained(BOTH, toy_maps()), Samples.of(toy_maps().x[:1] + 20), run()), toy_maps().x + 20)
+    found = scored(
+        BOTH.adapt(trained(BOTH, toy_maps()), Samples.of(toy_maps().x[:1] + 20), run()),
+        toy_maps().x + 20,
+    )
     assert torch.isfinite(found).all()
     assert found.argmin() == 0
     assert found[0] < 0.1 < found[1:].min()
@@ -545,4 +590,6 @@ def test_members_that_cannot_move_are_left_out():
     assert scorer.weights.tolist() == pytest.approx([1 / 3] * 3)
     stiff = ImageStack((Stiff(),))
     with pytest.raises(DataError, match="no member .* can move to another product: fit anew"):
-        stiff.adapt(trained(stiff, Samples.of(flat(0.0, 1, 2, 3, 10))), Samples.of(flat(10.0, 12)), run())
+        stiff.adapt(
+            trained(stiff, Samples.of(flat(0.0, 1, 2, 3, 10))), Samples.of(flat(10.0, 12)), run()
+        )

@@ -1,4 +1,6 @@
-"""Images on disk: which files are taken, what their labels and masks are, and what their pixels become."""
+"""Images on disk: which files are taken, what their labels and masks are, and what their pixels
+become.
+"""
 
 import logging
 import os
@@ -41,7 +43,9 @@ def listing(folder, **options):
 
 @pytest.fixture
 def saved(tmp_path):
-    """`saved("a.png", values)`: the path of an image file with these values, an array or a picture of Pillow."""
+    """`saved("a.png", values)`: the path of an image file with these values, an array or a picture
+    of Pillow.
+    """
 
     def written(name, values, **options):
         picture = Image.fromarray(values) if isinstance(values, np.ndarray) else values
@@ -68,7 +72,9 @@ def header(width, height):
     """The start of a PNG file of that size, without its pixels."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -100,7 +106,12 @@ def test_endings_in_any_case_and_nothing_hidden(folder):
 
 
 def test_order_of_creation_does_not_matter(tmp_path):
-    names = [f"{c}/{i}{end}" for c in ("a", "a b", "B", "normal") for i in range(4) for end in (".jpg", ".png")]
+    names = [
+        f"{c}/{i}{end}"
+        for c in ("a", "a b", "B", "normal")
+        for i in range(4)
+        for end in (".jpg", ".png")
+    ]
     results = []
     for seed in range(3):
         root = tmp_path / str(seed)
@@ -109,17 +120,25 @@ def test_order_of_creation_does_not_matter(tmp_path):
             (root / names[i]).touch()
         results.append(listing(root))
     assert results[0] == results[1] == results[2]
-    assert [name for name, _, _ in results[0]] == sorted(name for name in names if name.endswith(".jpg"))
+    assert [name for name, _, _ in results[0]] == sorted(
+        name for name in names if name.endswith(".jpg")
+    )
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".bmp", ".tif", ".webp"])
 def test_png_of_the_same_name_beside_an_image_is_its_mask(folder, ending):
     root = folder(f"a/x{ending}", "a/x.PNG", "a/y.png", "b/x.png")
-    assert listing(root) == [(f"a/x{ending}", "a", "a/x.PNG"), ("a/y.png", "a", None), ("b/x.png", "b", None)]
+    assert listing(root) == [
+        (f"a/x{ending}", "a", "a/x.PNG"),
+        ("a/y.png", "a", None),
+        ("b/x.png", "b", None),
+    ]
 
 
 def test_png_called_mask_belongs_to_every_image_of_its_name(folder):
-    root = folder("a/x.1.png", "a/x.1_mask.png", "a/y.jpg", "a/y.png", "a/y_mask.png", "z.bmp", "z_mask.PNG")
+    root = folder(
+        "a/x.1.png", "a/x.1_mask.png", "a/y.jpg", "a/y.png", "a/y_mask.png", "z.bmp", "z_mask.PNG"
+    )
     assert listing(root) == [
         ("a/x.1.png", "a", "a/x.1_mask.png"),
         ("a/y.jpg", "a", "a/y_mask.png"),
@@ -142,7 +161,9 @@ MVTEC = (
 
 @pytest.mark.parametrize("normal", ["normal", "good"])
 def test_layout_of_mvtec(folder, normal):
-    assert listing(folder(*MVTEC, "readme.txt", "overview.png", "test/loose.png"), normal=normal) == [
+    assert listing(
+        folder(*MVTEC, "readme.txt", "overview.png", "test/loose.png"), normal=normal
+    ) == [
         ("train/good/000.png", normal, None),
         ("train/good/001.png", normal, None),
         ("test/good/000.png", normal, None),
@@ -171,7 +192,11 @@ def test_masks_without_images_are_left_out_and_logged_once(folder, caplog):
     root = folder("a/x.jpg", "a/x_mask.png", "b/z_mask.png", "a/y_mask.png")
     assert listing(root) == [("a/x.jpg", "a", "a/x_mask.png")]
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("unseen", "WARNING", f"{root}: left out 2 masks, first a/y_mask.png: no image has its name")
+        (
+            "unseen",
+            "WARNING",
+            f"{root}: left out 2 masks, first a/y_mask.png: no image has its name",
+        )
     ]
 
 
@@ -179,7 +204,8 @@ def test_masks_of_mvtec_without_images_are_logged(folder, caplog):
     caplog.set_level(logging.WARNING, logger="unseen")
     Images.read(folder(*MVTEC, "ground_truth/scratch/000_mask.png"))
     assert [r.getMessage().split(": ", 1)[1] for r in caplog.records] == [
-        "left out 1 masks, first ground_truth/scratch/000_mask.png: no image has its name; if the folder 'ground_truth'"
+        "left out 1 masks, first ground_truth/scratch/000_mask.png: no image has its name; if the "
+        "folder 'ground_truth'"
         " holds photos, give it another name"
     ]
 
@@ -201,12 +227,18 @@ def test_folder_that_cannot_be_used(folder):
     root = folder("a/notes.txt", "a/x_mask.png", "a/LICENSE")
     with pytest.raises(DataError, match=r"nowhere: no such folder; check the spelling"):
         Images.read(root / "nowhere")
-    with pytest.raises(DataError, match=r"notes\.txt: expected a folder of images, found a file; name the folder"):
+    with pytest.raises(
+        DataError, match=r"notes\.txt: expected a folder of images, found a file; name the folder"
+    ):
         Images.read(root / "a" / "notes.txt")
-    with pytest.raises(DataError, match=r"end in \.jpg, .*\.webp, found 3 files \(\.png, \.txt, LICENSE\); name"):
+    with pytest.raises(
+        DataError, match=r"end in \.jpg, .*\.webp, found 3 files \(\.png, \.txt, LICENSE\); name"
+    ):
         Images.read(root)
     (root / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: no image in it; .*, found no file; name another folder"):
+    with pytest.raises(
+        DataError, match=r"empty: no image in it; .*, found no file; name another folder"
+    ):
         Images.read(root / "empty")
 
 
@@ -219,7 +251,9 @@ def test_folder_below_that_cannot_be_read(folder, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(DataError, match=r"/b: the folder cannot be read \(Permission denied\); allow it"):
+    with pytest.raises(
+        DataError, match=r"/b: the folder cannot be read \(Permission denied\); allow it"
+    ):
         Images.read(root)
 
 
@@ -259,12 +293,17 @@ def test_formats_whatever_their_names_say(saved, ending):
 
 def test_other_formats_are_not_opened(saved):
     file = saved("a.gif", grey(3))
-    with pytest.raises(DataError, match=r"b\.png: expected an image \(JPEG, PNG, BMP, TIFF, WEBP\), but it cannot"):
+    with pytest.raises(
+        DataError, match=r"b\.png: expected an image \(JPEG, PNG, BMP, TIFF, WEBP\), but it cannot"
+    ):
         pixels(file.rename(file.with_name("b.png")))
 
 
 def test_grey_of_8_bits_and_of_1(saved):
-    assert (pixels(saved("a.png", ramp(0, 7, 255, dtype=np.uint8)))[0, :3] == [[0] * 3, [7] * 3, [255] * 3]).all()
+    assert (
+        pixels(saved("a.png", ramp(0, 7, 255, dtype=np.uint8)))[0, :3]
+        == [[0] * 3, [7] * 3, [255] * 3]
+    ).all()
     dots = Image.fromarray(ramp(0, 255, dtype=np.uint8)).convert("1")
     assert dots.mode == "1"
     assert (pixels(saved("b.png", dots))[0, :2] == [[0] * 3, [255] * 3]).all()
@@ -272,7 +311,8 @@ def test_grey_of_8_bits_and_of_1(saved):
 
 DEEP = {
     "16 bits": ((0, 257, 4096, 65535), (0, 1, 16, 255)),  # 4096 / 257 = 15.94
-    "12 bits": ((0, 16, 256, 4095), (0, 1, 16, 255)),  # 16 and 256 times 255 / 4095 are 0.996 and 15.94
+    # 16 and 256 times 255 / 4095 are 0.996 and 15.94
+    "12 bits": ((0, 16, 256, 4095), (0, 1, 16, 255)),
     "8 bits": ((0, 1, 128, 255), (0, 1, 128, 255)),
     "more than 8": ((0, 1, 128, 256), (0, 0, 8, 16)),  # 128 * 255 / 4095 = 7.97
 }
@@ -289,7 +329,9 @@ def test_grey_of_more_bits_is_scaled_by_what_its_largest_value_needs(saved, case
 
 
 def test_grey_of_16_bits_in_png(saved):
-    assert (pixels(saved("a.png", ramp(0, 2570, 65535)))[0, :3] == [[0] * 3, [10] * 3, [255] * 3]).all()
+    assert (
+        pixels(saved("a.png", ramp(0, 2570, 65535)))[0, :3] == [[0] * 3, [10] * 3, [255] * 3]
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -317,7 +359,9 @@ def test_palette(saved, transparency):
     picture = Image.fromarray(ramp(0, 1, dtype=np.uint8)).convert("P")
     picture.putpalette([10, 20, 30, 200, 100, 0])
     options = {} if transparency is None else {"transparency": transparency}
-    assert (pixels(saved("a.png", picture, **options))[0, :2] == [[10, 20, 30], [200, 100, 0]]).all()
+    assert (
+        pixels(saved("a.png", picture, **options))[0, :2] == [[10, 20, 30], [200, 100, 0]]
+    ).all()
 
 
 @pytest.mark.parametrize("alpha", [0, 128, 255])
@@ -327,7 +371,8 @@ def test_alpha_is_dropped(saved, alpha):
 
 
 def test_cmyk(saved):
-    inks = Image.merge("CMYK", [Image.new("L", (SIDE, SIDE), ink) for ink in (255, 0, 0, 0)])  # cyan
+    # cyan
+    inks = Image.merge("CMYK", [Image.new("L", (SIDE, SIDE), ink) for ink in (255, 0, 0, 0)])
     assert (pixels(saved("a.tif", inks)) == [0, 255, 255]).all()
 
 
@@ -356,10 +401,14 @@ def test_file_that_is_no_image(saved, tmp_path):
     with pytest.raises(DataError, match=r"none\.png: no such file; check the spelling"):
         pixels(tmp_path / "none.png")
     (tmp_path / "a.png").touch()
-    with pytest.raises(DataError, match=r"a\.png: the file is empty; expected an image; copy it anew"):
+    with pytest.raises(
+        DataError, match=r"a\.png: the file is empty; expected an image; copy it anew"
+    ):
         pixels(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no such format")
-    with pytest.raises(DataError, match=r"b\.png: expected an image .*, but it cannot be read as one \(.*\); copy"):
+    with pytest.raises(
+        DataError, match=r"b\.png: expected an image .*, but it cannot be read as one \(.*\); copy"
+    ):
         pixels(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"cannot be read as one \(.*[Dd]irectory"):
         pixels(tmp_path)
@@ -379,7 +428,9 @@ def test_truncated_file(saved, ending, share):
 def test_size_is_checked_at_its_limits(saved, monkeypatch):
     monkeypatch.setattr(images, "MOST", 16 * 20)
     assert pixels(saved("a.png", grey(0, shape=(16, 20)))).shape == (16, 20, 3)
-    message = r"at least 16 pixels a side and at most 320 in all, found 21 x 16; scale it, or remove it"
+    message = (
+        r"at least 16 pixels a side and at most 320 in all, found 21 x 16; scale it, or remove it"
+    )
     with pytest.raises(DataError, match=message):
         pixels(saved("b.png", grey(0, shape=(16, 21))))
     with pytest.raises(DataError, match=r"c\.png: expected .*, found 20 x 15"):
@@ -390,9 +441,11 @@ def test_size_is_checked_at_its_limits(saved, monkeypatch):
 @pytest.mark.parametrize(
     ("width", "height", "message"),
     [
-        (10_000, 9_500, "cannot be read as one"),  # Pillow warns of a bomb, but it is within our limit
+        # Pillow warns of a bomb, but it is within our limit
+        (10_000, 9_500, "cannot be read as one"),
         (11_000, 10_000, "at most 100000000 in all, found 11000 x 10000"),
-        (20_000, 20_000, "expected at most 100000000 pixels, found far more .*; scale it down"),  # Pillow refuses
+        # Pillow refuses
+        (20_000, 20_000, "expected at most 100000000 pixels, found far more .*; scale it down"),
     ],
 )
 def test_large_image_is_refused_before_it_is_decoded(tmp_path, width, height, message):
@@ -406,7 +459,9 @@ def test_large_image_is_refused_before_it_is_decoded(tmp_path, width, height, me
 def test_without_pillow_it_says_what_to_install(saved, monkeypatch):
     file = saved("a.png", grey(0))
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(Unsupported, match=r'^reading images needs Pillow: pip install "unseen\[images\]"$'):
+    with pytest.raises(
+        Unsupported, match=r'^reading images needs Pillow: pip install "unseen\[images\]"$'
+    ):
         pixels(file)
 
 
@@ -414,7 +469,10 @@ MASKS = {
     "cut at half": (ramp(0, 127, 128, 255, dtype=np.uint8), [False, False, True, True]),
     "0 and 1": (ramp(0, 1, dtype=np.uint8), [False, True, False, True]),
     "16 bits": (ramp(0, 65535), [False, True, False, True]),
-    "any colour": (np.tile(np.uint8([[0, 0, 0], [0, 0, 255]]), (SIDE, SIDE // 2, 1)), [False, True, False, True]),
+    "any colour": (
+        np.tile(np.uint8([[0, 0, 0], [0, 0, 255]]), (SIDE, SIDE // 2, 1)),
+        [False, True, False, True],
+    ),
     "nothing": (grey(0), [False] * 4),
     "everything": (grey(255), [True] * 4),
 }
@@ -444,7 +502,9 @@ def test_mask_saved_as_jpeg_is_cut_at_half(saved):
 def test_photo_taken_for_a_mask_is_refused(saved):
     photo = np.random.default_rng(0).integers(60, 180, (SIDE, SIDE)).astype(np.uint8)
     photo[:4] = 0  # a quarter is black
-    with pytest.raises(DataError, match=r"a\.png: expected a mask, .* but 75% of its pixels are neither; if"):
+    with pytest.raises(
+        DataError, match=r"a\.png: expected a mask, .* but 75% of its pixels are neither; if"
+    ):
         mask(saved("a.png", photo), (SIDE, SIDE))
 
 
@@ -455,7 +515,9 @@ def test_file_that_may_not_be_read(saved, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(type(file), "stat", refusing)
-    with pytest.raises(DataError, match=r"a\.png: it cannot be read \(Permission denied\); allow it"):
+    with pytest.raises(
+        DataError, match=r"a\.png: it cannot be read \(Permission denied\); allow it"
+    ):
         pixels(file)
 
 
@@ -478,7 +540,10 @@ def test_link_to_a_file_is_read(saved, tmp_path):
 
 def test_mask_of_another_size(saved):
     file = saved("a.png", grey(0, shape=(16, 20)))
-    with pytest.raises(DataError, match=r"a\.png: the mask must have .*its image, \(20, 16\), got \(16, 20\); save it"):
+    with pytest.raises(
+        DataError,
+        match=r"a\.png: the mask must have .*its image, \(20, 16\), got \(16, 20\); save it",
+    ):
         mask(file, (20, 16))
 
 
@@ -486,6 +551,7 @@ def test_mask_of_another_size(saved):
 def test_mask_that_is_neither_0_and_1_nor_0_and_255(saved, highest):
     file = saved("a.png", ramp(0, highest, dtype=np.uint8))
     with pytest.raises(
-        DataError, match=rf"a\.png: expected a mask of 0 and 255, .* found values up to {highest}; save"
+        DataError,
+        match=rf"a\.png: expected a mask of 0 and 255, .* found values up to {highest}; save",
     ):
         mask(file, (SIDE, SIDE))

@@ -55,7 +55,10 @@ def test_normal_in_any_spelling(normal, y, codes, names):
 
 @pytest.mark.parametrize("normal", [None, float("nan"), "", [0], np.array([0, 1]), {"a": 1}, len])
 def test_normal_is_one_label(normal):
-    with pytest.raises(DataError, match=r"normal must be the label of normal rows, such as 'normal', 0 or True, got"):
+    with pytest.raises(
+        DataError,
+        match=r"normal must be the label of normal rows, such as 'normal', 0 or True, got",
+    ):
         encode_labels([0, 1], rows=2, normal=normal)
 
 
@@ -88,7 +91,8 @@ def noted(caplog, y, **settings):
 def test_more_rows_of_one_class_than_normal_ones_are_doubted(caplog):
     [message] = noted(caplog, [False] * 10 + [True] * 50)
     assert message == (
-        "50 of 60 rows are labelled True and taken for anomalies, only 10 rows are taken for normal: if True is the "
+        "50 of 60 rows are labelled True and taken for anomalies, only 10 rows are taken for "
+        "normal: if True is the "
         "label of normal rows, say so with normal=True"
     )
 
@@ -97,14 +101,20 @@ def test_the_doubt_names_what_turns_it_around(caplog):
     [message] = noted(caplog, ["scratch"] * 9 + ["all good"] * 31 + ["normal"] * 20)
     assert message.endswith("say so with normal='all good'")
     caplog.clear()
-    assert noted(caplog, ["scratch"] * 9 + ["all good"] * 31 + ["normal"] * 20, normal="all good") == []
+    assert (
+        noted(caplog, ["scratch"] * 9 + ["all good"] * 31 + ["normal"] * 20, normal="all good")
+        == []
+    )
 
 
 @pytest.mark.parametrize(
     "y",
     [
         ["normal"] * 30 + ["a"] * 30,  # as many
-        ["normal"] * 20 + ["a"] * 19 + ["b"] * 19 + ["c"] * 2,  # many, but none of them is more than the normals
+        ["normal"] * 20
+        + ["a"] * 19
+        + ["b"] * 19
+        + ["c"] * 2,  # many, but none of them is more than the normals
         ["normal"] * 5 + [None] * 30 + ["a"] * 25,  # unlabelled rows are taken for normal, too
         None,
     ],
@@ -132,7 +142,9 @@ def test_a_report_names_classes_as_the_data_has_them():
     [report] = evaluate(table, label="ok", normal=True, protocol=Protocol(seeds=1), methods=methods)
     assert [row["class"] for row in report["classes"]] == ["False"]
     text = pa.table({"x": table["x"], "ok": np.repeat(["True", "False"], [200, 60])})
-    [same] = evaluate(table, test=text, label="ok", normal=True, protocol=Protocol(seeds=1), methods=methods)
+    [same] = evaluate(
+        table, test=text, label="ok", normal=True, protocol=Protocol(seeds=1), methods=methods
+    )
     assert [row["class"] for row in same["classes"]] == ["False"]
 
 
@@ -150,7 +162,9 @@ def test_a_saved_detector_keeps_what_is_normal(tmp_path, normal):
 def test_two_rows_are_the_least(y):
     detector = Detector("mahalanobis", random_state=0).fit([[0.0, 1.0], [1.0, 3.0]], y)
     pvalues = detector.pvalue([[0.0, 1.0], [50.0, -50.0]])
-    assert ((pvalues > 0.33) & (pvalues <= 1)).all()  # of two calibration rows none tells more than 1/3
+    assert (
+        (pvalues > 0.33) & (pvalues <= 1)
+    ).all()  # of two calibration rows none tells more than 1/3
 
 
 @pytest.mark.parametrize("gap", [None, float("nan"), ""])

@@ -1,4 +1,6 @@
-"""How files lie in a folder of images: masks of every layout, what is skipped, and what is said of it."""
+"""How files lie in a folder of images: masks of every layout, what is skipped, and what is said of
+it.
+"""
 
 from pathlib import Path
 
@@ -37,7 +39,13 @@ LAYOUTS = {
         [("crack/Imgs/1.jpg", "crack", "crack/masks/1.png"), ("normal/Imgs/1.jpg", "normal", None)],
     ),
     "at the top, by class": (
-        ["crack/1.jpg", "ground-truth/crack/1.jpg", "ground-truth/hole/1_mask.png", "hole/1.jpg", "normal/1.jpg"],
+        [
+            "crack/1.jpg",
+            "ground-truth/crack/1.jpg",
+            "ground-truth/hole/1_mask.png",
+            "hole/1.jpg",
+            "normal/1.jpg",
+        ],
         [
             ("crack/1.jpg", "crack", "ground-truth/crack/1.jpg"),
             ("hole/1.jpg", "hole", "ground-truth/hole/1_mask.png"),
@@ -46,13 +54,19 @@ LAYOUTS = {
     ),
     "at the top, beside images": (
         ["Images/crack/1.jpg", "Images/normal/1.jpg", "Masks/crack/1.png"],
-        [("Images/crack/1.jpg", "crack", "Masks/crack/1.png"), ("Images/normal/1.jpg", "normal", None)],
+        [
+            ("Images/crack/1.jpg", "crack", "Masks/crack/1.png"),
+            ("Images/normal/1.jpg", "normal", None),
+        ],
     ),
     "at the top, without classes": (
         ["crack/c1.jpg", "hole/a/h1.jpg", "masks/c1.jpg", "masks/h1_gt.tif"],
         [("crack/c1.jpg", "crack", "masks/c1.jpg"), ("hole/a/h1.jpg", "hole", "masks/h1_gt.tif")],
     ),
-    "no class at all": (["1.jpg", "2.jpg", "mask/2.png"], [("1.jpg", None, None), ("2.jpg", None, "mask/2.png")]),
+    "no class at all": (
+        ["1.jpg", "2.jpg", "mask/2.png"],
+        [("1.jpg", None, None), ("2.jpg", None, "mask/2.png")],
+    ),
     "a mask of its own before one of the same name": (
         ["a/y.jpg", "a/y.png", "a/mask/y.png"],
         [("a/y.jpg", "a", "a/mask/y.png"), ("a/y.png", "a", "a/mask/y.png")],
@@ -80,7 +94,8 @@ def test_a_mask_that_may_belong_to_two_images_belongs_to_none_and_it_is_said():
     layout = laid("crack/1.jpg", "hole/1.jpg", "masks/1.png")
     assert rows(layout) == [("crack/1.jpg", "crack", None), ("hole/1.jpg", "hole", None)]
     assert layout.notes == (
-        "left out 1 masks, first masks/1.png: it may belong to crack/1.jpg or to hole/1.jpg: give it the same "
+        "left out 1 masks, first masks/1.png: it may belong to crack/1.jpg or to hole/1.jpg: give "
+        "it the same "
         "sub-folder",
     )
 
@@ -88,7 +103,9 @@ def test_a_mask_that_may_belong_to_two_images_belongs_to_none_and_it_is_said():
 def test_the_nearer_of_two_masks_is_taken_and_it_is_said():
     layout = laid("a/1.jpg", "a/1_mask.png", "a/mask/1.png", "mask/a/1.png")
     assert rows(layout) == [("a/1.jpg", "a", "a/1_mask.png")]
-    assert layout.notes == ("left out 2 masks, first a/mask/1.png: a/1.jpg has another mask, a/1_mask.png",)
+    assert layout.notes == (
+        "left out 2 masks, first a/mask/1.png: a/1.jpg has another mask, a/1_mask.png",
+    )
 
 
 def test_photos_in_a_folder_called_mask_are_named_unless_they_are_the_normal_ones():
@@ -96,7 +113,8 @@ def test_photos_in_a_folder_called_mask_are_named_unless_they_are_the_normal_one
     layout = laid(*names)
     assert rows(layout) == [("no_mask/3.jpg", "no_mask", None)]
     assert layout.notes == (
-        "left out 2 masks, first mask/1.jpg: no image has its name; if the folder 'mask' holds photos, give it another "
+        "left out 2 masks, first mask/1.jpg: no image has its name; if the folder 'mask' holds "
+        "photos, give it another "
         "name",
     )
     layout = laid(*names, normal="mask")
@@ -109,11 +127,14 @@ def test_a_folder_called_images_is_a_class_where_no_masks_lie_beside_it():
 
 
 def test_types_that_are_not_read_are_counted_and_pictures_among_them_are_known():
-    layout = laid("a.GIF", "b.gif", "c/d.heic", "c/e.mp4", "c/f.jpg", "Thumbs.db", "LICENSE", "mask/f.svg")
+    layout = laid(
+        "a.GIF", "b.gif", "c/d.heic", "c/e.mp4", "c/f.jpg", "Thumbs.db", "LICENSE", "mask/f.svg"
+    )
     assert rows(layout) == [("c/f.jpg", "c", None)]
     assert [file.as_posix() for file in layout.unread] == ["a.GIF", "b.gif", "c/d.heic", "c/e.mp4"]
     assert layout.notes == (
-        "skipped files of types that are not read: 2 .gif, 1 without ending, 1 .db, 1 .heic, 1 .mp4, 1 .svg",
+        "skipped files of types that are not read: 2 .gif, 1 without ending, 1 .db, 1 .heic, 1 "
+        ".mp4, 1 .svg",
     )
 
 

@@ -1,4 +1,6 @@
-"""Meta-learning: tasks, steps, weights, eigenproblems and rewards, on numbers worked out by hand."""
+"""Meta-learning: tasks, steps, weights, eigenproblems and rewards, on numbers worked out by
+hand.
+"""
 
 import dataclasses
 from itertools import islice
@@ -44,7 +46,9 @@ def run(seed=0):
 def numbered(*y, group=None):
     """Rows that are their own number, so that a row can be told wherever it turns up."""
     y = torch.tensor(y)
-    return Samples.of(torch.arange(len(y)).float()[:, None], y, None if group is None else torch.tensor(group))
+    return Samples.of(
+        torch.arange(len(y)).float()[:, None], y, None if group is None else torch.tensor(group)
+    )
 
 
 def numbers(samples):
@@ -112,7 +116,10 @@ def test_every_class_is_hidden_in_turn():
 
 def test_tasks_keep_to_one_group_of_normals():
     data = numbered(*[0] * 8, 1, 2, group=[0, 1] * 4 + [0, 0])
-    groups = [set(t.support.normals.group.tolist()) | set(t.query.normals.group.tolist()) for t in some_tasks(data)]
+    groups = [
+        set(t.support.normals.group.tolist()) | set(t.query.normals.group.tolist())
+        for t in some_tasks(data)
+    ]
     assert all(len(g) == 1 for g in groups)
     assert set.union(*groups) == {0, 1}
 
@@ -133,7 +140,11 @@ def test_a_single_row_is_in_both():
 
 
 def test_every_normal_turns_up_before_any_comes_again():
-    seen = [numbers(part) for pair in islice(in_two(numbered(*[0] * 12), 3, generator()), 2) for part in pair]
+    seen = [
+        numbers(part)
+        for pair in islice(in_two(numbered(*[0] * 12), 3, generator()), 2)
+        for part in pair
+    ]
     assert [len(part) for part in seen] == [3] * 4
     assert set.union(*seen) == set(range(12))
 
@@ -147,8 +158,9 @@ def test_some_draws_without_replacement():
 
 
 def test_one_step_of_maml_by_hand(monkeypatch):
-    # Inner: 0 -> 0.1 on the support at 1 (gradient -1). There the query at 3 pulls with 0.1 - 3 = -2.9: clipped to -1.
-    # Query at 0.6: gradient 0.1 - 0.6 = -0.5, and the start moves by 0.1 * 0.5. At the start it would have been 0.06.
+    # Inner: 0 -> 0.1 on the support at 1 (gradient -1). There the query at 3 pulls with 0.1 - 3 =
+    # -2.9: clipped to -1. Query at 0.6: gradient 0.1 - 0.6 = -0.5, and the start moves by 0.1 *
+    # 0.5. At the start it would have been 0.06.
     def one_task(*_):
         while True:
             yield Episode(points(1.0), points(0.6))
@@ -158,25 +170,31 @@ def test_one_step_of_maml_by_hand(monkeypatch):
     scorer = method.build((1,))
     method.train(scorer, points(0.25, 0.25), run())
     assert scorer.start.at.item() == pytest.approx(0.05)
-    assert scorer.now.at.item() == pytest.approx(0.05 + 0.1 * 0.2)  # one inner step from there on the rows at 0.25
+    # one inner step from there on the rows at 0.25
+    assert scorer.now.at.item() == pytest.approx(0.05 + 0.1 * 0.2)
 
 
 def test_maml_adapts_from_its_start_beside_the_anomalies_it_saw():
     method = MAML(ToPoint(), steps=1, inner_steps=1, adapt_steps=1)
     scorer = method.build((1,))
-    method.train(scorer, Samples.of(torch.tensor([[0.0], [0.0], [0.5]]), torch.tensor([0, 0, 4])), run())
+    method.train(
+        scorer, Samples.of(torch.tensor([[0.0], [0.0], [0.5]]), torch.tensor([0, 0, 4])), run()
+    )
     assert scorer.shown().y.tolist() == [4]
     torch.nn.init.zeros_(scorer.start.at)
     torch.nn.init.constant_(scorer.now.at, 9.0)
-    moved = method.adapt(scorer, points(0.2), run())  # the mean of 0.2 and the anomaly at 0.5, a tenth of the way
+    # the mean of 0.2 and the anomaly at 0.5, a tenth of the way
+    moved = method.adapt(scorer, points(0.2), run())
     assert moved.now.at.item() == pytest.approx(0.035)
     assert scorer.now.at.item() == 9.0
-    alone = method.adapt(scorer, Samples.of(torch.tensor([[0.2]]), torch.tensor([1])), run())  # shows its own anomaly
+    # shows its own anomaly
+    alone = method.adapt(scorer, Samples.of(torch.tensor([[0.2]]), torch.tensor([1])), run())
     assert alone.now.at.item() == pytest.approx(0.02)
 
 
 def test_maml_moves_to_a_new_kind_of_normal():
-    # Groups along axis 2, at -4 and 4; a third at 8 with few rows. Anomalies are off axis 0 in all of them.
+    # Groups along axis 2, at -4 and 4; a third at 8 with few rows. Anomalies are off axis 0 in all
+    # of them.
     g = generator()
     x = torch.randn(260, 3, generator=g) * 0.5
     y = torch.tensor([0] * 200 + [1] * 30 + [2] * 30)
@@ -196,7 +214,9 @@ def test_maml_moves_to_a_new_kind_of_normal():
 
 def test_weights_by_hand():
     # exp(0), exp(-ln 3), exp(-ln 3) = 1 : 1/3 : 1/3, so shares 3/5, 1/5, 1/5
-    np.testing.assert_allclose(_task_weights(torch.tensor([0.0, LN3, LN3])), [0.8, 0.6, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(
+        _task_weights(torch.tensor([0.0, LN3, LN3])), [0.8, 0.6, 0.6], rtol=1e-6
+    )
 
 
 def test_errors_are_those_on_other_tasks_remembered():
@@ -208,8 +228,9 @@ def test_errors_are_those_on_other_tasks_remembered():
 
 
 def test_one_step_of_ahl_by_hand(monkeypatch):
-    # Copies 0.1 and -0.1. Losses (row: copy, column: query): (0.1 - 0.3)^2 / 2 = 0.02, (0.1 + 0.5)^2 / 2 = 0.18;
-    # (-0.1 - 0.3)^2 / 2 = 0.08, (-0.1 + 0.5)^2 / 2 = 0.08. Errors on the other's query: 0.18 and 0.08.
+    # Copies 0.1 and -0.1. Losses (row: copy, column: query): (0.1 - 0.3)^2 / 2 = 0.02, (0.1 +
+    # 0.5)^2 / 2 = 0.18; (-0.1 - 0.3)^2 / 2 = 0.08, (-0.1 + 0.5)^2 / 2 = 0.08. Errors on the other's
+    # query: 0.18 and 0.08.
     made = [Episode(points(1.0), points(0.3)), Episode(points(-1.0), points(-0.5))]
     monkeypatch.setattr(AHL, "made", lambda *_: made)
     method = AHL(ToPoint(), steps=1, tasks=2, inner_steps=1, inner_rate=0.1)
@@ -223,7 +244,9 @@ def test_distributions_share_neither_row_nor_class_nor_pseudo_kind():
     data = toy_rows(24)
     method = AHL(DevNet(), distributions=8, size=20)
     for task in method.made(data, generator()):
-        normals = [{tuple(row) for row in part.normals.x.tolist()} for part in (task.support, task.query)]
+        normals = [
+            {tuple(row) for row in part.normals.x.tolist()} for part in (task.support, task.query)
+        ]
         assert not normals[0] & normals[1]
         real, pseudo = zip(
             *[
@@ -236,11 +259,15 @@ def test_distributions_share_neither_row_nor_class_nor_pseudo_kind():
         assert real[0] != real[1]
         assert pseudo[0] != pseudo[1]
         counts = torch.bincount(task.support.y)
-        assert counts[counts > 0].unique().numel() == 1  # normals, labelled and pseudo-anomalies count alike
+        # normals, labelled and pseudo-anomalies count alike
+        assert counts[counts > 0].unique().numel() == 1
 
 
 def test_a_distribution_keeps_to_a_cluster_of_normals():
-    x = torch.cat([torch.zeros(20, 2), torch.full((20, 2), 9.0)]) + torch.randn(40, 2, generator=generator()) / 9
+    x = (
+        torch.cat([torch.zeros(20, 2), torch.full((20, 2), 9.0)])
+        + torch.randn(40, 2, generator=generator()) / 9
+    )
     data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 40 + [1, 1, 2, 2]))
     for task in AHL(DevNet(), clusters=2).made(data, generator()):
         assert torch.cat([task.support.normals.x, task.query.normals.x]).std(dim=0).max() < 1
@@ -252,7 +279,10 @@ def test_no_cluster_of_normals_is_left_out(seed):
     x = corners.repeat_interleave(10, dim=0) + torch.randn(30, 2, generator=generator()) / 9
     data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 30 + [1, 1, 2, 2]))
     made = AHL(DevNet(), clusters=3, distributions=4).made(data, generator(seed))
-    corner = [torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item() for task in made]
+    corner = [
+        torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item()
+        for task in made
+    ]
     assert set(corner[:3]) == {0, 1, 2}  # each once before any comes again
 
 
@@ -301,7 +331,8 @@ def test_pseudo_anomalies_change_some_features():
 
 
 def test_auc_share_by_hand():
-    # sigmoid(-ln 3) = 1/4, sigmoid(0) = 1/2: pairs (0, ln 3), (0, 0) and (ln 3, ln 3), (ln 3, 0) = 1/4, 1/2, 1/2, 3/4
+    # sigmoid(-ln 3) = 1/4, sigmoid(0) = 1/2: pairs (0, ln 3), (0, 0) and (ln 3, ln 3), (ln 3, 0) =
+    # 1/4, 1/2, 1/2, 3/4
     share = terms.auc_share(score=torch.tensor([0.0, LN3, LN3, 0.0]), y=torch.tensor([0, -1, 1, 2]))
     np.testing.assert_allclose(share, [3 / 16, 5 / 16, 3 / 16, 5 / 16], rtol=1e-5)
     assert terms.auc_share(score=torch.ones(2), y=torch.tensor([0, 0])).tolist() == [0.0, 0.0]
@@ -319,7 +350,8 @@ def problem(a, k, seed=0):
 def test_discriminants_solve_the_generalised_eigenproblem(a, k):
     anomalies, within = problem(a, k)
     found = discriminants(anomalies=anomalies, within=within, directions=3)
-    _, vectors = scipy.linalg.eigh((anomalies.T @ anomalies).numpy(), within.numpy())  # ascending, w' S_n w = 1
+    # ascending, w' S_n w = 1
+    _, vectors = scipy.linalg.eigh((anomalies.T @ anomalies).numpy(), within.numpy())
     expected = vectors[:, ::-1][:, :3]
     signs = np.sign((found.numpy() * expected).sum(axis=0))
     np.testing.assert_allclose(found.numpy() * signs, expected, atol=1e-6)
@@ -339,7 +371,9 @@ def test_gradients_pass_through_the_eigenproblem(a):
         w = discriminants(anomalies=anomalies, within=root.T @ root + torch.eye(4), directions=2)
         return (x @ w).square().sum(dim=1)  # a sign that flips changes nothing
 
-    assert torch.autograd.gradcheck(score, (anomalies.requires_grad_(), within.requires_grad_()), atol=1e-5)
+    assert torch.autograd.gradcheck(
+        score, (anomalies.requires_grad_(), within.requires_grad_()), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("same", [0.0, 1.0])
@@ -350,8 +384,9 @@ def test_anomalies_that_are_alike_leave_gradients_finite(same):
 
 
 def test_meta_occ_scores_by_hand():
-    # The identity as embedding. Normals at (+-1, 0), (0, +-1): centre 0, S_n = I/2 (and a ridge of 1: + I/2 + 1e-6).
-    # The anomaly at (3, 0): w = (1, 0), as w' S_n w = 1. So (2, 7) scores log(1 + 2^2), as if it were (2, 0).
+    # The identity as embedding. Normals at (+-1, 0), (0, +-1): centre 0, S_n = I/2 (and a ridge of
+    # 1: + I/2 + 1e-6). The anomaly at (3, 0): w = (1, 0), as w' S_n w = 1. So (2, 7) scores log(1 +
+    # 2^2), as if it were (2, 0).
     method = MetaOCC(hidden=(), latent=2, ridge=1.0)
     scorer = method.build((2,))
     torch.nn.init.eye_(scorer.net[0].weight)
@@ -359,7 +394,8 @@ def test_meta_occ_scores_by_hand():
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [3.0, 0.0]])
     method.settle(scorer, Samples.of(x, torch.tensor([0, 0, 0, 0, 2])), run())
     assert scored(scorer, torch.tensor([[2.0, 7.0]])).item() == pytest.approx(np.log(5), abs=1e-4)
-    moved = method.adapt(scorer, Samples.of(x[:4] + 1), run())  # it remembers no anomaly, as it was not trained
+    # it remembers no anomaly, as it was not trained
+    moved = method.adapt(scorer, Samples.of(x[:4] + 1), run())
     assert torch.allclose(moved.centre, torch.ones(2))
 
 
@@ -371,7 +407,11 @@ def test_meta_occ_loss_reaches_the_embedding_through_the_solution():
     scorer.zero_grad()
     scorer.centre, scorer.matrix = scorer.centre.detach(), scorer.matrix.detach()
     scorer(data.x[:1]).sum().backward()
-    assert all((a - p.grad).abs().max() > 1e-4 for a, p in zip(through, scorer.parameters(), strict=True) if p.ndim > 1)
+    assert all(
+        (a - p.grad).abs().max() > 1e-4
+        for a, p in zip(through, scorer.parameters(), strict=True)
+        if p.ndim > 1
+    )
 
 
 def test_meta_occ_weighs_rows():
@@ -391,14 +431,23 @@ def test_meta_occ_weighs_rows():
 
 def test_reward_by_hand():
     labelled = torch.tensor([True, True, False, False])
-    assert reward(action=torch.tensor([1, 0, 1, 0]), labelled=labelled).tolist() == [1.0, -1.0, -1.0, 0.0]
+    assert reward(action=torch.tensor([1, 0, 1, 0]), labelled=labelled).tolist() == [
+        1.0,
+        -1.0,
+        -1.0,
+        0.0,
+    ]
 
 
 def test_next_row_is_nearest_after_an_alarm_else_farthest():
     here = torch.tensor([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0]])
     there = torch.tensor([[1.0, 0.0], [3.0, 4.0], [5.0, 0.0], [-2.0, 0.0]])
     chosen = following(
-        here, there, action=torch.tensor([1, 0, 1]), own=torch.tensor([90, 90, 12]), numbers=torch.arange(10, 14)
+        here,
+        there,
+        action=torch.tensor([1, 0, 1]),
+        own=torch.tensor([90, 90, 12]),
+        numbers=torch.arange(10, 14),
     )
     assert chosen.tolist() == [0, 1, 0]  # the third is row 12 itself: its nearest other is 4 away
 
@@ -457,12 +506,16 @@ def test_ensemble_averages_standardised_scores():
     assert not torch.equal(banks[0], banks[1]), "members draw for themselves"
     each = torch.stack([scored(member, data.x) for member in scorer.members])
     normals = each[:, data.y == 0]
-    expected = ((each - normals.mean(dim=1, keepdim=True)) / normals.std(dim=1, keepdim=True)).mean(dim=0)
+    expected = ((each - normals.mean(dim=1, keepdim=True)) / normals.std(dim=1, keepdim=True)).mean(
+        dim=0
+    )
     torch.testing.assert_close(scored(scorer, data.x), expected)
 
 
 def test_a_member_does_not_depend_on_how_many_follow():
-    few, many = (trained(Ensemble(DevNet(steps=5, batch=16), members=m), toy_rows()) for m in (2, 3))
+    few, many = (
+        trained(Ensemble(DevNet(steps=5, batch=16), members=m), toy_rows()) for m in (2, 3)
+    )
     for name, tensor in few.members[1].state_dict().items():
         assert torch.equal(tensor, many.members[1].state_dict()[name])
 

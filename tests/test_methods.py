@@ -1,4 +1,6 @@
-"""Every entry of METHODS keeps the contract; each method does what its paper says, on numbers worked out by hand."""
+"""Every entry of METHODS keeps the contract; each method does what its paper says, on numbers
+worked out by hand.
+"""
 
 import dataclasses
 
@@ -43,14 +45,17 @@ def test_contract(method):
 WRAPPING = {name: method for name, method in METHODS.items() if ability(method, "base") is not None}
 
 
-@parametrised({name: dataclasses.replace(method, base=DeepSAD()) for name, method in WRAPPING.items()})
+@parametrised(
+    {name: dataclasses.replace(method, base=DeepSAD()) for name, method in WRAPPING.items()}
+)
 def test_what_wraps_a_method_learns_without_labels_as_that_does(method):
     trained(method, toy_rows().normals)  # refuses nothing
     check_method(method)
 
 
 def test_mahalanobis_by_hand():
-    # Variances 4/3 and 16/3 (n - 1 = 3), no covariance; the corner is (1, 2) from the mean: 1/(4/3) + 4/(16/3) = 1.5.
+    # Variances 4/3 and 16/3 (n - 1 = 3), no covariance; the corner is (1, 2) from the mean: 1/(4/3)
+    # + 4/(16/3) = 1.5.
     data = Samples.of(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]))
     scorer = trained(Mahalanobis(shrinkage=0.0), data)
     assert scored(scorer, torch.tensor([[2.0, 4.0]])).item() == pytest.approx(1.5**0.5, abs=1e-5)
@@ -77,7 +82,9 @@ def test_nearest_keeps_at_most_its_bank():
 def test_nearest_ratio_by_hand():
     x = torch.tensor([[-1.0], [1.0], [9.0]])  # mean 0, variance 2: whitened by 1/sqrt(2)
     scorer = trained(NearestRatio(shrinkage=0.0), Samples.of(x, torch.tensor([0, 0, 1])))
-    score = scored(scorer, torch.tensor([[4.0]])).item()  # 3 from the nearest normal, 5 from the anomaly
+    score = scored(
+        scorer, torch.tensor([[4.0]])
+    ).item()  # 3 from the nearest normal, 5 from the anomaly
     assert score == pytest.approx(np.log((3 / 2**0.5 + 1e-3) / (5 / 2**0.5 + 1e-3)), abs=1e-4)
 
 
@@ -85,12 +92,18 @@ def test_isolation_forest_scores_as_scikit_learns():
     data = toy_rows()
     scorer = trained(IsolationForest(trees=30, rows=64), data)
     seed = Run(torch.Generator().manual_seed(3)).seed()
-    peer = SklearnIsolationForest(n_estimators=30, max_samples=64, random_state=seed).fit(data.normals.x.numpy())
-    np.testing.assert_allclose(scored(scorer, data.x).numpy(), -peer.score_samples(data.x.numpy()), rtol=1e-5)
+    peer = SklearnIsolationForest(n_estimators=30, max_samples=64, random_state=seed).fit(
+        data.normals.x.numpy()
+    )
+    np.testing.assert_allclose(
+        scored(scorer, data.x).numpy(), -peer.score_samples(data.x.numpy()), rtol=1e-5
+    )
 
 
 def votes(data, trees, x):
-    """What scikit-learn's trees vote, one kind after the other, on the draws that Forest makes at seed 3."""
+    """What scikit-learn's trees vote, one kind after the other, on the draws that Forest makes at
+    seed 3.
+    """
     g = torch.Generator().manual_seed(3)
     drawn = together(data.normals[torch.randperm(len(data.normals), generator=g)], data.anomalies)
     seeds = torch.randint(2**31 - 1, (trees,), generator=g).tolist()
@@ -99,8 +112,14 @@ def votes(data, trees, x):
         rng = np.random.default_rng(seed)
         anomalies, normals = np.flatnonzero(y), np.flatnonzero(~y)
         count = np.zeros(size)
-        np.add.at(count, anomalies[rng.integers(len(anomalies), size=len(anomalies))], size / 2 / len(anomalies))
-        np.add.at(count, normals[rng.integers(len(normals), size=len(normals))], size / 2 / len(normals))
+        np.add.at(
+            count,
+            anomalies[rng.integers(len(anomalies), size=len(anomalies))],
+            size / 2 / len(anomalies),
+        )
+        np.add.at(
+            count, normals[rng.integers(len(normals), size=len(normals))], size / 2 / len(normals)
+        )
         kind = ExtraTreeClassifier if i % 2 else DecisionTreeClassifier
         tree = kind(max_features="sqrt", random_state=int(rng.integers(2**31 - 1)))
         tree.fit(drawn.x.numpy(), y, sample_weight=count)
@@ -114,7 +133,9 @@ def test_forest_votes_from_scikit_learns_leaves():
     data = toy_rows(20)
     scorer = trained(Forest(trees=30), data)
     # Values that stand on a threshold are the risk of float32: score the training rows themselves.
-    np.testing.assert_allclose(scored(scorer, data.x).numpy(), votes(data, 30, data.x.numpy()), atol=1e-6)
+    np.testing.assert_allclose(
+        scored(scorer, data.x).numpy(), votes(data, 30, data.x.numpy()), atol=1e-6
+    )
 
 
 def test_a_leaf_of_many_normals_is_surer_than_one_of_few():
@@ -127,7 +148,8 @@ def test_a_leaf_of_many_normals_is_surer_than_one_of_few():
 
 def test_deep_trees_walk_to_the_same_leaves():
     g = torch.Generator().manual_seed(0)
-    data = Samples.of(torch.randn(1500, 6, generator=g), torch.randint(2, (1500,), generator=g))  # noise: deep trees
+    # noise: deep trees
+    data = Samples.of(torch.randn(1500, 6, generator=g), torch.randint(2, (1500,), generator=g))
     scorer = trained(Forest(trees=10), data)
     assert scorer.depth > 2 * TOGETHER
     new = torch.randn(700, 6, generator=g)
@@ -150,9 +172,13 @@ def test_logistic_of_more_columns_than_rows_is_the_same_minimum():
     x, y = torch.randn(30, 200, generator=g), (torch.arange(30) < 6).long()
     scorer = trained(Logistic(), Samples.of(x + y[:, None], y))
     z = scorer.standard(x + y[:, None]).double().numpy()
-    direct = LogisticRegression(C=1 / (Logistic().penalty * 30), class_weight="balanced", max_iter=10_000, tol=1e-10)
+    direct = LogisticRegression(
+        C=1 / (Logistic().penalty * 30), class_weight="balanced", max_iter=10_000, tol=1e-10
+    )
     direct.fit(z, y.numpy())
-    np.testing.assert_allclose(scorer.weight.numpy(), direct.coef_[0], atol=2e-3 * np.abs(direct.coef_).max())
+    np.testing.assert_allclose(
+        scorer.weight.numpy(), direct.coef_[0], atol=2e-3 * np.abs(direct.coef_).max()
+    )
 
 
 def test_whitening_of_more_columns_than_rows_is_the_same_distance():
@@ -198,10 +224,13 @@ def test_literal_recipe_keeps_the_contract():
 
 
 def test_literal_inner_level_does_not_collapse():
-    # Normals only: a constant encoder is perfectly confident. Reconstruction must keep the rows apart.
+    # Normals only: a constant encoder is perfectly confident. Reconstruction must keep the rows
+    # apart.
     method = dataclasses.replace(LITERAL, episodes=10, outer_steps=1)
     kept = errors(trained(method, toy_rows()), toy_rows().normals.x)
-    lost = errors(trained(dataclasses.replace(method, reconstruction=0.0), toy_rows()), toy_rows().normals.x)
+    lost = errors(
+        trained(dataclasses.replace(method, reconstruction=0.0), toy_rows()), toy_rows().normals.x
+    )
     assert kept < 0.35  # of a variance of 1
     assert lost > 2 * kept
 
@@ -228,15 +257,23 @@ def test_inner_level_learns_from_normals_alone_and_outer_level_moves_the_head_al
 def test_outer_level_ends_at_its_one_minimum():
     data, method = toy_rows(24), MultiDirectional()
     scorer = trained(method, data)
-    run = Run(torch.Generator().manual_seed(3))  # as `trained` does: the same draws in the same order
-    normals, anomalies = (some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS)))
+    # as `trained` does: the same draws in the same order
+    run = Run(torch.Generator().manual_seed(3))
+    normals, anomalies = (
+        some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS))
+    )
     scorer.deviation.fit(data.normals.x, run.generator)
     rows = method.splits(scorer, Domains(data.normals), normals, anomalies, run)
     head, encoded = scorer.head, scorer.standard(rows.x)
-    each = torch.nn.functional.softplus(head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float()))
-    loss = (rows.weight * each).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
+    each = torch.nn.functional.softplus(
+        head(encoded).diff(dim=1)[:, 0] * (1 - 2 * (rows.y > 0).float())
+    )
+    loss = (
+        rows.weight * each
+    ).sum() / rows.weight.sum() + method.ridge * head.weight.square().sum()
     slope = torch.autograd.grad(loss, head.weight)[0].norm()
-    assert slope < 0.01 * 2 * method.ridge * head.weight.norm()  # loss and ridge pull equally hard, and apart
+    # loss and ridge pull equally hard, and apart
+    assert slope < 0.01 * 2 * method.ridge * head.weight.norm()
 
 
 def test_directions_weigh_as_much_as_the_fields_say():
@@ -244,10 +281,16 @@ def test_directions_weigh_as_much_as_the_fields_say():
     scorer = method.build((6,))
     scorer.deviation.fit(data.normals.x, torch.Generator())
     rows = method.splits(
-        scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+        scorer,
+        Domains(data.normals),
+        data.normals,
+        data.anomalies,
+        Run(torch.Generator().manual_seed(0)),
     )
-    assert len(rows) == 3 * 240 + 24 + 12 + 12  # three directions of 120 normals and 120 made from them
-    assert rows.weight.sum().item() == pytest.approx(2.25)  # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
+    # three directions of 120 normals and 120 made from them
+    assert len(rows) == 3 * 240 + 24 + 12 + 12
+    # normals 1, labelled anomalies 1, pseudo-anomalies 0.25
+    assert rows.weight.sum().item() == pytest.approx(2.25)
     shown, hidden = rows[240:264], rows[504:516]
     assert shown.y.bincount().tolist() == [0, 12, 12]
     assert shown.weight.sum().item() == pytest.approx(0.6)
@@ -259,13 +302,19 @@ def test_a_hidden_class_is_described_as_if_nobody_had_shown_it():
     data, method = toy_rows(24), MultiDirectional()
     scorer = trained(method, data)
     rows = method.splits(
-        scorer, Domains(data.normals), data.normals, data.anomalies, Run(torch.Generator().manual_seed(0))
+        scorer,
+        Domains(data.normals),
+        data.normals,
+        data.anomalies,
+        Run(torch.Generator().manual_seed(0)),
     )
     hidden, other = rows[504:516], rows.y[504]
     x = hidden.x[:, -12:-6]  # position
     nearest = torch.cdist(x, data.x[(data.y > 0) & (data.y != other)]).amin(dim=1)
     normal = torch.cdist(x, data.normals.x).amin(dim=1)
-    torch.testing.assert_close(hidden.x[:, -14], torch.log1p((normal + 1e-3) / (nearest + 1e-3)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        hidden.x[:, -14], torch.log1p((normal + 1e-3) / (nearest + 1e-3)), atol=1e-4, rtol=0
+    )
 
 
 def test_nobody_is_close_to_himself():
@@ -307,17 +356,22 @@ def test_stack_averages_directions_apart():
     n, low, high = torch.tensor([0.0, 1.0]), torch.tensor([-1.0]), torch.tensor([2.0])
     ways = [HeldOut(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
     assert mean_auroc([(n, high), (n, low), (n, high)], ways).tolist() == [0.5, 1.0]
-    assert mean_auroc([(n, high)], ways[2:]).tolist() == [1.0, 1.0]  # no class held out: the known ones must do
+    # no class held out: the known ones must do
+    assert mean_auroc([(n, high)], ways[2:]).tolist() == [1.0, 1.0]
 
 
 def test_surprise_by_hand():
     surprise = Surprisal(2)
-    surprise.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))  # on another scale: the same
-    # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over 90 is 4.5.
+    # on another scale: the same
+    surprise.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))
+    # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over
+    # 90 is 4.5.
     tail = -np.log(1 - 0.905)
     expected = [-np.log(0.5), tail, tail + 2.0, 20.0]
     scores = torch.tensor([49.5, 90.0, 99.0, 1e9])
-    np.testing.assert_allclose(surprise(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        surprise(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5
+    )
 
 
 def test_surprise_never_falls():
@@ -328,7 +382,8 @@ def test_surprise_never_falls():
 
 
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():
-    # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis misses the other.
+    # Classes lie along two axes, far out: distance finds either; a forest that saw only one axis
+    # misses the other.
     stack = EvidenceStack(base_scores=("mahalanobis",), on_raw_features=(Forest(trees=20),))
     scorer = trained(stack, toy_rows(24))
     unseen, known = scorer.auroc.T
@@ -339,14 +394,18 @@ def test_stack_trusts_the_evidence_that_finds_held_out_classes():
 
 
 def test_verdicts_are_weighed_as_written():
-    # Unknown: exp(10 * (0.8, 0.8, 1.0)) = 1 : 1 : e^2; the two that learned say 8.389 / 9.389 > 0.4 of it, so 0.4.
-    # Known, where only those two are asked: exp(40 * (0.9, 0.95)) = 1 : e^2.
+    # Unknown: exp(10 * (0.8, 0.8, 1.0)) = 1 : 1 : e^2; the two that learned say 8.389 / 9.389 > 0.4
+    # of it, so 0.4. Known, where only those two are asked: exp(40 * (0.9, 0.95)) = 1 : e^2.
     auroc = torch.tensor([[0.8, 0.9], [0.8, 0.9], [1.0, 0.95]])
     e2 = np.exp(2.0)
     unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
     known = np.array([0, 1, e2]) / (1 + e2)
     found = evidence_weights(
-        auroc, torch.tensor([False, True, True]), inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4
+        auroc,
+        torch.tensor([False, True, True]),
+        inverse_temperature=(10, 40),
+        seen_class_weight=0.3,
+        most=0.4,
     )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
@@ -367,7 +426,9 @@ def test_logistic_is_at_the_minimum_of_what_it_says_to_minimise():
     b = scorer.bias.double().requires_grad_()
     y = (data.y > 0).double()
     x = (data.x - data.normals.x.mean(dim=0)) / (data.normals.x.std(dim=0, correction=0) + 1e-6)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(x.double() @ w + b, y, reduction="none")
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        x.double() @ w + b, y, reduction="none"
+    )
     mean = (loss[y > 0].mean() + loss[y == 0].mean()) / 2 + 0.3 / 2 * w.square().sum()
     gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(mean, (w, b))])
     assert gradient.abs().max() < 1e-4
@@ -383,8 +444,11 @@ def test_stack_with_one_labelled_anomaly_weighs_evidence_equally_and_learns_from
     one = toy_rows()[:121]
     assert len(one.anomalies) == 1
     scorer = trained(quick(DEFAULT), one)
-    # 5 of 9 pieces learned, and may say half; there are no flags to leave out, and no logarithms to undo.
-    torch.testing.assert_close(scorer.weights, torch.tensor([0.5 / 4] * 4 + [0.0] * 2 + [0.5 / 5] * 5))
+    # 5 of 9 pieces learned, and may say half; there are no flags to leave out, and no logarithms to
+    # undo.
+    torch.testing.assert_close(
+        scorer.weights, torch.tensor([0.5 / 4] * 4 + [0.0] * 2 + [0.5 / 5] * 5)
+    )
     without = scored(trained(quick(DEFAULT), one.normals), one.x)
     rank = (scored(scorer, one.x) >= scored(scorer, one.x)[-1]).sum()
     assert rank <= (without >= without[-1]).sum()
@@ -399,7 +463,8 @@ def test_stack_with_one_class_holds_out_its_halves():
 
 
 def test_stack_judges_normals_by_evidence_that_did_not_see_them():
-    # Every normal stands in the bank of the final scorer, at distance 0 of itself; the surprise must not know that.
+    # Every normal stands in the bank of the final scorer, at distance 0 of itself; the surprise
+    # must not know that.
     data = toy_rows()
     scorer = trained(EvidenceStack(base_scores=("nearest",)), data.normals)
     with torch.no_grad():

@@ -30,7 +30,9 @@ def table(seed=0, **counts):
     kind = np.repeat(list(counts), list(counts.values()))
     x = rng.normal(size=(len(kind), 3))
     for j, name in enumerate(["a", "b", "c", "d", "rare"]):
-        x[kind == name] += 5 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0]])[j]
+        x[kind == name] += (
+            5 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0]])[j]
+        )
     return pa.table({**{f"x{j}": x[:, j] for j in range(3)}, "kind": kind})
 
 
@@ -38,7 +40,11 @@ def drawn(seed=0, protocol=None, given=None):
     given = given or table()
     codes, names = encode_labels(given["kind"], rows=len(given))
     copies = copy_numbers(given.drop_columns(["kind"]))
-    return codes, names, draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), copies)
+    return (
+        codes,
+        names,
+        draw_rows(codes, codes, protocol or Protocol(), np.random.default_rng(seed), copies),
+    )
 
 
 def test_training_rows_are_normals_and_few_shots_of_seen_classes():
@@ -64,7 +70,9 @@ def test_a_class_with_too_few_rows_is_never_seen():
     assert (codes == rare).sum() // 2 < Protocol().shots
 
 
-@pytest.mark.parametrize(("counts", "seen"), [({"c": 0, "d": 0}, 1), ({"d": 0}, 2), ({"b": 0, "c": 0, "d": 0}, 0)])
+@pytest.mark.parametrize(
+    ("counts", "seen"), [({"c": 0, "d": 0}, 1), ({"d": 0}, 2), ({"b": 0, "c": 0, "d": 0}, 0)]
+)
 def test_one_class_always_stays_out(counts, seen):
     _, _, draw = drawn(given=table(**counts, rare=0))
     assert len(draw.seen) == seen
@@ -72,7 +80,8 @@ def test_one_class_always_stays_out(counts, seen):
 
 def test_as_many_classes_as_asked_are_seen_when_a_rare_one_stays_out():
     _, names, draw = drawn(given=table(d=0))
-    assert [names[c - 1] for c in draw.seen] == ["a", "b", "c"]  # "rare" has too few rows to be shown, and is unseen
+    # "rare" has too few rows to be shown, and is unseen
+    assert [names[c - 1] for c in draw.seen] == ["a", "b", "c"]
 
 
 def test_normals_are_capped():
@@ -157,7 +166,9 @@ def test_report_keeps_seen_and_unseen_apart():
 
 def test_a_test_table_of_its_own_may_hold_new_classes():
     train, test = table(d=0, rare=0), table(seed=1)
-    [report] = evaluate(train, label="kind", test=test, protocol=Protocol(seeds=1), methods=MAHALANOBIS)
+    [report] = evaluate(
+        train, label="kind", test=test, protocol=Protocol(seeds=1), methods=MAHALANOBIS
+    )
     assert {"d", "rare"} <= {c["class"] for c in report["classes"] if c["role"] == "unseen"}
     assert sum(c["rows"] for c in report["classes"]) == 252
 
@@ -166,7 +177,9 @@ def test_few_shot_network_is_blind_to_the_unseen_and_the_report_shows_it():
     rng = np.random.default_rng(0)
     kind = np.repeat(["normal", "up", "down"], [600, 80, 80])
     shift = np.repeat([0.0, 4.0, -4.0], [600, 80, 80])
-    given = pa.table({"x": shift + rng.normal(size=760), "noise": rng.normal(size=760), "kind": kind})
+    given = pa.table(
+        {"x": shift + rng.normal(size=760), "noise": rng.normal(size=760), "kind": kind}
+    )
     methods = {"devnet": DevNet(steps=200, batch=64)}
     [report] = evaluate(given, label="kind", protocol=Protocol(seen=1, seeds=2), methods=methods)
     assert report["seen"]["auroc"]["mean"] > 0.95
@@ -190,7 +203,10 @@ def test_means_by_hand():
 
 
 def test_same_seeds_same_report():
-    reports = [evaluate(table(), label="kind", protocol=Protocol(seeds=1), methods=MAHALANOBIS)[0] for _ in range(2)]
+    reports = [
+        evaluate(table(), label="kind", protocol=Protocol(seeds=1), methods=MAHALANOBIS)[0]
+        for _ in range(2)
+    ]
     assert reports[0]["classes"] == reports[1]["classes"]
 
 
@@ -256,6 +272,7 @@ def test_a_method_may_be_given_by_its_name():
 def test_a_column_of_lists_does_not_stop_an_evaluation():
     given = table().append_column("tags", pa.array([[1, 2]] * table().num_rows))
     [with_lists], [without] = (
-        evaluate(each, label="kind", protocol=Protocol(seeds=1), methods=MAHALANOBIS) for each in (given, table())
+        evaluate(each, label="kind", protocol=Protocol(seeds=1), methods=MAHALANOBIS)
+        for each in (given, table())
     )
     assert with_lists["unseen"] == without["unseen"]

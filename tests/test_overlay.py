@@ -49,7 +49,8 @@ def test_same_input_same_bytes():
 def test_heat_is_bright_where_it_is_hot_and_nowhere_else():
     cold, hot = drawn(np.zeros((40, 40)))[RIGHT], drawn(spot())[RIGHT]
     brighter = (hot - cold).sum(axis=-1)
-    rows, columns = slice(226, 277), slice(61, 112)  # of rows 28 to 33 and columns 8 to 13, at 8.25 pixels each
+    # of rows 28 to 33 and columns 8 to 13, at 8.25 pixels each
+    rows, columns = (slice(226, 277), slice(61, 112))
     assert brighter[rows, columns].min() > 100
     outside = np.ones((330, 330), dtype=bool)
     outside[205:300, 40:135] = False
@@ -91,7 +92,9 @@ def test_the_threshold_is_marked_on_the_bar(threshold):
 
 
 def test_the_ends_of_the_bar_are_named():
-    """Scores beyond them have their colours: above the bar stands "4 or more", below it "0 or less"."""
+    """Scores beyond them have their colours: above the bar stands "4 or more", below it "0 or
+    less".
+    """
     plain, other = drawn(spot()), drawn(spot(), low=-0.001, top=4.01)
     for rows in (slice(50, 74), slice(378, 398)):
         assert (plain[rows, 755:840] < 128).any()
@@ -136,7 +139,9 @@ def test_what_cannot_be_drawn(pixels, heat, mask, scale, message):
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(Unsupported, match=re.escape('needs matplotlib: pip install "unseen[images]"')):
+    with pytest.raises(
+        Unsupported, match=re.escape('needs matplotlib: pip install "unseen[images]"')
+    ):
         overlay(PIXELS, spot(), **SCALE)
 
 
@@ -176,18 +181,32 @@ class Reader(HTMLParser):
 
 
 def test_page_has_a_row_for_each_image():
-    read = Reader(page([ROW, Shown("b.png", None, 0.5, 1.0, "normal", b"x")], title="Tiles", notes=["One.", "Two."]))
+    read = Reader(
+        page(
+            [ROW, Shown("b.png", None, 0.5, 1.0, "normal", b"x")],
+            title="Tiles",
+            notes=["One.", "Two."],
+        )
+    )
     assert not read.open
     text = [("title", "Tiles"), ("h1", "Tiles"), ("p", "One."), ("p", "Two.")]
     text += [("th", head) for head in ("image", "label", "score", "p-value", "verdict", "where")]
-    text += [("th", "tile.png"), ("td", "crack"), ("td", "3.1416"), ("td", "0.0023"), ("td", "anomaly")]
+    text += [
+        ("th", "tile.png"),
+        ("td", "crack"),
+        ("td", "3.1416"),
+        ("td", "0.0023"),
+        ("td", "anomaly"),
+    ]
     text += [("th", "b.png"), ("td", "not known"), ("td", "0.5"), ("td", "1"), ("td", "normal")]
     assert read.text == text
 
 
 def test_page_holds_its_pictures():
     images = [a for tag, a in Reader(page([ROW], title="", notes=[])).attributes if tag == "img"]
-    assert [base64.b64decode(a["src"].removeprefix("data:image/png;base64,")) for a in images] == [b"png"]
+    assert [base64.b64decode(a["src"].removeprefix("data:image/png;base64,")) for a in images] == [
+        b"png"
+    ]
     assert images[0]["alt"] == "tile.png: the image, and its heat; score 3.1416, anomaly"
 
 
@@ -201,5 +220,7 @@ def test_page_escapes_every_text():
     html = page([Shown(evil, evil, 1.0, 1.0, evil, b"")], title=evil, notes=[evil])
     assert "<script" not in html
     read = Reader(html)
-    assert [data for _, data in read.text].count(evil) == 6  # title twice, note, name, label, verdict
+    assert [data for _, data in read.text].count(
+        evil
+    ) == 6  # title twice, note, name, label, verdict
     assert [a["alt"].count(evil) for tag, a in read.attributes if tag == "img"] == [2]

@@ -1,4 +1,6 @@
-"""What is shipped: type hints for users' checkers, bounds that can be installed, sources for later Pythons."""
+"""What is shipped: type hints for users' checkers, bounds that can be installed, sources for later
+Pythons.
+"""
 
 import os
 import shutil
@@ -15,7 +17,9 @@ from lowest import PYPROJECT, lowest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads(PYPROJECT.read_text())["project"]
 LATER = ("3.12", "3.13", "3.14")
-NEEDED = "import torch, numpy, scipy, sklearn, pyarrow, narwhals, pydantic, safetensors, rich, cyclopts"
+NEEDED = (
+    "import torch, numpy, scipy, sklearn, pyarrow, narwhals, pydantic, safetensors, rich, cyclopts"
+)
 
 
 def test_type_checkers_of_users_see_the_hints():
@@ -34,7 +38,8 @@ def test_lower_bounds_become_exact_versions_but_for_torch():
 def test_every_bound_of_the_package_is_one_lower_bound():
     assert all(each.count("==") == 1 and not set(each) & set("<>,~;[") for each in lowest(PROJECT))
     images = len(PROJECT["optional-dependencies"]["images"])
-    assert len(lowest(PROJECT)) == len(PROJECT["dependencies"]) - 1 + images + 2  # without torch, with pandas, polars
+    # without torch, with pandas, polars
+    assert len(lowest(PROJECT)) == len(PROJECT["dependencies"]) - 1 + images + 2
 
 
 def test_baseline_leaves_numpy_nothing_beyond_its_own_baseline():
@@ -54,14 +59,18 @@ def interpreter(version):
 
 
 def run(*command, **settings):
-    return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=os.environ | settings, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("version", LATER)
 def test_sources_compile_without_a_warning_on_later_pythons(version, tmp_path):
     folders = [str(ROOT / name) for name in ("src", "examples")]
     settings = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONPATH": ""}
-    found = run(interpreter(version), "-W", "error", "-m", "compileall", "-q", "-f", *folders, **settings)
+    found = run(
+        interpreter(version), "-W", "error", "-m", "compileall", "-q", "-f", *folders, **settings
+    )
     assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -70,5 +79,11 @@ def test_the_package_runs_on_later_pythons(version):
     python = interpreter(version)
     if run(python, "-c", NEEDED, PYTHONPATH="").returncode:
         pytest.skip(f"needs torch and the other packages in {python}")
-    found = run(python, "-m", "doctest", str(ROOT / "src" / "unseen" / "calibrate.py"), PYTHONPATH=str(ROOT / "src"))
+    found = run(
+        python,
+        "-m",
+        "doctest",
+        str(ROOT / "src" / "unseen" / "calibrate.py"),
+        PYTHONPATH=str(ROOT / "src"),
+    )
     assert found.returncode == 0, found.stdout + found.stderr

@@ -10,7 +10,14 @@ from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
 from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import balanced, class_held_out, held_out_splits, line_halves, stratified_folds, together
+from unseen.parts.episodes import (
+    balanced,
+    class_held_out,
+    held_out_splits,
+    line_halves,
+    stratified_folds,
+    together,
+)
 from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut
@@ -31,12 +38,15 @@ def labelled(*y):
 
 
 def test_deviation_by_hand():
-    loss = losses.deviation(score=torch.tensor([0.0, -2.0, 7.0, 3.0]), y=torch.tensor([0, -1, 1, 2]), margin=5.0)
+    loss = losses.deviation(
+        score=torch.tensor([0.0, -2.0, 7.0, 3.0]), y=torch.tensor([0, -1, 1, 2]), margin=5.0
+    )
     assert loss.tolist() == [0.0, 2.0, 0.0, 2.0]
 
 
 def test_a_column_of_scores_is_refused():
-    # (n, 1) against (n,) broadcasts to (n, n), and the labels do nothing: two known libraries ship that.
+    # (n, 1) against (n,) broadcasts to (n, n), and the labels do nothing: two known libraries ship
+    # that.
     with pytest.raises(DataError, match=r"one shape \(n,\)"):
         losses.deviation(score=torch.zeros(4, 1), y=torch.zeros(4), margin=5.0)
     with pytest.raises(DataError, match=r"one shape \(n,\)"):
@@ -56,12 +66,16 @@ def test_confidence_does_not_saturate():
 
 
 def test_margin_pairs_by_hand():
-    pairs = terms.margin_pairs(normal=torch.tensor([1.0, 0.0]), anomaly=torch.tensor([0.5, -2.0]), margin=0.25)
+    pairs = terms.margin_pairs(
+        normal=torch.tensor([1.0, 0.0]), anomaly=torch.tensor([0.5, -2.0]), margin=0.25
+    )
     assert pairs.tolist() == [[0.0, 0.0], [0.75, 0.0]]
 
 
 def test_squared_error_by_hand():
-    error = losses.squared_error(reconstruction=torch.tensor([[1.0, 2.0]]), x=torch.tensor([[0.0, 4.0]]))
+    error = losses.squared_error(
+        reconstruction=torch.tensor([[1.0, 2.0]]), x=torch.tensor([[0.0, 4.0]])
+    )
     assert error.tolist() == [2.5]
     with pytest.raises(DataError, match="shape"):
         losses.squared_error(reconstruction=torch.zeros(1, 2), x=torch.zeros(1, 3))
@@ -121,7 +135,11 @@ def test_directions_of_many_classes_are_bounded():
 
 def test_directions_of_one_class_hold_out_its_halves():
     data = Samples.of(torch.tensor([[0.0], [9.0], [1.0], [8.0], [0.5], [9.5]]), torch.full((6,), 3))
-    whole = [sorted(data.x[w.outside, 0].tolist()) for w in held_out_splits(data, generator(), folds=2) if not w.known]
+    whole = [
+        sorted(data.x[w.outside, 0].tolist())
+        for w in held_out_splits(data, generator(), folds=2)
+        if not w.known
+    ]
     assert sorted(whole) == [[0.0, 0.5, 1.0], [8.0, 9.0, 9.5]]
 
 
@@ -139,7 +157,10 @@ def test_few_rows_of_one_class_hold_out_parts_only():
 def test_stratified_folds_spread_each_class():
     y = torch.tensor([1] * 9 + [2] * 3)
     fold = stratified_folds(y, 3, generator())
-    assert torch.stack([torch.bincount(fold[y == c], minlength=3) for c in (1, 2)]).tolist() == [[3, 3, 3], [1, 1, 1]]
+    assert torch.stack([torch.bincount(fold[y == c], minlength=3) for c in (1, 2)]).tolist() == [
+        [3, 3, 3],
+        [1, 1, 1],
+    ]
 
 
 # loops
@@ -148,10 +169,22 @@ def test_stratified_folds_spread_each_class():
 def test_minimise_descends_a_weighted_mean_whatever_the_weights_sum_to():
     def fitted(weight):
         p = torch.nn.Parameter(torch.zeros(()))
-        data = Samples(torch.tensor([[1.0], [5.0]]), torch.zeros(2), torch.zeros(2), torch.tensor([weight, 0.0]))
+        data = Samples(
+            torch.tensor([[1.0], [5.0]]),
+            torch.zeros(2),
+            torch.zeros(2),
+            torch.tensor([weight, 0.0]),
+        )
         stream = iter(lambda: data, None)
         optimiser = torch.optim.SGD([p], lr=0.1)
-        minimise(lambda b: (b.x[:, 0] - p).square(), optimiser, stream, Run(generator()), steps=200, clip=1e9)
+        minimise(
+            lambda b: (b.x[:, 0] - p).square(),
+            optimiser,
+            stream,
+            Run(generator()),
+            steps=200,
+            clip=1e9,
+        )
         return p.item()
 
     assert fitted(1.0) == pytest.approx(1.0, abs=1e-4)  # the row of weight 0 has no say
@@ -162,7 +195,9 @@ def test_minimise_restores_the_number_of_threads():
     before = torch.get_num_threads()
     p = torch.nn.Parameter(torch.zeros(()))
     stream = iter(lambda: labelled(0, 0), None)
-    minimise(lambda b: b.x[:, 0] * p, torch.optim.SGD([p], lr=0.1), stream, Run(generator()), steps=1)
+    minimise(
+        lambda b: b.x[:, 0] * p, torch.optim.SGD([p], lr=0.1), stream, Run(generator()), steps=1
+    )
     assert torch.get_num_threads() == before
 
 
@@ -179,7 +214,9 @@ def test_average_is_the_mean_of_the_states():
 
 
 def test_whitened_normals_are_uncorrelated_with_variance_one():
-    x = torch.randn(2000, 3, generator=generator()) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 3.0]])
+    x = torch.randn(2000, 3, generator=generator()) @ torch.tensor(
+        [[1.0, 2.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 3.0]]
+    )
     whiten = Whitening(3)
     whiten.fit(x, shrinkage=0.0)
     torch.testing.assert_close(torch.cov(whiten(x).T), torch.eye(3), atol=1e-3, rtol=0)
@@ -189,7 +226,9 @@ def test_bank_finds_small_distances_far_from_the_origin():
     bank = Bank(2)
     bank.fill(torch.tensor([[5.0, 5.0], [5.0, 5.001], [9.0, 9.0]]))
     expected = [0.0, 0.001]
-    np.testing.assert_allclose(bank.distances(torch.tensor([[5.0, 5.0]]), k=2)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        bank.distances(torch.tensor([[5.0, 5.0]]), k=2)[0], expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("k", [1, 5, LANES, LANES + 1])
@@ -210,7 +249,9 @@ def test_nothing_has_no_neighbours(m):
 
 def test_ties_take_nothing_from_the_smallest():
     g = torch.Generator().manual_seed(0)
-    values = torch.randint(4, (200, LONG), generator=g).float()  # hundreds of rows are as near as the nearest
+    values = torch.randint(
+        4, (200, LONG), generator=g
+    ).float()  # hundreds of rows are as near as the nearest
     values[0] = torch.inf
     values[1, 7 + LANES * torch.arange(6)] = -1.0  # all in one lane
     places = smallest(values, k=5)
@@ -219,7 +260,9 @@ def test_ties_take_nothing_from_the_smallest():
 
 
 def test_covariance_does_not_depend_on_blocks(monkeypatch):
-    x = 100 + torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2.0, 3.0])
+    x = 100 + torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [1.0, 2.0, 3.0]
+    )
     whole, parts = Whitening(3), Whitening(3)
     whole.fit(x, shrinkage=1e-3)
     monkeypatch.setattr(bank, "BLOCK", 7)
@@ -296,7 +339,8 @@ def test_first_order_maml_takes_the_gradient_at_the_copy():
     scorer, fast = Point(0.0), Point(0.25)
     optimiser = torch.optim.SGD(scorer.parameters(), lr=0.1)
     step_by(scorer, [(fast, fast(torch.tensor([[1.0]])).mean())], optimiser)
-    assert scorer.at.item() == pytest.approx(0.1 * 0.75)  # -(0.25 - 1) at the copy; at the scorer it would be 1
+    # -(0.25 - 1) at the copy; at the scorer it would be 1
+    assert scorer.at.item() == pytest.approx(0.1 * 0.75)
     assert fast.at.item() == 0.25
 
 
@@ -317,4 +361,5 @@ def test_no_more_centres_than_rows():
 def test_standard_scores_by_hand():
     standard = Standard(2)
     standard.fit(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
-    assert standard(torch.tensor([[4.0], [6.0]])).tolist() == [[2.0], [1.0]]  # sd 1; no spread: the scale stays
+    # sd 1; no spread: the scale stays
+    assert standard(torch.tensor([[4.0], [6.0]])).tolist() == [[2.0], [1.0]]

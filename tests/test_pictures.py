@@ -1,4 +1,6 @@
-"""Images and detectors: maps of files made once, fitting and scoring, heat, moving, saving, the open-set protocol."""
+"""Images and detectors: maps of files made once, fitting and scoring, heat, moving, saving, the
+open-set protocol.
+"""
 
 import json
 from dataclasses import replace
@@ -62,7 +64,9 @@ TABLE = np.random.default_rng(0).normal(size=(60, 4))
 # the detector
 
 
-@pytest.mark.parametrize("method", [PATCHES, BOTH, Mahalanobis()], ids=["patches", "stack", "for rows"])
+@pytest.mark.parametrize(
+    "method", [PATCHES, BOTH, Mahalanobis()], ids=["patches", "stack", "for rows"]
+)
 def test_a_detector_of_images_answers_as_one_of_tables(method):
     detector, new = fitted(method), maps_of(toy_maps(seed=1, classes=(1, 2, 3)))
     score, bad = detector.anomaly_score(new), toy_maps(seed=1).y.numpy() > 0
@@ -73,7 +77,9 @@ def test_a_detector_of_images_answers_as_one_of_tables(method):
     assert np.array_equal(pvalue, Conformal.fit(detector.members_[0].calibration).pvalue(score))
     assert np.array_equal(detector.detect(new, alpha=0.12), pvalue <= 0.12)
     assert detector.detect(new, alpha=0.12)[bad].mean() > 0.8
-    assert np.array_equal(detector.predict(new), np.where(detector.decision_function(new) < 0, -1, 1))
+    assert np.array_equal(
+        detector.predict(new), np.where(detector.decision_function(new) < 0, -1, 1)
+    )
     assert np.array_equal(detector.score_samples(new), -score)
     assert isinstance(detector.schema_, Vision)
     assert detector.schema_.shape == (3, 6, 6)
@@ -96,7 +102,8 @@ def test_masks_reach_the_method(mask, rows):
     data = toy_maps()
     maps = maps_of(replace(data, mask=torch.full_like(data.mask, mask)))
     [member] = fitted(Patches(NearestRatio()), maps).members_
-    assert len(member.scorer.inner.anomalies.rows) == rows  # all 9 cells of 8 images, or of each the oddest
+    # all 9 cells of 8 images, or of each the oddest
+    assert len(member.scorer.inner.anomalies.rows) == rows
 
 
 def test_images_in_no_folder_are_normal_and_some_in_none_are_unlabelled():
@@ -146,7 +153,9 @@ def test_a_copy_is_fitted_likewise():
     assert copied.get_params() == detector.get_params()
     maps = maps_of(toy_maps())
     assert np.array_equal(copied.fit(maps).anomaly_score(maps), detector.anomaly_score(maps))
-    assert clone(Detector()).set_params(method=PATCHES, features=Features(size=96)).features.size == 96
+    assert (
+        clone(Detector()).set_params(method=PATCHES, features=Features(size=96)).features.size == 96
+    )
 
 
 def test_a_detector_is_fitted_anew_on_something_else():
@@ -161,13 +170,20 @@ def test_a_detector_is_fitted_anew_on_something_else():
 
 def test_images_and_tables_are_told_apart():
     of_images, of_tables = fitted(), Detector(Mahalanobis(), calibration=0.25).fit(TABLE)
-    with pytest.raises(DataError, match=r"trained on images: expected Images.read\(folder\), got .*ndarray"):
+    with pytest.raises(
+        DataError, match=r"trained on images: expected Images.read\(folder\), got .*ndarray"
+    ):
         of_images.anomaly_score(TABLE)
     for given in (normals(2), normals(2).images):  # which nobody needs to read
-        with pytest.raises(DataError, match="expected a data frame or a 2-D array of numbers, got (Maps|Images)"):
+        with pytest.raises(
+            DataError, match="expected a data frame or a 2-D array of numbers, got (Maps|Images)"
+        ):
             of_tables.anomaly_score(given)
     for method in (*IMAGES.values(), PATCHES):
-        with pytest.raises(DataError, match=f"{type(method).__name__} is a method for images, and was given a table"):
+        with pytest.raises(
+            DataError,
+            match=f"{type(method).__name__} is a method for images, and was given a table",
+        ):
             Detector(method).fit(TABLE)
 
 
@@ -177,7 +193,9 @@ def test_who_has_no_heat_says_so():
         of_tables.heat(TABLE)
     with pytest.raises(DataError, match="trained on images"):
         fitted().heat(TABLE)
-    with pytest.raises(Unsupported, match="as a whole and has no map of scores: take one that looks at cells"):
+    with pytest.raises(
+        Unsupported, match="as a whole and has no map of scores: take one that looks at cells"
+    ):
         of_whole.heat(normals(2))
     for detector in (of_tables, of_whole, fitted(replace(BOTH, members=(WHOLE,)))):
         with pytest.raises(Unsupported, match="judges no single cells"):
@@ -190,7 +208,9 @@ def test_who_has_no_heat_says_so():
 
 def test_maps_of_other_features_are_refused():
     other = maps_of(toy_maps(), Features(size=96))
-    with pytest.raises(DataError, match=r"sees images by Features\(.*size=64.*got maps made by Features\(.*size=96"):
+    with pytest.raises(
+        DataError, match=r"sees images by Features\(.*size=64.*got maps made by Features\(.*size=96"
+    ):
         fitted().anomaly_score(other)
     with pytest.raises(DataError, match="got maps made by"):
         fitted().adapt(other)
@@ -222,7 +242,9 @@ def test_heat_has_the_size_of_each_image_and_is_highest_on_the_defect():
     heat = detector.heat(new)
     assert [found.shape for found in heat] == [(40, 120), (64, 64)] * 4
     assert all(found.dtype == np.float32 for found in heat)
-    for found, defect in zip(heat[1::2], data.mask[1::2], strict=True):  # square: 64 pixels show 6 cells
+    for found, defect in zip(
+        heat[1::2], data.mask[1::2], strict=True
+    ):  # square: 64 pixels show 6 cells
         row, column = np.array(np.unravel_index(found.argmax(), (64, 64))) * 6 // 64
         assert defect[row, column] == 1
 
@@ -241,7 +263,10 @@ def test_heat_of_a_broad_image_is_what_its_part_of_the_square_shows():
 
 def test_members_share_the_heat():
     train = own(normals(40))
-    detector, new = fitted(PATCHES, train, calibration=2), replace(own(normals(3)), features=train.features)
+    detector, new = (
+        fitted(PATCHES, train, calibration=2),
+        replace(own(normals(3)), features=train.features),
+    )
     each = [member.heat(new, torch.device("cpu")) for member in detector.members_]
     by_hand = detector.schema_.placer(new)((each[0] + each[1]) / 2)
     for found, expected in zip(detector.heat(new), by_hand, strict=True):
@@ -254,7 +279,11 @@ def test_the_threshold_of_heat_by_hand():
     peaks = member.heat(maps.take(member.held), torch.device("cpu")).max(axis=(1, 2))
     np.testing.assert_allclose(member.peaks, np.sort(peaks))
     detector = fitted(PATCHES, maps)
-    for alpha, place in ((0.3, 5), (0.1, 7), (0.9, 1)):  # of 8: the first at or above 0.7 * 7 = 4.9, 6.3, 0.7
+    for alpha, place in (
+        (0.3, 5),
+        (0.1, 7),
+        (0.9, 1),
+    ):  # of 8: the first at or above 0.7 * 7 = 4.9, 6.3, 0.7
         assert detector.heat_threshold(alpha) == member.peaks[place]
     folds = fitted(PATCHES, maps, calibration=4)
     each = [np.quantile(one.peaks, 0.8, method="higher") for one in folds.members_]
@@ -272,7 +301,11 @@ def test_good_images_exceed_the_threshold_about_as_often_as_asked_for():
 
 @pytest.mark.parametrize("method", [PATCHES, WHOLE, BOTH], ids=["patches", "whole", "stack"])
 def test_a_new_product_is_flagged_until_the_detector_moves_to_it(method):
-    detector, here, new = fitted(method), normals(12, offset=9.0), maps_of(toy_maps(seed=6, offset=9.0))
+    detector, here, new = (
+        fitted(method),
+        normals(12, offset=9.0),
+        maps_of(toy_maps(seed=6, offset=9.0)),
+    )
     assert (detector.pvalue(new) < 0.12).all()
     before = detector.anomaly_score(new)
     moved = detector.adapt(here)
@@ -289,7 +322,11 @@ def test_a_new_product_is_flagged_until_the_detector_moves_to_it(method):
 def test_the_heat_of_a_moved_detector_is_measured_on_images_that_it_did_not_move_to():
     detector = fitted(PATCHES)
     moved = detector.adapt(normals(30, offset=9.0))
-    peaks = moved.members_[0].heat(normals(200, seed=6, offset=9.0), torch.device("cpu")).max(axis=(1, 2))
+    peaks = (
+        moved.members_[0]
+        .heat(normals(200, seed=6, offset=9.0), torch.device("cpu"))
+        .max(axis=(1, 2))
+    )
     assert moved.members_[0].peaks.shape == (30,)
     assert (np.diff(moved.members_[0].peaks) >= 0).all()
     assert 0.1 < np.mean(peaks > moved.heat_threshold(0.25)) < 0.45
@@ -309,9 +346,16 @@ def summary(maps):
 
 
 def test_what_cannot_move_names_what_can():
-    for method, what in ((Forest(trees=4), "Patches of Forest"), (Whole(Forest(trees=4)), "Whole of Forest")):
+    for method, what in (
+        (Forest(trees=4), "Patches of Forest"),
+        (Whole(Forest(trees=4)), "Whole of Forest"),
+    ):
         with pytest.raises(
-            Unsupported, match=f"{what} cannot move .* image-stack, .*patches, whole, and Patches or Whole of .*nearest"
+            Unsupported,
+            match=(
+                f"{what} cannot move .* image-stack, .*patches, whole, and Patches or Whole "
+                "of .*nearest"
+            ),
         ):
             fitted(method).adapt(normals(5))
     with pytest.raises(Unsupported, match="TopK cannot move .* image-stack"):
@@ -342,7 +386,9 @@ def test_scores_and_peaks_after_loading_are_bit_equal(tmp_path, method, calibrat
         assert (after.peaks is None) == (before.peaks is None) == (chosen == IMAGES["whole"])
         if before.peaks is not None:
             assert np.array_equal(after.peaks, before.peaks)
-            assert np.array_equal(*(member.heat(new, torch.device("cpu")) for member in (after, before)))
+            assert np.array_equal(
+                *(member.heat(new, torch.device("cpu")) for member in (after, before))
+            )
 
 
 def test_a_moved_detector_is_saved_and_loaded_as_any_other(tmp_path):
@@ -352,7 +398,9 @@ def test_a_moved_detector_is_saved_and_loaded_as_any_other(tmp_path):
     assert np.array_equal(loaded.anomaly_score(new), moved.anomaly_score(new))
     assert loaded.heat_threshold() == moved.heat_threshold()
     there = normals(6, offset=-5.0)
-    assert np.array_equal(loaded.adapt(there).anomaly_score(new), moved.adapt(there).anomaly_score(new))
+    assert np.array_equal(
+        loaded.adapt(there).anomaly_score(new), moved.adapt(there).anomaly_score(new)
+    )
 
 
 def test_a_saved_detector_judges_images_also_none_at_all(tmp_path):
@@ -407,11 +455,15 @@ def test_the_schema_of_images_is_plain():
     ids=str,
 )
 def test_a_damaged_schema_is_refused(damage):
-    with pytest.raises(BundleError, match="saved image encoder cannot be read, save the detector again"):
+    with pytest.raises(
+        BundleError, match="saved image encoder cannot be read, save the detector again"
+    ):
         Vision.from_json(PLAIN | damage)
 
 
-@pytest.mark.parametrize("shape", [[4, 6, 6], [0, 6, 6], [3, 0, 6], [3, -6, 6], [10**6, 6, 6]], ids=str)
+@pytest.mark.parametrize(
+    "shape", [[4, 6, 6], [0, 6, 6], [3, 0, 6], [3, -6, 6], [10**6, 6, 6]], ids=str
+)
 def test_a_schema_that_does_not_fit_the_tensors_is_refused(tmp_path, shape):
     Bundle(fitted(), {}).save(tmp_path / "d")
     plain = PLAIN | {"features": PLAIN["features"] | {"levels": []}}
@@ -427,13 +479,18 @@ def test_a_schema_that_does_not_fit_the_tensors_is_refused(tmp_path, shape):
 
 @pytest.fixture
 def folder(tmp_path):
-    """40 good images, 6 scratched ones with masks, 4 stained ones: 64 x 64 pixels, noise in which a block is bright."""
+    """40 good images, 6 scratched ones with masks, 4 stained ones: 64 x 64 pixels, noise in which a
+    block is bright.
+    """
     picture = pytest.importorskip("PIL.Image")
     rng = np.random.default_rng(0)
     for kind, count in {"normal": 40, "scratch": 6, "stain": 4}.items():
         (tmp_path / kind).mkdir()
         for i in range(count):
-            noise, spot = rng.integers(90, 110, (64, 64, 3), dtype=np.uint8), np.zeros((64, 64), np.uint8)
+            noise, spot = (
+                rng.integers(90, 110, (64, 64, 3), dtype=np.uint8),
+                np.zeros((64, 64), np.uint8),
+            )
             top, left = 8 * rng.integers(0, 6, 2)
             spot[top : top + 16, left : left + 16] = 255
             if kind != "normal":
@@ -445,7 +502,9 @@ def folder(tmp_path):
 
 
 def seen_by(features):
-    """How many images the user's backbone has seen since `Maps.of` asked it for the shape of its maps."""
+    """How many images the user's backbone has seen since `Maps.of` asked it for the shape of its
+    maps.
+    """
     Maps.of(Images((), (), (), None), features)
     return features.backbone.seen
 
@@ -474,7 +533,9 @@ def test_maps_by_hand(folder):
     assert maps.x.shape == maps.shape == (50, 3, 8, 8)
     assert maps.labels == ("normal",) * 40 + ("scratch",) * 6 + ("stain",) * 4
     assert maps.sizes.tolist() == [[64, 64]] * 50
-    means = nn.functional.avg_pool2d(torch.from_numpy(pixels(maps.images.files[0])).permute(2, 0, 1) / 255, 8)
+    means = nn.functional.avg_pool2d(
+        torch.from_numpy(pixels(maps.images.files[0])).permute(2, 0, 1) / 255, 8
+    )
     near = nn.functional.avg_pool2d(means, 3, stride=1, padding=1, count_include_pad=False)
     np.testing.assert_allclose(maps.x[0], near, atol=1e-3)
     some = maps.take(np.array([49, 3]))
@@ -550,7 +611,9 @@ def test_maps_to_train_on_have_each_image_once_more(folder, twice, tmp_path):
     assert once.resaved is None
     assert np.array_equal(twice.x, once.x)
     assert twice.resaved.shape == twice.x.shape
-    change = twice.resaved.astype(float).mean(axis=(1, 2, 3)) / twice.x.astype(float).mean(axis=(1, 2, 3))
+    change = twice.resaved.astype(float).mean(axis=(1, 2, 3)) / twice.x.astype(float).mean(
+        axis=(1, 2, 3)
+    )
     assert (np.abs(change - 1) < 0.12).all()
     assert (twice.resaved != twice.x).any(axis=(1, 2, 3)).all()
     again = Maps.of(twice.images, twice.features, resaved=True, cache=tmp_path / ".cache")
@@ -587,7 +650,9 @@ def test_a_method_learns_from_both_and_a_fitted_detector_scores_images_as_they_a
     first, other = images.pair()
     both = method.data.both
     assert len(both) == 2 * len(inside) == 60
-    assert np.array_equal(both.x.numpy(), np.concatenate([first[inside], other[inside]]).astype(np.float32))
+    assert np.array_equal(
+        both.x.numpy(), np.concatenate([first[inside], other[inside]]).astype(np.float32)
+    )
     sums = first[held].astype(np.float32).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(detector.members_[0].calibration, sums, rtol=1e-5)
     plain = images.x.astype(np.float32).sum(axis=(1, 2, 3))
@@ -616,7 +681,10 @@ def test_what_learned_from_both_is_saved_audited_and_moved(twice, tmp_path, meth
     audit = detector.audit_
     assert len(audit) == 40
     assert detector.audit(twice).equals(audit)
-    with pytest.raises(DataError, match=r"maps of images as they are: give it the images, or Maps\.of\(.*resaved=True"):
+    with pytest.raises(
+        DataError,
+        match=r"maps of images as they are: give it the images, or Maps\.of\(.*resaved=True",
+    ):
         detector.audit(twice.plain())
     moved = detector.adapt(twice.take(np.arange(10)))
     assert moved.schema_.resaved
@@ -634,18 +702,23 @@ def test_images_with_the_same_map_are_identical():
     maps = maps_of(data[torch.tensor([0, 1, 0, 3, 1, 0])])
     found = maps.identical()
     assert found.shape == (6,)
-    assert (found[:, None] == found).tolist() == (np.array([0, 1, 0, 3, 1, 0])[:, None] == [0, 1, 0, 3, 1, 0]).tolist()
+    assert (found[:, None] == found).tolist() == (
+        np.array([0, 1, 0, 3, 1, 0])[:, None] == [0, 1, 0, 3, 1, 0]
+    ).tolist()
 
 
 def test_files_are_judged_as_their_maps_are(folder):
     images, features = Images.read(folder), Features(Means(), size=64)
     maps = Maps.of(images, features, resaved=True)
-    of_maps = Detector(PATCHES, calibration=0.25, random_state=0).fit(maps)  # does not know the features: maps do
+    # does not know the features: maps do
+    of_maps = Detector(PATCHES, calibration=0.25, random_state=0).fit(maps)
     of_files = Detector(PATCHES, calibration=0.25, random_state=0, features=features).fit(images)
     scores = of_maps.anomaly_score(maps)
     for detector in (of_maps, of_files):
         assert np.array_equal(detector.anomaly_score(images), scores)
-        assert np.array_equal(detector.adapt(images).anomaly_score(images), detector.adapt(maps).anomaly_score(maps))
+        assert np.array_equal(
+            detector.adapt(images).anomaly_score(images), detector.adapt(maps).anomaly_score(maps)
+        )
     assert scores[40:].min() > scores[:40].max()
     scratched = images.take(np.arange(40, 46))
     fine = Detector(replace(PATCHES, stride=1), calibration=0.25, random_state=0).fit(maps)
@@ -703,7 +776,11 @@ def test_maps_are_evaluated_on_seen_and_unseen_classes():
 def test_another_folder_is_the_test():
     train, test = maps_of(toy_maps(40, 12)), maps_of(toy_maps(20, 9, seed=1, classes=(1, 2, 3)))
     [report] = evaluate(train, test=test, protocol=ONE, methods={"nearest": Nearest(k=1)})
-    assert {name: rows for name, (_, rows) in roles(report).items()} == {"bright": 3, "dark": 3, "odd": 3}
+    assert {name: rows for name, (_, rows) in roles(report).items()} == {
+        "bright": 3,
+        "dark": 3,
+        "odd": 3,
+    }
     assert roles(report)["odd"][0] == "unseen"
 
 
@@ -712,7 +789,9 @@ def test_copies_of_training_images_leave_the_test():
     x = data.x.clone()
     x[data.y == 3] = data.x[-1]  # eight copies of one image
     x[1] = x[0]
-    [report] = evaluate(maps_of(replace(data, x=x)), protocol=ONE, methods={"nearest": Nearest(k=1)})
+    [report] = evaluate(
+        maps_of(replace(data, x=x)), protocol=ONE, methods={"nearest": Nearest(k=1)}
+    )
     assert [entry["rows"] for entry in report["classes"] if entry["class"] == "odd"] in ([], [1])
 
 
@@ -720,7 +799,10 @@ def test_what_cannot_be_evaluated_is_refused():
     maps = maps_of(toy_maps())
     with pytest.raises(DataError, match="a folder for each class of images; found none"):
         evaluate(maps_of(toy_maps(), labels=(None,) * 40))
-    with pytest.raises(DataError, match="no row of their folders is 'good'; its values are 'bright', 'dark', 'normal'"):
+    with pytest.raises(
+        DataError,
+        match="no row of their folders is 'good'; its values are 'bright', 'dark', 'normal'",
+    ):
         evaluate(maps, normal="good")
     with pytest.raises(DataError, match="found none in 1 of 40"):
         evaluate(maps_of(toy_maps(), labels=("normal",) * 39 + (None,)))

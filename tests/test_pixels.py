@@ -12,10 +12,14 @@ MASK = np.array([[1, 0, 0], [1, 0, 0]], dtype=bool)
 
 
 def random(seed, levels):
-    """Three images of different sizes with few distinct scores, so with ties; the last is normal."""
+    """Three images of different sizes with few distinct scores, so with ties; the last is
+    normal.
+    """
     rng = np.random.default_rng(seed)
     shapes = [(9, 12), (7, 5), (6, 6)]
-    masks = [rng.random(shape) < share for shape, share in zip(shapes, (0.2, 0.1, 0.0), strict=True)]
+    masks = [
+        rng.random(shape) < share for shape, share in zip(shapes, (0.2, 0.1, 0.0), strict=True)
+    ]
     return [rng.integers(0, levels, m.shape) + 2.0 * m for m in masks], masks
 
 
@@ -39,21 +43,26 @@ def by_loop(maps, masks, limit):
 
 
 def test_auroc_by_hand():
-    assert pixel_auroc([HEAT], [MASK]) == pytest.approx(7 / 8)  # 0.9 outscores 4 normal pixels, 0.7 outscores 3
+    # 0.9 outscores 4 normal pixels, 0.7 outscores 3
+    assert pixel_auroc([HEAT], [MASK]) == pytest.approx(7 / 8)
 
 
 def test_average_precision_by_hand():
     assert pixel_average_precision([HEAT], [MASK]) == pytest.approx((1 / 1 + 2 / 3) / 2)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(1.0, 0.875), (0.5, 0.75), (0.25, 0.5), (0.1, 0.5)])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1.0, 0.875), (0.5, 0.75), (0.25, 0.5), (0.1, 0.5)]
+)
 def test_pro_by_hand(limit, expected):
     """The overlap is 1/2 up to a rate of 1/4, where it jumps to 1."""
     assert pro([HEAT], [MASK], limit=limit) == pytest.approx(expected)
 
 
 def test_pro_between_two_thresholds_is_a_straight_line():
-    """From (0, 1/2) one step of four tied pixels leads to (3/4, 1): at 0.3 the line is at 0.7, so its mean is 0.6."""
+    """From (0, 1/2) one step of four tied pixels leads to (3/4, 1): at 0.3 the line is at 0.7, so
+    its mean is 0.6.
+    """
     heat = np.array([[2.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
     assert pro([heat], [np.array([[1, 1, 0], [0, 0, 0]], dtype=bool)]) == pytest.approx(0.6)
 
@@ -96,7 +105,9 @@ def test_corners_connect():
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("levels", "limit"), [(3, 0.3), (8, 0.3), (1000, 0.3), (1000, 0.05), (8, 1.0)])
+@pytest.mark.parametrize(
+    ("levels", "limit"), [(3, 0.3), (8, 0.3), (1000, 0.3), (1000, 0.05), (8, 1.0)]
+)
 def test_pro_is_that_of_a_loop(seed, levels, limit):
     maps, masks = random(seed, levels)
     assert pro(maps, masks, limit=limit) == pytest.approx(by_loop(maps, masks, limit))

@@ -1,4 +1,6 @@
-"""What training never showed is told, and counts: constants that move, gaps, rows without any value."""
+"""What training never showed is told, and counts: constants that move, gaps, rows without any
+value.
+"""
 
 import json
 import logging
@@ -73,14 +75,18 @@ def test_number_that_is_none_in_a_constant_column_has_moved():
 
 
 def test_array_and_frame_agree():
-    x = np.column_stack([np.random.default_rng(0).normal(size=(50, 2)), np.full(50, 7.0), np.zeros(50)])
+    x = np.column_stack(
+        [np.random.default_rng(0).normal(size=(50, 2)), np.full(50, 7.0), np.zeros(50)]
+    )
     names = [f"x{j}" for j in range(4)]
     array, frame = Schema.infer(x), Schema.infer(pd.DataFrame(x, columns=names))
     assert array.precedent == frame.precedent
     later = np.array([[0, 0, 7, 0], [0, 0, 7, 1], [np.nan, 0, 8, -1], [np.nan] * 4])
     expected = [0, 1 + math.log(2) / (1 + math.log(2)), 3 + math.log(2) / (1 + math.log(2)), 4 + 1]
     assert array.unprecedented(later) == pytest.approx(expected)
-    assert np.array_equal(frame.unprecedented(pd.DataFrame(later, columns=names)), array.unprecedented(later))
+    assert np.array_equal(
+        frame.unprecedented(pd.DataFrame(later, columns=names)), array.unprecedented(later)
+    )
     assert np.array_equal(frame.unprecedented(later), array.unprecedented(later))
 
 
@@ -89,7 +95,9 @@ def test_column_with_gaps_and_one_value_is_constant_too():
     amount = schema.unprecedented(plant(3, speed=[3.0, np.nan, 4.0]))
     assert amount[:2].tolist() == [0, 0]
     assert amount[2] > 1
-    assert Schema.infer(plant(speed=[3.0] * 20 + [np.nan] * 40)).unprecedented(plant(1, speed=[4.0])).tolist() == [0]
+    assert Schema.infer(plant(speed=[3.0] * 20 + [np.nan] * 40)).unprecedented(
+        plant(1, speed=[4.0])
+    ).tolist() == [0]
 
 
 def test_dates_and_identifiers_may_change():
@@ -123,9 +131,11 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
     with caplog.at_level(logging.WARNING, logger="unseen"):
         schema.unprecedented(later, ToldOnce())
     assert [record.message for record in caplog.records] == [
-        "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first 6 in place of 5 "
+        "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first 6 "
+        "in place of 5 "
         "in row 2",
-        "values are missing in columns in which training never lacked one: 'flow' in 2 of 4 rows, first in row 3",
+        "values are missing in columns in which training never lacked one: 'flow' in 2 of 4 rows, "
+        "first in row 3",
         "columns that had no value in training have some, and are not used: 'note'",
     ]
     caplog.clear()
@@ -143,16 +153,21 @@ def test_batches_tell_of_a_column_once(caplog):
             told.done += 2
         schema.unprecedented(plant(2, mode=["auto", "off"]), told)
     first, second = (record.message for record in caplog.records)
-    assert first.startswith("columns that were constant in training have other values: 'valve' in 1 of 2 rows")
-    assert second.startswith("in rows from 7 on, counted from 1 again: columns that were constant in training have")
+    assert first.startswith(
+        "columns that were constant in training have other values: 'valve' in 1 of 2 rows"
+    )
+    assert second.startswith(
+        "in rows from 7 on, counted from 1 again: columns that were constant in training have"
+    )
     assert "'mode'" in second
 
 
-# commonplace novelty ------------------------------------------------------------------------------------------------
+# commonplace novelty ------------------------------------------------------------------------------
 
 
 def test_where_every_row_has_something_of_its_own_that_is_nothing_new():
-    words = np.hstack([np.ones((40, 1)), np.eye(40), np.zeros((40, 20))])  # a word of its own in each row
+    # a word of its own in each row
+    words = np.hstack([np.ones((40, 1)), np.eye(40), np.zeros((40, 20))])
     schema = Schema.infer(np.hstack([np.random.default_rng(0).normal(size=(40, 2)), words]))
     assert (schema.precedent.moves, schema.precedent.gaps) == (1, 0)
     later = np.zeros((3, 63))
@@ -180,10 +195,13 @@ def test_gap_of_its_own_in_many_rows_is_nothing_new_and_in_one_of_many_rows_it_i
     x[1, 1] = np.nan
     schema = Schema.infer(x)
     assert schema.precedent.gaps == 1
-    assert schema.unprecedented([[0, 0, np.nan, 0, 0], [0, 0, np.nan, np.nan, 0]]).tolist() == [0, 1]
+    assert schema.unprecedented([[0, 0, np.nan, 0, 0], [0, 0, np.nan, np.nan, 0]]).tolist() == [
+        0,
+        1,
+    ]
 
 
-# schemas ------------------------------------------------------------------------------------------------------------
+# schemas ------------------------------------------------------------------------------------------
 
 
 def test_what_is_known_of_all_rows_holds_in_folds():
@@ -230,7 +248,7 @@ def test_damaged_facts_are_a_bundle_error(damage, message):
         Schema.from_json(plain)
 
 
-# scores -------------------------------------------------------------------------------------------------------------
+# scores -------------------------------------------------------------------------------------------
 
 
 def test_raised_scores_lie_above_the_calibration_in_order_of_amount_then_score():
@@ -239,7 +257,8 @@ def test_raised_scores_lie_above_the_calibration_in_order_of_amount_then_score()
     found = raised(scores, calibration, amount)
     assert found[4] == 0.3
     assert calibration[-1] < found[0] < found[1] < found[3] < found[2]
-    assert raised(np.array([7.0]), np.full(5, 7.0), np.array([1.0]))[0] > 7  # a calibration without spread
+    # a calibration without spread
+    assert raised(np.array([7.0]), np.full(5, 7.0), np.array([1.0]))[0] > 7
     huge = np.array([1e30, 2e30, 2e30 * (1 + 1e-15)])
     assert raised(np.array([0.0]), huge, np.array([1.0]))[0] > huge[-1]
 
@@ -251,10 +270,14 @@ def test_every_method_flags_what_is_new_and_scores_the_rest_as_ever(method):
     train, later = plant(80), plant(6, seed=2)
     with_constants = Detector(method, random_state=0).fit(train)
     without = Detector(method, random_state=0).fit(train[["flow", "load"]])
-    assert np.array_equal(with_constants.anomaly_score(later), without.anomaly_score(later[["flow", "load"]]))
+    assert np.array_equal(
+        with_constants.anomaly_score(later), without.anomaly_score(later[["flow", "load"]])
+    )
     later.loc[0, "valve"], later.loc[1, "flow"], later.loc[2, "mode"] = -1.0, np.nan, "manual"
     assert with_constants.pvalue(later)[:3].tolist() == [1 / 81] * 3
-    assert np.array_equal(with_constants.pvalue(later)[3:], without.pvalue(later[["flow", "load"]])[3:])
+    assert np.array_equal(
+        with_constants.pvalue(later)[3:], without.pvalue(later[["flow", "load"]])[3:]
+    )
 
 
 def test_warning_comes_once_from_a_detector_of_folds_and_never_in_training(caplog):
@@ -280,7 +303,10 @@ def test_rows_to_move_to_are_nothing_new_afterwards():
 def test_saved_detector_judges_what_is_new_alike_and_a_file_tells_it_once(tmp_path, caplog):
     detector = Detector(Mahalanobis(), random_state=0).fit(plant(80))
     Bundle(detector, {}).save(tmp_path / "saved")
-    again, later = Bundle.load(tmp_path / "saved"), plant(5, seed=1, valve=[5.0, 5.0, 7.0, 8.0, 5.0])
+    again, later = (
+        Bundle.load(tmp_path / "saved"),
+        plant(5, seed=1, valve=[5.0, 5.0, 7.0, 8.0, 5.0]),
+    )
     assert np.array_equal(again.detector.anomaly_score(later), detector.anomaly_score(later))
     later.to_csv(tmp_path / "later.csv", index=False)
     caplog.clear()
@@ -290,7 +316,9 @@ def test_saved_detector_judges_what_is_new_alike_and_a_file_tells_it_once(tmp_pa
     assert [record.message.partition(":")[0] for record in caplog.records] == [
         "columns that were constant in training have other values"
     ]
-    assert pa.table(pd.read_csv(tmp_path / "out.csv"))["verdict"].to_pylist()[2:4] == ["anomaly"] * 2
+    assert (
+        pa.table(pd.read_csv(tmp_path / "out.csv"))["verdict"].to_pylist()[2:4] == ["anomaly"] * 2
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -323,13 +351,17 @@ def test_a_precedent_that_contradicts_itself_is_refused(part, value):
     plain = Schema.infer(plant()).to_json()
     assert Schema.from_json(plain) == Schema.infer(plant())
     plain["precedent"][part] = value(plain["precedent"][part])
-    with pytest.raises(BundleError, match="named twice|cannot be the constant|more columns than there are"):
+    with pytest.raises(
+        BundleError, match="named twice|cannot be the constant|more columns than there are"
+    ):
         Schema.from_json(plain)
 
 
 def test_limits_and_fills_that_no_training_gives_are_refused():
     schema = Schema.infer(np.column_stack([np.arange(40) % 4, np.arange(40) ** 2 % 11]))
-    whole = schema.limited(schema.encode(np.column_stack([np.arange(40) % 4, np.arange(40) % 4]))).to_json()
+    whole = schema.limited(
+        schema.encode(np.column_stack([np.arange(40) % 4, np.arange(40) % 4]))
+    ).to_json()
     assert Schema.from_json(whole).limits[0] is not None
     whole["limits"][0] = [3.0, -3.0]
     with pytest.raises(BundleError, match="the lower and the upper"):

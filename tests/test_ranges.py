@@ -1,4 +1,6 @@
-"""What fields of methods may be: every number has a range, and a wrong one is refused wherever it comes from."""
+"""What fields of methods may be: every number has a range, and a wrong one is refused wherever it
+comes from.
+"""
 
 import dataclasses
 from typing import get_args
@@ -35,7 +37,9 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=lambda given: getattr(given, "__name__", given))
+@pytest.mark.parametrize(
+    ("kind", "name"), NUMBERS, ids=lambda given: getattr(given, "__name__", given)
+)
 def test_every_number_has_a_range_and_what_lies_beyond_is_refused(kind, name):
     low, high = range_of(kind, name)
     assert np.isfinite([low, high]).all(), f"{name} has no entry in RANGES"
@@ -55,7 +59,9 @@ LOWEST = [
 ]
 
 
-@pytest.mark.parametrize(("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST])
+@pytest.mark.parametrize(
+    ("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST]
+)
 def test_the_least_whole_number_gives_finite_scores(name, field, low):
     data, method = toy_rows(), quick(METHODS[name])
     short = {each: 2 for each in ("steps", "episodes") if each in method_fields(type(method))}
@@ -78,14 +84,23 @@ WRONG = [
     (Nearest(k=0), "Nearest: k must be a whole number from 1 to 100,000, got 0"),
     (Nearest(k=2.5), "Nearest: k must be a whole number from 1 to 100,000, got 2.5"),
     (Nearest(whiten=3), "Nearest: whiten must be true or false, got 3"),
-    (Mahalanobis(shrinkage=float("nan")), "Mahalanobis: shrinkage must be a number from 0 to 1,000,000, got nan"),
+    (
+        Mahalanobis(shrinkage=float("nan")),
+        "Mahalanobis: shrinkage must be a number from 0 to 1,000,000, got nan",
+    ),
     (DevNet(rate=0), "DevNet: rate must be a number above 0, at most 1, got 0"),
     (DUQ(hidden=()), "DUQ: hidden must be 1 to 100 whole numbers from 1 to 10,000, got ()"),
     (DCC(most=1.0), "DCC: most must be a number from 0 to 0.999, got 1.0"),
-    (DevNet(hidden=(20, 0)), "DevNet: hidden must be at most 100 whole numbers from 1 to 10,000, got (20, 0)"),
+    (
+        DevNet(hidden=(20, 0)),
+        "DevNet: hidden must be at most 100 whole numbers from 1 to 10,000, got (20, 0)",
+    ),
     (DevNet(hidden=(2,) * 101), "DevNet: hidden must be at most 100 whole numbers"),
     (Con2(context="flop"), "Con2: context must be one of 'flip', 'permute', got 'flop'"),
-    (IsolationForest(rows=1), "IsolationForest: rows must be a whole number from 2 to 10,000,000, got 1"),
+    (
+        IsolationForest(rows=1),
+        "IsolationForest: rows must be a whole number from 2 to 10,000,000, got 1",
+    ),
     (
         EvidenceStack(inverse_temperature=(1.0,)),
         "EvidenceStack: inverse_temperature must be 2 numbers from 0 to 1,000,000, got (1.0,)",
@@ -94,11 +109,20 @@ WRONG = [
         EvidenceStack(on_raw_features=(3,)),
         "EvidenceStack: on_raw_features must be a tuple of at most 100 methods, got (3,)",
     ),
-    (EvidenceStack(on_raw_features=DevNet()), "EvidenceStack: on_raw_features must be a tuple of at most 100 methods"),
+    (
+        EvidenceStack(on_raw_features=DevNet()),
+        "EvidenceStack: on_raw_features must be a tuple of at most 100 methods",
+    ),
     (EvidenceStack(on_both=(Nearest(k=-1),)), "Nearest: k must be"),
-    (AHL(Mahalanobis()), "AHL: base must be a method that is trained by gradient descent, such as DevNet, got Mah"),
+    (
+        AHL(Mahalanobis()),
+        "AHL: base must be a method that is trained by gradient descent, such as DevNet, got Mah",
+    ),
     (Ensemble([1]), r"Ensemble: base must be a method, got [1]"),
-    (Ensemble(Ensemble(Nearest(), 300), 300), "Ensemble: it would have 721,200 parts, and may have 2,000"),
+    (
+        Ensemble(Ensemble(Nearest(), 300), 300),
+        "Ensemble: it would have 721,200 parts, and may have 2,000",
+    ),
     (Ensemble(FlowDensity(couplings=1000), 1000), "Ensemble: it would have 4,004,000 parts"),
 ]
 
@@ -146,11 +170,17 @@ def test_depth():
         ({}, "unknown method None"),
         ({"name": ["nearest"]}, r"unknown method \['nearest'\]"),
         ([], "unknown method None"),
-        ({"name": "nearest", "hops": 2}, "method 'nearest' has no field 'hops': its fields are bank, coreset, k"),
+        (
+            {"name": "nearest", "hops": 2},
+            "method 'nearest' has no field 'hops': its fields are bank, coreset, k",
+        ),
         ({"name": "comet"}, "method 'comet': expected field 'base', found none"),
         ({"name": "comet", "base": 2.5}, "unknown method None"),
         ({"name": "comet", "base": [1]}, "unknown method None"),
-        ({"name": "comet", "base": [{"name": "devnet"}]}, "CoMet: base must be a method that is trained by gradient"),
+        (
+            {"name": "comet", "base": [{"name": "devnet"}]},
+            "CoMet: base must be a method that is trained by gradient",
+        ),
         (
             {"name": "evidence-stack", "on_raw_features": {"name": "nearest"}},
             "on_raw_features must be a tuple of at most 100 methods",
@@ -171,11 +201,16 @@ def test_words_that_are_no_method(spec, message):
 def test_the_command_line_says_the_same():
     for settings, message in (
         (["k=0"], "Nearest: k must be a whole number from 1 to 100,000, got 0"),
-        (["bank=1000000000000"], "Nearest: bank must be a whole number from 1 to 10,000,000, got 1000000000000"),
+        (
+            ["bank=1000000000000"],
+            "Nearest: bank must be a whole number from 1 to 10,000,000, got 1000000000000",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             configured("nearest", settings)
-    with pytest.raises(DataError, match="DevNet: margin must be a number from 0 to 1,000,000, got -3.0"):
+    with pytest.raises(
+        DataError, match="DevNet: margin must be a number from 0 to 1,000,000, got -3.0"
+    ):
         configured("comet", ["base=devnet", "base.margin=-3"])
 
 

@@ -30,7 +30,11 @@ def test_every_csv_column_is_text_and_only_the_empty_field_is_null(file):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_delimiter_is_found_in_the_header(file, delimiter):
-    content = 'a,"b,;|"\n1,"x;y"\n'.replace(",", "\0").replace('"b\0;|"', '"b,;|"').replace("\0", delimiter)
+    content = (
+        'a,"b,;|"\n1,"x;y"\n'.replace(",", "\0")
+        .replace('"b\0;|"', '"b,;|"')
+        .replace("\0", delimiter)
+    )
     assert read.table(file("a.txt", content.encode())).to_pydict() == {"a": ["1"], "b,;|": ["x;y"]}
 
 
@@ -43,7 +47,10 @@ def test_byte_order_mark_quoted_line_ends_and_gzip(file):
 
 def test_blank_line_is_a_missing_value_only_where_there_is_one_column(file):
     assert read.table(file("one.csv", b"a\n1\n\n2\n")).to_pydict() == {"a": ["1", None, "2"]}
-    assert read.table(file("two.csv", b"a,b\n1,2\n\n3,4\n")).to_pydict() == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert read.table(file("two.csv", b"a,b\n1,2\n\n3,4\n")).to_pydict() == {
+        "a": ["1", "3"],
+        "b": ["2", "4"],
+    }
 
 
 @pytest.mark.parametrize("content", [b"a,b", b"a,b\n", b"\na,b\n\n"])
@@ -58,7 +65,9 @@ def test_batches_are_the_file_in_order_in_even_pieces(file, tmp_path, name):
     if name == "a.csv":
         file(name, b"a\n" + b"".join(b"%d\n" % i for i in range(10)))
     else:
-        parquet.write_table(pa.table({"a": [str(i) for i in range(10)]}), tmp_path / name, row_group_size=3)
+        parquet.write_table(
+            pa.table({"a": [str(i) for i in range(10)]}), tmp_path / name, row_group_size=3
+        )
     pieces = [batch["a"].to_pylist() for batch in read.batches(tmp_path / name, rows=4)]
     assert pieces == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
 
@@ -86,7 +95,10 @@ def test_byte_order_mark_tells_the_encoding(file, monkeypatch, name, codec):
     blocks_of(monkeypatch, 48)  # which ends within letters, in UTF-16 of four bytes
     mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(codec, b"")
     spelled = SPELLED.replace(";", "\t") if ".tsv" in name else SPELLED
-    held = {key: [value and value.replace(";", "\t") for value in values] for key, values in HELD.items()}
+    held = {
+        key: [value and value.replace(";", "\t") for value in values]
+        for key, values in HELD.items()
+    }
     content = mark + spelled.encode(codec)
     path = file(name, gzip.compress(content) if name.endswith("gz") else content)
     assert read.table(path).to_pydict() == (held if ".tsv" in name else HELD)
@@ -95,20 +107,29 @@ def test_byte_order_mark_tells_the_encoding(file, monkeypatch, name, codec):
 @pytest.mark.parametrize("line", ["sep=^", '"sep=^"', "SEP=^", "\n\nsep=^\n"])
 def test_line_that_says_what_separates_fields(file, line):
     content = f"{line}\r\na^b,c,d\r\n1^2\r\n"
-    assert read.table(file("a.csv", content.encode("utf-16"))).to_pydict() == {"a": ["1"], "b,c,d": ["2"]}
+    assert read.table(file("a.csv", content.encode("utf-16"))).to_pydict() == {
+        "a": ["1"],
+        "b,c,d": ["2"],
+    }
     with pytest.raises(DataError, match=f"line {line.count(chr(10)) + 3}: expected 2 fields"):
         read.table(file("b.csv", content.replace("1^2", "1^2^3").encode()))
 
 
 def test_tsv_has_tabs_only(file):
-    assert read.table(file("a.tsv", b"a;b;c\td,e\n1\t2\n")).to_pydict() == {"a;b;c": ["1"], "d,e": ["2"]}
+    assert read.table(file("a.tsv", b"a;b;c\td,e\n1\t2\n")).to_pydict() == {
+        "a;b;c": ["1"],
+        "d,e": ["2"],
+    }
     assert read.table(file("b.TSV", b"a,b\n1,2\n")).to_pydict() == {"a,b": ["1,2"]}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_and_blank_lines(file, end):
     content = end.join(["", "  ", ";;;", "a,b", "", "1,2", "", "", "3,", "", ""])
-    assert read.table(file("a.csv", content.encode())).to_pydict() == {"a": ["1", "3"], "b": ["2", None]}
+    assert read.table(file("a.csv", content.encode())).to_pydict() == {
+        "a": ["1", "3"],
+        "b": ["2", None],
+    }
 
 
 def test_repeated_names_are_numbered_and_absent_ones_given(file, caplog):
@@ -116,12 +137,20 @@ def test_repeated_names_are_numbered_and_absent_ones_given(file, caplog):
     expected = [" x", "unnamed_2_2", " x_3", "unnamed_2", " x_2", "unnamed_6", 'say "a"']
     assert read.table(path).column_names == expected
     assert next(read.batches(path)).column_names == expected
-    assert "a.csv: columns without a name are called by their place: 'unnamed_2_2', 'unnamed_6'" in caplog.text
-    assert "a.csv: columns that have the name of an earlier one are numbered: ' x' is now ' x_3'" in caplog.text
+    assert (
+        "a.csv: columns without a name are called by their place: 'unnamed_2_2', 'unnamed_6'"
+        in caplog.text
+    )
+    assert (
+        "a.csv: columns that have the name of an earlier one are numbered: ' x' is now ' x_3'"
+        in caplog.text
+    )
 
 
 def test_repeated_names_in_parquet(tmp_path, caplog):
-    parquet.write_table(pa.table([[1], ["x"], [2.5]], names=["a", "b", "a"]), tmp_path / "a.parquet")
+    parquet.write_table(
+        pa.table([[1], ["x"], [2.5]], names=["a", "b", "a"]), tmp_path / "a.parquet"
+    )
     assert read.table(tmp_path / "a.parquet").to_pydict() == {"a": [1], "b": ["x"], "a_2": [2.5]}
     assert "numbered: 'a' is now 'a_2'" in caplog.text
 
@@ -129,7 +158,8 @@ def test_repeated_names_in_parquet(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("content", "noted"),
     [
-        (b"0,tcp,http,1.5\n0,udp,dns,2\n3,tcp,ftp,0\n", True),  # two numbers and a value of the second column
+        # two numbers and a value of the second column
+        (b"0,tcp,http,1.5\n0,udp,dns,2\n3,tcp,ftp,0\n", True),
         (b"1;5,5\n2;6\n", True),
         (b"bytes,service\n1,bytes\n", False),
         (b"2019,2020,name\n1,2,x\n", True),  # names all the same: only a note
@@ -140,7 +170,9 @@ def test_repeated_names_in_parquet(tmp_path, caplog):
 )
 def test_names_that_look_like_a_row_are_told(file, caplog, content, noted):
     read.table(file("a.csv", content))
-    assert ("the first line was taken for the names of the columns, but looks like a row" in caplog.text) == noted
+    assert (
+        "the first line was taken for the names of the columns, but looks like a row" in caplog.text
+    ) == noted
     assert ("header=False" in caplog.text) == noted
 
 
@@ -162,9 +194,16 @@ def test_no_header(file, caplog):
     expected = {"x0": ["1", "3"], "x1": ["b", None]}
     for content in (b"1,b\n3,\n", b"\n\nsep=,\n1,b\r\n\r\n3,\r\n"):
         assert read.table(file("a.csv", content), header=False).to_pydict() == expected
-        assert [batch.to_pydict() for batch in read.batches(file("a.csv", content), header=False)] == [expected]
-    assert read.table(file("a.csv", b"1\n\n2\n"), header=False).to_pydict() == {"x0": ["1", None, "2"]}
-    assert read.table(file("a.csv", b"\n,\n1,2\n"), header=False).to_pydict() == {"x0": [None, "1"], "x1": [None, "2"]}
+        assert [
+            batch.to_pydict() for batch in read.batches(file("a.csv", content), header=False)
+        ] == [expected]
+    assert read.table(file("a.csv", b"1\n\n2\n"), header=False).to_pydict() == {
+        "x0": ["1", None, "2"]
+    }
+    assert read.table(file("a.csv", b"\n,\n1,2\n"), header=False).to_pydict() == {
+        "x0": [None, "1"],
+        "x1": [None, "2"],
+    }
     assert not caplog.text
     with pytest.raises(DataError, match="line 2: expected 1 fields as in the first row, found 2"):
         read.table(file("a.csv", b"1\n2,3\n"), header=False)
@@ -196,7 +235,9 @@ def test_many_columns_take_little_time(file):
     """The names, twice as many of them the second time: twice the time, not four times."""
     taken = []
     for columns in (1_000, 16_000):
-        path = file("a.csv", b",".join([b"a"] * columns) + b"\n" + b",".join([b"1"] * columns) + b"\n")
+        path = file(
+            "a.csv", b",".join([b"a"] * columns) + b"\n" + b",".join([b"1"] * columns) + b"\n"
+        )
         start = time.process_time()
         assert read.table(path).column_names[-1] == f"a_{columns}"
         taken.append(time.process_time() - start)
@@ -205,8 +246,12 @@ def test_many_columns_take_little_time(file):
 
 def test_file_that_unpacks_to_far_more(file, tmp_path, monkeypatch):
     monkeypatch.setattr(read, "FREE", 1 << 20)
-    parquet.write_table(pa.table({"a": pa.array(["x" * 50_000] * 100)}), tmp_path / "a.parquet", compression="zstd")
-    with pytest.raises(DataError, match=r"a.parquet: [0-9,]+ bytes that unpack to more than 1,000 times as much"):
+    parquet.write_table(
+        pa.table({"a": pa.array(["x" * 50_000] * 100)}), tmp_path / "a.parquet", compression="zstd"
+    )
+    with pytest.raises(
+        DataError, match=r"a.parquet: [0-9,]+ bytes that unpack to more than 1,000 times as much"
+    ):
         read.table(tmp_path / "a.parquet")
     with pytest.raises(DataError, match="1,000 times as much"):
         read.table(file("a.csv.gz", gzip.compress(b"a,b,c\n" + b",,\n" * 120_000)))
@@ -245,7 +290,13 @@ def test_parquet_types_come_back(tmp_path):
 
 def test_every_error_of_arrow_is_one_of_ours(file, tmp_path, monkeypatch):
     parquet.write_table(pa.table({"a": [1, 2]}), tmp_path / "a.parquet")
-    for kind in (pa.ArrowInvalid, pa.ArrowCapacityError, pa.ArrowNotImplementedError, pa.ArrowMemoryError, OSError):
+    for kind in (
+        pa.ArrowInvalid,
+        pa.ArrowCapacityError,
+        pa.ArrowNotImplementedError,
+        pa.ArrowMemoryError,
+        OSError,
+    ):
 
         def failing(path, admit, kind=kind):
             def rows():
@@ -310,27 +361,60 @@ def test_rows_are_known_for_parquet_only(file, tmp_path):
 CSV_ERRORS = {
     "empty": (b"", r"a\.csv: the file is empty; expected a header"),
     "blank": (b"\n\n", r"the file is empty"),
-    "short row": (b'a,b\n1,"x\ny"\n1\n', r"a\.csv, line 4: expected 2 fields as in the header, found 1"),
-    "long row": (b"\na,b\n1,2\n1,2,3\n", r"line 4: expected 2 fields as in the header, found 3; quote .* ','"),
-    "latin-1": (b"a,b\n1,x\n2,caf\xe9\n", r"line 3: expected UTF-8 text, found the byte 0xe9; .*iconv -f latin1"),
-    "latin-1 header": ("größe,b\n1,2\n".encode("latin1"), r"line 1: expected UTF-8 text, found the byte 0xf6"),
-    "trailing delimiter": (b"a;b\n1;2\n3;4;\n", r"line 3: .* found 3; the line ends in ';', and the first does not"),
-    "open quote": (b'a,b\n1,2\n"3,4\n5,6\n', r"a\.csv, line 3: expected a quote that closes, found none"),
+    "short row": (
+        b'a,b\n1,"x\ny"\n1\n',
+        r"a\.csv, line 4: expected 2 fields as in the header, found 1",
+    ),
+    "long row": (
+        b"\na,b\n1,2\n1,2,3\n",
+        r"line 4: expected 2 fields as in the header, found 3; quote .* ','",
+    ),
+    "latin-1": (
+        b"a,b\n1,x\n2,caf\xe9\n",
+        r"line 3: expected UTF-8 text, found the byte 0xe9; .*iconv -f latin1",
+    ),
+    "latin-1 header": (
+        "größe,b\n1,2\n".encode("latin1"),
+        r"line 1: expected UTF-8 text, found the byte 0xf6",
+    ),
+    "trailing delimiter": (
+        b"a;b\n1;2\n3;4;\n",
+        r"line 3: .* found 3; the line ends in ';', and the first does not",
+    ),
+    "open quote": (
+        b'a,b\n1,2\n"3,4\n5,6\n',
+        r"a\.csv, line 3: expected a quote that closes, found none",
+    ),
     "row of lines": (
         b'a,b\n1,2\n"3\n\n4"\n',
         r"lines 3 to 5: expected 2 fields as in the header, found 1; .*quote not closed",
     ),
-    "open quote at the end": (b'a,b\n1,"2\n3,4\n', r"a\.csv, line 2: expected a quote that closes, found none"),
+    "open quote at the end": (
+        b'a,b\n1,"2\n3,4\n',
+        r"a\.csv, line 2: expected a quote that closes, found none",
+    ),
     "open quote in the header": (b'\na,"b\n1,2\n', r"line 2: a quote opens here and is not closed"),
-    "sep": (b"sep=;;\na;;b\n", r"expected one character after 'sep=' in the first line, found ';;'"),
-    "UTF-16 without a mark": ("größe,b\n".encode("utf-16-le"), r"line 1: .* zero bytes, as in UTF-16 without"),
+    "sep": (
+        b"sep=;;\na;;b\n",
+        r"expected one character after 'sep=' in the first line, found ';;'",
+    ),
+    "UTF-16 without a mark": (
+        "größe,b\n".encode("utf-16-le"),
+        r"line 1: .* zero bytes, as in UTF-16 without",
+    ),
     "zeros": ("a,b\n".encode("utf-16-be"), r"line 1: .* zero bytes, as in UTF-16 without"),
     "UTF-32": (
         "a,b\n".encode("utf-32"),
         r"found UTF-32 by its byte order mark; convert it: iconv -f utf-32 -t utf-8 a.csv",
     ),
-    "half a letter": ("a,b\n1,2\n".encode("utf-16")[:-1], r"line 2: expected UTF-16-LE text, .* \(truncated data\)"),
-    "workbook": (b"PK\x03\x04\x14\x00", "found a zip archive, as Excel workbooks are; export the sheet as CSV"),
+    "half a letter": (
+        "a,b\n1,2\n".encode("utf-16")[:-1],
+        r"line 2: expected UTF-16-LE text, .* \(truncated data\)",
+    ),
+    "workbook": (
+        b"PK\x03\x04\x14\x00",
+        "found a zip archive, as Excel workbooks are; export the sheet as CSV",
+    ),
     "Parquet": (b"PAR1\x15", "found a Parquet file; name it .parquet"),
 }
 
@@ -351,7 +435,9 @@ def test_row_longer_than_a_block_is_an_error_of_ours(file, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
 def test_file_that_is_not_what_its_name_says(file, name):
-    with pytest.raises(DataError, match=f"{name}: expected a (Parquet|CSV) file, but it cannot be read"):
+    with pytest.raises(
+        DataError, match=f"{name}: expected a (Parquet|CSV) file, but it cannot be read"
+    ):
         read.table(file(name, b"no such format"))
 
 
@@ -362,7 +448,9 @@ def test_damaged_gzip(file, place):
     content[place] ^= 0xFF
     content = bytes(content) if place > 5 else bytes(content[:place])
     for reader in (read.table, lambda path: list(read.batches(path))):
-        with pytest.raises(DataError, match=r"a\.csv\.gz: expected a CSV file, but it cannot be read as one \(.*\)"):
+        with pytest.raises(
+            DataError, match=r"a\.csv\.gz: expected a CSV file, but it cannot be read as one \(.*\)"
+        ):
             reader(file("a.csv.gz", content))
 
 
@@ -395,7 +483,12 @@ def test_error_of_the_reader_of_batches_is_not_taken_for_one_of_the_file(file):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"a b c\n1 2 3\n4 5 6\n", 3), (b"note\ntwo words\n", 0), (b"a b\n1\n2\n", 0), (b"a b\nhot day\ncold day\n", 0)],
+    [
+        (b"a b c\n1 2 3\n4 5 6\n", 3),
+        (b"note\ntwo words\n", 0),
+        (b"a b\n1\n2\n", 0),
+        (b"a b\nhot day\ncold day\n", 0),
+    ],
 )
 def test_columns_that_spaces_may_separate_are_told(file, caplog, content, words):
     assert read.table(file("log.csv", content)).num_columns == 1

@@ -32,7 +32,9 @@ def test_the_commands_of_the_readme_run(demo_tables, tmp_path, monkeypatch):
     fit, score = commands(README)
     assert main([*fit[1:], *LIGHT]) == 0
     assert main(score[1:]) == 0
-    assert (tmp_path / "scores.csv").read_text().splitlines()[0] == '"kind","score","pvalue","verdict"'
+    assert (tmp_path / "scores.csv").read_text().splitlines()[
+        0
+    ] == '"kind","score","pvalue","verdict"'
 
 
 def test_the_thresholds_of_the_tutorial_run(demo_tables, tmp_path, monkeypatch):
@@ -40,7 +42,22 @@ def test_the_thresholds_of_the_tutorial_run(demo_tables, tmp_path, monkeypatch):
     for name in ("train.csv", "test.csv"):
         (tmp_path / "demo" / name).symlink_to(demo_tables / "demo" / name)
     monkeypatch.chdir(tmp_path)
-    assert main(["fit", "demo/train.csv", "--label", "kind", "--drop", "row", "--out", "demo/model", *LIGHT]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "demo/train.csv",
+                "--label",
+                "kind",
+                "--drop",
+                "row",
+                "--out",
+                "demo/model",
+                *LIGHT,
+            ]
+        )
+        == 0
+    )
     assert [command[1] for command in commands(TUTORIAL)] == ["score", "score"]
     for command in commands(TUTORIAL):
         assert main(command[1:]) == 0, shlex.join(command)
@@ -55,11 +72,17 @@ def timeless(lines):
     timed = False
     for line in lines:
         timed = line.startswith("Normal rows, and time") or (timed and line != "")
-        yield re.sub(r"(%|\S*e-stack|devnet|mahalanobis)\s+.*", r"\1", line) if timed and "%" in line else line
+        yield (
+            re.sub(r"(%|\S*e-stack|devnet|mahalanobis)\s+.*", r"\1", line)
+            if timed and "%" in line
+            else line
+        )
 
 
 def orderly(lines):
-    """Lines with the classes of each table by their names: by their figures, another processor may order them anew."""
+    """Lines with the classes of each table by their names: by their figures, another processor may
+    order them anew.
+    """
     rows = None
     for line in [*lines, ""]:
         if rows is not None and not line.strip():
@@ -88,17 +111,28 @@ def value(text):
 def test_classes_may_change_places_and_figures_their_last_digits_but_no_more():
     said = ["class  rows  AUROC", "six  171  0.994", "seven  179  0.995", "", "after"]
     moved = ["class  rows  AUROC", "seven  179  0.993", "six  171  0.994", "", "after"]
-    assert list(orderly(said)) == ["class  rows  AUROC", "seven  179  0.995", "six  171  0.994", "", "after", ""]
+    assert list(orderly(said)) == [
+        "class  rows  AUROC",
+        "seven  179  0.995",
+        "six  171  0.994",
+        "",
+        "after",
+        "",
+    ]
     assert all(alike(a, b) for a, b in zip(orderly(moved), orderly(said), strict=True))
     assert not alike("six  171  0.894", "six  171  0.994")
     assert not alike("five  171  0.994", "six  171  0.994")
 
 
-@pytest.mark.skipif("UNSEEN_DEMO_LOG" not in os.environ, reason="needs UNSEEN_DEMO_LOG, what `make demo` printed")
+@pytest.mark.skipif(
+    "UNSEEN_DEMO_LOG" not in os.environ, reason="needs UNSEEN_DEMO_LOG, what `make demo` printed"
+)
 def test_demo_prints_what_the_tutorial_quotes():
     """Every quoted line, in order; '...' stands for lines left out. Run by .ci/run."""
     printed = orderly(timeless(Path(os.environ["UNSEEN_DEMO_LOG"]).read_text().splitlines()))
     for said in orderly(timeless(demo_output().splitlines())):
         if said.strip() in ("", "...") or said.startswith("Trained in"):
             continue
-        assert any(alike(found, said) for found in printed), f"the demo does not print, or not here: {said}"
+        assert any(alike(found, said) for found in printed), (
+            f"the demo does not print, or not here: {said}"
+        )

@@ -1,4 +1,6 @@
-"""Flows and reconstructions: their parts against numbers worked out by hand, and what each phase moves."""
+"""Flows and reconstructions: their parts against numbers worked out by hand, and what each phase
+moves.
+"""
 
 import copy
 import dataclasses
@@ -83,12 +85,16 @@ def test_two_couplings_change_every_column():
 
 def test_flow_is_finite_for_far_rows():
     flow = bent(6).float()
-    assert torch.isfinite(flow.log_density(torch.full((2, 6), 1e4) * torch.tensor([[1.0], [-1.0]]))).all()
+    assert torch.isfinite(
+        flow.log_density(torch.full((2, 6), 1e4) * torch.tensor([[1.0], [-1.0]]))
+    ).all()
     assert math.isfinite(flow.log_density(torch.zeros(1, 6)).item())
 
 
 def test_whitened_flow_starts_as_mahalanobis():
-    x = torch.randn(200, 3, generator=generator()) @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
+    x = torch.randn(200, 3, generator=generator()) @ torch.tensor(
+        [[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 3.0, 1.0]]
+    )
     scorer = Whitened(3, couplings=2, width=4)
     scorer.whiten.fit(x, shrinkage=0.0)
     gap = x - x.mean(dim=0)
@@ -109,25 +115,36 @@ def test_dequantised_batches_keep_all_but_the_values():
 
 
 def test_pushed_by_hand():
-    loss = losses.pushed(quantity=torch.tensor([4.0, 1.0, 4.0, 9.0]), y=torch.tensor([0, -1, 1, 2]), bound=6.0)
+    loss = losses.pushed(
+        quantity=torch.tensor([4.0, 1.0, 4.0, 9.0]), y=torch.tensor([0, -1, 1, 2]), bound=6.0
+    )
     assert loss.tolist() == [4.0, 1.0, 2.0, 0.0]
 
 
 def test_divergence_is_that_of_two_normal_distributions():
     mean, log_variance = torch.tensor([[1.0, -2.0]]), torch.tensor([[math.log(4.0), 0.0]])
     # (1 + 4 - 1 - log 4) / 2 + (4 + 1 - 1 - 0) / 2
-    assert losses.divergence(mean=mean, log_variance=log_variance).item() == pytest.approx(4 - math.log(2))
+    assert losses.divergence(mean=mean, log_variance=log_variance).item() == pytest.approx(
+        4 - math.log(2)
+    )
 
 
 def test_masked_error_by_hand():
     f, x = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[0.0, 0.0, 0.0, 2.0]])
     mask = torch.tensor([1.0, 1.0, 0.0, 0.0])  # wiped: (1 + 4) / 2; left: (9 + 4) / 2
-    assert terms.masked_error(reconstruction=f, x=x, mask=mask, share=0.8).item() == pytest.approx(2.0 + 1.3)
-    assert terms.masked_error(reconstruction=f, x=x, mask=torch.ones(4), share=0.8).item() == pytest.approx(3.6)
+    assert terms.masked_error(reconstruction=f, x=x, mask=mask, share=0.8).item() == pytest.approx(
+        2.0 + 1.3
+    )
+    assert terms.masked_error(
+        reconstruction=f, x=x, mask=torch.ones(4), share=0.8
+    ).item() == pytest.approx(3.6)
 
 
 def test_contrast_by_hand():
-    z, other = torch.tensor([[3.0, 4.0]] * 4), torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
+    z, other = (
+        torch.tensor([[3.0, 4.0]] * 4),
+        torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]]),
+    )
     loss = terms.closeness(z=z, other=other, y=torch.tensor([0, 1, 0, 1]))
     torch.testing.assert_close(loss, torch.tensor([0.4, 0.6, 1.6, 0.0]))
 
@@ -150,7 +167,8 @@ def test_terms_of_the_lower_bound_by_hand():
     x = torch.tensor([[1.5, 2.0]])
     error, divergence = by_hand().terms(x)
     assert error.item() == pytest.approx((1.0 + 4.0) / 2)
-    assert divergence.item() == pytest.approx(0.3 * (0.25 + 4 - 1 - math.log(4)) / 2)  # 2 * 0.3 / 2 columns
+    # 2 * 0.3 / 2 columns
+    assert divergence.item() == pytest.approx(0.3 * (0.25 + 4 - 1 - math.log(4)) / 2)
     draw = torch.randn(1, 1, generator=generator(5)).item()
     error, _ = by_hand().terms(x, generator(5))
     assert error.item() == pytest.approx(((0.5 + 2 * draw - 1.5) ** 2 + 4.0) / 2)
@@ -169,21 +187,31 @@ def test_codebook_takes_the_nearest_code():
     book = Codebook(3, 2)
     with torch.no_grad():
         book.codes.copy_(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]]))
-    assert book(torch.tensor([[1.9, 0.0], [2.1, 0.0], [0.0, 5.0]])).tolist() == [[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]]
+    assert book(torch.tensor([[1.9, 0.0], [2.1, 0.0], [0.0, 5.0]])).tolist() == [
+        [0.0, 0.0],
+        [4.0, 0.0],
+        [0.0, 9.0],
+    ]
     book(torch.tensor([[3.0, 0.0]])).sum().backward()
     assert book.codes.grad.tolist() == [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
 
 
 def test_codes_start_at_the_centres_and_repeat_when_rows_are_few():
     book = Codebook(4, 1)
-    book.fit(torch.tensor([[0.0], [2.0], [100.0], [102.0], [200.0], [202.0], [300.0], [302.0]]), generator())
+    book.fit(
+        torch.tensor([[0.0], [2.0], [100.0], [102.0], [200.0], [202.0], [300.0], [302.0]]),
+        generator(),
+    )
     assert sorted(book.codes[:, 0].tolist()) == [1.0, 101.0, 201.0, 301.0]
     book.fit(torch.tensor([[5.0]]), generator())
     assert book.codes[:, 0].tolist() == [5.0] * 4
 
 
 def test_straight_through_has_the_value_of_the_code_and_the_gradient_of_the_row():
-    z, code = torch.tensor([[0.2, 3.0]], requires_grad=True), torch.tensor([[1.0, 2.0]], requires_grad=True)
+    z, code = (
+        torch.tensor([[0.2, 3.0]], requires_grad=True),
+        torch.tensor([[1.0, 2.0]], requires_grad=True),
+    )
     passed = straight_through(z, code)
     assert passed.tolist() == [[1.0, 2.0]]
     (passed * torch.tensor([[5.0, 7.0]])).sum().backward()
@@ -202,7 +230,9 @@ def test_normals_are_needed(name):
 
 @pytest.fixture(scope="module")
 def digits():
-    """300 normals of digits 0 to 3, 10 rows each of 7 and 8, and test rows: normals, 7 and 8, all other digits."""
+    """300 normals of digits 0 to 3, 10 rows each of 7 and 8, and test rows: normals, 7 and 8, all
+    other digits.
+    """
     images, digit = (torch.tensor(a) for a in load_digits(return_X_y=True))
     normal, shown = digit <= 3, (digit == 7) | (digit == 8)
     few = torch.cat([(digit == d).nonzero()[:10, 0] for d in (7, 8)])
@@ -218,7 +248,9 @@ def digits():
 def test_digits_that_are_no_normal_digits_rank_high(name, digits):
     train, normals, seen, unseen = digits
     method = METHODS[name]
-    fewer = {"steps": 120, "batch": 64} | ({"tuning_steps": 60} if hasattr(method, "tuning_steps") else {})
+    fewer = {"steps": 120, "batch": 64} | (
+        {"tuning_steps": 60} if hasattr(method, "tuning_steps") else {}
+    )
     scorer = trained(dataclasses.replace(method, **fewer), train)
     ordinary = scored(scorer, normals)
     assert auroc(ordinary, scored(scorer, seen)) > 0.85
@@ -231,34 +263,51 @@ def test_the_first_phase_does_not_see_anomalies(method):
     alone, beside = (seeded(lambda: method.build((6,)), 3) for _ in range(2))
     method.train(alone, data.normals, run[0])
     method.reproduce(beside, data.normals, run[1])
-    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), beside.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(alone.parameters(), beside.parameters(), strict=True)
+    )
 
 
 def moved(scorer, phase):
     """Names of the parameters that a phase changes."""
     before = copy.deepcopy(scorer.state_dict())
     phase()
-    return {name for name, value in scorer.state_dict().items() if not torch.equal(value, before[name])}
+    return {
+        name for name, value in scorer.state_dict().items() if not torch.equal(value, before[name])
+    }
 
 
 def test_phases_of_lis_ae_move_all_and_then_the_bottleneck_alone():
     method, data, run = LISAE(steps=30, tuning_steps=5), toy_rows(), Run(generator(3))
     scorer = seeded(lambda: method.build((6,)), 3)
-    assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(scorer.state_dict())
-    assert moved(scorer, lambda: method.lose(scorer, data, run)) == {"encoder.2.weight", "encoder.2.bias"}
+    assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(
+        scorer.state_dict()
+    )
+    assert moved(scorer, lambda: method.lose(scorer, data, run)) == {
+        "encoder.2.weight",
+        "encoder.2.bias",
+    }
 
 
 def test_both_phases_of_aa_vae_move_all():
     method, data, run = AAVAE(steps=30, tuning_steps=5), toy_rows(), Run(generator(3))
     scorer = seeded(lambda: method.build((6,)), 3)
-    assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(scorer.state_dict())
+    assert moved(scorer, lambda: method.reproduce(scorer, data.normals, run)) == set(
+        scorer.state_dict()
+    )
     assert moved(scorer, lambda: method.beware(scorer, data, run)) == set(scorer.state_dict())
 
 
 def test_awareness_rises_from_nothing_to_its_full_factor(monkeypatch):
     # Of weight 0 at the first step, an anomaly's error has no say; at the last, by how much a is.
-    asked, method, data = [], AAVAE(steps=1, tuning_steps=3, awareness=4.0, margin=1e6), toy_rows(40)
-    monkeypatch.setattr("unseen.methods.aavae.minimise", lambda loss, *rest, **kept: asked.append((loss, kept)))
+    asked, method, data = (
+        [],
+        AAVAE(steps=1, tuning_steps=3, awareness=4.0, margin=1e6),
+        toy_rows(40),
+    )
+    monkeypatch.setattr(
+        "unseen.methods.aavae.minimise", lambda loss, *rest, **kept: asked.append((loss, kept))
+    )
     scorer, run = seeded(lambda: method.build((6,)), 3), Run(generator())
     method.beware(scorer, data, run)
     (loss, kept), bad = asked[0], data.anomalies
@@ -281,7 +330,9 @@ def test_the_second_phase_loses_known_anomalies_and_keeps_normals(method, digits
 
 def test_usual_error_is_a_quantile_of_normals():
     x = torch.arange(100.0)[:, None]
-    assert usual(lambda x: x[:, 0], Samples.of(x), Run(generator())).item() == pytest.approx(95, abs=2)
+    assert usual(lambda x: x[:, 0], Samples.of(x), Run(generator())).item() == pytest.approx(
+        95, abs=2
+    )
 
 
 def test_every_column_is_wiped_once_a_round():
@@ -297,7 +348,8 @@ def test_restoration_by_hand():
         scorer.masks.copy_(torch.eye(2))
         scorer.net[0].weight.copy_(torch.tensor([[1.0, 2.0, 0.0, 0.0], [0.0, 1.0, 0.0, 5.0]]))
         scorer.net[0].bias.zero_()
-    # x = (1, 3). First wiped: (0, 3 | 1, 0) -> (6, 3): 0.75 * 25 + 0.25 * 0. Second: (1, 0 | 0, 1) -> (1, 5): 0.75 * 4.
+    # x = (1, 3). First wiped: (0, 3 | 1, 0) -> (6, 3): 0.75 * 25 + 0.25 * 0. Second: (1, 0 | 0, 1)
+    # -> (1, 5): 0.75 * 4.
     assert scorer(torch.tensor([[1.0, 3.0]])).item() == pytest.approx((0.75 * 25 + 0.75 * 4) / 2)
 
 
@@ -332,7 +384,8 @@ def test_ratio_by_hand():
     method = FlowRatio(outlier=2.0)
     scorer, x = method.build((2,)), torch.tensor([[1.0, 3.0], [1.0, 3.0]])
     with torch.no_grad():
-        scorer.flows[1].shift.copy_(torch.tensor([-1.0, -1.0]))  # the identity up to order, one centred at 0, one at 1
+        # the identity up to order, one centred at 0, one at 1
+        scorer.flows[1].shift.copy_(torch.tensor([-1.0, -1.0]))
     own, general = -10 / 2 - math.log(2 * math.pi), -4 / 2 - math.log(2 * math.pi)
     anywhere = -10 / 2 / 100 - math.log(2 * math.pi) - 2 * math.log(10)
     score = (math.log(0.99 * math.exp(general) + 0.01 * math.exp(anywhere)) - own) / 2
@@ -346,7 +399,9 @@ def test_ratio_by_hand():
 def test_general_rows_are_normals_cut_rows_and_anomalies():
     method, run = FlowRatio(batch=20), Run(generator())
     assert next(method.stream(toy_rows(), run)).y.gt(0).tolist() == [False] * 10 + [True] * 20
-    assert next(method.stream(toy_rows().normals, run)).y.gt(0).tolist() == [False] * 20 + [True] * 20
+    assert (
+        next(method.stream(toy_rows().normals, run)).y.gt(0).tolist() == [False] * 20 + [True] * 20
+    )
 
 
 def test_mixed_batches_are_balanced_where_they_can_be():
@@ -355,7 +410,8 @@ def test_mixed_batches_are_balanced_where_they_can_be():
 
 
 def test_push_and_contrast_by_hand():
-    # Standard normal: scores (0.5, 2, 4.5) / 2 + log 2 pi / 2 of rows at 1, 2 and 3 along the first axis.
+    # Standard normal: scores (0.5, 2, 4.5) / 2 + log 2 pi / 2 of rows at 1, 2 and 3 along the first
+    # axis.
     method = CLFlow(quantile=1.0, margin=2.0, contrast=0.5)
     scorer = method.build((2,))
     x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
@@ -364,7 +420,9 @@ def test_push_and_contrast_by_hand():
     # Both normals point the same way; the anomaly's nearest normal is the first, at a right angle.
     torch.testing.assert_close(loss, torch.tensor([own[0], own[1], own[1] + 2.0 - own[2]]))
     loss = method.loss(scorer, Samples.of(x[[0, 2, 1]], torch.tensor([0, 0, 1])), Run(generator()))
-    torch.testing.assert_close(loss, torch.tensor([own[0] + 0.5, own[2] + 0.5, own[2] + 2.0 - own[1] + 0.5]))
+    torch.testing.assert_close(
+        loss, torch.tensor([own[0] + 0.5, own[2] + 0.5, own[2] + 2.0 - own[1] + 0.5])
+    )
 
 
 def test_nearest_normal_is_another_row():

@@ -1,4 +1,6 @@
-"""Copies of a training row count once, rows that by their nature come again count each time; near copies are told."""
+"""Copies of a training row count once, rows that by their nature come again count each time; near
+copies are told.
+"""
 
 import logging
 
@@ -14,7 +16,9 @@ from unseen.methods.distances import Mahalanobis, Nearest
 
 def table(x, kind=None):
     x = np.ascontiguousarray(x, dtype=np.float32)
-    return Table(x, np.arange(x.shape[1]), np.zeros(len(x), np.int64) if kind is None else np.asarray(kind))
+    return Table(
+        x, np.arange(x.shape[1]), np.zeros(len(x), np.int64) if kind is None else np.asarray(kind)
+    )
 
 
 def copies(x, asked=None):
@@ -35,7 +39,11 @@ def test_copies_of_continuous_rows_count_once(times, columns):
 
 
 def test_copies_count_once_where_only_some_rows_have_one_and_beside_columns_of_few_values():
-    x = np.c_[RNG.integers(0, 3, 500), RNG.normal(20, 3, 500).round(1), RNG.normal(90, 8, (500, 3)).round(1)]
+    x = np.c_[
+        RNG.integers(0, 3, 500),
+        RNG.normal(20, 3, 500).round(1),
+        RNG.normal(90, 8, (500, 3)).round(1),
+    ]
     drawn = RNG.integers(0, 500, 700)  # with replacement, as a bootstrap
     assert copies(x) == 0
     assert copies(x[drawn]) == 700 - len(np.unique(drawn))
@@ -53,7 +61,8 @@ def test_copies_count_once_where_only_some_rows_have_one_and_beside_columns_of_f
     ids=["few levels", "counts", "binary", "rounded"],
 )
 def test_repeats_of_rows_with_few_values_are_real(x):
-    assert copies(x) < 0.02 * len(x)  # a rare value that occurs in one row only may be taken for a copy
+    # a rare value that occurs in one row only may be taken for a copy
+    assert copies(x) < 0.02 * len(x)
     assert copies(x, "once") == len(x) - len(np.unique(x, axis=0))
 
 
@@ -97,7 +106,8 @@ def flagged(times, repeats, method):
 
 def test_copies_do_not_calibrate_against_themselves(caplog):
     nearest = Nearest(k=1)
-    assert flagged(10, "keep", nearest) > 0.9  # every fresh row is farther than a copy: what copies do
+    # every fresh row is farther than a copy: what copies do
+    assert flagged(10, "keep", nearest) > 0.9
     assert "counted once" not in caplog.text
     assert flagged(10, None, nearest) == flagged(1, None, nearest) < 0.15
     assert "3,600" not in caplog.text
@@ -119,7 +129,9 @@ def test_an_audit_lists_copies_beside_the_row_that_counted():
 
 def test_near_copies_are_warned_of_by_name(caplog):
     rng = np.random.default_rng(0)
-    rows = pd.DataFrame(np.repeat(rng.normal(size=(150, 3)), 2, 0), columns=list("abc")).assign(file=[1.0, 2.5] * 150)
+    rows = pd.DataFrame(np.repeat(rng.normal(size=(150, 3)), 2, 0), columns=list("abc")).assign(
+        file=[1.0, 2.5] * 150
+    )
     with caplog.at_level(logging.WARNING, "unseen"):
         Detector(Mahalanobis(), random_state=0).fit(rows)
     assert "differ from another one in column 'file' alone" in caplog.text
@@ -131,7 +143,8 @@ def test_a_score_that_is_no_number_names_method_and_row():
     for member in detector.members_:
         member.scorer.whiten.mean[0] = float("nan")
     with pytest.raises(
-        DataError, match=r"Mahalanobis gave row 1 the score nan, where a finite number is expected, and 2 "
+        DataError,
+        match=r"Mahalanobis gave row 1 the score nan, where a finite number is expected, and 2 ",
     ):
         detector.pvalue(x[:3])
 
@@ -176,7 +189,10 @@ def test_rows_that_count_each_time_are_told_and_can_be_counted_once(caplog):
 def dummies(n, rng):
     """Two categories in columns of their levels: no two rows differ in a single column."""
     table = pd.DataFrame(
-        {"proto": rng.choice(list("tuig"), n, p=[0.7, 0.2, 0.07, 0.03]), "flag": rng.choice(list("ABCDEF"), n)}
+        {
+            "proto": rng.choice(list("tuig"), n, p=[0.7, 0.2, 0.07, 0.03]),
+            "flag": rng.choice(list("ABCDEF"), n),
+        }
     )
     return pd.get_dummies(table, dtype=int)
 

@@ -1,4 +1,6 @@
-"""Good images once more as another program saved them: what they look like, and that training sees both."""
+"""Good images once more as another program saved them: what they look like, and that training sees
+both.
+"""
 
 import numpy as np
 import pytest

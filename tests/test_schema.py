@@ -47,18 +47,25 @@ def traffic():
     )
 
 
-# numbers ------------------------------------------------------------------------------------------------------------
+# numbers ------------------------------------------------------------------------------------------
 
 
 def test_number_is_its_signed_logarithm_in_standard_deviations_of_the_normals():
-    x = np.array([[E - 1], [E**3 - 1], [1 - E**5]])  # logarithms 1, 3 and -5; mean 2 and deviation 1 of the normals
+    # logarithms 1, 3 and -5; mean 2 and deviation 1 of the normals
+    x = np.array([[E - 1], [E**3 - 1], [1 - E**5]])
     schema = Schema.infer(x, normals=[True, True, False])
     assert schema.encode(x).tolist() == [[-1.0], [1.0], [-7.0]]
-    assert schema.encode([[np.inf], [-np.inf], [1e308], [0.0]]).tolist() == [[10.0], [-10.0], [10.0], [-2.0]]
+    assert schema.encode([[np.inf], [-np.inf], [1e308], [0.0]]).tolist() == [
+        [10.0],
+        [-10.0],
+        [10.0],
+        [-2.0],
+    ]
 
 
 def test_missing_number_is_the_median_of_the_normals_and_indicated():
-    x = np.array([[0.0], [0.0], [E**3 - 1], [np.nan]])  # logarithms 0, 0, 3: mean 1, deviation sqrt 2, median 0
+    # logarithms 0, 0, 3: mean 1, deviation sqrt 2, median 0
+    x = np.array([[0.0], [0.0], [E**3 - 1], [np.nan]])
     schema = Schema.infer(x)
     assert schema.features == ("x0", "x0 is missing")
     expected = [-1 / math.sqrt(2), math.sqrt(3)]  # missing in 1 of 4: (1 - 1/4) / sqrt(3/16)
@@ -76,7 +83,9 @@ def test_a_column_is_constant_only_if_its_last_rows_agree_too(usual, other):
     assert Schema.infer(table).dropped == {"same": "constant"}
 
 
-@pytest.mark.parametrize(("constant", "deviating"), [(0.0, 1e-9), (5.0, 5.01), (1e9, 1.1e9), (1e308, -1e308)])
+@pytest.mark.parametrize(
+    ("constant", "deviating"), [(0.0, 1e-9), (5.0, 5.01), (1e9, 1.1e9), (1e308, -1e308)]
+)
 def test_column_that_varies_among_anomalies_only_is_kept_and_deviates_strongly(constant, deviating):
     x = np.array([[constant], [constant], [deviating]])
     schema = Schema.infer(x, normals=[True, True, False])
@@ -87,8 +96,15 @@ def test_symmetric_values_of_large_spread_stay_plain_and_counts_do_not():
     generator = np.random.default_rng(0)
     counts = np.where(generator.random(2000) < 0.9, 0, generator.geometric(0.01, 2000))
     sizes = generator.lognormal(5, 2, 2000)
-    x = np.column_stack([generator.normal(0, 1000, 2000), counts, sizes, generator.normal(100, 5, 2000)])
-    assert [column.scales[0].plain for column in Schema.infer(x).columns] == [True, False, False, False]
+    x = np.column_stack(
+        [generator.normal(0, 1000, 2000), counts, sizes, generator.normal(100, 5, 2000)]
+    )
+    assert [column.scales[0].plain for column in Schema.infer(x).columns] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_small_changes_on_a_large_offset_survive():
@@ -100,12 +116,18 @@ def test_statistics_come_from_normal_rows_levels_from_all():
     table = pd.DataFrame({"a": [E - 1, E**3 - 1, 1e9, 1e9], "c": ["u", "u", "v", "v"]})
     schema = Schema.infer(table, normals=np.array([True, True, False, False]))
     assert schema.features == ("a", "c=u", "c=v", "c=<other>")
-    assert schema.encode(table).tolist() == [[-1, 0, 0, 0], [1, 0, 0, 0], [10, -10, 10, 0], [10, -10, 10, 0]]
+    assert schema.encode(table).tolist() == [
+        [-1, 0, 0, 0],
+        [1, 0, 0, 0],
+        [10, -10, 10, 0],
+        [10, -10, 10, 0],
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    arrays(np.float64, (6, 2), elements=st.floats(width=64)), arrays(np.float64, (3, 2), elements=st.floats(width=64))
+    arrays(np.float64, (6, 2), elements=st.floats(width=64)),
+    arrays(np.float64, (3, 2), elements=st.floats(width=64)),
 )
 def test_encoding_is_finite_and_bounded_for_any_floats(train, test):
     train = np.vstack([train, [[0, 0], [1, 1]]])  # no column is constant or wholly missing
@@ -142,10 +164,11 @@ def test_time_is_linear_in_columns():
         return time.process_time() - start
 
     few = min(seconds(table.select(table.column_names[:500])) for _ in range(3))
-    assert seconds(table) < 30 * few  # 8 times as many columns; a search among names for each would take 64 times
+    # 8 times as many columns; a search among names for each would take 64 times
+    assert seconds(table) < 30 * few
 
 
-# other kinds --------------------------------------------------------------------------------------------------------
+# other kinds --------------------------------------------------------------------------------------
 
 
 def test_category_is_one_hot_with_a_place_for_the_rest():
@@ -197,19 +220,46 @@ def test_text_becomes_facts():
 
 def test_kinds_are_inferred_and_can_be_overruled():
     table = traffic()
-    inferred = {"bytes": "number", "port": "number", "secure": "boolean", "service": "category", "note": "text"}
+    inferred = {
+        "bytes": "number",
+        "port": "number",
+        "secure": "boolean",
+        "service": "category",
+        "note": "text",
+    }
     assert kinds(Schema.infer(table)) == inferred
     schema = Schema.infer(table, kinds={"port": "category"}, drop=["note"])
     assert kinds(schema)["port"] == "category"
     assert schema.dropped == {"note": "asked"}
     typed, text = pa.table({"port": [80, 443]}), pa.table({"port": ["80.0", " 443"]})
-    rest = pa.table({name: pa.array(table[name][:2], from_pandas=True) for name in ("bytes", "secure", "service")})
+    rest = pa.table(
+        {
+            name: pa.array(table[name][:2], from_pandas=True)
+            for name in ("bytes", "secure", "service")
+        }
+    )
     ports = [schema.encode(rest.append_column("port", port["port"])) for port in (typed, text)]
     assert ports[0].tolist() == ports[1].tolist()
 
 
 def test_missing_tokens_do_not_make_a_column_of_numbers_text():
-    tokens = ["", "?", "-", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none", " 3 ", "1e2", "+7", "inf"]
+    tokens = [
+        "",
+        "?",
+        "-",
+        "NA",
+        "N/A",
+        "NaN",
+        "nan",
+        "null",
+        "NULL",
+        "None",
+        "none",
+        " 3 ",
+        "1e2",
+        "+7",
+        "inf",
+    ]
     schema = Schema.infer(pa.table({"a": tokens}))
     assert schema.features == ("a", "a is missing")
 
@@ -220,7 +270,9 @@ DROPS = {
     "an identifier": [f"id{i}" for i in range(30)],
     "an identifier:": list(range(100, 130)),
     "a date": [f"2024-01-{i + 1:02d} 10:00:00" for i in range(30)],
-    "a date: derive columns such as the hour": [date(2024, 1, 1) + timedelta(i // 2) for i in range(30)],
+    "a date: derive columns such as the hour": [
+        date(2024, 1, 1) + timedelta(i // 2) for i in range(30)
+    ],
     "of a type that cannot be used": [[1, i] for i in range(30)],
 }
 
@@ -258,13 +310,17 @@ def test_identifier_that_is_asked_for_is_kept():
 
 def test_date_as_a_number_is_seconds_since_1970():
     moments = [datetime(1970, 1, 1, 0, 0, 1), datetime(1970, 1, 1, 0, 1, 0), datetime(1970, 1, 2)]
-    for values in (moments, [str(moment) for moment in moments], [f"{moment}Z" for moment in moments]):
+    for values in (
+        moments,
+        [str(moment) for moment in moments],
+        [f"{moment}Z" for moment in moments],
+    ):
         schema = Schema.infer(pa.table({"at": values}), kinds={"at": "number"})
         raw = schema.columns[0].raw(pa.chunked_array([values]))
         assert raw[:, 0].tolist() == [1, 60, 86400]
 
 
-# laws ---------------------------------------------------------------------------------------------------------------
+# laws ---------------------------------------------------------------------------------------------
 
 
 def test_order_and_number_of_columns_and_kind_of_frame_do_not_matter(caplog):
@@ -273,8 +329,14 @@ def test_order_and_number_of_columns_and_kind_of_frame_do_not_matter(caplog):
     expected = schema.encode(table)
     with caplog.at_level(logging.INFO, logger="unseen"):
         assert np.array_equal(schema.encode(table[table.columns[::-1]].assign(extra=1)), expected)
-    assert [record.message for record in caplog.records] == ["columns that training did not show are ignored: 'extra'"]
-    for other in (pl.from_pandas(table), pa.Table.from_pandas(table), table.astype({"service": "category"})):
+    assert [record.message for record in caplog.records] == [
+        "columns that training did not show are ignored: 'extra'"
+    ]
+    for other in (
+        pl.from_pandas(table),
+        pa.Table.from_pandas(table),
+        table.astype({"service": "category"}),
+    ):
         assert np.array_equal(schema.encode(other), expected)
 
 
@@ -286,7 +348,9 @@ def test_csv_and_parquet_of_the_same_table_are_encoded_alike(tmp_path, source):
             out.write(table)
     schema = Schema.infer(read.table(tmp_path / f"a.{source}"))
     assert schema == Schema.infer(table)
-    csv, typed = (schema.encode(read.table(tmp_path / f"a.{suffix}")) for suffix in ("csv", "parquet"))
+    csv, typed = (
+        schema.encode(read.table(tmp_path / f"a.{suffix}")) for suffix in ("csv", "parquet")
+    )
     assert np.array_equal(csv, typed)
 
 
@@ -308,9 +372,16 @@ def test_json_and_back_gives_the_same_bits():
     assert np.array_equal(again.encode(table), schema.encode(table))
 
 
-@pytest.mark.parametrize("damage", [lambda d: d.pop("columns"), lambda d: d["columns"][0].update(kind="colour"),
-                                    lambda d: d["columns"][0].update(scales=[]), lambda d: d.update(inputs=["a"]),
-                                    lambda d: d["columns"][0]["scales"][0].update(spread=0.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d.pop("columns"),
+        lambda d: d["columns"][0].update(kind="colour"),
+        lambda d: d["columns"][0].update(scales=[]),
+        lambda d: d.update(inputs=["a"]),
+        lambda d: d["columns"][0]["scales"][0].update(spread=0.0),
+    ],
+)
 def test_damaged_json_is_a_bundle_error(damage):
     plain = Schema.infer(traffic()).to_json()
     damage(plain)
@@ -343,11 +414,17 @@ def test_encode_changes_neither_schema_nor_input():
 
 
 def test_relearn_keeps_kinds_and_drops_and_learns_the_rest_from_the_rows_given():
-    table = pa.table({"a": [0.0, E**2 - 1, E**9 - 1] * 10, "c": ["u", "v", "w"] * 10, "k": ["x"] * 30})
+    table = pa.table(
+        {"a": [0.0, E**2 - 1, E**9 - 1] * 10, "c": ["u", "v", "w"] * 10, "k": ["x"] * 30}
+    )
     schema = Schema.infer(table)
     rows = table.take([0, 1, 3, 4])
     again = schema.relearn(rows)
-    assert (again.dropped, again.inputs, kinds(again)) == (schema.dropped, schema.inputs, kinds(schema))
+    assert (again.dropped, again.inputs, kinds(again)) == (
+        schema.dropped,
+        schema.inputs,
+        kinds(schema),
+    )
     assert again.features == ("a", "c=u", "c=v", "c=<other>")
     assert again.encode(table).tolist()[:3] == [[-1, 1, -1, 0], [1, -1, 1, 0], [8, -1, -1, 10]]
     assert schema.relearn(table) == schema
@@ -357,11 +434,13 @@ def test_column_of_mixed_objects_is_read_as_text():
     table = pd.DataFrame({"a": [1, "x", None, 2.0, "x", "2", 1, True]})
     schema = Schema.infer(table)
     assert schema.features == ("a=1", "a=2", "a=x", "a=<missing>", "a=<other>")
-    with pytest.raises(DataError, match=r"column 'a': expected numbers or text, got a dict in row 2"):
+    with pytest.raises(
+        DataError, match=r"column 'a': expected numbers or text, got a dict in row 2"
+    ):
         schema.encode(pd.DataFrame({"a": [1, {"b": 2}, 3]}))
 
 
-# errors -------------------------------------------------------------------------------------------------------------
+# errors -------------------------------------------------------------------------------------------
 
 
 def test_text_in_a_column_of_numbers_is_counted_over_the_whole_table(monkeypatch):
@@ -370,14 +449,17 @@ def test_text_in_a_column_of_numbers_is_counted_over_the_whole_table(monkeypatch
     words = [str(i) for i in range(100)]
     words[16], words[40], words[99] = "abc", "1,5", "abc"
     with pytest.raises(
-        DataError, match=r"column 'bytes': 3 of 100 values are not numbers, first 'abc' in row 17; .*kinds"
+        DataError,
+        match=r"column 'bytes': 3 of 100 values are not numbers, first 'abc' in row 17; .*kinds",
     ):
         schema.encode(pa.table({"bytes": words}))
 
 
 def test_text_in_a_column_of_booleans():
     schema = Schema.infer(pa.table({"b": ["t", "f"]}))
-    with pytest.raises(DataError, match="column 'b': 1 of 2 values are not yes or no, first 'maybe' in row 2"):
+    with pytest.raises(
+        DataError, match="column 'b': 1 of 2 values are not yes or no, first 'maybe' in row 2"
+    ):
         schema.encode(pa.table({"b": ["t", "maybe"]}))
 
 
@@ -389,13 +471,20 @@ def test_nested_values_in_a_trained_column():
 
 def test_absent_column_is_named_with_those_that_look_alike():
     schema = Schema.infer(pa.table({"bytes": [1.0, 2.0, 5.0], "port": [1, 2, 2]}))
-    with pytest.raises(DataError, match=r"no column 'bytes' \(did you mean 'Byte'\?\); it has 'Byte', 'port'"):
+    with pytest.raises(
+        DataError, match=r"no column 'bytes' \(did you mean 'Byte'\?\); it has 'Byte', 'port'"
+    ):
         schema.encode(pa.table({"Byte": [1.0], "port": [1]}))
 
 
 def test_array_of_another_width_is_refused_in_the_words_of_scikit_learn():
-    for schema in (Schema.infer(np.eye(3)), Schema.infer(pa.table({"a": [1, 2], "b": ["x", "x"], "c": [1, 3]}))):
-        with pytest.raises(DataError, match="X has 2 features, but Detector is expecting 3 features as input"):
+    for schema in (
+        Schema.infer(np.eye(3)),
+        Schema.infer(pa.table({"a": [1, 2], "b": ["x", "x"], "c": [1, 3]})),
+    ):
+        with pytest.raises(
+            DataError, match="X has 2 features, but Detector is expecting 3 features as input"
+        ):
             schema.encode(np.zeros((1, 2)))
 
 
@@ -406,10 +495,19 @@ def test_array_of_another_width_is_refused_in_the_words_of_scikit_learn():
         (csr_array(np.eye(2)), "Sparse data was passed, but dense data is required"),
         (np.zeros(3), "Expected 2D array, got 1D array instead.*Reshape your data"),
         (np.zeros((1, 2, 3)), "Found array with dim 3, expected 2"),
-        (np.zeros((0, 2)), r"Found array with 0 sample\(s\) \(shape=\(0, 2\)\) while a minimum of 1 is required"),
-        (np.zeros((2, 0)), r"Found array with 0 feature\(s\) \(shape=\(2, 0\)\) while a minimum of 1 is required"),
+        (
+            np.zeros((0, 2)),
+            r"Found array with 0 sample\(s\) \(shape=\(0, 2\)\) while a minimum of 1 is required",
+        ),
+        (
+            np.zeros((2, 0)),
+            r"Found array with 0 feature\(s\) \(shape=\(2, 0\)\) while a minimum of 1 is required",
+        ),
         (np.array([["a", "b"]]), "an array must hold numbers only; pass a data frame"),
-        (np.array([["2020-01-01"]], dtype="datetime64[D]"), "expected an array of numbers, got datetime64"),
+        (
+            np.array([["2020-01-01"]], dtype="datetime64[D]"),
+            "expected an array of numbers, got datetime64",
+        ),
         ([[1, 2], [3]], "expected a data frame or a 2-D array of numbers"),
         (pl.DataFrame({"a": [1]}).lazy(), "got LazyFrame"),
         (np.ones((1, 2)), r"no column is left to learn from \(n_samples = 1\).*'x0': 'constant'"),
@@ -427,11 +525,20 @@ def test_what_is_no_table_is_refused(table, message):
         ({"drop": ["prt"]}, r"no column 'prt' \(did you mean 'port'\?\)"),
         (
             {"kinds": {"port": "categorical"}},
-            r"kinds={'port': 'categorical'}: a kind must be one of number, boolean, category, text, got",
+            (
+                r"kinds={'port': 'categorical'}: a kind must be one of number, boolean, "
+                r"category, text, got"
+            ),
         ),
-        ({"normals": [True]}, r"normals must be 60 booleans, one for each row, got bool of shape \(1,\)"),
+        (
+            {"normals": [True]},
+            r"normals must be 60 booleans, one for each row, got bool of shape \(1,\)",
+        ),
         ({"normals": [False] * 60}, "none of the 60 rows is marked normal"),
-        ({"kinds": {"note": "number"}}, "column 'note': 60 of 60 values are not numbers, first 'call 0 of"),
+        (
+            {"kinds": {"note": "number"}},
+            "column 'note': 60 of 60 values are not numbers, first 'call 0 of",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_refused(request_, message):
@@ -439,14 +546,18 @@ def test_what_cannot_be_asked_is_refused(request_, message):
         Schema.infer(traffic(), **request_)
 
 
-# real files ---------------------------------------------------------------------------------------------------------
+# real files ---------------------------------------------------------------------------------------
 
 
 def test_network_flows(shared):
     table = read.table(shared("nsl_kdd/train.parquet")).slice(0, 5000)
     normals = np.array(table["attack"].to_pylist()) == "normal"
     schema = Schema.infer(table, normals=normals, drop=["attack", "family"])
-    assert {name for name, kind in kinds(schema).items() if kind == "category"} == {"protocol_type", "service", "flag"}
+    assert {name for name, kind in kinds(schema).items() if kind == "category"} == {
+        "protocol_type",
+        "service",
+        "flag",
+    }
     assert schema.dropped["num_outbound_cmds"] == "constant"
     z = schema.encode(table)
     assert np.abs(z).max() == 10
@@ -457,15 +568,25 @@ def test_thyroid_with_its_question_marks(shared):
     table = read.table(shared("thyroid0387/thyroid.csv")).slice(0, 3000)
     schema = Schema.infer(table, drop=["diagnosis"])
     found = kinds(schema)
-    assert (found["TSH"], found["sick"], found["sex"], found["age"]) == ("number", "boolean", "category", "number")
-    assert {"TSH is missing", "sex=<missing>", "sex=F", "referral_source=SVI"} <= set(schema.features)
+    assert (found["TSH"], found["sick"], found["sex"], found["age"]) == (
+        "number",
+        "boolean",
+        "category",
+        "number",
+    )
+    assert {"TSH is missing", "sex=<missing>", "sex=F", "referral_source=SVI"} <= set(
+        schema.features
+    )
     assert np.isfinite(schema.encode(table)).all()
 
 
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        (["x0"], r"kinds must give kinds by the names of columns, as {'port': 'category'}, got \['x0'\]"),
+        (
+            ["x0"],
+            r"kinds must give kinds by the names of columns, as {'port': 'category'}, got \['x0'\]",
+        ),
         ("x0", "kinds must give kinds by the names of columns"),
         ({0: "number"}, "the table has no column 0"),
     ],

@@ -1,4 +1,6 @@
-"""A value far from the few that a column of training shows is flagged, by methods that are blind to it, too."""
+"""A value far from the few that a column of training shows is flagged, by methods that are blind to
+it, too.
+"""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,9 @@ def plant(n, seed=0):
     )
 
 
-@pytest.mark.parametrize("method", [IsolationForest(trees=20), Forest(trees=20), METHODS["logistic"]])
+@pytest.mark.parametrize(
+    "method", [IsolationForest(trees=20), Forest(trees=20), METHODS["logistic"]]
+)
 def test_a_new_value_of_a_setting_is_flagged_whatever_the_method(method, tmp_path):
     train = plant(300)
     labels = np.array(["normal"] * 300, dtype=object)

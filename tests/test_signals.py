@@ -1,4 +1,6 @@
-"""What stops a run: it cleans up, says so by its exit status, and is heeded while Python still imports."""
+"""What stops a run: it cleans up, says so by its exit status, and is heeded while Python still
+imports.
+"""
 
 import os
 import signal
@@ -77,7 +79,9 @@ def importing(tmp_path):
     """A process that runs the command while its package takes long to import."""
     (tmp_path / "unseen").mkdir()
     (tmp_path / "unseen" / "__init__.py").touch()
-    (tmp_path / "unseen" / "cli.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "unseen" / "cli.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
     (tmp_path / "_unseen.py").write_text(Path(_unseen.__file__).read_text())
     command = [sys.executable, "-c", "import _unseen; _unseen.main()"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

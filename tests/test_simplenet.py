@@ -72,7 +72,9 @@ def test_a_suspect_row_weighs_nothing_and_nor_does_its_fake():
     data.weight[4] = far.weight[4] = 0.0
     far.x[4] += 50.0
     method = SimpleNet(width=8, steps=10, batch=16)
-    torch.testing.assert_close(scored(trained(method, far), data.x), scored(trained(method, data), data.x))
+    torch.testing.assert_close(
+        scored(trained(method, far), data.x), scored(trained(method, data), data.x)
+    )
 
 
 def test_projection_and_discriminator_learn_at_rates_of_their_own():

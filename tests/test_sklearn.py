@@ -1,4 +1,6 @@
-"""The detector among scikit-learn's tools: scorer, nested parameters, methods and devices in words, names, metadata."""
+"""The detector among scikit-learn's tools: scorer, nested parameters, methods and devices in words,
+names, metadata.
+"""
 
 import pickle
 
@@ -40,7 +42,9 @@ def rows(n=120, anomalies=18, seed=0):
 
 def test_the_scorer_by_hand():
     class Fixed:
-        """scikit-learn's direction: low is abnormal. Scores of four rows are 3, 1, 2, 0, and of a fifth 9."""
+        """scikit-learn's direction: low is abnormal. Scores of four rows are 3, 1, 2, 0, and of a
+        fifth 9.
+        """
 
         def get_params(self):
             return {}
@@ -54,15 +58,24 @@ def test_the_scorer_by_hand():
     assert scorer(Fixed(), None, [0, 0, 1, 1, None]) == 0.25
 
 
-@pytest.mark.parametrize("labels", [[0, 1], ["normal", "leak"], ["normal", "scratch"], [False, True], ["0", "9"]])
+@pytest.mark.parametrize(
+    "labels", [[0, 1], ["normal", "leak"], ["normal", "scratch"], [False, True], ["0", "9"]]
+)
 def test_labels_of_any_spelling_give_the_same(labels):
     x, y = rows()
-    expected = cross_val_score(Detector("mahalanobis", random_state=0), x, y, scoring=scorer, cv=FOLDS)
+    expected = cross_val_score(
+        Detector("mahalanobis", random_state=0), x, y, scoring=scorer, cv=FOLDS
+    )
     assert expected.min() > 0.99
     named = np.array(labels)[y]
-    found = cross_val_score(Detector("mahalanobis", random_state=0), x, named, scoring=scorer, cv=FOLDS)
+    found = cross_val_score(
+        Detector("mahalanobis", random_state=0), x, named, scoring=scorer, cv=FOLDS
+    )
     assert found.tolist() == expected.tolist()
-    assert cross_val_score(Detector("mahalanobis", random_state=0), x, named, cv=FOLDS).tolist() == expected.tolist()
+    assert (
+        cross_val_score(Detector("mahalanobis", random_state=0), x, named, cv=FOLDS).tolist()
+        == expected.tolist()
+    )
 
 
 def test_the_scorer_knows_what_is_normal_inside_pipelines_and_searches():
@@ -93,7 +106,10 @@ def test_scikit_learns_own_labels_score_the_right_way_up_everywhere():
     ("y", "message"),
     [
         ([0] * 138, "y labels 138 and 0 of these.*StratifiedKFold"),
-        (["bad"] * 138, r"y labels 0 and 138 of these: check the label of normal rows \(normal='normal'\)"),
+        (
+            ["bad"] * 138,
+            r"y labels 0 and 138 of these: check the label of normal rows \(normal='normal'\)",
+        ),
         ([0, 1], "X has 138 rows, y has 2"),
         (None, "a score needs y"),
     ],
@@ -123,29 +139,50 @@ def test_fields_of_the_method_are_parameters():
 
 
 def test_a_base_is_exchanged_and_changed_at_once():
-    detector = Detector(CoMet(DevNet())).set_params(method__base=DevNet(steps=7), method__base__margin=2.0)
+    detector = Detector(CoMet(DevNet())).set_params(
+        method__base=DevNet(steps=7), method__base__margin=2.0
+    )
     assert detector.method == CoMet(DevNet(steps=7, margin=2.0))
 
 
 def test_a_search_over_fields_of_the_method():
     x, y = rows()
     pipeline = make_pipeline(StandardScaler(), Detector(Nearest(), random_state=0))
-    grid = GridSearchCV(pipeline, {"detector__method__k": [1, 5]}, scoring=scorer, cv=FOLDS, error_score="raise")
+    grid = GridSearchCV(
+        pipeline, {"detector__method__k": [1, 5]}, scoring=scorer, cv=FOLDS, error_score="raise"
+    )
     grid.fit(x, y)
     assert [params["detector__method__k"] for params in grid.cv_results_["params"]] == [1, 5]
     assert grid.best_estimator_[-1].method == Nearest(k=grid.best_params_["detector__method__k"])
     methods = {"method": ["mahalanobis", Nearest(k=3)]}
-    assert GridSearchCV(Detector(random_state=0), methods, scoring=scorer, cv=FOLDS).fit(x, y).best_score_ > 0.99
+    assert (
+        GridSearchCV(Detector(random_state=0), methods, scoring=scorer, cv=FOLDS)
+        .fit(x, y)
+        .best_score_
+        > 0.99
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "params", "message"),
     [
         (None, {"method__k": 3}, "method is None, the default of what fit is given"),
-        (Nearest(), {"method__kk": 3}, r"Nearest has no field 'kk' \(did you mean 'k'\?\); its fields are k, "),
-        (CoMet(DevNet()), {"method__base__marjin": 3}, r"DevNet has no field 'marjin' \(did you mean 'margin'\?\)"),
+        (
+            Nearest(),
+            {"method__kk": 3},
+            r"Nearest has no field 'kk' \(did you mean 'k'\?\); its fields are k, ",
+        ),
+        (
+            CoMet(DevNet()),
+            {"method__base__marjin": 3},
+            r"DevNet has no field 'marjin' \(did you mean 'margin'\?\)",
+        ),
         (Nearest(), {"method__k__deep": 3}, "Nearest has no field 'k__deep'"),
-        ("nearst", {"method__k": 3}, r"method='nearst': there is no method of that name \(did you mean 'nearest'"),
+        (
+            "nearst",
+            {"method__k": 3},
+            r"method='nearst': there is no method of that name \(did you mean 'nearest'",
+        ),
     ],
 )
 def test_fields_that_are_not_there(method, params, message):
@@ -155,7 +192,10 @@ def test_fields_that_are_not_there(method, params, message):
 
 def test_the_default_has_no_fields_of_its_own():
     assert not [name for name in Detector().get_params() if name.startswith("method__")]
-    assert Detector("evidence-stack").get_params()["method__seen_class_weight"] == DEFAULT.seen_class_weight
+    assert (
+        Detector("evidence-stack").get_params()["method__seen_class_weight"]
+        == DEFAULT.seen_class_weight
+    )
 
 
 # methods by name
@@ -178,14 +218,32 @@ def test_a_name_scores_as_the_method_does(tmp_path):
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("mahalonobis", r"method='mahalonobis': there is no method of that name \(did you mean 'mahalanobis'\?\)"),
+        (
+            "mahalonobis",
+            (
+                r"method='mahalonobis': there is no method of that name \(did you mean "
+                r"'mahalanobis'\?\)"
+            ),
+        ),
         ("Forest", r"did you mean 'forest'.*; the names are evidence-stack, multi-directional"),
-        (Mahalanobis, r"method is the class Mahalanobis: pass an object of it, such as METHODS\['mahalanobis'\] or"),
+        (
+            Mahalanobis,
+            (
+                r"method is the class Mahalanobis: pass an object of it, such as "
+                r"METHODS\['mahalanobis'\] or"
+            ),
+        ),
         (
             IsolationForest(),
-            r"got IsolationForest\(\); the method of unseen with that name is unseen.IsolationForest\(\)",
+            (
+                r"got IsolationForest\(\); the method of unseen with that name is "
+                r"unseen.IsolationForest\(\)"
+            ),
         ),
-        (StandardScaler(), r"method must be the name of a method of unseen.*got StandardScaler\(\)$"),
+        (
+            StandardScaler(),
+            r"method must be the name of a method of unseen.*got StandardScaler\(\)$",
+        ),
         (IsolationForest, "method must be the name of a method of unseen"),
         (torch.nn.Linear(2, 1), "method must be the name of a method of unseen"),
         (3, "got 3$"),
@@ -212,7 +270,10 @@ def test_devices_that_are_there(device):
 @pytest.mark.parametrize("device", ["gpu", "GPU", "cuda:x", "cuda:", "", None, 0, "tpu", "Cuda"])
 def test_devices_that_nobody_knows(device):
     x, y = rows()
-    with pytest.raises(DataError, match=r"is not known; use 'cpu', 'cuda', one of several such as 'cuda:1', or 'auto'"):
+    with pytest.raises(
+        DataError,
+        match=r"is not known; use 'cpu', 'cuda', one of several such as 'cuda:1', or 'auto'",
+    ):
         Detector("mahalanobis", device=device).fit(x, y)
 
 
@@ -225,12 +286,16 @@ def test_devices_that_are_not_for_us(device):
 def test_more_devices_than_there_are(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", "cuda:7", torch.device("cuda", 1)):
-        with pytest.raises(Unsupported, match=r"torch finds no CUDA device here; use 'cpu', or 'auto'"):
+        with pytest.raises(
+            Unsupported, match=r"torch finds no CUDA device here; use 'cpu', or 'auto'"
+        ):
             device_of(device)
     assert device_of("auto") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(Unsupported, match=r"device='cuda:7': torch finds 2 CUDA devices here, 'cuda:0', 'cuda:1'"):
+    with pytest.raises(
+        Unsupported, match=r"device='cuda:7': torch finds 2 CUDA devices here, 'cuda:0', 'cuda:1'"
+    ):
         device_of("cuda:7")
     assert [device_of(name) for name in ("cuda", "cuda:1", "auto")] == [
         torch.device("cuda"),
@@ -242,7 +307,9 @@ def test_more_devices_than_there_are(monkeypatch):
 # names of columns
 
 
-@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+@pytest.mark.parametrize(
+    "kind", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"]
+)
 def test_names_of_features(kind, tmp_path):
     x, y = rows()
     table = {"c": x[:, 0], "a": x[:, 1], "b": x[:, 2]}
@@ -272,7 +339,8 @@ def test_a_column_of_the_label_dropped_still_counts_as_a_feature():
     x, y = rows()
     table = pd.DataFrame(x, columns=list("abc")).assign(same=1)
     detector = Detector("mahalanobis", random_state=0).fit(table, y)
-    assert detector.feature_names_in_.tolist() == ["a", "b", "c", "same"]  # as fit was given, not as it is used
+    # as fit was given, not as it is used
+    assert detector.feature_names_in_.tolist() == ["a", "b", "c", "same"]
     assert detector.n_features_in_ == 4
 
 
@@ -285,7 +353,9 @@ def test_metadata_is_refused_in_a_sentence():
         (Detector("mahalanobis"), "sample_weight"),
         (make_pipeline(StandardScaler(), Detector("mahalanobis")), "detector__sample_weight"),
     ):
-        with pytest.raises(DataError, match="sample_weight is not supported: p-values count normal rows"):
+        with pytest.raises(
+            DataError, match="sample_weight is not supported: p-values count normal rows"
+        ):
             estimator.fit(x, y, **{name: np.ones(len(x))})
     with pytest.raises(DataError, match="fit takes X, y and groups, and no 'weights'"):
         Detector("mahalanobis").fit(x, y, weights=1)
@@ -297,7 +367,11 @@ def test_metadata_is_refused_in_a_sentence():
 def test_predictions_follow_the_pvalues(n, calibration):
     rng = np.random.default_rng(n)
     x = pd.DataFrame(
-        {"a": rng.choice(list("xyz"), n, p=[0.6, 0.3, 0.1]), "b": rng.integers(0, 2, n), "c": np.arange(n) % 5}
+        {
+            "a": rng.choice(list("xyz"), n, p=[0.6, 0.3, 0.1]),
+            "b": rng.integers(0, 2, n),
+            "c": np.arange(n) % 5,
+        }
     )
     detector = Detector("mahalanobis", calibration=calibration, random_state=0).fit(x)
     new = pd.concat([x, x.assign(c=9.0 + x["c"])])

@@ -1,4 +1,6 @@
-"""How text spells numbers: decimal commas, thousands, slips; the right values are written down by hand."""
+"""How text spells numbers: decimal commas, thousands, slips; the right values are written down by
+hand.
+"""
 
 import logging
 
@@ -40,15 +42,26 @@ def test_numbers_are_read_by_the_marks_that_the_column_shows(texts, spelling, ex
     assert [floats(words(text), spelling)[0] for text in texts] == expected  # alone as among others
 
 
-@pytest.mark.parametrize(("commas", "spelling", "value"), [(False, GROUPED, 1234), (True, COMMAS, 1.234)])
-def test_lone_comma_before_three_digits_is_decided_by_the_rest_of_the_table(commas, spelling, value):
+@pytest.mark.parametrize(
+    ("commas", "spelling", "value"), [(False, GROUPED, 1234), (True, COMMAS, 1.234)]
+)
+def test_lone_comma_before_three_digits_is_decided_by_the_rest_of_the_table(
+    commas, spelling, value
+):
     reading = read_as(words("1,234", "950"), commas=commas)
     assert (reading.spelling, reading.sure) == (spelling, False)
     assert reading.example == f"'1,234' is {value}"
 
 
 @pytest.mark.parametrize(
-    "texts", [["1,2,3", "4,5,6"], ["192.168.1.1", "10.0.0.1"], ["a,b", "c"], ["2024-01-05x", "9"], ["12 34", "5 6"]]
+    "texts",
+    [
+        ["1,2,3", "4,5,6"],
+        ["192.168.1.1", "10.0.0.1"],
+        ["a,b", "c"],
+        ["2024-01-05x", "9"],
+        ["12 34", "5 6"],
+    ],
 )
 def test_what_only_looks_like_numbers_is_none(texts):
     assert read_as(words(*texts)).spelling is None
@@ -56,7 +69,14 @@ def test_what_only_looks_like_numbers_is_none(texts):
 
 @pytest.mark.parametrize(
     ("text", "spelling"),
-    [("1,5", PLAIN), ("1,234", PLAIN), ("1.234", COMMAS), ("2.5", POINTED), ("1,23.4", GROUPED), ("1.23,4", POINTED)],
+    [
+        ("1,5", PLAIN),
+        ("1,234", PLAIN),
+        ("1.234", COMMAS),
+        ("2.5", POINTED),
+        ("1,23.4", GROUPED),
+        ("1.23,4", POINTED),
+    ],
 )
 def test_what_a_spelling_cannot_know_is_no_number(text, spelling):
     assert floats(words(text), spelling) is None
@@ -68,7 +88,9 @@ def german(n=300):
     count = generator.integers(100, 9000, n)
     text = [f"{a:,.2f}".translate(str.maketrans(",.", ".,")) for a in amount]
     whole = [f"{c:,}".replace(",", ".") for c in count]
-    return pa.table({"amount": text, "count": whole}), pd.DataFrame({"amount": amount, "count": count})
+    return pa.table({"amount": text, "count": whole}), pd.DataFrame(
+        {"amount": amount, "count": count}
+    )
 
 
 def test_table_from_a_spreadsheet_is_what_the_numbers_are(caplog):
@@ -93,18 +115,23 @@ def test_points_stay_decimal_where_no_column_has_decimal_commas():
 
 
 def test_marks_that_training_did_not_show_are_refused_with_the_row():
-    plain, commas = Schema.infer(pa.table({"a": ["1.5", "2"]})), Schema.infer(pa.table({"a": ["1.000,5", "2"]}))
+    plain, commas = (
+        Schema.infer(pa.table({"a": ["1.5", "2"]})),
+        Schema.infer(pa.table({"a": ["1.000,5", "2"]})),
+    )
     with pytest.raises(
-        DataError, match=r"1 of 2 values are not numbers \(training showed no decimal commas\), first '1,5'"
+        DataError,
+        match=r"1 of 2 values are not numbers \(training showed no decimal commas\), first '1,5'",
     ):
         plain.encode(pa.table({"a": ["2", "1,5"]}))
     with pytest.raises(
-        DataError, match="1 of 2 values are not numbers with a decimal comma, as in training, first '1.5'"
+        DataError,
+        match="1 of 2 values are not numbers with a decimal comma, as in training, first '1.5'",
     ):
         commas.encode(pa.table({"a": ["2", "1.5"]}))
 
 
-# slips --------------------------------------------------------------------------------------------------------------
+# slips --------------------------------------------------------------------------------------------
 
 
 def measured(n, *cells, seed=0):
@@ -119,24 +146,33 @@ def test_one_cell_that_is_no_number_is_told_and_missing(caplog):
     with caplog.at_level(logging.WARNING, logger="unseen"):
         schema = Schema.infer(table)
     [record] = caplog.records
-    assert "'t': 1 of 499 values is no number, first '12 kB' in row 124: taken for missing" in record.message
+    assert (
+        "'t': 1 of 499 values is no number, first '12 kB' in row 124: taken for missing"
+        in record.message
+    )
     assert schema.features == ("t", "t is missing", "u")
     z = schema.encode(table)  # the training table can be scored, and folds of it learned
     assert z[123, :2].tolist() == z[300, :2].tolist()
     fold = schema.relearn(table.slice(200, 200))
     assert np.array_equal(fold.encode(table)[123, 0], fold.encode(table)[300, 0])
-    with pytest.raises(DataError, match="column 't': 1 of 500 values are not numbers, first '13 kB' in row 8"):
+    with pytest.raises(
+        DataError, match="column 't': 1 of 500 values are not numbers, first '13 kB' in row 8"
+    ):
         schema.encode(measured(500, (7, "13 kB")))
 
 
 def test_slips_beside_decimal_commas(caplog):
-    table = pa.table({"a": [*(f"{i},5" for i in range(200)), "n.v."], "b": list(range(5)) * 40 + [1]})
+    table = pa.table(
+        {"a": [*(f"{i},5" for i in range(200)), "n.v."], "b": list(range(5)) * 40 + [1]}
+    )
     with caplog.at_level(logging.WARNING, logger="unseen"):
         schema = Schema.infer(table)
     assert [record.message for record in caplog.records] == [
-        "numbers with marks of their own are read so: 'a': '0,5' is 0.5; ask for kind 'category' where they are none "
+        "numbers with marks of their own are read so: 'a': '0,5' is 0.5; ask for kind 'category' "
+        "where they are none "
         "(kinds=...)",
-        "cells that are no numbers: 'a': 1 of 201 values is no number, first 'n.v.' in row 201: taken for missing; "
+        "cells that are no numbers: 'a': 1 of 201 values is no number, first 'n.v.' in row 201: "
+        "taken for missing; "
         "correct them, or ask for a kind (kinds=...)",
     ]
     raw = schema.columns[0].raw(words("3,5", "n.v."))
@@ -169,8 +205,12 @@ def test_rare_level_among_codes_stays_a_level(caplog):
 
 
 def test_number_that_is_asked_for_takes_slips_and_refuses_more():
-    assert Schema.infer(measured(500, (3, "x")), kinds={"t": "number"}).columns[0].spelling.gaps == ("x",)
-    with pytest.raises(DataError, match="column 't': 50 of 500 values are not numbers, first 'x' in row 1"):
+    assert Schema.infer(measured(500, (3, "x")), kinds={"t": "number"}).columns[
+        0
+    ].spelling.gaps == ("x",)
+    with pytest.raises(
+        DataError, match="column 't': 50 of 500 values are not numbers, first 'x' in row 1"
+    ):
         Schema.infer(measured(500, *((i, "x") for i in range(50))), kinds={"t": "number"})
 
 
@@ -181,7 +221,7 @@ def test_slip_among_dates_does_not_make_them_a_category():
     assert schema.dropped["day"].startswith("a date")
 
 
-# gaps ---------------------------------------------------------------------------------------------------------------
+# gaps ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("token", MISSING)
@@ -194,19 +234,36 @@ def test_every_spelling_of_a_gap_leaves_numbers_numbers(token):
 def test_word_for_nothing_may_be_a_level_of_a_category():
     table = pa.table({"pain": ["none", "mild", "none", "strong", "mild", "strong", "None", None]})
     schema = Schema.infer(table)
-    assert schema.features == ("pain=mild", "pain=none", "pain=strong", "pain=<missing>", "pain=<other>")
+    assert schema.features == (
+        "pain=mild",
+        "pain=none",
+        "pain=strong",
+        "pain=<missing>",
+        "pain=<other>",
+    )
     hot = schema.columns[0].raw(words("none", "None", "?"))
     assert hot.tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]]
     never = Schema.infer(pa.table({"pain": ["missing", "there"] * 4}))
     assert never.features == ("pain=missing", "pain=there", "pain=<other>")
 
 
-# one value, however it arrives --------------------------------------------------------------------------------------
+# one value, however it arrives --------------------------------------------------------------------
 
 FORMS = {
     "number": [("1.5", "2.0", "7.0"), (1.5, 2, 7), ("1.50", " 2 ", "7e0")],
-    "boolean": [("True", "False", "True"), (True, False, True), ("1", "0", "1"), (1.0, 0.0, 1.0), ("yes", "NO", "y")],
-    "category": [("1", "2", "30000000"), (1, 2, 30_000_000), (1.0, 2.0, 3e7), ("1.0", "2.00", "30000000.0")],
+    "boolean": [
+        ("True", "False", "True"),
+        (True, False, True),
+        ("1", "0", "1"),
+        (1.0, 0.0, 1.0),
+        ("yes", "NO", "y"),
+    ],
+    "category": [
+        ("1", "2", "30000000"),
+        (1, 2, 30_000_000),
+        (1.0, 2.0, 3e7),
+        ("1.0", "2.00", "30000000.0"),
+    ],
 }
 
 
@@ -221,6 +278,8 @@ def test_text_and_typed_values_mean_the_same_in_training_and_in_scoring(kind):
 
 def test_large_codes_are_one_level_however_they_arrive():
     codes = [123456789012, 1000000000000000]
-    schema = Schema.infer(pa.table({"c": [str(code) for code in codes] * 2}), kinds={"c": "category"})
+    schema = Schema.infer(
+        pa.table({"c": [str(code) for code in codes] * 2}), kinds={"c": "category"}
+    )
     for form in (codes, [float(code) for code in codes], [f"{code}.0" for code in codes]):
         assert schema.columns[0].raw(pa.chunked_array([form])).tolist() == [[0, 1, 0], [1, 0, 0]]

@@ -64,7 +64,9 @@ def test_rows_come_out_as_they_came_in(bundle, tmp_path, source, target):
         alpha=0.05,
         progress=told.append,
     )
-    scores = (arrow_csv.read_csv if target.endswith("csv") else parquet.read_table)(tmp_path / target)
+    scores = (arrow_csv.read_csv if target.endswith("csv") else parquet.read_table)(
+        tmp_path / target
+    )
     whole = bundle.score(rows, alpha=0.05)
     assert scores.column_names == ["id", "score", "pvalue", "verdict"]
     assert [int(value) for value in scores["id"].to_pylist()] == list(range(100))
@@ -79,8 +81,12 @@ def test_rows_come_out_as_they_came_in(bundle, tmp_path, source, target):
 @pytest.mark.parametrize("fdr", [0.02, 0.1, 0.5])
 def test_false_discoveries_are_controlled_over_the_whole_file(bundle, tmp_path, fdr):
     rows = new_rows()
-    tally = score_file(bundle, stored(rows, tmp_path / "r.parquet"), tmp_path / "s.parquet", keep=["id"], fdr=fdr)
-    flagged = np.array(parquet.read_table(tmp_path / "s.parquet")["verdict"].to_pylist()) == "anomaly"
+    tally = score_file(
+        bundle, stored(rows, tmp_path / "r.parquet"), tmp_path / "s.parquet", keep=["id"], fdr=fdr
+    )
+    flagged = (
+        np.array(parquet.read_table(tmp_path / "s.parquet")["verdict"].to_pylist()) == "anomaly"
+    )
     assert np.array_equal(flagged, bundle.detector.detect(rows.drop_columns(["id"]), fdr=fdr))
     assert tally.flagged == flagged.sum()
     assert left(tmp_path) == ["r.parquet", "s.parquet"]
@@ -92,18 +98,24 @@ def test_counted_pvalues_give_the_same_cut():
     values, counts = np.unique(pvalues, return_counts=True)
     order = rng.permutation(len(values))
     for fdr in (0.05, 0.1, 0.3):
-        assert benjamini_hochberg(values[order], fdr, counts[order]) == benjamini_hochberg(pvalues, fdr)
+        assert benjamini_hochberg(values[order], fdr, counts[order]) == benjamini_hochberg(
+            pvalues, fdr
+        )
 
 
 def test_a_level_below_the_finest_pvalue_is_warned_of(bundle, tmp_path):
     with pytest.warns(FewNormals, match=r"level 0.005 asked for, but with 100 calibration normals"):
-        tally = score_file(bundle, stored(new_rows(), tmp_path / "r.csv"), tmp_path / "s.csv", alpha=0.005)
+        tally = score_file(
+            bundle, stored(new_rows(), tmp_path / "r.csv"), tmp_path / "s.csv", alpha=0.005
+        )
     assert tally.flagged == 0
 
 
 @pytest.mark.parametrize("policy", [{"alpha": 0.05}, {"fdr": 0.1}])
 def test_a_file_without_rows_gives_one_without_rows(bundle, tmp_path, policy):
-    tally = score_file(bundle, stored(new_rows(0), tmp_path / "r.csv"), tmp_path / "s.csv", keep=["id"], **policy)
+    tally = score_file(
+        bundle, stored(new_rows(0), tmp_path / "r.csv"), tmp_path / "s.csv", keep=["id"], **policy
+    )
     assert tally.rows == tally.flagged == 0
     assert (tmp_path / "s.csv").read_text().strip() == '"id","score","pvalue","verdict"'
     stored(pa.table({"id": pa.array([], pa.int64())}), tmp_path / "other.csv")
@@ -112,7 +124,9 @@ def test_a_file_without_rows_gives_one_without_rows(bundle, tmp_path, policy):
 
 
 def test_columns_go_by_name(bundle, tmp_path):
-    """Re-ordered and with more columns than training showed; a category that training never saw; infinities."""
+    """Re-ordered and with more columns than training showed; a category that training never saw;
+    infinities.
+    """
     rows = new_rows()
     kinds, sizes = rows["kind"].to_pylist(), rows["size"].to_pylist()
     kinds[0], sizes[1], sizes[2] = "never seen", np.inf, None
@@ -126,7 +140,9 @@ def test_columns_go_by_name(bundle, tmp_path):
 
 def test_a_missing_column(bundle, tmp_path):
     source = stored(new_rows().rename_columns(["id", "sise", "kind"]), tmp_path / "r.csv")
-    with pytest.raises(DataError, match=r"r.csv: the table has no column 'size' \(did you mean 'sise'\?\)"):
+    with pytest.raises(
+        DataError, match=r"r.csv: the table has no column 'size' \(did you mean 'sise'\?\)"
+    ):
         score_file(bundle, source, tmp_path / "s.csv", alpha=0.05)
     assert left(tmp_path) == ["r.csv"]
 
@@ -134,11 +150,21 @@ def test_a_missing_column(bundle, tmp_path):
 def test_numbers_that_arrive_as_text_are_numbers_or_an_error_that_says_where(bundle, tmp_path):
     rows = new_rows()
     text = [f" {value!r} " for value in rows["size"].to_pylist()]
-    score_file(bundle, stored(rows.set_column(1, "size", [text]), tmp_path / "r.csv"), tmp_path / "s.csv", alpha=0.05)
-    assert arrow_csv.read_csv(tmp_path / "s.csv")["score"].to_pylist() == bundle.score(rows)["score"].to_pylist()
+    score_file(
+        bundle,
+        stored(rows.set_column(1, "size", [text]), tmp_path / "r.csv"),
+        tmp_path / "s.csv",
+        alpha=0.05,
+    )
+    assert (
+        arrow_csv.read_csv(tmp_path / "s.csv")["score"].to_pylist()
+        == bundle.score(rows)["score"].to_pylist()
+    )
     text[90] = "many"
     stored(rows.set_column(1, "size", [text]), tmp_path / "bad.csv")
-    with pytest.raises(DataError, match=r"rows 81 to 100, counted from 1 again: column 'size': .*'many' in row 11"):
+    with pytest.raises(
+        DataError, match=r"rows 81 to 100, counted from 1 again: column 'size': .*'many' in row 11"
+    ):
         score_file(bundle, tmp_path / "bad.csv", tmp_path / "t.csv", alpha=0.05)
     assert left(tmp_path) == ["bad.csv", "r.csv", "s.csv"]
 
@@ -162,7 +188,9 @@ def test_one_policy(bundle, tmp_path):
 
 
 @pytest.mark.parametrize("policy", [{"alpha": 0.05}, {"fdr": 0.1}])
-@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()]
+)
 def test_nothing_is_left_when_writing_fails(bundle, tmp_path, monkeypatch, policy, failure):
     """A full disk or Ctrl-C, at the second batch."""
 
@@ -181,7 +209,9 @@ def test_nothing_is_left_when_writing_fails(bundle, tmp_path, monkeypatch, polic
     source = stored(new_rows(), tmp_path / "r.parquet")
     monkeypatch.setattr(write, "FORMATS", {".csv": Full, ".parquet": Full})
     full = isinstance(failure, OSError)
-    with pytest.raises(DataError if full else KeyboardInterrupt, match="the disk is full" if full else None):
+    with pytest.raises(
+        DataError if full else KeyboardInterrupt, match="the disk is full" if full else None
+    ):
         score_file(bundle, source, tmp_path / "s.csv", **policy)
     assert left(tmp_path) == ["r.parquet"]
 
@@ -190,11 +220,16 @@ def test_rows_are_numbered_where_nothing_is_kept(bundle, tmp_path):
     source = stored(new_rows(), tmp_path / "r.csv")
     score_file(bundle, source, tmp_path / "s.csv", alpha=0.05)
     score_file(bundle, source, tmp_path / "s.parquet", fdr=0.1)
-    for scores in (arrow_csv.read_csv(tmp_path / "s.csv"), parquet.read_table(tmp_path / "s.parquet")):
+    for scores in (
+        arrow_csv.read_csv(tmp_path / "s.csv"),
+        parquet.read_table(tmp_path / "s.parquet"),
+    ):
         assert scores.column_names == ["row", "score", "pvalue", "verdict"]
         assert scores["row"].to_pylist() == list(range(1, 101))
     named = new_rows().rename_columns(["row", "size", "kind"])
-    score_file(bundle, stored(named, tmp_path / "n.csv"), tmp_path / "k.csv", keep=["row"], alpha=0.05)
+    score_file(
+        bundle, stored(named, tmp_path / "n.csv"), tmp_path / "k.csv", keep=["row"], alpha=0.05
+    )
     assert arrow_csv.read_csv(tmp_path / "k.csv")["row"].to_pylist() == list(range(100))
 
 
@@ -228,10 +263,18 @@ def test_a_detector_remembers_that_it_was_trained_without_names(tmp_path):
     rng = np.random.default_rng(0)
     rows = [f"{a:.3f},{b:.3f}" for a, b in rng.normal(size=(200, 2))]
     (tmp_path / "r.csv").write_text("\n".join(rows))
-    detector = Detector(Mahalanobis(), random_state=0).fit(read.table(tmp_path / "r.csv", header=False))
-    for number, (facts, header) in enumerate([({"header": False}, True), ({}, False), ({"header": False}, False)]):
+    detector = Detector(Mahalanobis(), random_state=0).fit(
+        read.table(tmp_path / "r.csv", header=False)
+    )
+    for number, (facts, header) in enumerate(
+        [({"header": False}, True), ({}, False), ({"header": False}, False)]
+    ):
         tally = score_file(
-            Bundle(detector, facts), tmp_path / "r.csv", tmp_path / f"{number}.csv", alpha=0.05, header=header
+            Bundle(detector, facts),
+            tmp_path / "r.csv",
+            tmp_path / f"{number}.csv",
+            alpha=0.05,
+            header=header,
         )
         assert tally.rows == 200
     with pytest.raises(DataError, match="no column 'x0', 'x1'"):
@@ -241,7 +284,9 @@ def test_a_detector_remembers_that_it_was_trained_without_names(tmp_path):
 def test_keys_that_json_leaves_out_are_missing(bundle, tmp_path, caplog):
     (tmp_path / "r.jsonl").write_text('{"size": 0.5, "id": 7}\n' * 3)
     score_file(bundle, tmp_path / "r.jsonl", tmp_path / "s.csv", keep=["id"], alpha=0.05)
-    expected = bundle.score(pa.table({"size": [0.5], "kind": pa.array([None], pa.string())}))["score"][0].as_py()
+    expected = bundle.score(pa.table({"size": [0.5], "kind": pa.array([None], pa.string())}))[
+        "score"
+    ][0].as_py()
     assert arrow_csv.read_csv(tmp_path / "s.csv")["score"].to_pylist() == [expected] * 3
     assert "has the keys 'kind': these values are taken for missing" in caplog.text
     with pytest.raises(DataError, match="r.jsonl has no column 'key'"):
@@ -252,4 +297,9 @@ def test_a_column_of_a_type_that_is_no_number_is_an_error_of_ours(bundle, tmp_pa
     for number, column in enumerate([[b"\xff"], [[1.0]], [{"a": 1}]]):
         table = pa.table({"size": column, "kind": ["a"]})
         with pytest.raises(DataError, match=rf"{number}.parquet"):
-            score_file(bundle, stored(table, tmp_path / f"{number}.parquet"), tmp_path / "s.csv", alpha=0.05)
+            score_file(
+                bundle,
+                stored(table, tmp_path / f"{number}.parquet"),
+                tmp_path / "s.csv",
+                alpha=0.05,
+            )

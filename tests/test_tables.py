@@ -1,4 +1,6 @@
-"""What becomes of every kind of table that a user may hold; the right values are written down by hand."""
+"""What becomes of every kind of table that a user may hold; the right values are written down by
+hand.
+"""
 
 import logging
 import math
@@ -92,8 +94,14 @@ def test_list_of_lists_with_a_date_is_refused_in_a_sentence():
 
 ODD = {
     "bins": (pd.cut(pd.Series([1, 5, 9]), [0, 4, 10]), ["(0, 4]", "(4, 10]", "(4, 10]"]),
-    "intervals": (pd.arrays.IntervalArray.from_breaks([0, 1, 2, 3]), ["(0, 1]", "(1, 2]", "(2, 3]"]),
-    "months": (pd.period_range("2024-01", periods=3, freq="M"), [datetime(2024, m, 1) for m in (1, 2, 3)]),
+    "intervals": (
+        pd.arrays.IntervalArray.from_breaks([0, 1, 2, 3]),
+        ["(0, 1]", "(1, 2]", "(2, 3]"],
+    ),
+    "months": (
+        pd.period_range("2024-01", periods=3, freq="M"),
+        [datetime(2024, m, 1) for m in (1, 2, 3)],
+    ),
     "mixed levels": (pd.Categorical([1, "a", None]), ["1", "a", None]),
     "numbers as levels": (pd.Categorical([3, 1, None]), [3, 1, None]),
     "nullable": (pd.array([1, None, 3], dtype="Int64"), [1, None, 3]),
@@ -101,7 +109,10 @@ ODD = {
     "sparse": (pd.arrays.SparseArray([0.0, 0.0, 1.5]), [0.0, 0.0, 1.5]),
     "decimals": ([Decimal("1.5"), Decimal("NaN"), None], [Decimal("1.5"), None, None]),
     "identities": ([UUID(int=i) for i in range(3)], [str(UUID(int=i)) for i in range(3)]),
-    "arrow levels": (pd.Series(pa.array(["u", "v", "u"]).dictionary_encode(), dtype="category"), ["u", "v", "u"]),
+    "arrow levels": (
+        pd.Series(pa.array(["u", "v", "u"]).dictionary_encode(), dtype="category"),
+        ["u", "v", "u"],
+    ),
 }
 
 
@@ -131,5 +142,11 @@ def test_frame_of_nothing_but_numbers_keeps_types_and_gaps():
     floats = admit(pd.DataFrame({"a": [1.5, np.nan], "b": [np.inf, 2.0]}))
     assert floats.to_pydict() == {"a": [1.5, None], "b": [np.inf, 2.0]}
     large = 2**60 + 1  # not a float
-    assert admit(pd.DataFrame({"a": [large, 2], "b": [3, 4]})).to_pydict() == {"a": [large, 2], "b": [3, 4]}
-    assert admit(pd.DataFrame({"a": [1, 2], "b": [0.5, 4]})).schema.types == [pa.int64(), pa.float64()]
+    assert admit(pd.DataFrame({"a": [large, 2], "b": [3, 4]})).to_pydict() == {
+        "a": [large, 2],
+        "b": [3, 4],
+    }
+    assert admit(pd.DataFrame({"a": [1, 2], "b": [0.5, 4]})).schema.types == [
+        pa.int64(),
+        pa.float64(),
+    ]

@@ -1,4 +1,6 @@
-"""Beyond the calibration scores: fits recover known parameters, p-values are exact where the model is."""
+"""Beyond the calibration scores: fits recover known parameters, p-values are exact where the model
+is.
+"""
 
 import numpy as np
 import pytest
@@ -33,18 +35,20 @@ def test_weibull_of_values_that_agree_or_are_zero_is_finite():
 
 
 def test_tail_by_hand():
-    # m = 50, top 10: excesses over the 11th are 1 .. 10. Mean 5.5; evenly spaced: a bounded tail, so its shape counts
-    # as 0, and 1/10 is added: 11/51 * (1 + x / 55)^-10.
+    # m = 50, top 10: excesses over the 11th are 1 .. 10. Mean 5.5; evenly spaced: a bounded tail,
+    # so its shape counts as 0, and 1/10 is added: 11/51 * (1 + x / 55)^-10.
     scores = np.r_[np.linspace(-5, -1, 39), np.arange(11.0)]
     tail = Tail.fit(scores)
     assert (tail.start, tail.beyond, tail.shape, tail.scale) == (0.0, 11 / 51, 0.1, 5.5)
     p = 11 / 51 * 2.0**-10
-    assert tail.pvalue(np.array([55.0]))[0] == pytest.approx(np.ceil(p * 1e6) / 1e6)  # three digits, rounded up
+    # three digits, rounded up
+    assert tail.pvalue(np.array([55.0]))[0] == pytest.approx(np.ceil(p * 1e6) / 1e6)
     assert tail.threshold(p) == pytest.approx(55.0)
 
 
 def test_pvalues_of_an_exponential_tail_are_exact_with_few_rows():
-    # Pooled over calibration sets, P(p <= a) = a where the fitted shape is cut to 0; the shapes above only add caution.
+    # Pooled over calibration sets, P(p <= a) = a where the fitted shape is cut to 0; the shapes
+    # above only add caution.
     rng = np.random.default_rng(0)
     flagged = []
     for _ in range(2000):
@@ -54,7 +58,8 @@ def test_pvalues_of_an_exponential_tail_are_exact_with_few_rows():
 
 
 def test_the_price_of_few_rows_makes_the_exponential_tail_exact():
-    # With the shape 1/k alone: x / sum of k excesses exceeds r with chance (1 + r)^-k, for any scale.
+    # With the shape 1/k alone: x / sum of k excesses exceeds r with chance (1 + r)^-k, for any
+    # scale.
     rng = np.random.default_rng(0)
     k, x = 10, rng.exponential(size=(400_000, 11))
     p = (1 + x[:, 0] / x[:, 1:].sum(axis=1)) ** -k
@@ -77,9 +82,15 @@ def test_nothing_changes_from_the_smallest_conformal_pvalue_on():
 @pytest.mark.parametrize("ranked", [False, True])
 def test_threshold_flags_what_the_pvalue_does(alpha, ranked):
     scores = np.random.default_rng(1).exponential(size=300)
-    conformal = Conformal.across([np.sort(scores)], tail=True) if ranked else Conformal.fit(scores, tail=True)
+    conformal = (
+        Conformal.across([np.sort(scores)], tail=True)
+        if ranked
+        else Conformal.fit(scores, tail=True)
+    )
     s = 300 + fraction(np.linspace(0, 40, 1001)) if ranked else np.linspace(0, 40, 1001)
-    np.testing.assert_array_equal(s > conformal.threshold(alpha), conformal.pvalue(s) <= alpha + 1e-15)
+    np.testing.assert_array_equal(
+        s > conformal.threshold(alpha), conformal.pvalue(s) <= alpha + 1e-15
+    )
 
 
 def test_no_pvalue_is_smaller_than_anybody_can_check():
@@ -110,7 +121,9 @@ def rows(n=600, d=3, seed=0):
 
 @pytest.mark.parametrize("calibration", [0.2, 5], ids=["split", "folds"])
 def test_a_detector_flags_below_the_smallest_conformal_pvalue(calibration, tmp_path):
-    detector = Detector(Mahalanobis(), calibration=calibration, random_state=0, tail=True).fit(rows())
+    detector = Detector(Mahalanobis(), calibration=calibration, random_state=0, tail=True).fit(
+        rows()
+    )
     far, fresh = np.full((1, 3), 8.0), rows(20_000, seed=1)
     assert detector.pvalue(far)[0] < 1e-4
     assert detector.detect(far, alpha=1e-3).all()

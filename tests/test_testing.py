@@ -171,7 +171,10 @@ class Moving(Good):
 
 
 BROKEN = {
-    "frozen_dataclass": [(Thawed(), "not frozen"), (training(centred, uses_labels=None), "uses_labels is None")],
+    "frozen_dataclass": [
+        (Thawed(), "not frozen"),
+        (training(centred, uses_labels=None), "uses_labels is None"),
+    ],
     "data_untouched": [(training(shifts_its_data), "training changed x")],
     "generators_untouched": [
         (training(draws_globally(lambda: torch.rand(1))), "global generator of torch"),
@@ -181,7 +184,10 @@ BROKEN = {
     "finite_scores": [
         (scoring(lambda self, x: x), r"scores of shape \(128, 6\) for 128 rows"),
         (scoring(lambda self, x: Distance.forward(self, x).long()), "type torch.int64"),
-        (scoring(lambda self, x: Distance.forward(self, x) / (x[:, 0].abs() < 8.5)), "far rows are not finite"),
+        (
+            scoring(lambda self, x: Distance.forward(self, x) / (x[:, 0].abs() < 8.5)),
+            "far rows are not finite",
+        ),
     ],
     "rows_alone": [(scoring(unlike_alone), "a row alone scores otherwise")],
     "equal_rows": [(scoring(unlike_by_place), "copies of a row")],
@@ -189,11 +195,20 @@ BROKEN = {
     "same_seed": [(training(never_the_same), "of 128 scores differ")],
     "reloaded": [(training(forgets, scorer=Forgetful), "register what is learned")],
     "finite_tensors": [(type("Holed", (Good,), {"scorer": Holey})(), "NaN in Holey.unused")],
-    "saved_fields": [(Loose(), "comes back as"), (Good(power=lambda: 3), "must be a value that JSON can hold")],
+    "saved_fields": [
+        (Loose(), "comes back as"),
+        (Good(power=lambda: 3), "must be a value that JSON can hold"),
+    ],
     "uses_labels": [
         (training(refuses_without_labels), "without labels it refuses to learn"),
-        (training(centred, uses_labels=True), "uses_labels is True, and other anomalies give the same"),
-        (training(learns_from_labels), "uses_labels is False, and other anomalies give other scores"),
+        (
+            training(centred, uses_labels=True),
+            "uses_labels is True, and other anomalies give the same",
+        ),
+        (
+            training(learns_from_labels),
+            "uses_labels is False, and other anomalies give other scores",
+        ),
     ],
     "far_rows": [(scoring(a_ring), "the least of the far rows")],
     "loss": [(Reduced(), "never reduce it")],
@@ -222,8 +237,13 @@ def test_each_check_has_a_method_that_breaks_it():
     ids=[f"{name}-{k}" for name, each in BROKEN.items() for k in range(len(each))],
 )
 def test_each_fault_is_caught_by_name(name, method, found):
-    with pytest.raises(AssertionError, match=f"fails the check {name!r}. Expected: .* Found: .*{found}"):
-        check_method(method, skip={} if name == "saved_fields" else {"saved_fields": "many are made in a function"})
+    with pytest.raises(
+        AssertionError, match=f"fails the check {name!r}. Expected: .* Found: .*{found}"
+    ):
+        check_method(
+            method,
+            skip={} if name == "saved_fields" else {"saved_fields": "many are made in a function"},
+        )
 
 
 def test_a_method_that_refuses_without_labels_is_checked_with_them():
@@ -239,7 +259,9 @@ def test_a_method_that_refuses_without_labels_is_checked_with_them():
         scorer.centre.copy_(data.anomalies.x.mean(dim=0))
 
     method = training(refuses, uses_labels=True, scorer=Peak)
-    with pytest.raises(AssertionError, match="fails the check 'far_rows'.*rows that go on where the anomalies went"):
+    with pytest.raises(
+        AssertionError, match="fails the check 'far_rows'.*rows that go on where the anomalies went"
+    ):
         check_method(method, skip={"saved_fields": "made here"})
     check_method(quick(DevNet()))
 
@@ -253,13 +275,17 @@ def test_what_a_method_raises_is_told_with_the_check():
     def train(self, scorer, data, run):
         raise RuntimeError("out of luck")
 
-    with pytest.raises(AssertionError, match="'data_untouched'. Expected: .* Found: RuntimeError: out of luck"):
+    with pytest.raises(
+        AssertionError, match="'data_untouched'. Expected: .* Found: RuntimeError: out of luck"
+    ):
         check_method(training(train))
 
 
 def test_a_skipped_check_is_told_with_its_reason():
     method = training(draws_globally(random.random))
-    outcome = check_method(method, skip={"generators_untouched": "its library", "saved_fields": "made here"})
+    outcome = check_method(
+        method, skip={"generators_untouched": "its library", "saved_fields": "made here"}
+    )
     assert outcome["generators_untouched"] == "skipped: its library"
     assert outcome["adapts"] == "passed"
 

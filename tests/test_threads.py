@@ -1,4 +1,6 @@
-"""Law: what serves many threads changes nothing of the process, and gives each thread what it gives one alone."""
+"""Law: what serves many threads changes nothing of the process, and gives each thread what it gives
+one alone.
+"""
 
 import logging
 import os
@@ -84,4 +86,11 @@ def test_work_is_spread_in_order_and_each_worker_has_one_thread(threads):
 
 
 def test_a_worker_spreads_its_own_work_without_waiting_for_another(threads):
-    assert list(spread(lambda item: sum(spread(lambda each: each, range(item))), range(6))) == [0, 0, 1, 3, 6, 10]
+    assert list(spread(lambda item: sum(spread(lambda each: each, range(item))), range(6))) == [
+        0,
+        0,
+        1,
+        3,
+        6,
+        10,
+    ]

@@ -1,4 +1,6 @@
-"""DevNet for images: the highest cells of small maps by hand, and a bright cell that nobody pointed at."""
+"""DevNet for images: the highest cells of small maps by hand, and a bright cell that nobody pointed
+at.
+"""
 
 import pytest
 import torch
@@ -24,7 +26,9 @@ def identity(share):
 
 
 def bright(normals=30, anomalies=6, seed=0):
-    """Noise of 4 channels on 6 x 6 cells; in an anomaly 2 x 2 cells at (2, 4) are bright in the second channel."""
+    """Noise of 4 channels on 6 x 6 cells; in an anomaly 2 x 2 cells at (2, 4) are bright in the
+    second channel.
+    """
     x = torch.randn(normals + anomalies, 4, 6, 6, generator=generator(seed))
     x[normals:, 1, 2:4, 4:6] += 5.0
     return Samples.of(x, torch.arange(len(x)).ge(normals).long())
@@ -58,14 +62,20 @@ def test_map_merges_both_scales_by_hand():
 def test_loss_by_hand():
     x = torch.tensor([-2.0, 3.0, 3.0, 7.0])[:, None, None, None].expand(4, 1, 2, 2)
     data = Samples.of(x, torch.tensor([0, -1, 1, 2]))
-    assert TopK(margin=5.0).loss(identity(0.1), data, Run(generator())).tolist() == [2.0, 3.0, 2.0, 0.0]
+    assert TopK(margin=5.0).loss(identity(0.1), data, Run(generator())).tolist() == [
+        2.0,
+        3.0,
+        2.0,
+        0.0,
+    ]
 
 
 def test_channels_are_in_units_of_the_cells_of_normals():
     x = torch.tensor([[[[1.0, 3.0]]], [[[3.0, 1.0]]], [[[99.0, 99.0]]]])
     scorer = identity(0.5)
     TopK().prepare(scorer, Samples.of(x, torch.tensor([0, -1, 1])), Run(generator()))
-    assert scored(scorer, torch.tensor([[[[4.0, 1.0]]]])).tolist() == [(2.0 + 0.5) / 2]  # 4 is at 2, their mean at 0.5
+    # 4 is at 2, their mean at 0.5
+    assert scored(scorer, torch.tensor([[[[4.0, 1.0]]]])).tolist() == [(2.0 + 0.5) / 2]
 
 
 @pytest.mark.parametrize("hidden", [(), (64,)])

@@ -28,7 +28,9 @@ def test_csv_has_one_header_and_all_batches(tmp_path):
     with Writer(tmp_path / "out.csv") as out:
         out.write(ROWS)
         out.write(ROWS.slice(1))
-    assert (tmp_path / "out.csv").read_text() == '"key","score"\n"a",0.25\n"b,c",0.00001\n"b,c",0.00001\n'
+    assert (
+        tmp_path / "out.csv"
+    ).read_text() == '"key","score"\n"a",0.25\n"b,c",0.00001\n"b,c",0.00001\n'
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
@@ -63,7 +65,9 @@ def test_full_disk_says_so_and_leaves_nothing(tmp_path, name, batches):
             for _ in range(batches):
                 out.write(pa.table({"word": ["some text"] * 1000}))
 
-    with pytest.raises(DataError, match=r"out\.\w+: the disk is full, and nothing is left of it; free some space"):
+    with pytest.raises(
+        DataError, match=r"out\.\w+: the disk is full, and nothing is left of it; free some space"
+    ):
         filled()
     assert os.listdir(tmp_path) == []
 
@@ -80,7 +84,9 @@ def test_disk_that_fills_at_the_last_moment(tmp_path, monkeypatch):
 
 def test_path_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     (tmp_path / "out.csv").write_text("precious")
-    with pytest.raises(DataError, match=r"out\.csv: exists already .* choose another name or remove it"):
+    with pytest.raises(
+        DataError, match=r"out\.csv: exists already .* choose another name or remove it"
+    ):
         Writer(tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "precious"
     with pytest.raises(DataError, match=r"there is no folder .*absent; create it first"):
@@ -103,7 +109,9 @@ SOLE = pa.table({"id": [7]})
     ],
 )
 def test_what_csv_cannot_hold_is_named(tmp_path, column, kind):
-    message = rf"a\.csv: CSV cannot hold the columns 'k' \({kind}\); leave them out or write Parquet"
+    message = (
+        rf"a\.csv: CSV cannot hold the columns 'k' \({kind}\); leave them out or write Parquet"
+    )
     with pytest.raises(DataError, match=message), Writer(tmp_path / "a.csv") as out:
         out.write(SOLE.append_column("k", column))
     assert os.listdir(tmp_path) == []
@@ -111,7 +119,10 @@ def test_what_csv_cannot_hold_is_named(tmp_path, column, kind):
 
 def test_what_parquet_cannot_hold_is_named(tmp_path):
     column = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
-    message = r"Parquet cannot hold the columns 'k' \(month_day_nano_interval\); leave them out or turn them into text"
+    message = (
+        r"Parquet cannot hold the columns 'k' \(month_day_nano_interval\); leave them out or "
+        r"turn them into text"
+    )
     with pytest.raises(DataError, match=message), Writer(tmp_path / "a.parquet") as out:
         out.write(SOLE.append_column("k", column))
     assert os.listdir(tmp_path) == []
@@ -119,7 +130,9 @@ def test_what_parquet_cannot_hold_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 @pytest.mark.parametrize(
-    "column", [pa.array(["x"], pa.string_view()), pa.array([b"x"]), pa.array([b"x"], pa.binary_view())], ids=str
+    "column",
+    [pa.array(["x"], pa.string_view()), pa.array([b"x"]), pa.array([b"x"], pa.binary_view())],
+    ids=str,
 )
 def test_text_however_it_is_stored(tmp_path, name, column):
     with Writer(tmp_path / name) as out:

@@ -1,4 +1,6 @@
-"""unseen: detects anomalies of kinds that nobody has labelled yet, and says how blind it still is."""
+"""unseen: detects anomalies of kinds that nobody has labelled yet, and says how blind it still
+is.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,14 @@ if TYPE_CHECKING:
     from unseen.detector.detector import Detector
     from unseen.detector.policy import Policy
     from unseen.detector.separation import scorer
-    from unseen.errors import BundleError, DataError, FewNormals, NotFitted, UnseenError, Unsupported
+    from unseen.errors import (
+        BundleError,
+        DataError,
+        FewNormals,
+        NotFitted,
+        UnseenError,
+        Unsupported,
+    )
     from unseen.evaluation.choices import Protocol
     from unseen.evaluation.protocol import evaluate
     from unseen.io.read import table as read_table

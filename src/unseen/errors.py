@@ -1,10 +1,10 @@
 """Every error that `unseen` raises on purpose.
 
     UnseenError
-    ├── DataError (ValueError)       what was given cannot be used: says what, where, expected, found, and what to do
+    ├── DataError (ValueError)       what was given cannot be used: what, where, expected, found
     ├── NotFitted (NotFittedError)   a detector was asked before it was fitted
-    ├── Unsupported (AttributeError) the request is sound, but this method or detector cannot answer it
-    └── BundleError                  a saved detector is missing parts, was changed, or comes from a newer release
+    ├── Unsupported (AttributeError) sound to ask, but this method or detector cannot answer it
+    └── BundleError                  a saved detector lacks parts, was changed, or is of a newer one
 
 `FewNormals` is a warning: the work goes on, but its answers are coarser than the user may think.
 """
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 class UnseenError(Exception):
-    """Root of all errors of this package: `except UnseenError` catches them all and nothing else."""
+    """Root of all errors of this package: `except UnseenError` catches them all and nothing
+    else.
+    """
 
 
 class DataError(UnseenError, ValueError):
-    """What was given cannot be used; the message says what, where, what was expected, what was found and what to do."""
+    """What was given cannot be used; the message says what, where, what was expected, what was
+    found and what to do.
+    """
 
 
 if TYPE_CHECKING:
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """`NotFitted`, which is scikit-learn's error too: scikit-learn takes a second to import, and the others do not."""
+    """`NotFitted`, which is scikit-learn's error too: scikit-learn takes a second to import, and
+    the others do not.
+    """
     if name != "NotFitted":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sklearn.exceptions import NotFittedError
@@ -49,7 +55,9 @@ class Unsupported(UnseenError, AttributeError):
 
 
 class BundleError(UnseenError):
-    """A saved detector cannot be trusted: files are missing or changed, or written by a newer release."""
+    """A saved detector cannot be trusted: files are missing or changed, or written by a newer
+    release.
+    """
 
 
 class FewNormals(UserWarning):

@@ -1,7 +1,7 @@
 """What the fields of methods may be: one table for Python, the command line and saved detectors.
 
-Checked before anything is built, so that no number makes a scorer that scores NaN, or takes the memory of a machine.
-"""
+Checked before anything is built, so that no number makes a scorer that scores NaN, or takes the
+memory of a machine."""
 
 from __future__ import annotations
 
@@ -28,19 +28,42 @@ COUNT, NUMBER, POSITIVE, SHARE = (1, HUGE), (0, 1e6), (ABOVE, 1e6), (0, 1)
 MANY, WIDTH, FEW, RATE = (1, 100_000), (1, 10_000), (1, SOME), (ABOVE, 1)
 
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("adapt_steps", "bank", "cells", "inner_steps", "outer_steps", "size", "steps"), COUNT),
+    **dict.fromkeys(
+        ("adapt_steps", "bank", "cells", "inner_steps", "outer_steps", "size", "steps"), COUNT
+    ),
     **dict.fromkeys(("subset", "sync", "tuning_steps"), COUNT),
-    **dict.fromkeys(("codes", "directions", "embedding", "hidden", "latent", "prototypes", "width"), WIDTH),
-    **dict.fromkeys(("clusters", "distributions", "environments", "episodes", "k", "neighbours"), MANY),
+    **dict.fromkeys(
+        ("codes", "directions", "embedding", "hidden", "latent", "prototypes", "width"), WIDTH
+    ),
+    **dict.fromkeys(
+        ("clusters", "distributions", "environments", "episodes", "k", "neighbours"), MANY
+    ),
     **dict.fromkeys(("couplings", "members", "references", "stride", "tasks"), FEW),
     **dict.fromkeys(("inner_rate", "projection_rate", "rate"), RATE),
     **dict.fromkeys(("cut", "discount", "explore", "memory", "momentum", "most"), SHARE),
     **dict.fromkeys(
-        ("most_from_labels", "quantile", "reject", "residual", "seen_class_weight", "share", "threshold", "top"), SHARE
+        (
+            "most_from_labels",
+            "quantile",
+            "reject",
+            "residual",
+            "seen_class_weight",
+            "share",
+            "threshold",
+            "top",
+        ),
+        SHARE,
     ),
-    **dict.fromkeys(("alpha", "anchor", "awareness", "bound", "commitment", "contrast", "correlation"), NUMBER),
-    **dict.fromkeys(("eta", "gamma", "margin", "noise", "outlier", "pairs", "penalty", "position"), NUMBER),
-    **dict.fromkeys(("pushed", "reconstruction", "rho", "ridge", "inverse_temperature", "shrinkage", "spread"), NUMBER),
+    **dict.fromkeys(
+        ("alpha", "anchor", "awareness", "bound", "commitment", "contrast", "correlation"), NUMBER
+    ),
+    **dict.fromkeys(
+        ("eta", "gamma", "margin", "noise", "outlier", "pairs", "penalty", "position"), NUMBER
+    ),
+    **dict.fromkeys(
+        ("pushed", "reconstruction", "rho", "ridge", "inverse_temperature", "shrinkage", "spread"),
+        NUMBER,
+    ),
     **dict.fromkeys(("strength", "variance", "warmup"), NUMBER),
     **dict.fromkeys(("length", "likeness", "power", "refresh", "temperature"), POSITIVE),
     "batch": (2, HUGE),
@@ -63,13 +86,16 @@ RANGES: dict[str, tuple[float, float]] = {
     "ResADPlusPlus.bank": (2, HUGE),
 }
 
-UNASKED = (Method, Adaptable, Updatable)  # protocols of which `isinstance` cannot ask: any method may be one
+# protocols of which `isinstance` cannot ask: any method may be one
+UNASKED = (Method, Adaptable, Updatable)
 
-SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}  # entries of a list, of which there may else be none
+# entries of a list, of which there may else be none
+SHORTEST = {"DPLAN.hidden": 1, "DUQ.hidden": 1}
 
 
 def check_fields(method: object) -> None:
-    """DataError where a field of one of our methods has another type, or lies beyond its range; those inside, too.
+    """DataError where a field of one of our methods has another type, or lies beyond its range;
+    those inside, too.
 
     The fields of methods of others are theirs, but for methods of ours in them.
 
@@ -106,7 +132,10 @@ def check_depth(depth: int) -> None:
 def check_layers(method: object) -> None:
     """DataError for more layers than anybody waits for; each field may be within its range."""
     if (found := _parts(method)) > PARTS:
-        raise DataError(f"{type(method).__name__}: it would have {found:,} parts, and may have {PARTS:,}: take fewer")
+        raise DataError(
+            f"{type(method).__name__}: it would have {found:,} parts, and may have {PARTS:,}: take "
+            "fewer"
+        )
 
 
 def check_inside(kind: type, name: str, value: object) -> None:
@@ -116,7 +145,11 @@ def check_inside(kind: type, name: str, value: object) -> None:
     given = value if several and isinstance(value, tuple) else (value,)
     fits = all(_is_of_sort(one, hint) for one in given)
     if not fits or several != isinstance(value, tuple) or len(given) > LONGEST:
-        what = "a method that is trained by gradient descent, such as DevNet" if hint is Trainable else "a method"
+        what = (
+            "a method that is trained by gradient descent, such as DevNet"
+            if hint is Trainable
+            else "a method"
+        )
         what = f"a tuple of at most {LONGEST} methods" if several else what
         raise DataError(f"{kind.__name__}: {name} must be {what}, got {shortened(value)}")
 
@@ -128,17 +161,23 @@ def _is_of_sort(value: object, hint: Any) -> bool:
 
 
 def check_field(kind: type, name: str, value: object) -> Any:
-    """The value as its field has it, from Python or from JSON; DataError for another type, and beyond the range."""
+    """The value as its field has it, from Python or from JSON; DataError for another type, and
+    beyond the range.
+    """
     try:
         found = _adapter(kind, name).validate_json(json.dumps(value, default=plain), strict=True)
     except (ValidationError, TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}") from error
+        raise DataError(
+            f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}"
+        ) from error
     low, high = range_of(kind, name)
     fits = all(low <= number <= high for number in _numbers_in(found))
     if isinstance(found, tuple) and ours(kind):
         fits = fits and _shortest(kind, name) <= len(found) <= LONGEST
     if not fits:
-        raise DataError(f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}")
+        raise DataError(
+            f"{kind.__name__}: {name} must be {_wanted(kind, name)}, got {shortened(value)}"
+        )
     return found
 
 
@@ -151,7 +190,9 @@ def _adapter(kind: type, name: str) -> TypeAdapter[Any]:
 
 
 def range_of(kind: type, name: str) -> tuple[float, float]:
-    """The least and the largest that a number may be; no limits elsewhere, and in methods of others."""
+    """The least and the largest that a number may be; no limits elsewhere, and in methods of
+    others.
+    """
     if not ours(kind):
         return -np.inf, np.inf
     return RANGES.get(f"{kind.__name__}.{name}", RANGES.get(name, (-np.inf, np.inf)))
@@ -179,11 +220,17 @@ def _wanted(kind: type, name: str) -> str:
         what = f"a {what}"
     if sorts[0] is str:
         return what
-    return f"{what} above 0, at most {high:,.10g}" if low == ABOVE else f"{what} from {low:,.10g} to {high:,.10g}"
+    return (
+        f"{what} above 0, at most {high:,.10g}"
+        if low == ABOVE
+        else f"{what} from {low:,.10g} to {high:,.10g}"
+    )
 
 
 def _parts(method: Any) -> int:
-    """How many layers and other parts a method builds, about: what is inside counts as often as it is copied."""
+    """How many layers and other parts a method builds, about: what is inside counts as often as it
+    is copied.
+    """
     if not dataclasses.is_dataclass(method):
         return OWN
     copies, inside = 1, 0
@@ -208,7 +255,9 @@ def method_fields(kind: type) -> dict[str, Any]:
         hints = get_type_hints(kind)
     except NameError:  # of what only type checkers import
         hints = {}
-    return {field.name: hints.get(field.name, Any) for field in dataclasses.fields(kind) if field.init}
+    return {
+        field.name: hints.get(field.name, Any) for field in dataclasses.fields(kind) if field.init
+    }
 
 
 def needed(kind: type) -> list[str]:
@@ -220,7 +269,9 @@ def needed(kind: type) -> list[str]:
     """
     none = dataclasses.MISSING
     known = [field for field in dataclasses.fields(kind) if field.init]
-    return [field.name for field in known if field.default is none and field.default_factory is none]
+    return [
+        field.name for field in known if field.default is none and field.default_factory is none
+    ]
 
 
 def holds_methods(hint: Any) -> bool:

@@ -23,7 +23,7 @@ def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> N
 
     >>> require(["byte"], ["bytes", "service"], where="the table")
     Traceback (most recent call last):
-    unseen.errors.DataError: the table has no column 'byte' (did you mean 'bytes'?); it has 'bytes', 'service'
+    unseen.errors.DataError: the table has no column 'byte' (did you mean 'bytes'?); it has ...
     """
     there = set(present)
     absent = [name for name in wanted if name not in there]
@@ -46,7 +46,7 @@ def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
     """The names as text, repeated ones numbered, and a note that says so, empty where none was.
 
     >>> distinct_names(["a", "a", "b", "a_2", 1])
-    (['a', 'a_3', 'b', 'a_2', '1'], "columns that have the name of an earlier one are numbered: 'a' is now 'a_3'")
+    (['a', 'a_3', 'b', 'a_2', '1'], "columns that have ... are numbered: 'a' is now 'a_3'")
     """
     spelled = [str(name) for name in names]
     taken = set(spelled)
@@ -63,5 +63,7 @@ def distinct_names(names: Iterable[object]) -> tuple[list[str], str]:
         given.append(new)
         renamed += [f"{name!r} is now {new!r}"] * (new != name)
     more = f", and {len(renamed) - 5} more" if len(renamed) > 5 else ""
-    note = f"columns that have the name of an earlier one are numbered: {', '.join(renamed[:5])}{more}"
+    note = (
+        f"columns that have the name of an earlier one are numbered: {', '.join(renamed[:5])}{more}"
+    )
     return given, note

@@ -70,9 +70,13 @@ def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None)
     for name, reason in skip.items():
         if name not in names:
             known = ", ".join(names)
-            raise DataError(f"skip: no check {name!r}{resembling(name, names)}; the checks are {known}")
+            raise DataError(
+                f"skip: no check {name!r}{resembling(name, names)}; the checks are {known}"
+            )
         if not isinstance(reason, str) or not reason.strip():
-            raise DataError(f"skip: expected the reason for which {name!r} is not run, got {reason!r}")
+            raise DataError(
+                f"skip: expected the reason for which {name!r} is not run, got {reason!r}"
+            )
     trial = Trial(method_named(method) if isinstance(method, str) else method)
     return {
         name: f"skipped: {skip[name]}" if name in skip else _outcome(check, trial)
@@ -100,7 +104,9 @@ class Trial:
         data = self.data
         before = _surroundings(data)
         scorer = trained(self.method, data)
-        return scorer, [name for name, state in _surroundings(data).items() if state != before[name]]
+        return scorer, [
+            name for name, state in _surroundings(data).items() if state != before[name]
+        ]
 
     @property
     def scorer(self) -> nn.Module:
@@ -124,7 +130,9 @@ def frozen_dataclass(trial: Trial) -> None:
     """A method is a frozen dataclass, with `uses_labels` true or false, and `build` and `train`."""
     kind = type(trial.method)
     _expect(dataclasses.is_dataclass(kind), f"{kind.__name__} is no dataclass")
-    _expect(kind.__dataclass_params__.frozen, f"{kind.__name__} is not frozen: @dataclass(frozen=True)")
+    _expect(
+        kind.__dataclass_params__.frozen, f"{kind.__name__} is not frozen: @dataclass(frozen=True)"
+    )
     for name in "build", "train":
         _expect(callable(getattr(trial.method, name, None)), f"it has no {name}")
     labels = getattr(trial.method, "uses_labels", None)
@@ -157,7 +165,11 @@ def rows_alone(trial: Trial) -> None:
     x = trial.data.x
     alone = torch.cat([scored(trial.scorer, x[i : i + 1]) for i in range(5)])
     _expect_close(alone, trial.scores[:5], "a row alone scores otherwise than among others")
-    _expect_close(scored(trial.scorer, x.flip(0)), trial.scores.flip(0), "in another order rows score otherwise")
+    _expect_close(
+        scored(trial.scorer, x.flip(0)),
+        trial.scores.flip(0),
+        "in another order rows score otherwise",
+    )
 
 
 def equal_rows(trial: Trial) -> None:
@@ -174,21 +186,32 @@ def higher_is_worse(trial: Trial) -> None:
 def same_seed(trial: Trial) -> None:
     """The same seed gives the same scores, to the last bit."""
     again = scored(trained(trial.method, trial.data), trial.data.x)
-    _expect(torch.equal(again, trial.scores), f"{int((again != trial.scores).sum())} of {len(again)} scores differ")
+    _expect(
+        torch.equal(again, trial.scores),
+        f"{int((again != trial.scores).sum())} of {len(again)} scores differ",
+    )
 
 
 def reloaded(trial: Trial) -> None:
     """A fresh scorer with the tensors of a trained one scores the same, to the last bit."""
     state = {name: tensor.clone() for name, tensor in trial.scorer.state_dict().items()}
-    with torch.device("meta"):  # as loading does, which learns how large a scorer is before there is one
+    with torch.device(
+        "meta"
+    ):  # as loading does, which learns how large a scorer is before there is one
         planned = trial.method.build(trial.shape).state_dict()
-    _expect(planned.keys() == state.keys(), f"training added or removed {sorted(planned.keys() ^ state.keys())}")
+    _expect(
+        planned.keys() == state.keys(),
+        f"training added or removed {sorted(planned.keys() ^ state.keys())}",
+    )
     types = [name for name in state if state[name].dtype != planned[name].dtype]
     _expect(not types, f"training changed the type of {types}")
     fresh = trial.method.build(trial.shape)
     fresh.load_state_dict(state)
     found = scored(fresh.eval(), trial.data.x)
-    _expect(torch.equal(found, trial.scores), "it scores otherwise: register what is learned as buffers or parameters")
+    _expect(
+        torch.equal(found, trial.scores),
+        "it scores otherwise: register what is learned as buffers or parameters",
+    )
 
 
 def finite_tensors(trial: Trial) -> None:
@@ -196,30 +219,46 @@ def finite_tensors(trial: Trial) -> None:
     or `may_be_infinite`.
     """
     for module in trial.scorer.modules():
-        own = {**dict(module.named_buffers(recurse=False)), **dict(module.named_parameters(recurse=False))}
+        own = {
+            **dict(module.named_buffers(recurse=False)),
+            **dict(module.named_parameters(recurse=False)),
+        }
         for name, tensor in own.items():
             where = f"{type(module).__name__}.{name}"
-            _expect(name in getattr(module, "may_be_nan", ()) or not tensor.isnan().any(), f"NaN in {where}")
-            _expect(name in getattr(module, "may_be_infinite", ()) or not tensor.isinf().any(), f"infinity in {where}")
+            _expect(
+                name in getattr(module, "may_be_nan", ()) or not tensor.isnan().any(),
+                f"NaN in {where}",
+            )
+            _expect(
+                name in getattr(module, "may_be_infinite", ()) or not tensor.isinf().any(),
+                f"infinity in {where}",
+            )
 
 
 def saved_fields(trial: Trial) -> None:
     """A method is the same again when its fields were saved as JSON: plain values, or methods."""
     spec = to_json(trial.method)
     again = from_json(spec, trust=paths_in(spec))
-    _expect(again == trial.method, f"it comes back as {again!r:.200}; tuples must be annotated as such")
+    _expect(
+        again == trial.method, f"it comes back as {again!r:.200}; tuples must be annotated as such"
+    )
 
 
 def uses_labels(trial: Trial) -> None:
     """`uses_labels` says whether labelled anomalies change what is learned."""
     method, data = trial.method, trial.data
     if isinstance(trial.unlabelled, DataError) and not method.uses_labels:
-        raise AssertionError(f"uses_labels is False, yet without labels it refuses to learn ({trial.unlabelled})")
+        raise AssertionError(
+            f"uses_labels is False, yet without labels it refuses to learn ({trial.unlabelled})"
+        )
     sign = torch.where(data.y > 0, -1.0, 1.0).view(-1, *[1] * len(trial.shape))
     elsewhere = trained(method, dataclasses.replace(data, x=data.x * sign))
     same = torch.equal(scored(elsewhere, data.x), trial.scores)
     change = "the same" if same else "other scores"
-    _expect(same is not method.uses_labels, f"uses_labels is {method.uses_labels}, and other anomalies give {change}")
+    _expect(
+        same is not method.uses_labels,
+        f"uses_labels is {method.uses_labels}, and other anomalies give {change}",
+    )
 
 
 def far_rows(trial: Trial) -> None:
@@ -232,7 +271,10 @@ def far_rows(trial: Trial) -> None:
     else:
         scorer, far = trial.unlabelled, _far(trial)
     least, normal = scored(scorer, far).min(), scored(scorer, normals).median()
-    _expect(least > normal, f"the least of the far rows scores {least:.4g}, the median of the normal ones {normal:.4g}")
+    _expect(
+        least > normal,
+        f"the least of the far rows scores {least:.4g}, the median of the normal ones {normal:.4g}",
+    )
 
 
 def loss(trial: Trial) -> str | None:
@@ -241,17 +283,33 @@ def loss(trial: Trial) -> str | None:
     if ability(method, "loss") is None:
         return "it has no loss"
     scorer, run = seeded(lambda: method.build(trial.shape), 1), _run(0)
-    for weight in islice((p for p in scorer.parameters() if p.ndim >= 2), 1):  # not where all outputs are equal
+    for weight in islice(
+        (p for p in scorer.parameters() if p.ndim >= 2), 1
+    ):  # not where all outputs are equal
         nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
     found = method.loss(scorer, data, run)
-    _expect(found.shape == (len(data),), f"shape {tuple(found.shape)} for {len(data)} rows: never reduce it")
+    _expect(
+        found.shape == (len(data),),
+        f"shape {tuple(found.shape)} for {len(data)} rows: never reduce it",
+    )
     order = torch.arange(len(data) - 1, -1, -1)
-    _expect_close(method.loss(scorer, data[order], run), found[order], "in another order rows have another loss")
+    _expect_close(
+        method.loss(scorer, data[order], run),
+        found[order],
+        "in another order rows have another loss",
+    )
     if method.uses_labels:
         flipped = dataclasses.replace(data, y=(data.y == 0).long())
-        _expect(not torch.allclose(method.loss(scorer, flipped, run), found), "the labels change nothing")
-    moved = torch.autograd.grad(found[0], [p for p in scorer.parameters() if p.requires_grad], allow_unused=True)
-    _expect(any(g is not None and g.abs().sum() > 0 for g in moved), "no gradient reaches any parameter")
+        _expect(
+            not torch.allclose(method.loss(scorer, flipped, run), found),
+            "the labels change nothing",
+        )
+    moved = torch.autograd.grad(
+        found[0], [p for p in scorer.parameters() if p.requires_grad], allow_unused=True
+    )
+    _expect(
+        any(g is not None and g.abs().sum() > 0 for g in moved), "no gradient reaches any parameter"
+    )
     return None
 
 
@@ -263,14 +321,23 @@ def parts_of_training(trial: Trial) -> str | None:
     again, run = seeded(lambda: method.build(trial.shape), SEED), _run()
     method.prepare(again, data, run)
     optimiser, stream = method.optimiser(again), method.stream(data, run)
-    minimise(lambda batch: method.loss(again, batch, run), optimiser, stream, run, steps=method.steps)
-    _expect(torch.equal(scored(again.eval(), data.x), trial.scores), "the parts alone give other scores")
+    minimise(
+        lambda batch: method.loss(again, batch, run), optimiser, stream, run, steps=method.steps
+    )
+    _expect(
+        torch.equal(scored(again.eval(), data.x), trial.scores), "the parts alone give other scores"
+    )
     fresh = seeded(lambda: method.build(trial.shape), SEED)
     method.prepare(fresh, data, _run())
     owned = [p for group in method.optimiser(fresh).param_groups for p in group["params"]]
     batch = next(method.stream(data, _run()))
-    gradients = torch.autograd.grad(method.loss(fresh, batch, _run()).sum(), owned, allow_unused=True)
-    _expect(all(g is not None for g in gradients), "a parameter that the optimiser owns gets no gradient")
+    gradients = torch.autograd.grad(
+        method.loss(fresh, batch, _run()).sum(), owned, allow_unused=True
+    )
+    _expect(
+        all(g is not None for g in gradients),
+        "a parameter that the optimiser owns gets no gradient",
+    )
     return None
 
 
@@ -284,7 +351,10 @@ def adapts(trial: Trial) -> str | None:
         moved = method.adapt(scorer, Samples.of(normals[:third] + 3), _run()).eval()
     except Unsupported as error:
         return f"it cannot adapt with these fields ({error})"
-    _expect(torch.equal(scored(scorer, trial.data.x), trial.scores), "adapt changed the scorer that it was given")
+    _expect(
+        torch.equal(scored(scorer, trial.data.x), trial.scores),
+        "adapt changed the scorer that it was given",
+    )
     new, other = (scored(moved, normals[third : 2 * third] + shift).median() for shift in (3, -3))
     _expect(new < other, f"the new domain scores {new:.4g}, another one {other:.4g}")
     return None
@@ -323,9 +393,15 @@ def toy_rows(anomalies: int = 8, seed: int = 0) -> Samples:
 
 
 def toy_maps(
-    normals: int = 32, anomalies: int = 8, seed: int = 0, classes: tuple[int, ...] = (1, 2), offset: float = 0.0
+    normals: int = 32,
+    anomalies: int = 8,
+    seed: int = 0,
+    classes: tuple[int, ...] = (1, 2),
+    offset: float = 0.0,
 ) -> Samples:
-    """Noise of 3 channels on 6 x 6 cells; images of class c have 2 x 2 cells shifted in channel c - 1."""
+    """Noise of 3 channels on 6 x 6 cells; images of class c have 2 x 2 cells shifted in channel c -
+    1.
+    """
     g = torch.Generator().manual_seed(seed)
     n = normals + anomalies
     x, mask = torch.randn(n, 3, 6, 6, generator=g) + offset, torch.full((n, 6, 6), -1.0)
@@ -356,15 +432,27 @@ def scored(scorer: nn.Module, x: Tensor) -> Tensor:
 def check_equal_rows(scorer: nn.Module, x: Tensor) -> None:
     """AssertionError unless equal rows (n, *f) score the same, whatever they are scored with."""
     cpu, n = torch.device("cpu"), len(x)
-    copies = CHUNK // n + 2 if x.ndim == 2 else 2  # more than a block of rows; images are scored one by one
+    # more than a block of rows; images are scored one by one
+    copies = CHUNK // n + 2 if x.ndim == 2 else 2
     rows = x.repeat(copies, *[1] * (x.ndim - 1))
     whole = scores(scorer, rows, cpu)
-    _expect(torch.equal(whole.view(copies, n), whole[:n].expand(copies, n)), "copies of a row score otherwise")
+    _expect(
+        torch.equal(whole.view(copies, n), whole[:n].expand(copies, n)),
+        "copies of a row score otherwise",
+    )
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-    _expect(torch.equal(scores(scorer, rows[order], cpu), whole[order]), "in another order rows score otherwise")
+    _expect(
+        torch.equal(scores(scorer, rows[order], cpu), whole[order]),
+        "in another order rows score otherwise",
+    )
     for size in (1, 7, 63, 65):
-        cut = torch.cat([scores(scorer, part, cpu) for part in rows[: min(130, len(rows))].split(size)])
-        _expect(torch.equal(cut, whole[: len(cut)]), f"{size} rows at a time score otherwise than all at once")
+        cut = torch.cat(
+            [scores(scorer, part, cpu) for part in rows[: min(130, len(rows))].split(size)]
+        )
+        _expect(
+            torch.equal(cut, whole[: len(cut)]),
+            f"{size} rows at a time score otherwise than all at once",
+        )
 
 
 def _outcome(check: Check, trial: Trial) -> str:
@@ -373,9 +461,12 @@ def _outcome(check: Check, trial: Trial) -> str:
         why = check(trial)
     except Exception as error:  # of a method of whose makers we know nothing
         expected = " ".join((inspect.getdoc(check) or "").split())
-        found = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        found = (
+            str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        )
         raise AssertionError(
-            f"{trial.method!r:.200} fails the check {check.__name__!r}. Expected: {expected} Found: {found}"
+            f"{trial.method!r:.200} fails the check {check.__name__!r}. Expected: {expected} "
+            f"Found: {found}"
         ) from error
     return PASSED if why is None else f"does not apply: {why}"
 
@@ -386,7 +477,10 @@ def _expect(holds: bool | Tensor, found: str) -> None:
 
 
 def _expect_close(found: Tensor, expected: Tensor, what: str) -> None:
-    _expect(found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-5), what)
+    _expect(
+        found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-5),
+        what,
+    )
 
 
 def _far(trial: Trial) -> Tensor:
@@ -402,7 +496,9 @@ def _surroundings(data: Samples) -> dict[str, object]:
     """All that training must leave as it is."""
     tensors = {name: getattr(data, name) for name in ("x", "y", "group", "weight", "mask")}
     return {
-        **{name: tensor.numpy().tobytes() for name, tensor in tensors.items() if tensor is not None},
+        **{
+            name: tensor.numpy().tobytes() for name, tensor in tensors.items() if tensor is not None
+        },
         "global generator of torch": torch.random.get_rng_state().numpy().tobytes(),
         "global generator of NumPy": str(np.random.get_state()),  # noqa: NPY002
         "global generator of Python": random.getstate(),

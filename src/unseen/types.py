@@ -1,4 +1,6 @@
-"""The values that flow between modules: samples in, a scorer out, and a Method that turns one into the other."""
+"""The values that flow between modules: samples in, a scorer out, and a Method that turns one into
+the other.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ class Samples:
     """A data set, a mini-batch, a support or a query set: one type, no conversions.
 
     `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
-    `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0, 1].
-    `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody said; None for rows.
-    `resaved` (n, *f), of images that train: each once more, as another program saved it; `both` has the normal ones as
-    rows.
+    `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0,
+    1]. `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody
+    said; None for rows. `resaved` (n, *f), of images that train: each once more, as another program
+    saved it; `both` has the normal ones as rows.
 
     >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
     >>> len(data), len(data.normals), data.classes
@@ -43,18 +45,39 @@ class Samples:
         for name in ("y", "group", "weight"):
             shape = tuple(getattr(self, name).shape)
             if shape != (len(self.x),):
-                raise DataError(f"{name} must have shape ({len(self.x)},), one entry per row of x, got {shape}")
-        if self.mask is not None and (len(self.mask), *self.mask.shape[1:]) != (len(self.x), *self.x.shape[2:]):
+                raise DataError(
+                    f"{name} must have shape ({len(self.x)},), one entry per row of x, got {shape}"
+                )
+        if self.mask is not None and (len(self.mask), *self.mask.shape[1:]) != (
+            len(self.x),
+            *self.x.shape[2:],
+        ):
             shape = tuple(self.mask.shape)
-            raise DataError(f"mask must have a value for each cell of x {tuple(self.x.shape)}, got shape {shape}")
+            raise DataError(
+                f"mask must have a value for each cell of x {tuple(self.x.shape)}, got shape "
+                f"{shape}"
+            )
         if self.resaved is not None and self.resaved.shape != self.x.shape:
-            raise DataError(f"resaved must have the shape of x, {tuple(self.x.shape)}, got {tuple(self.resaved.shape)}")
+            raise DataError(
+                f"resaved must have the shape of x, {tuple(self.x.shape)}, got "
+                f"{tuple(self.resaved.shape)}"
+            )
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor | None = None, group: Tensor | None = None, mask: Tensor | None = None) -> Samples:
-        """Samples with the usual defaults: all normal, one group, weight 1; x is checked to be finite once, here."""
+    def of(
+        cls,
+        x: Tensor,
+        y: Tensor | None = None,
+        group: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Samples:
+        """Samples with the usual defaults: all normal, one group, weight 1; x is checked to be
+        finite once, here.
+        """
         if not torch.isfinite(x).all():
-            raise DataError("x must be finite: encode missing and infinite values first (Schema.encode does)")
+            raise DataError(
+                "x must be finite: encode missing and infinite values first (Schema.encode does)"
+            )
         zeros = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return cls(
             x.float(),
@@ -69,11 +92,14 @@ class Samples:
 
     def __getitem__(self, rows: Tensor | slice) -> Samples:
         mask, resaved = (None if of is None else of[rows] for of in (self.mask, self.resaved))
-        return Samples(self.x[rows], self.y[rows], self.group[rows], self.weight[rows], mask, resaved)
+        return Samples(
+            self.x[rows], self.y[rows], self.group[rows], self.weight[rows], mask, resaved
+        )
 
     @property
     def both(self) -> Samples:
-        """The images and, behind them, the normal ones once more as another program saved them, where there are such.
+        """The images and, behind them, the normal ones once more as another program saved them,
+        where there are such.
 
         What a method splits it splits before: a picture must not judge what learned from its like.
         """
@@ -107,7 +133,9 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the support lacks."""
+    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the
+    support lacks.
+    """
 
     support: Samples
     query: Samples
@@ -119,10 +147,11 @@ def silent(step: int, values: dict[str, float]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run may use beside the data: its one source of randomness, its device and its log.
+    """What a training run may use beside the data: its one source of randomness, its device and its
+    log.
 
-    `logarithms` (d, 2): of columns that are encoded as signed logarithms, their centre and spread before they were
-    standardised; NaN for other columns. None: no column is one.
+    `logarithms` (d, 2): of columns that are encoded as signed logarithms, their centre and spread
+    before they were standardised; NaN for other columns. None: no column is one.
     """
 
     generator: torch.Generator
@@ -139,8 +168,8 @@ class Run:
 class Labelled:
     """Rows to learn from as a source has them, with what it knows of each.
 
-    `y` labels and `groups` domains as `Detector.fit` takes them; `keys` a table that tells the rows apart; `facts` what
-    is worth keeping with a detector that learns from them.
+    `y` labels and `groups` domains as `Detector.fit` takes them; `keys` a table that tells the rows
+    apart; `facts` what is worth keeping with a detector that learns from them.
     """
 
     rows: Any
@@ -152,7 +181,9 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows to score: a table `keys` (k), and `rows` of those that can be scored, which `used` (n,) counts."""
+    """Some rows to score: a table `keys` (k), and `rows` of those that can be scored, which `used`
+    (n,) counts.
+    """
 
     rows: Any
     keys: Any
@@ -188,11 +219,12 @@ class Source(Protocol):
 
 
 class Encoder(Protocol):
-    """What makes samples of what users have, rows of a table or images; nothing above asks which of the two.
+    """What makes samples of what users have, rows of a table or images; nothing above asks which of
+    the two.
 
-    `noun` is what a user calls its rows; `shape` that of a sample; `inputs` names what training showed, and
-    `needed` what rows to score must have; `logarithms` as in `Run`. `rows` are what `admit` returned; `y`, `kind` and
-    `group` (n,) are integers as in `Samples`.
+    `noun` is what a user calls its rows; `shape` that of a sample; `inputs` names what training
+    showed, and `needed` what rows to score must have; `logarithms` as in `Run`. `rows` are what
+    `admit` returned; `y`, `kind` and `group` (n,) are integers as in `Samples`.
     """
 
     @property
@@ -207,7 +239,9 @@ class Encoder(Protocol):
     def logarithms(self) -> NDArray[np.float32] | None: ...
 
     def admit(self, X: Any, *, learns: bool = False) -> Any:
-        """Rows from whatever holds such; DataError for rows of another sort. `learns`: to train on."""
+        """Rows from whatever holds such; DataError for rows of another sort. `learns`: to train
+        on.
+        """
 
     def labels(self, rows: Any) -> Any:
         """What rows tell of their labels by themselves, None where they tell nothing."""
@@ -216,7 +250,9 @@ class Encoder(Protocol):
         """The same, with all that is learned learned anew from these rows only."""
 
     def counted(self, rows: Any, *, normals: NDArray[np.bool_] | None = None) -> Encoder:
-        """The same, with what is commonplace counted anew: in the training rows without their copies."""
+        """The same, with what is commonplace counted anew: in the training rows without their
+        copies.
+        """
 
     def limited(self, x: NDArray[np.float32]) -> Encoder:
         """The same, to which encoded rows (n, *f) show how far columns of few values go."""
@@ -231,22 +267,32 @@ class Encoder(Protocol):
         """Encoded rows with their labels, and all else that training may use."""
 
     def copies(self, rows: Any, kind: NDArray[np.int64], repeats: str | None) -> NDArray[np.int64]:
-        """For each row the number of the row that stands for it, itself where it counts; copies agree in `kind`."""
+        """For each row the number of the row that stands for it, itself where it counts; copies
+        agree in `kind`.
+        """
 
     def repeated(self, rows: Any, kind: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
         """How many of the rows that count are the same as another one of them."""
 
-    def near_copies(self, rows: Any, kind: NDArray[np.int64], normals: NDArray[np.int64]) -> str | None:
+    def near_copies(
+        self, rows: Any, kind: NDArray[np.int64], normals: NDArray[np.int64]
+    ) -> str | None:
         """Where normal rows differ that are nearly copies, in words; None without any."""
 
     def unprecedented(self, rows: Any, told: Any = None) -> NDArray[np.float64]:
-        """How much each row shows that training never did, 0 where nothing: (n,). It is logged with `told`."""
+        """How much each row shows that training never did, 0 where nothing: (n,). It is logged with
+        `told`.
+        """
 
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """In how many columns of few values encoded rows lie far from all that training showed: (n, *f) -> (n,)."""
+        """In how many columns of few values encoded rows lie far from all that training showed: (n,
+        *f) -> (n,).
+        """
 
     def placer(self, rows: Any) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """What puts scores of cells (n, h', w') at the size of each image; Unsupported where rows have no cells."""
+        """What puts scores of cells (n, h', w') at the size of each image; Unsupported where rows
+        have no cells.
+        """
 
     def reads(self) -> object:
         """What two encoders must agree in to read the same rows."""
@@ -262,11 +308,15 @@ class Encoder(Protocol):
 
 
 class Method(Protocol):
-    """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) -> (n,), high = bad."""
+    """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) ->
+    (n,), high = bad.
+    """
 
     @property
     def uses_labels(self) -> bool:
-        """Whether labelled anomalies change what is learned: a constant of a method, or as the method inside has it."""
+        """Whether labelled anomalies change what is learned: a constant of a method, or as the
+        method inside has it.
+        """
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         """An untrained scorer for rows of this shape."""
@@ -277,20 +327,25 @@ class Method(Protocol):
 
 @runtime_checkable
 class Trainable(Method, Protocol):
-    """A method trained by gradient descent, in parts that a training strategy (CoMet, MAML, AHL) can put together anew.
+    """A method trained by gradient descent, in parts that a training strategy (CoMet, MAML, AHL)
+    can put together anew.
 
-    Its own `train` is `loops.descend`: prepare once, then `steps` steps of the optimiser over the stream.
-    """
+    Its own `train` is `loops.descend`: prepare once, then `steps` steps of the optimiser over the
+    stream."""
 
     @property
     def steps(self) -> int:
         """Steps of the optimiser."""
 
     def prepare(self, scorer: Any, data: Samples, run: Run) -> None:
-        """What is settled before the first step, such as a whitening or a centre; refuses data it cannot learn from."""
+        """What is settled before the first step, such as a whitening or a centre; refuses data it
+        cannot learn from.
+        """
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        """Mini-batches without end; a row keeps the weight that it has in `data`, and what is made from it too."""
+        """Mini-batches without end; a row keeps the weight that it has in `data`, and what is made
+        from it too.
+        """
 
     def optimiser(self, scorer: Any) -> torch.optim.Optimizer:
         """A fresh optimiser of the parameters that training owns."""
@@ -300,7 +355,8 @@ class Trainable(Method, Protocol):
 
 
 def ability(of: object, name: str) -> Any:
-    """What a method or a scorer can do beyond what each must, such as "adapt", "update" or "map"; None if it cannot.
+    """What a method or a scorer can do beyond what each must, such as "adapt", "update" or "map";
+    None if it cannot.
 
     >>> ability(torch.nn.Identity(), "map") is None
     True
@@ -316,7 +372,11 @@ class Adaptable(Method, Protocol):
 
 
 class Updatable(Method, Protocol):
-    """A method that learns on from further rows, of kinds that it knows and of new ones, and keeps what it learned."""
+    """A method that learns on from further rows, of kinds that it knows and of new ones, and keeps
+    what it learned.
+    """
 
     def update(self, scorer: Any, data: Samples, run: Run) -> None:
-        """Learn from new rows in place; codes of classes mean what they meant, and there may be new ones."""
+        """Learn from new rows in place; codes of classes mean what they meant, and there may be new
+        ones.
+        """

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import EllipsisType
 
-FLAGS = {"kinds": "kind", "groups": "group", "random_state": "seed", "methods": "method"}  # where the names differ
+# where the names differ
+FLAGS = {"kinds": "kind", "groups": "group", "random_state": "seed", "methods": "method"}
 BLANKS = {
     "normal": "NAME",
     "label": "COL",
@@ -19,7 +20,8 @@ BLANKS = {
     "method": "NAME",
     "shots": "N",
 }
-SWITCHES = {"tail": (True, "--tail"), "header": (False, "--no-header")}  # flags that stand for one value
+# flags that stand for one value
+SWITCHES = {"tail": (True, "--tail"), "header": (False, "--no-header")}
 NUMBER = re.compile(r"-[\d.]+")
 
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
@@ -36,12 +38,18 @@ def typed() -> Iterator[None]:
 
 
 def option(name: str, value: object = None) -> str:
-    """The words by which a user sets this; without a value its bare name, with ... a blank to fill in.
+    """The words by which a user sets this; without a value its bare name, with ... a blank to fill
+    in.
 
     >>> option("tail", True), option("kinds", {"port": "category"}), option("alpha")
     ('tail=True', "kinds={'port': 'category'}", 'alpha')
     >>> with typed():
-    ...     option("tail", True), option("kinds", {"port": "category"}), option("alpha"), option("normal", ...)
+    ...     (
+    ...         option("tail", True),
+    ...         option("kinds", {"port": "category"}),
+    ...         option("alpha"),
+    ...         option("normal", ...),
+    ...     )
     ('--tail', '--kind port=category', '--alpha', '--normal NAME')
     """
     if not _typed.get():
@@ -65,6 +73,7 @@ def words(name: str, value: object) -> list[str]:
     if isinstance(value, Mapping):
         value = [f"{key}={each}" for key, each in value.items()]
     texts = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
-    dashed = [text for text in texts if text.startswith("-") and not NUMBER.fullmatch(text)]  # else taken for flags
+    # else taken for flags
+    dashed = [text for text in texts if text.startswith("-") and not NUMBER.fullmatch(text)]
     plain = [text for text in texts if text not in dashed]
     return [*([f"--{flag}", *plain] if plain else []), *(f"--{flag}={text}" for text in dashed)]

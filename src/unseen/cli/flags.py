@@ -1,4 +1,6 @@
-"""The flags that commands share: their types, and what `--help` says of them. Nothing heavy is imported for help."""
+"""The flags that commands share: their types, and what `--help` says of them. Nothing heavy is
+imported for help.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,50 @@ if TYPE_CHECKING:
 
 STACK, IMAGE_STACK = "evidence-stack", "image-stack"
 NAMES = (
-    *(STACK, "multi-directional", "multi-directional-literal", "devnet", "autoencoder", "comet", "deep-svdd"),
-    *("deep-sad", "prenet", "flos", "continuous-labels", "simplenet", "prn", "saliency-cut", "kka", "con2", "duq"),
-    *("csad", "aa-vae", "lis-ae", "ssae", "dmad", "flow", "flow-ratio", "cl-flow", "resad", "resad-pp"),
-    *("mahalanobis", "fecam", "dcc", "nearest", "nearest-ratio", "isolation-forest", "forest", "logistic", "maml"),
+    *(
+        STACK,
+        "multi-directional",
+        "multi-directional-literal",
+        "devnet",
+        "autoencoder",
+        "comet",
+        "deep-svdd",
+    ),
+    *(
+        "deep-sad",
+        "prenet",
+        "flos",
+        "continuous-labels",
+        "simplenet",
+        "prn",
+        "saliency-cut",
+        "kka",
+        "con2",
+        "duq",
+    ),
+    *(
+        "csad",
+        "aa-vae",
+        "lis-ae",
+        "ssae",
+        "dmad",
+        "flow",
+        "flow-ratio",
+        "cl-flow",
+        "resad",
+        "resad-pp",
+    ),
+    *(
+        "mahalanobis",
+        "fecam",
+        "dcc",
+        "nearest",
+        "nearest-ratio",
+        "isolation-forest",
+        "forest",
+        "logistic",
+        "maml",
+    ),
     *("ahl", "meta-occ", "dplan", "ensemble", IMAGE_STACK, "whole", "patches", "patchcore", "topk"),
 )
 ALPHA = 0.05
@@ -30,27 +72,45 @@ Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")
 Train = Annotated[
     Path,
     Parameter(
-        help="CSV, JSON Lines or Parquet file: normal rows, a few labelled anomalies; or a folder of images by class"
+        help=(
+            "CSV, JSON Lines or Parquet file: normal rows, a few labelled anomalies; or a "
+            "folder of images by class"
+        )
     ),
 ]
 NoHeader = Annotated[
     bool,
-    Parameter(name="--no-header", help="the first line of a CSV file is a row; the columns are x0, x1, ..."),
+    Parameter(
+        name="--no-header",
+        help="the first line of a CSV file is a row; the columns are x0, x1, ...",
+    ),
 ]
 Cache = Annotated[
-    Path | None, Parameter(metavar="DIR", help="folder that keeps what the backbone made of each image, for next time")
+    Path | None,
+    Parameter(
+        metavar="DIR", help="folder that keeps what the backbone made of each image, for next time"
+    ),
 ]
 NewFile = Annotated[
-    Path, Parameter(name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output")
+    Path,
+    Parameter(
+        name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output"
+    ),
 ]
 Tail = Annotated[
-    bool, Parameter(help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot")
+    bool,
+    Parameter(
+        help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot"
+    ),
 ]
 Trust = Annotated[
     tuple[str, ...],
     Parameter(
         metavar="PATH ...",
-        help="import paths of methods of other packages, as mypackage.mine:Mine, which the saved detector may run",
+        help=(
+            "import paths of methods of other packages, as mypackage.mine:Mine, which the "
+            "saved detector may run"
+        ),
     ),
 ]
 
@@ -59,11 +119,17 @@ def _check_names(_: object, names: str | tuple[str, ...] | None) -> None:
     """ValueError for a method of which there is none; import paths are followed later."""
     for name in (names,) if isinstance(names, str) else names or ():
         if name not in NAMES and ":" not in name:
-            raise ValueError(f"There is no such method{resembling(name, NAMES)}; the names are {', '.join(NAMES)}.")
+            raise ValueError(
+                f"There is no such method{resembling(name, NAMES)}; the names are "
+                f"{', '.join(NAMES)}."
+            )
 
 
 WHAT = f"what learns; without it {STACK}, of images {IMAGE_STACK}"
-NAMED = f"a name, or the import path of your own as mypackage.mine:Mine; the names are {', '.join(NAMES)}"
+NAMED = (
+    "a name, or the import path of your own as mypackage.mine:Mine; the names are "
+    f"{', '.join(NAMES)}"
+)
 Several = Annotated[
     tuple[str, ...],
     Parameter(
@@ -73,7 +139,10 @@ Several = Annotated[
         help=f"{WHAT}; several are compared; each is {NAMED}",
     ),
 ]
-One = Annotated[str | None, Parameter(name="--method", metavar="NAME", validator=_check_names, help=f"{WHAT}; {NAMED}")]
+One = Annotated[
+    str | None,
+    Parameter(name="--method", metavar="NAME", validator=_check_names, help=f"{WHAT}; {NAMED}"),
+]
 
 
 @Parameter(name="*")
@@ -81,16 +150,26 @@ One = Annotated[str | None, Parameter(name="--method", metavar="NAME", validator
 class Given:
     """What is said of the data to learn from."""
 
-    label: Annotated[str | None, Parameter(metavar="COL", help="column of a file that says what each row is")] = None
-    normal: Annotated[str, Parameter(metavar="NAME", help="what that column, or a sub-folder, calls normal")] = "normal"
+    label: Annotated[
+        str | None, Parameter(metavar="COL", help="column of a file that says what each row is")
+    ] = None
+    normal: Annotated[
+        str, Parameter(metavar="NAME", help="what that column, or a sub-folder, calls normal")
+    ] = "normal"
     drop: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")] = ()
-    group: Annotated[str | None, Parameter(metavar="COL", help="column of domains, several kinds of normal")] = None
+    group: Annotated[
+        str | None, Parameter(metavar="COL", help="column of domains, several kinds of normal")
+    ] = None
     no_header: NoHeader = False
     kind: Annotated[
         tuple[str, ...],
-        Parameter(metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"),
+        Parameter(
+            metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"
+        ),
     ] = ()
-    backbone: Annotated[str, Parameter(help="lite0, or the folder of a vision model of Hugging Face")] = "lite0"
+    backbone: Annotated[
+        str, Parameter(help="lite0, or the folder of a vision model of Hugging Face")
+    ] = "lite0"
     size: Annotated[int, Parameter(help="pixels of the square that it sees of an image")] = 224
     tiles: Annotated[int, Parameter(help="how many such squares in a row see a large image")] = 1
     cache: Cache = None
@@ -123,7 +202,11 @@ class Given:
     def _unusual(self) -> dict[str, object]:
         """Flags, as they are typed, that are not as usual."""
         usual = Given()
-        names = [name for name in self.__dataclass_fields__ if getattr(self, name) != getattr(usual, name)]
+        names = [
+            name
+            for name in self.__dataclass_fields__
+            if getattr(self, name) != getattr(usual, name)
+        ]
         return {name.replace("_", "-"): getattr(self, name) for name in names}
 
     def typed(self) -> dict[str, object]:
@@ -141,14 +224,26 @@ class Learning:
 
     settings: Annotated[
         tuple[str, ...],
-        Parameter(name="--set", metavar="FIELD=VALUE ...", help="fields of the method; a wrong one lists them"),
+        Parameter(
+            name="--set",
+            metavar="FIELD=VALUE ...",
+            help="fields of the method; a wrong one lists them",
+        ),
     ] = ()
     device: Annotated[
-        str, Parameter(metavar="NAME", help="what to train on: cpu, cuda, one of several as cuda:1, or auto")
+        str,
+        Parameter(
+            metavar="NAME", help="what to train on: cpu, cuda, one of several as cuda:1, or auto"
+        ),
     ] = "cpu"
     repeats: Annotated[
         Literal["keep", "once"] | None,
-        Parameter(help="rows that occur several times count each time, or once; without it as chance would have them"),
+        Parameter(
+            help=(
+                "rows that occur several times count each time, or once; without it as "
+                "chance would have them"
+            )
+        ),
     ] = None
 
     def method(self, name: str | None, source: Source) -> Method | None:
@@ -159,7 +254,8 @@ class Learning:
         images = source.noun == "images"
         if name in NAMES[NAMES.index(IMAGE_STACK) :] and not images:
             raise DataError(
-                f"--method {name} is for a folder of images, and {source.name} is none: leave it out for {STACK}"
+                f"--method {name} is for a folder of images, and {source.name} is none: leave it "
+                f"out for {STACK}"
             )
         if name is None and not self.settings:
             return None
@@ -170,7 +266,10 @@ class Learning:
         from unseen.errors import DataError
 
         if self.settings and len(names) > 1:
-            raise DataError(f"--set changes one method, and --method names {len(names)}: evaluate them one by one")
+            raise DataError(
+                f"--set changes one method, and --method names {len(names)}: evaluate them one by "
+                "one"
+            )
         usual = IMAGE_STACK if source.noun == "images" else STACK
         found = {name or usual: self.method(name, source) for name in names or (None,)}
         return {name: method for name, method in found.items() if method is not None}
@@ -180,10 +279,19 @@ class Learning:
         from unseen.detector.devices import device_of
 
         device_of(self.device)  # refuses one that is not there before minutes are spent
-        return {"normal": given.normal, "kinds": given.kinds(), "device": self.device, "repeats": self.repeats}
+        return {
+            "normal": given.normal,
+            "kinds": given.kinds(),
+            "device": self.device,
+            "repeats": self.repeats,
+        }
 
-    def detector(self, name: str | None, source: Source, given: Given, *, seed: int, tail: bool) -> Detector:
-        """A detector as it is asked for; a device that is not there is refused before minutes are spent."""
+    def detector(
+        self, name: str | None, source: Source, given: Given, *, seed: int, tail: bool
+    ) -> Detector:
+        """A detector as it is asked for; a device that is not there is refused before minutes are
+        spent.
+        """
         from unseen.detector.detector import Detector
 
         detector = Detector(
@@ -210,9 +318,12 @@ class Alarms:
     """The policy."""
 
     alpha: Annotated[
-        float | None, Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}")
+        float | None,
+        Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}"),
     ] = None
-    fdr: Annotated[float | None, Parameter(help="flag rows so that this share of the alarms may be false")] = None
+    fdr: Annotated[
+        float | None, Parameter(help="flag rows so that this share of the alarms may be false")
+    ] = None
 
     def policy(self) -> Any:
         """The policy that is asked for, or the usual one."""
@@ -221,7 +332,11 @@ class Alarms:
 
         if self.alpha is not None and self.fdr is not None:
             raise DataError("expected --alpha or --fdr, found both: leave one out")
-        return Policy.alpha(ALPHA) if self.alpha is None and self.fdr is None else Policy.asked(self.alpha, self.fdr)
+        return (
+            Policy.alpha(ALPHA)
+            if self.alpha is None and self.fdr is None
+            else Policy.asked(self.alpha, self.fdr)
+        )
 
 
 def again(
@@ -254,7 +369,9 @@ def again(
     return bundle, source
 
 
-def sink_of(source: Any, detector: Detector, target: Path, overlays: Path | None, policy: Any) -> Any:
+def sink_of(
+    source: Any, detector: Detector, target: Path, overlays: Path | None, policy: Any
+) -> Any:
     """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
     from unseen.report.images import ImageSink
     from unseen.scoring.sinks import TableSink

@@ -27,10 +27,15 @@ from unseen.wording import typed
 
 app = App(
     name="unseen",
-    help="Detects anomalies, also of kinds that nobody has labelled yet, and says how blind it still is.",
+    help=(
+        "Detects anomalies, also of kinds that nobody has labelled yet, and says how blind "
+        "it still is."
+    ),
     help_format="plaintext",
     version=__version__,
-    default_parameter=Parameter(consume_multiple=True, negative=(), show_default=flags.typed_default),
+    default_parameter=Parameter(
+        consume_multiple=True, negative=(), show_default=flags.typed_default
+    ),
     error_console=err,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,
@@ -85,22 +90,35 @@ def fit(
 def score(
     folder: flags.Saved,
     data: Annotated[
-        Path, Parameter(help="CSV, JSON Lines or Parquet file of any size, or a folder of images; - is standard input")
+        Path,
+        Parameter(
+            help=(
+                "CSV, JSON Lines or Parquet file of any size, or a folder of images; - is "
+                "standard input"
+            )
+        ),
     ],
     /,
     *,
     target: flags.NewFile,
-    keep: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")] = (),
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
+    ] = (),
     alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
     no_header: flags.NoHeader = False,
     tail: flags.Tail = False,
     overlays: Annotated[
-        Path | None, Parameter(metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html")
+        Path | None,
+        Parameter(
+            metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html"
+        ),
     ] = None,
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Write a score, a p-value and a verdict for each row of a file, or for each image of a folder."""
+    """Write a score, a p-value and a verdict for each row of a file, or for each image of a
+    folder.
+    """
     from unseen.report.text import alarms as found
     from unseen.scoring.stream import score as judged
 
@@ -114,7 +132,10 @@ def score(
         sink.take(judged(source, detector, policy, beside=target), bar)
     tell = aloud(target)
     tell(found(sink, source.noun, policy, detector.conformal_.finest))
-    tell(f"written to {flags.target_name(target)}" + (f"; look at {overlays / 'report.html'}" if overlays else ""))
+    tell(
+        f"written to {flags.target_name(target)}"
+        + (f"; look at {overlays / 'report.html'}" if overlays else "")
+    )
 
 
 @app.command(
@@ -125,7 +146,10 @@ def score(
 )
 def adapt(
     folder: flags.Saved,
-    normals: Annotated[Path, Parameter(help="file with a few normal rows of the new kind, or a folder of good images")],
+    normals: Annotated[
+        Path,
+        Parameter(help="file with a few normal rows of the new kind, or a folder of good images"),
+    ],
     /,
     *,
     target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
@@ -133,7 +157,9 @@ def adapt(
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is trained anew."""
+    """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is
+    trained anew.
+    """
     from unseen.report.text import command_line, summary, trust_words
 
     new_path(target)
@@ -160,14 +186,21 @@ def evaluate(
     *,
     given: flags.Given = flags.Given(),  # noqa: B008
     test: Annotated[
-        Path | None, Parameter(metavar="DATA", help="what to test on; without it half of TRAIN, the other half trains")
+        Path | None,
+        Parameter(
+            metavar="DATA", help="what to test on; without it half of TRAIN, the other half trains"
+        ),
     ] = None,
     protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
     method: flags.Several = (),
     learning: flags.Learning = flags.Learning(),  # noqa: B008
-    target: Annotated[Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")] = None,
+    target: Annotated[
+        Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")
+    ] = None,
 ) -> None:
-    """Measure how well anomaly classes are found that are not in the labels, beside those that are."""
+    """Measure how well anomaly classes are found that are not in the labels, beside those that
+    are.
+    """
     from unseen.evaluation.protocol import run_protocol
     from unseen.report.text import report
     from unseen.scoring.sinks import save_json
@@ -178,7 +211,9 @@ def evaluate(
     methods = learning.methods(method, source)
     data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
     with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
-        reports = run_protocol(*data, choices=protocol, methods=methods, progress=lambda: bar(1), **more)
+        reports = run_protocol(
+            *data, choices=protocol, methods=methods, progress=lambda: bar(1), **more
+        )
     out.print(report(reports))
     if target is not None:
         save_json(target, reports[0] if len(reports) == 1 else reports)
@@ -199,18 +234,23 @@ def audit(
     *,
     target: flags.NewFile,
     keep: Annotated[
-        tuple[str, ...], Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all")
+        tuple[str, ...],
+        Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all"),
     ] = (),
     no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Write the training rows or images that were taken for normal, those that look least like it first."""
+    """Write the training rows or images that were taken for normal, those that look least like it
+    first.
+    """
     from unseen.io.write import Writer
     from unseen.report.text import suspects_line as found
     from unseen.scoring.suspects import suspects
 
-    bundle, source = flags.again(folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache)
+    bundle, source = flags.again(
+        folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
+    )
     with Writer(target) as file:
         table = suspects(bundle.detector, bundle.facts, source)
         file.write(table)
@@ -229,7 +269,9 @@ def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal that stopped it."""
+    """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal
+    that stopped it.
+    """
     try:
         with stoppable(), noted(), typed():
             app(paths(sys.argv[1:] if argv is None else argv))
@@ -239,7 +281,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
         return 2
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be said at the end
+        # nothing is left to be said at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt as stop:
         with suppress(OSError):  # the terminal may be gone
@@ -249,9 +292,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def paths(argv: Sequence[str]) -> list[str]:
-    """The words of a command line, where - for a path is spelled as the parser takes it: not for a flag."""
+    """The words of a command line, where - for a path is spelled as the parser takes it: not for a
+    flag.
+    """
     pairs = pairwise(["", *argv])
-    return [f"./{word}" if word == "-" and (flag == "--out" or flag[:1] != "-") else word for flag, word in pairs]
+    return [
+        f"./{word}" if word == "-" and (flag == "--out" or flag[:1] != "-") else word
+        for flag, word in pairs
+    ]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The two ends of a terminal: results to standard output; notes, errors and progress to standard error."""
+"""The two ends of a terminal: results to standard output; notes, errors and progress to standard
+error.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,12 @@ from rich.segment import Segment
 
 from unseen.errors import FewNormals
 
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOPPING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
-# what no terminal shows as it is, or shows elsewhere: control characters, marks of direction, halves of characters
+# what no terminal shows as it is, or shows elsewhere: control characters, marks of direction,
+# halves of characters
 UNPRINTABLE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
@@ -37,9 +42,13 @@ def _printable(text: str) -> str:
 
 
 class _Printer(Console):
-    """A console that shows names from files, folders and saved detectors as what they are, not as commands to it."""
+    """A console that shows names from files, folders and saved detectors as what they are, not as
+    commands to it.
+    """
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
         for part in super().render(renderable, options):
             yield part if part.control else Segment(_printable(part.text), part.style)
 
@@ -66,7 +75,11 @@ def aloud(target: Path) -> Callable[[str], None]:
 def noted() -> Iterator[None]:
     """What the library warns of or logs meanwhile, each once, as a note on standard error."""
     told: set[str] = set()
-    log, level, shown = logging.getLogger("unseen"), logging.getLogger("unseen").level, warnings.showwarning
+    log, level, shown = (
+        logging.getLogger("unseen"),
+        logging.getLogger("unseen").level,
+        warnings.showwarning,
+    )
 
     def note(text: str) -> None:
         if text not in told:
@@ -94,7 +107,8 @@ def noted() -> Iterator[None]:
     log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # what it says of a file, the file's own note says
+            # what it says of a file, the file's own note says
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             warnings.simplefilter("always", FewNormals)
             warnings.showwarning = show
             yield
@@ -105,20 +119,27 @@ def noted() -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Meanwhile SIGTERM and SIGHUP raise what Ctrl-C raises, with the number of the signal, so that all is cleaned up.
+    """Meanwhile SIGTERM and SIGHUP raise what Ctrl-C raises, with the number of the signal, so that
+    all is cleaned up.
 
-    What comes after the first is not heeded, but for Ctrl-C: who stops a service may send both. Where a signal is
-    ignored, as below nohup, it stays so.
+    What comes after the first is not heeded, but for Ctrl-C: who stops a service may send both.
+    Where a signal is ignored, as below nohup, it stays so.
     """
     found = {number: signal.getsignal(number) for number in STOPPING}
-    before = {number: handler for number, handler in found.items() if handler not in (signal.SIG_IGN, None)}
+    before = {
+        number: handler
+        for number, handler in found.items()
+        if handler not in (signal.SIG_IGN, None)
+    }
 
     def stop(number: int, frame: FrameType | None) -> None:
         for other in before.keys() - {signal.SIGINT}:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt(number)
 
-    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread handle signals
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # Python lets no other thread handle signals
         before = {}
     try:
         for number in before:
@@ -131,8 +152,15 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def progressing(what: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
-    """A bar on standard error, where that is a terminal; yields what is to be told the number of steps done."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    """A bar on standard error, where that is a terminal; yields what is to be told the number of
+    steps done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda steps: bar.advance(task, steps)

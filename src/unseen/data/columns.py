@@ -24,7 +24,8 @@ Kind = Literal["number", "boolean", "category", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its kind, the levels of a category, whether values were missing, and a scale for each feature.
+    """One column: its kind, the levels of a category, whether values were missing, and a scale for
+    each feature.
 
     `spelling`: how text spells its numbers.
     """
@@ -38,7 +39,12 @@ class Column:
 
     @classmethod
     def learn(
-        cls, name: str, kind: Kind, array: pa.ChunkedArray, normals: NDArray[np.bool_], spelling: Spelling = PLAIN
+        cls,
+        name: str,
+        kind: Kind,
+        array: pa.ChunkedArray,
+        normals: NDArray[np.bool_],
+        spelling: Spelling = PLAIN,
     ) -> Column:
         """Levels and missingness from all rows (n,), scales from the normal ones."""
         levels, missing = _frequent(array) if kind == "category" else ((), False)
@@ -47,8 +53,11 @@ class Column:
         if np.isnan(raw).any():
             bare = replace(bare, missing=True)
             raw = bare.raw(array)
-        measured = {"number": 1, "text": len(FACTS)}.get(kind, 0)  # leading features that are not just 0 or 1
-        scales = scales_of(raw[:, :measured], normals) + scales_of(raw[:, measured:], normals, plain=True)
+        # leading features that are not just 0 or 1
+        measured = {"number": 1, "text": len(FACTS)}.get(kind, 0)
+        scales = scales_of(raw[:, :measured], normals) + scales_of(
+            raw[:, measured:], normals, plain=True
+        )
         return replace(bare, scales=tuple(scales))
 
     @classmethod
@@ -64,11 +73,22 @@ class Column:
         gaps = np.isnan(values)
         lacking = np.flatnonzero(gaps.any(axis=0))
         absent = dict(
-            zip(lacking.tolist(), scales_of(gaps[:, lacking].astype(float), normals, plain=True), strict=True)
+            zip(
+                lacking.tolist(),
+                scales_of(gaps[:, lacking].astype(float), normals, plain=True),
+                strict=True,
+            )
         )
         spelled = spellings or [PLAIN] * len(names)
         return [
-            cls(name, "number", (), j in absent, (scales[j], *((absent[j],) if j in absent else ())), spelled[j])
+            cls(
+                name,
+                "number",
+                (),
+                j in absent,
+                (scales[j], *((absent[j],) if j in absent else ())),
+                spelled[j],
+            )
             for j, name in enumerate(names)
         ]
 
@@ -77,7 +97,11 @@ class Column:
         if self.kind == "category":
             shown = (*self.levels, *((ABSENT,) if self.missing else ()), OTHER)
             return tuple(f"{self.name}={level}" for level in shown)
-        values = tuple(f"{fact} of {self.name}" for fact in FACTS) if self.kind == "text" else (self.name,)
+        values = (
+            tuple(f"{fact} of {self.name}" for fact in FACTS)
+            if self.kind == "text"
+            else (self.name,)
+        )
         return (*values, f"{self.name} is missing") if self.missing else values
 
     def raw(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -89,7 +113,9 @@ class Column:
     def write(self, block: NDArray[np.float64], array: pa.ChunkedArray) -> None:
         """`raw` of an array (n,) into a block (n, len(features))."""
         if not is_usable(array.type):
-            raise DataError(f"column {self.name!r}: expected values of kind {self.kind!r}, got {array.type}")
+            raise DataError(
+                f"column {self.name!r}: expected values of kind {self.kind!r}, got {array.type}"
+            )
         if self.kind == "category":
             block[:] = self.one_hot(array)
         elif self.kind == "text":
@@ -106,16 +132,23 @@ class Column:
         place = {level: j for j, level in enumerate(self.levels)}
         other = len(self.levels) + self.missing
         absent = len(self.levels) if self.missing else other
-        columns = np.array([*(place.get(level, other) for level in found), absent])[codes]  # code -1 is the last
+        # code -1 is the last
+        columns = np.array([*(place.get(level, other) for level in found), absent])[codes]
         hot = np.zeros((len(columns), other + 1))
         hot[np.arange(len(columns)), columns] = 1.0
         return hot
 
 
 def _frequent(array: pa.ChunkedArray) -> tuple[tuple[str, ...], bool]:
-    """The levels of a category that get a column, most frequent first, and whether any value is missing."""
+    """The levels of a category that get a column, most frequent first, and whether any value is
+    missing.
+    """
     codes, found = labels(array, NOTHING)
     counts = np.bincount(codes[codes >= 0], minlength=len(found))
-    ranked = sorted((-count, level) for count, level in zip(counts, found, strict=True) if count >= SEEN)
+    ranked = sorted(
+        (-count, level) for count, level in zip(counts, found, strict=True) if count >= SEEN
+    )
     levels = tuple(level for _, level in ranked if level not in (OTHER, ABSENT))[:LEVELS]
-    return levels, bool((codes < 0).any()) or any(level in NOTHING and level not in levels for level in found)
+    return levels, bool((codes < 0).any()) or any(
+        level in NOTHING and level not in levels for level in found
+    )

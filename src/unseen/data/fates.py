@@ -1,4 +1,6 @@
-"""What becomes of each column of a training table: a kind of values, or the reason why it is not used."""
+"""What becomes of each column of a training table: a kind of values, or the reason why it is not
+used.
+"""
 
 from __future__ import annotations
 
@@ -32,22 +34,36 @@ DATE = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d
 
 DAY, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:19|20)\d\d"
 TWO = r"(?:0[1-9]|[12]\d|3[01])"
-CLOCK = r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+CLOCK = (
+    r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: "
+    r"?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+)
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-LOCAL = (  # 1.3.2024 9:05, 3/1/2024 9:05 AM, 01/Mar/2024:09:05:00 +0100, 2024/03/01, 1.3.24 9:05, Mar 1 09:05:00
-    rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ -]{YEAR}(?:{CLOCK})?|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
+# 1.3.2024 9:05, 3/1/2024 9:05 AM, 01/Mar/2024:09:05:00 +0100, 2024/03/01, 1.3.24 9:05, Mar 1
+# 09:05:00
+LOCAL = (
+    rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ "
+    rf"-]{YEAR}(?:{CLOCK})?|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
     rf"|{TWO}[./-]{TWO}[./-]\d\d|{YEAR}-?W\d\d(?:-?[1-7])?|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}"
     rf"|{MONTH} +{DAY}(?:,? {YEAR})?{CLOCK})$"
 )
 
 KINDS = frozenset(get_args(Kind))
 REASONS = {
-    "nested": "its values are of a type that cannot be used; turn them into columns of numbers or text",
+    "nested": (
+        "its values are of a type that cannot be used; turn them into columns of numbers or text"
+    ),
     "missing": "wholly missing",
     "constant": "constant",
-    "date": "a date: derive columns such as the hour from it, or ask for kind 'number' (seconds since 1970)",
+    "date": (
+        "a date: derive columns such as the hour from it, or ask for kind 'number' (seconds "
+        "since 1970)"
+    ),
     "local date": "a date: derive columns such as the hour from it",
-    "identifier": "an identifier: hardly a value occurs twice, or it counts the rows; ask for a kind to keep it",
+    "identifier": (
+        "an identifier: hardly a value occurs twice, or it counts the rows; ask for a kind "
+        "to keep it"
+    ),
 }
 
 
@@ -72,42 +88,65 @@ UNDECIDED, NUMBER = _Fate(""), _Fate("number", Reading(PLAIN))
 
 
 def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dict[str, _Fate]:
-    """The fate of each column, in order; all that was understood in another way than as plain values is told."""
+    """The fate of each column, in order; all that was understood in another way than as plain
+    values is told.
+    """
     columns, dropped = dict(zip(table.column_names, table.columns, strict=True)), set(drop)
     found = {name: _Fate("asked") if name in dropped else UNDECIDED for name in columns}
     undecided = [name for name, each in found.items() if each is UNDECIDED]
     typed = [name for name in undecided if name not in asked and is_number(columns[name].type)]
     step = max(CELLS // max(len(table), 1), 1)
     for some in (typed[start : start + step] for start in range(0, len(typed), step)):
-        found |= _number_fates(np.column_stack([numbers(name, columns[name]) for name in some]), some)
-    found |= {name: _fate(name, columns[name], asked.get(name)) for name in undecided if found[name] is UNDECIDED}
-    if any(each.used and each.spelling.decimal == "," and each.reading.sure for each in found.values()):
+        found |= _number_fates(
+            np.column_stack([numbers(name, columns[name]) for name in some]), some
+        )
+    found |= {
+        name: _fate(name, columns[name], asked.get(name))
+        for name in undecided
+        if found[name] is UNDECIDED
+    }
+    if any(
+        each.used and each.spelling.decimal == "," and each.reading.sure for each in found.values()
+    ):
         for name, each in found.items():  # a table has one decimal mark
-            if each.kind == "number" and is_text(columns[name].type) and each.spelling.decimal == ".":
+            if (
+                each.kind == "number"
+                and is_text(columns[name].type)
+                and each.spelling.decimal == "."
+            ):
                 found[name] = _beside_commas(name, columns[name], each)
-    found |= _of_copies(table, [name for name in undecided if name not in asked and found[name].used])
+    found |= _of_copies(
+        table, [name for name in undecided if name not in asked and found[name].used]
+    )
     _warn_of_fates(found)
     return found
 
 
 def matrix_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, _Fate]:
-    """The fates of the columns of a matrix (n, k), all of them numbers: none is taken for an identifier."""
+    """The fates of the columns of a matrix (n, k), all of them numbers: none is taken for an
+    identifier.
+    """
     found = _number_fates(array, names)
     for name, each in found.items():
         if each.kind in ("identifier", "date", "local date"):
-            found[name] = _Fate("number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}")
+            found[name] = _Fate(
+                "number", each.reading, f"it looks like {REASONS[each.kind].partition(':')[0]}"
+            )
     _warn_of_fates(found)
     return found
 
 
 def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, _Fate]:
-    """The fates of columns that name or count the rows once copies are left out, as of a file that is there twice.
+    """The fates of columns that name or count the rows once copies are left out, as of a file that
+    is there twice.
 
     Rows that agree in such a column agree in all.
     """
     usable = table.select([name for name in table.column_names if is_usable(table[name].type)])
     found: dict[str, _Fate] = {}
-    for name in names if len(names) > 2 else ():  # where little else is there, rows may agree by their nature
+    for name in (
+        names if len(names) > 2 else ()
+    ):  # where little else is there, rows may agree by their nature
         head = pc.unique(table[name].slice(0, HEAD))
         if len(head) < SHUFFLED or not _names_rows(nature(name, pa.chunked_array([head]))):
             continue
@@ -121,7 +160,9 @@ def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, _Fate]:
 def _first(table: pa.Table, name: str) -> NDArray[np.int64] | None:
     """Where each value of a column first occurs, rising, if it says what the others are."""
     _, first, place = np.unique(encoded(table[name]), return_index=True, return_inverse=True)
-    copied = all(np.array_equal(codes, codes[first[place]]) for codes in map(encoded, table.columns))
+    copied = all(
+        np.array_equal(codes, codes[first[place]]) for codes in map(encoded, table.columns)
+    )
     return np.sort(first) if copied else None
 
 
@@ -145,7 +186,10 @@ def _fate(name: str, array: pa.ChunkedArray, asked: str | None) -> _Fate:
 def nature(name: str, array: pa.ChunkedArray) -> _Fate:
     """What becomes of a column by its values alone.
 
-    >>> nature("a", pa.chunked_array([["1", "?", "2.5"]])).kind, nature("b", pa.chunked_array([["f", "T", "f"]])).kind
+    >>> (
+    ...     nature("a", pa.chunked_array([["1", "?", "2.5"]])).kind,
+    ...     nature("b", pa.chunked_array([["f", "T", "f"]])).kind,
+    ... )
     ('number', 'boolean')
     """
     if pa.types.is_boolean(array.type):
@@ -167,10 +211,17 @@ def nature(name: str, array: pa.ChunkedArray) -> _Fate:
 
 def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, _Fate]:
     """The fates of columns of numbers (n, k), NaN where missing."""
-    gaps = np.isnan(array).all(axis=0) if array.dtype.kind == "f" else np.zeros(array.shape[1], dtype=bool)
+    gaps = (
+        np.isnan(array).all(axis=0)
+        if array.dtype.kind == "f"
+        else np.zeros(array.shape[1], dtype=bool)
+    )
     same = (array == array[0]).all(axis=0)
     kinds = np.where(gaps, "missing", np.where(same, "constant", "number")).tolist()
-    found = {name: NUMBER if kind == "number" else _Fate(kind) for name, kind in zip(names, kinds, strict=True)}
+    found = {
+        name: NUMBER if kind == "number" else _Fate(kind)
+        for name, kind in zip(names, kinds, strict=True)
+    }
     for j in suspect_columns(array):
         if kinds[j] == "number":
             found[names[j]] = _number_fate(names[j], array[:, j].astype(np.float64), NUMBER.reading)
@@ -178,7 +229,9 @@ def _number_fates(array: NDArray[Any], names: Sequence[str]) -> dict[str, _Fate]
 
 
 def _emptiness(array: pa.ChunkedArray) -> str:
-    """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; "" when it can."""
+    """Why a column cannot tell rows apart: "nested", "missing" or "constant", keys of REASONS; ""
+    when it can.
+    """
     if not is_usable(array.type):
         return "nested"
     if len(array) > HEAD and not _emptiness(array.slice(0, HEAD)):
@@ -214,7 +267,9 @@ def _wording(words: pa.ChunkedArray) -> str:
 
 
 def _beside_commas(name: str, array: pa.ChunkedArray, before: _Fate) -> _Fate:
-    """The fate of a column of numbers without decimal commas of its own, where another column has some."""
+    """The fate of a column of numbers without decimal commas of its own, where another column has
+    some.
+    """
     words = written(array)
     if before.reading.sure:
         return before if before.reading.example else replace(before, reading=thousands(words))
@@ -228,12 +283,14 @@ def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
     how = option("kinds", ...)
     told: tuple[tuple[str, Callable[[_Fate], str]], ...] = (
         (
-            f"numbers with marks of their own are read so: %s; ask for kind 'category' where they are none ({how})",
+            "numbers with marks of their own are read so: %s; ask for kind 'category' where they "
+            f"are none ({how})",
             _marked,
         ),
         (f"cells that are no numbers: %s; correct them, or ask for a kind ({how})", _dirty),
         (
-            f"columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to keep one ({how})",
+            "columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to "
+            f"keep one ({how})",
             _doubted,
         ),
         ("columns that are not used: %s", _why_unused),

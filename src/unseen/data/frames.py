@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from unseen.errors import DataError
 
-SCALARS = (str, numbers.Number, date, time, timedelta, UUID)  # what a column of mixed Python objects may hold
-FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError)  # of values that have no type of their own
+# what a column of mixed Python objects may hold
+SCALARS = (str, numbers.Number, date, time, timedelta, UUID)
+# of values that have no type of their own
+FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 def framed(frame: nw.DataFrame[Any]) -> pa.Table:
@@ -27,20 +29,27 @@ def framed(frame: nw.DataFrame[Any]) -> pa.Table:
 
 
 def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
-    """A column for each name that any of the rows has, in order of appearance; null where a row lacks it.
+    """A column for each name that any of the rows has, in order of appearance; null where a row
+    lacks it.
 
     >>> records([{"a": 1, "b": "x"}, {"a": 2.5}]).to_pydict()
     {'a': [1.0, 2.5], 'b': ['x', None]}
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({str(name): _listed(str(name), [row.get(name) for row in rows]) for name in names})
+    return pa.table(
+        {str(name): _listed(str(name), [row.get(name) for row in rows]) for name in names}
+    )
 
 
 def plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Arrow values without what only says how they are kept: dictionaries and extensions."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(column.type.storage_type) if isinstance(column.type, pa.BaseExtensionType) else column
+    return (
+        column.cast(column.type.storage_type)
+        if isinstance(column.type, pa.BaseExtensionType)
+        else column
+    )
 
 
 def is_plain(kind: pa.DataType) -> bool:
@@ -48,13 +57,19 @@ def is_plain(kind: pa.DataType) -> bool:
 
 
 def tabulate(array: NDArray[Any], names: Sequence[str], *, from_pandas: bool = False) -> pa.Table:
-    """An Arrow table with these names for the columns of a matrix (n, d); NaN is null if it comes `from_pandas`."""
+    """An Arrow table with these names for the columns of a matrix (n, d); NaN is null if it comes
+    `from_pandas`.
+    """
     columns = np.ascontiguousarray(array.T, dtype=array.dtype if from_pandas else np.float64)
-    return pa.Table.from_arrays([pa.array(column, from_pandas=from_pandas) for column in columns], names=list(names))
+    return pa.Table.from_arrays(
+        [pa.array(column, from_pandas=from_pandas) for column in columns], names=list(names)
+    )
 
 
 def _matrix_of(frame: nw.DataFrame[Any]) -> NDArray[Any] | None:
-    """The values of a pandas frame whose columns are all of one of numpy's types of numbers: (n, d)."""
+    """The values of a pandas frame whose columns are all of one of numpy's types of numbers: (n,
+    d).
+    """
     if not nw.dependencies.is_pandas_dataframe(native := frame.to_native()):
         return None
     types = set(native.dtypes)
@@ -65,7 +80,9 @@ def _matrix_of(frame: nw.DataFrame[Any]) -> NDArray[Any] | None:
 def _column(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
     """One column as Arrow values; a column of mixed Python objects as text."""
     native = series.to_native()
-    if (kind := str(getattr(native, "dtype", ""))).startswith(("period", "Sparse")):  # pandas alone has these
+    if (kind := str(getattr(native, "dtype", ""))).startswith(
+        ("period", "Sparse")
+    ):  # pandas alone has these
         native = native.dt.to_timestamp() if kind.startswith("period") else native.sparse.to_dense()
         series = nw.from_native(native, series_only=True)
     try:
@@ -77,7 +94,10 @@ def _column(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
     except FAILURES:
         pass
     absent = series.is_null().to_list()
-    return _text(name, [None if gone else value for value, gone in zip(series.to_list(), absent, strict=True)])
+    return _text(
+        name,
+        [None if gone else value for value, gone in zip(series.to_list(), absent, strict=True)],
+    )
 
 
 def _is_pointer(series: nw.Series[Any], kind: pa.DataType) -> bool:
@@ -99,10 +119,13 @@ def _text(name: str, values: list[Any]) -> pa.ChunkedArray:
     for row, value in enumerate(given, start=1):
         if not (value is None or isinstance(value, SCALARS) or type(value).__name__ == "Interval"):
             raise DataError(
-                f"column {name!r}: expected numbers or text, got a {type(value).__name__} in row {row}; "
+                f"column {name!r}: expected numbers or text, got a {type(value).__name__} in row "
+                f"{row}; "
                 "turn such values into columns of their own, or drop the column"
             )
-    return pa.chunked_array([pa.array([None if v is None else str(v) for v in given], pa.large_string())])
+    return pa.chunked_array(
+        [pa.array([None if v is None else str(v) for v in given], pa.large_string())]
+    )
 
 
 def _is_absent(value: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Numbers that only name or count rows, or say when: of no use for later rows, all of which lie beyond them."""
+"""Numbers that only name or count rows, or say when: of no use for later rows, all of which lie
+beyond them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-ROW_NUMBERS = 20  # fewer equally spaced whole numbers, or fewer numbers that only rise, may be chance
+ROW_NUMBERS = (
+    20  # fewer equally spaced whole numbers, or fewer numbers that only rise, may be chance
+)
 SHUFFLED = 50  # so many whole numbers without a repeat may be row numbers in another order
 CHANCE = 1e-6  # that numbers drawn from a range do not repeat; below it they were given out
 DOUBT = 1e-3  # below it, at least a word is said
@@ -17,13 +21,19 @@ CLOCK = re.compile(r"date|stamp|epoch|^time$|^ts$|_ts$|_at$", re.IGNORECASE)
 
 CALENDAR = (19_000_101, 21_001_231)  # days as numbers: 20240131
 
-RISES = "it only rises (or falls) with the rows, so every later row lies beyond what training showed"
+RISES = (
+    "it only rises (or falls) with the rows, so every later row lies beyond what training showed"
+)
 UNIQUE = "whole numbers of which none occurs twice, as row numbers in another order"
-MOMENTS = "it may be a time stamp (seconds since 1970), so every later row lies beyond what training showed"
+MOMENTS = (
+    "it may be a time stamp (seconds since 1970), so every later row lies beyond what "
+    "training showed"
+)
 
 
 def counter_kind(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
-    """Of numbers (n,), NaN where missing: "identifier", "date" or "local date", else ""; and a doubt in words.
+    """Of numbers (n,), NaN where missing: "identifier", "date" or "local date", else ""; and a
+    doubt in words.
 
     >>> counter_kind("id", np.random.default_rng(0).permutation(np.arange(100.0)))
     ('identifier', '')
@@ -43,7 +53,9 @@ def counter_kind(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
         return "", MOMENTS
     if whole and _days(values) and len(np.unique(values)) >= ROW_NUMBERS:
         return "local date", ""
-    if directed or (((steps >= 0).all() or (steps <= 0).all()) and len(np.unique(values)) >= SHUFFLED):
+    if directed or (
+        ((steps >= 0).all() or (steps <= 0).all()) and len(np.unique(values)) >= SHUFFLED
+    ):
         return "", RISES
     return _dense(values) if whole else ("", "")
 
@@ -63,7 +75,9 @@ def suspect_columns(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _moments(values: NDArray[np.float64]) -> bool:
-    """Whether all numbers are moments between 1990 and 2050, in one unit, of less than a fifth of that time."""
+    """Whether all numbers are moments between 1990 and 2050, in one unit, of less than a fifth of
+    that time.
+    """
     low, high = values.min(), values.max()
     inside = any(EPOCH[0] * unit <= low and high <= EPOCH[1] * unit for unit in UNITS)
     return bool(inside and high - low < 0.2 * high)
@@ -77,11 +91,17 @@ def _days(values: NDArray[np.float64]) -> bool:
 
 
 def _dense(values: NDArray[np.float64]) -> tuple[str, str]:
-    """Whether whole numbers lie so densely that they would repeat had they not been given out one by one."""
+    """Whether whole numbers lie so densely that they would repeat had they not been given out one
+    by one.
+    """
     n = len(values)
-    if len(np.unique(values[: 2 * SHUFFLED])) < min(n, 2 * SHUFFLED) or len(ordered := np.unique(values)) < n:
+    if (
+        len(np.unique(values[: 2 * SHUFFLED])) < min(n, 2 * SHUFFLED)
+        or len(ordered := np.unique(values)) < n
+    ):
         return "", ""
-    first, last = ordered[n // 20], ordered[-1 - n // 20]  # a few outliers do not hide that the others are dense
+    # a few outliers do not hide that the others are dense
+    first, last = (ordered[n // 20], ordered[-1 - n // 20])
     inner = n - 2 * (n // 20)
     places = max(last - first + 1, inner)
     chance = np.exp(np.log1p(-np.arange(inner) / places).sum())

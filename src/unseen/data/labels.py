@@ -26,18 +26,19 @@ WHOLE = re.compile(r"-?\d+\.0+")  # a number that pandas writes with a point, as
 def encode_labels(
     y: Any, *, rows: int, normal: Any = "normal", known: tuple[str, ...] = ()
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...; those `known` go first.
+    """Codes (n,) and the names of the anomaly classes, in the order of their codes 1, 2, ...; those
+    `known` go first.
 
-    The label `normal` is normal, and so is 0 or False unless another one is given; None, NaN, an empty text or -1 is
-    unlabelled; every other value names an anomaly class. Labels read as text mean what they mean as numbers.
-    Where y holds only 1 and -1, `normal` must say which is normal, and the other one is an anomaly.
-    No y at all: every row is taken for normal.
+    The label `normal` is normal, and so is 0 or False unless another one is given; None, NaN, an
+    empty text or -1 is unlabelled; every other value names an anomaly class. Labels read as text
+    mean what they mean as numbers. Where y holds only 1 and -1, `normal` must say which is normal,
+    and the other one is an anomaly. No y at all: every row is taken for normal.
 
     >>> encode_labels(["normal", "dos", None, "probe"], rows=4)
     (array([ 0,  1, -1,  2]), ('dos', 'probe'))
     >>> encode_labels([-1, 1, 1], rows=3)
     Traceback (most recent call last):
-    unseen.errors.DataError: y holds only -1 and 1, which is scikit-learn's convention for predictions ...
+    unseen.errors.DataError: y holds only -1 and 1, which is scikit-learn's convention ...
     >>> encode_labels([-1, 1, 1], rows=3, normal=1)
     (array([1, 0, 0]), ('-1',))
     """
@@ -52,9 +53,12 @@ def encode_labels(
             del fixed["-1"]
         elif len(present) == 2 and name != "-1":
             raise DataError(
-                "y holds only -1 and 1, which is scikit-learn's convention for predictions and ambiguous as labels: "
-                f"say which is normal, {option('normal', 1)} (scikit-learn's convention) or {option('normal', -1)}; or "
-                "pass 0 or 'normal' for normal rows, 1, 2, ... or names for anomalies, and -1 only for unlabelled rows"
+                "y holds only -1 and 1, which is scikit-learn's convention for predictions and "
+                "ambiguous as labels: "
+                f"say which is normal, {option('normal', 1)} (scikit-learn's convention) or "
+                f"{option('normal', -1)}; or "
+                "pass 0 or 'normal' for normal rows, 1, 2, ... or names for anomalies, and -1 only "
+                "for unlabelled rows"
             )
     fixed[name] = NORMAL
     if name == "normal":  # another name leaves 0 to be a class
@@ -72,7 +76,8 @@ def _normal_name(normal: Any) -> str:
     """
     if not isinstance(normal, str | int | float | np.generic) or _absent(normal):
         raise DataError(
-            f"{option('normal')} must be the label of normal rows, such as 'normal', 0 or True, got {normal!r}"
+            f"{option('normal')} must be the label of normal rows, such as 'normal', 0 or True, "
+            f"got {normal!r}"
         )
     return _label_spelling(normal)
 
@@ -83,7 +88,11 @@ def originals(y: Any) -> dict[str, Any]:
     >>> originals([True, False, None, True])
     {'1': True, '0': False}
     """
-    values = y.to_pylist() if isinstance(y, pa.Array | pa.ChunkedArray) else _as_objects(y).ravel().tolist()
+    values = (
+        y.to_pylist()
+        if isinstance(y, pa.Array | pa.ChunkedArray)
+        else _as_objects(y).ravel().tolist()
+    )
     found: dict[str, Any] = {}
     for name, value in zip(_label_spellings(values), values, strict=True):
         if name is not None and name not in found:
@@ -98,21 +107,34 @@ def as_given(names: Sequence[str], y: Any) -> tuple[str, ...]:
 
 
 def doubt(codes: NDArray[np.int64], names: Sequence[str], y: Any) -> None:
-    """Warn where one anomaly class has more rows than there are normal and unlabelled ones: is it the normal one?"""
+    """Warn where one anomaly class has more rows than there are normal and unlabelled ones: is it
+    the normal one?
+    """
     taken = int((codes <= 0).sum())
     counts = np.bincount(codes[codes > 0], minlength=1)
     if y is None or counts.max() <= taken:
         return
     label = originals(y)[names[int(counts.argmax()) - 1]]
     log.warning(
-        "%s of %s rows are labelled %r and taken for anomalies, only %s rows are taken for normal: if %r is the label "
+        "%s of %s rows are labelled %r and taken for anomalies, only %s rows are taken for normal: "
+        "if %r is the label "
         "of normal rows, say so with %s",
-        *(f"{counts.max():,}", f"{len(codes):,}", label, f"{taken:,}", label, option("normal", label)),
+        *(
+            f"{counts.max():,}",
+            f"{len(codes):,}",
+            label,
+            f"{taken:,}",
+            label,
+            option("normal", label),
+        ),
     )
 
 
-def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to, and the kinds' names; those `known` go first.
+def encode_groups(
+    groups: Any, *, rows: int, known: tuple[str, ...] = ()
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to, and the kinds' names; those
+    `known` go first.
 
     All 0, and no new name, when nothing is said.
     """
@@ -121,10 +143,13 @@ def encode_groups(groups: Any, *, rows: int, known: tuple[str, ...] = ()) -> tup
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    gaps = [row for row, name in enumerate(_label_spellings(values.tolist()), start=1) if name is None]
+    gaps = [
+        row for row, name in enumerate(_label_spellings(values.tolist()), start=1) if name is None
+    ]
     if gaps:
         raise DataError(
-            f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, the first is row "
+            f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, "
+            "the first is row "
             f"{gaps[0]:,}: give these rows a kind, or leave them out"
         )
     present, place = np.unique(values.astype(str), return_inverse=True)
@@ -155,7 +180,9 @@ def _as_objects(y: Any) -> NDArray[np.object_]:
 
 
 class _Spellings(dict[Any, str | None]):
-    """The one spelling of each value that occurs, None for one that is absent; worked out once a value."""
+    """The one spelling of each value that occurs, None for one that is absent; worked out once a
+    value.
+    """
 
     def __missing__(self, value: Any) -> str | None:
         self[value] = name = None if _absent(value) else _label_spelling(value)
@@ -168,7 +195,9 @@ def _label_spellings(values: Sequence[Any]) -> list[str | None]:
     try:
         return [spellings[value] for value in values]
     except TypeError as error:
-        raise DataError(f"y must hold numbers or texts, one label per row, found something else ({error})") from error
+        raise DataError(
+            f"y must hold numbers or texts, one label per row, found something else ({error})"
+        ) from error
 
 
 def _label_spelling(value: Any) -> str:
@@ -188,7 +217,9 @@ def _numbers_first(name: str) -> tuple[bool, str]:
 
 
 def _absent(value: Any) -> bool:
-    """None, NaN, an empty text, and pandas' NA and NaT, which alone differ from themselves or cannot tell."""
+    """None, NaN, an empty text, and pandas' NA and NaT, which alone differ from themselves or
+    cannot tell.
+    """
     try:
         return value is None or str(value).strip() == "" or bool(value != value)
     except TypeError:  # pandas.NA has no truth
@@ -206,13 +237,16 @@ def check_normals(codes: NDArray[np.int64], what: str = "rows") -> None:
     normals = int((codes <= 0).sum())
     if normals < LEAST:
         raise DataError(
-            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or unlabelled, and learning "
-            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name of the normal label "
+            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or "
+            "unlabelled, and learning "
+            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name "
+            "of the normal label "
             f"({option('normal', ...)})"
         )
     if normals < FEW:
         warnings.warn(
-            f"only {normals} normal {what} (fewer than {FEW}): no p-value can be below {1 / (normals + 1):.2g}, and "
+            f"only {normals} normal {what} (fewer than {FEW}): no p-value can be below "
+            f"{1 / (normals + 1):.2g}, and "
             f"thresholds are uncertain; add normal {what}",
             FewNormals,
             stacklevel=3,

@@ -1,4 +1,6 @@
-"""Learning the columns of a training table, many at once, and what of constants and gaps it shows."""
+"""Learning the columns of a training table, many at once, and what of constants and gaps it
+shows.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, Spelling
 from unseen.data.values import booleans, labels, numbers
 
-ALONE = 500  # of so many normal rows, one may show more that no other shows than what is taken for commonplace
-FEWEST = 3  # values of a column, and at least half of them, without which nobody knows whether it is constant
+# of so many normal rows, one may show more that no other shows than what is taken for commonplace
+ALONE = 500
+# values of a column, and at least half of them, without which nobody knows whether it is constant
+FEWEST = 3
 
 Mask = NDArray[np.bool_]
 
@@ -40,14 +44,19 @@ class Witness:
     complete: list[str] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
     present: Mask = field(init=False)  # (n,)
-    alone: NDArray[np.int64] = field(init=False)  # (2, n): columns that move, or lack a value, in this row alone
+    # (2, n): columns that move, or lack a value, in this row alone
+    alone: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.present = np.zeros(len(self.normals), dtype=bool)
         self.alone = np.zeros((2, len(self.normals)), dtype=np.int64)
 
-    def see(self, plans: list[Plan], values: NDArray[np.float64], found: list[str] | None = None) -> None:
-        """Columns (n, k), NaN where missing: numbers, yes and no as 1 and 0, or places among the levels `found`."""
+    def see(
+        self, plans: list[Plan], values: NDArray[np.float64], found: list[str] | None = None
+    ) -> None:
+        """Columns (n, k), NaN where missing: numbers, yes and no as 1 and 0, or places among the
+        levels `found`.
+        """
         gaps = np.isnan(values)
         lacking = gaps.sum(axis=0)
         self.present |= ~gaps.all(axis=1)
@@ -57,13 +66,16 @@ class Witness:
         filled = (~np.isnan(head)).sum(axis=0)
         some = np.flatnonzero(filled >= FEWEST)
         second = min(1, len(head) - 1)  # a fold of two rows is one row
-        usual, other = head[second, some], head[filled[some] - 2, some]  # the second and last but one of equal ones
+        # the second and last but one of equal ones
+        usual, other = (head[second, some], head[filled[some] - 2, some])
         some, usual = some[usual == other], usual[usual == other]
         some, usual = some[np.isfinite(usual)], usual[np.isfinite(usual)]
         moved = ~gaps[:, some] & (values[:, some] != usual)
         enough = 2 * lacking[some] <= len(values)
         np.add.at(self.alone[0], moved[:, enough & (moved.sum(axis=0) == 1)].argmax(axis=0), 1)
-        for j, value in zip(some[enough & ~moved.any(axis=0)], usual[enough & ~moved.any(axis=0)], strict=True):
+        for j, value in zip(
+            some[enough & ~moved.any(axis=0)], usual[enough & ~moved.any(axis=0)], strict=True
+        ):
             self.keep(plans[j], float(value) if found is None else found[int(value)])
 
     def keep(self, plan: Plan, value: float | str) -> None:
@@ -75,13 +87,21 @@ class Witness:
         rows = self.alone[:, self.normals]
         place = rows.shape[1] - 1 - rows.shape[1] // ALONE
         moves, gaps = np.partition(rows, place, axis=1)[:, place].tolist()
-        return Precedent(tuple(self.constants), tuple(self.complete), not self.present.all(), moves, gaps)
+        return Precedent(
+            tuple(self.constants), tuple(self.complete), not self.present.all(), moves, gaps
+        )
 
 
 def learn(
-    plans: list[Plan], constant: Sequence[str], given: pa.Table | NDArray[Any], names: Sequence[str], witness: Witness
+    plans: list[Plan],
+    constant: Sequence[str],
+    given: pa.Table | NDArray[Any],
+    names: Sequence[str],
+    witness: Witness,
 ) -> list[Column]:
-    """The columns that are used, from all of a table or a matrix; the witness sees those that are constant, too."""
+    """The columns that are used, from all of a table or a matrix; the witness sees those that are
+    constant, too.
+    """
     if isinstance(given, np.ndarray):
         place = {name: j for j, name in enumerate(names)}
         for name in constant:
@@ -95,24 +115,34 @@ def learn(
     return _learn_table(plans, held, witness)
 
 
-def _learn_matrix(plans: list[Plan], array: NDArray[Any], places: list[int], witness: Witness) -> list[Column]:
+def _learn_matrix(
+    plans: list[Plan], array: NDArray[Any], places: list[int], witness: Witness
+) -> list[Column]:
     """Columns of numbers, at these places of a matrix (n, k), NaN where missing."""
     columns = []
     for start, stop in _chunks(len(plans), len(array)):
         values = array[:, places[start:stop]].astype(np.float64)
-        columns += Column.learn_numbers([plan.name for plan in plans[start:stop]], values, witness.normals)
+        columns += Column.learn_numbers(
+            [plan.name for plan in plans[start:stop]], values, witness.normals
+        )
         witness.see(plans[start:stop], values)
     return columns
 
 
-def _learn_table(plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness: Witness) -> list[Column]:
+def _learn_table(
+    plans: list[Plan], table: Mapping[str, pa.ChunkedArray], witness: Witness
+) -> list[Column]:
     """Columns of any kind, in the order of the plans; numbers are learned many at once."""
     normals, measured = witness.normals, [plan for plan in plans if plan.kind == "number"]
     learned = {}
     for start, stop in _chunks(len(measured), len(normals)):
         part = measured[start:stop]
-        values = np.column_stack([numbers(plan.name, table[plan.name], plan.spelling) for plan in part])
-        for column in Column.learn_numbers([p.name for p in part], values, normals, [p.spelling for p in part]):
+        values = np.column_stack(
+            [numbers(plan.name, table[plan.name], plan.spelling) for plan in part]
+        )
+        for column in Column.learn_numbers(
+            [p.name for p in part], values, normals, [p.spelling for p in part]
+        ):
             learned[column.name] = column
         witness.see(part, values)
     for plan in plans:
@@ -137,8 +167,12 @@ def _learn_constant(name: str, array: pa.ChunkedArray, witness: Witness) -> None
         witness.keep(Plan(name, "category"), labels(one)[1][0])
 
 
-def _placed(plan: Plan, column: Column, array: pa.ChunkedArray) -> tuple[NDArray[np.float64], list[str] | None]:
-    """Values (n, 1) of a column that holds no numbers, NaN where missing, and the levels that they are places among."""
+def _placed(
+    plan: Plan, column: Column, array: pa.ChunkedArray
+) -> tuple[NDArray[np.float64], list[str] | None]:
+    """Values (n, 1) of a column that holds no numbers, NaN where missing, and the levels that they
+    are places among.
+    """
     if plan.kind == "boolean":
         return booleans(plan.name, array)[:, None], None
     codes, found = labels(array, column.levels)

@@ -1,7 +1,8 @@
-"""Columns in which training shows a few values, each often: one far from all of them is a kind of its own.
+"""Columns in which training shows a few values, each often: one far from all of them is a kind of
+its own.
 
-Trees never cut where nothing was, and a level without a row of training moves no weight: a method may be blind to the
-plainest of new kinds, so what lies beyond is found here, for all of them.
+Trees never cut where nothing was, and a level without a row of training moves no weight: a method
+may be blind to the plainest of new kinds, so what lies beyond is found here, for all of them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 50  # values of a column that are settings
-EACH = 5  # rows that must show each of them: then there is hardly one that training missed by chance
+EACH = (
+    5  # rows that must show each of them: then there is hardly one that training missed by chance
+)
 HEAD = 1000  # rows that show at once that a column has many values
 
 Limits = tuple[tuple[float, float] | None, ...]
 
 
 def limits(x: NDArray[np.float32]) -> Limits:
-    """How far values may lie, for each column of few values (n, d): beyond the last by the widest gap of all: (d,).
+    """How far values may lie, for each column of few values (n, d): beyond the last by the widest
+    gap of all: (d,).
 
-    >>> limits(np.repeat(np.array([[0, 7, 0], [1, 7, 1], [3, 7, 9]], np.float32), [20, 20, 3], axis=0))
+    >>> limits(
+    ...     np.repeat(np.array([[0, 7, 0], [1, 7, 1], [3, 7, 9]], np.float32), [20, 20, 3], axis=0)
+    ... )
     (None, (7.0, 7.0), None)
     >>> limits(np.repeat(np.array([[0], [1], [3]], np.float32), 5, axis=0))
     ((-2.0, 5.0),)

@@ -1,4 +1,6 @@
-"""What rows show that training never did: constant columns that move, gaps where there were none, rows of gaps."""
+"""What rows show that training never did: constant columns that move, gaps where there were none,
+rows of gaps.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Finding:
-    """A column that shows something new: in how many rows, the first of them from 0, and what it shows there."""
+    """A column that shows something new: in how many rows, the first of them from 0, and what it
+    shows there.
+    """
 
     name: str
     rows: int
@@ -34,7 +38,10 @@ class _Finding:
     value: str = ""
 
     def said(self, n: int) -> str:
-        return f"{self.name!r} in {self.rows:,} of {n:,} rows, first{self.value} in row {self.first + 1:,}"
+        return (
+            f"{self.name!r} in {self.rows:,} of {n:,} rows, first{self.value} in row "
+            f"{self.first + 1:,}"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,26 @@ class News:
                 told.warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
         if self.blank is not None:
             rows, first = f"{self.blank.sum():,}", f"{self.blank.argmax() + 1:,}"
-            told.warn("rows in which every value is missing: %s", f"{rows} of {n:,}, the first is row {first}", [""])
+            told.warn(
+                "rows in which every value is missing: %s",
+                f"{rows} of {n:,}, the first is row {first}",
+                [""],
+            )
         if self.filled:
-            names = ", ".join(map(repr, self.filled[:SHOWN])) + (", ..." if len(self.filled) > SHOWN else "")
-            told.warn("columns that had no value in training have some, and are not used: %s", names, self.filled)
+            names = ", ".join(map(repr, self.filled[:SHOWN])) + (
+                ", ..." if len(self.filled) > SHOWN else ""
+            )
+            told.warn(
+                "columns that had no value in training have some, and are not used: %s",
+                names,
+                self.filled,
+            )
 
 
 class ToldOnce:
-    """What was logged already of a table that comes in batches, each sort and column once; `done` rows went before."""
+    """What was logged already of a table that comes in batches, each sort and column once; `done`
+    rows went before.
+    """
 
     def __init__(self) -> None:
         self.done = 0
@@ -78,7 +97,9 @@ class ToldOnce:
         of = {(sentence, name) for name in names}
         if not of <= self._told:
             self._told |= of
-            where = f"in rows from {self.done + 1:,} on, counted from 1 again: " if self.done else ""
+            where = (
+                f"in rows from {self.done + 1:,} on, counted from 1 again: " if self.done else ""
+            )
             log.warning(where + sentence, what)
 
 
@@ -95,9 +116,13 @@ class _Watch:
         """Gaps (n, k) in columns that had none."""
         self.gaps += gaps.sum(axis=1)
         for j in np.flatnonzero(gaps.any(axis=0)).tolist():
-            self.gap_findings.append(_Finding(names[j], int(gaps[:, j].sum()), int(gaps[:, j].argmax())))
+            self.gap_findings.append(
+                _Finding(names[j], int(gaps[:, j].sum()), int(gaps[:, j].argmax()))
+            )
 
-    def see_moves(self, constants: Sequence[Constant], far: NDArray[np.float64], values: Sequence[Any]) -> None:
+    def see_moves(
+        self, constants: Sequence[Constant], far: NDArray[np.float64], values: Sequence[Any]
+    ) -> None:
         """How far constants moved (n, k), and their values (k) of (n,)."""
         moved = far > 0
         self.moves += moved.sum(axis=1)
@@ -106,21 +131,32 @@ class _Watch:
             first = int(moved[:, j].argmax())
             value = values[j][first]
             shown = value.as_py() if isinstance(value, pa.Scalar) else value.item()
-            change = f" {beginning(_figure(shown))} in place of {beginning(_constant_in_words(constants[j]))}"
-            self.move_findings.append(_Finding(constants[j].name, int(moved[:, j].sum()), first, change))
+            change = (
+                f" {beginning(_figure(shown))} in place of "
+                f"{beginning(_constant_in_words(constants[j]))}"
+            )
+            self.move_findings.append(
+                _Finding(constants[j].name, int(moved[:, j].sum()), first, change)
+            )
 
     def lacking(self, complete: int) -> NDArray[np.int64]:
         """Rows that lack a value in all columns, so many, that never lacked one."""
         return np.flatnonzero(self.gaps == complete)
 
     def news(self, precedent: Precedent, blank: Mask, filled: tuple[str, ...]) -> News:
-        beyond = np.maximum(self.gaps - precedent.gaps, 0) + np.maximum(self.moves - precedent.moves, 0) + blank
+        beyond = (
+            np.maximum(self.gaps - precedent.gaps, 0)
+            + np.maximum(self.moves - precedent.moves, 0)
+            + blank
+        )
         amount = np.where(beyond > 0, beyond + self.far, 0.0)
         found = tuple(self.move_findings), tuple(self.gap_findings)
         return News(amount, *found, blank if blank.any() else None, filled)
 
 
-def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], table: pa.Table) -> News:
+def news_of_table(
+    precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], table: pa.Table
+) -> News:
     """What a table shows that training never did."""
     n, present = len(table), dict(zip(table.column_names, table.columns, strict=True))
     watch, used = _Watch(n), {column.name: column for column in columns}
@@ -142,7 +178,11 @@ def news_of_table(precedent: Precedent, columns: Sequence[Column], empty: Sequen
 
 
 def news_of_matrix(
-    precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], array: NDArray[Any], names: Sequence[str]
+    precedent: Precedent,
+    columns: Sequence[Column],
+    empty: Sequence[str],
+    array: NDArray[Any],
+    names: Sequence[str],
 ) -> News:
     """What a matrix (n, k) shows that training never did; all constants are numbers."""
     n, place = len(array), {name: j for j, name in enumerate(names)}
@@ -165,7 +205,9 @@ def news_of_matrix(
         rows = watch.lacking(len(precedent.complete))
         rows = rows[np.isnan(array[rows, used[0]])]
         blank[rows[np.isnan(array[rows][:, used]).all(axis=1)]] = True
-    filled = tuple(name for name in empty if not floating or not np.isnan(array[:, place[name]]).all())
+    filled = tuple(
+        name for name in empty if not floating or not np.isnan(array[:, place[name]]).all()
+    )
     return watch.news(precedent, blank, filled)
 
 
@@ -175,11 +217,15 @@ def _missing(array: pa.ChunkedArray, column: Column | None) -> Mask | None:
         spelling = PLAIN if column is None else column.spelling
         array = written(array, () if column is None else column.levels)
         if spelling.gaps:
-            array = pc.if_else(pc.is_in(array, value_set=pa.array(spelling.gaps, array.type)), None, array)
+            array = pc.if_else(
+                pc.is_in(array, value_set=pa.array(spelling.gaps, array.type)), None, array
+            )
     if pa.types.is_floating(array.type):
         gaps = np.isnan(array.to_numpy())
     else:
-        gaps = np.array(pc.is_null(array), dtype=bool) if array.null_count else np.zeros(0, dtype=bool)
+        gaps = (
+            np.array(pc.is_null(array), dtype=bool) if array.null_count else np.zeros(0, dtype=bool)
+        )
     return gaps if gaps.any() else None
 
 

@@ -1,4 +1,6 @@
-"""What training showed of constants and gaps, by which a later row is told to be without precedent."""
+"""What training showed of constants and gaps, by which a later row is told to be without
+precedent.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ FAR = 1.0  # how far a value lies that cannot be compared with the constant
 
 @dataclass(frozen=True)
 class Constant:
-    """A column in which training showed one value, apart from gaps: a number, 1 or 0 for yes or no, or text."""
+    """A column in which training showed one value, apart from gaps: a number, 1 or 0 for yes or no,
+    or text.
+    """
 
     name: str
     kind: Literal["number", "boolean", "category"]
@@ -29,14 +33,22 @@ class Constant:
     spelling: Spelling = PLAIN
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.value, str) if self.kind == "category" else isinstance(self.value, float)
+        fits = (
+            isinstance(self.value, str)
+            if self.kind == "category"
+            else isinstance(self.value, float)
+        )
         if self.kind == "boolean":
             fits = fits and self.value in (0.0, 1.0)
         if not fits or (isinstance(self.value, float) and not math.isfinite(self.value)):
-            raise DataError(f"column {self.name!r}: {self.value!r} cannot be the constant of a {self.kind}")
+            raise DataError(
+                f"column {self.name!r}: {self.value!r} cannot be the constant of a {self.kind}"
+            )
 
     def moved(self, array: pa.ChunkedArray) -> NDArray[np.float64]:
-        """How far each value lies from the constant, in (0, 1], 0 where it is the same or missing: (n,) -> (n,)."""
+        """How far each value lies from the constant, in (0, 1], 0 where it is the same or missing:
+        (n,) -> (n,).
+        """
         if not is_usable(array.type):
             return np.full(len(array), FAR)
         if self.kind == "number":
@@ -53,13 +65,18 @@ class Constant:
         strange = np.zeros(len(words), dtype=bool)
         if (values := floats(words, self.spelling)) is None:
             strange = ~reads(pc.fill_null(words, "0"), self.spelling)
-            values = floats(pc.if_else(pa.array(strange), pa.scalar(None, words.type), words), self.spelling)
+            values = floats(
+                pc.if_else(pa.array(strange), pa.scalar(None, words.type), words), self.spelling
+            )
         assert values is not None
         return np.where(strange, FAR, log_distance(values, float(self.value)))
 
 
-def log_distance(values: NDArray[np.float64], constant: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """How far numbers lie from a constant on the scale of logarithms, in [0, 1]: 0 where it is rounding, or missing.
+def log_distance(
+    values: NDArray[np.float64], constant: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """How far numbers lie from a constant on the scale of logarithms, in [0, 1]: 0 where it is
+    rounding, or missing.
 
     >>> log_distance(np.array([5.0, np.e - 1, np.nan, np.inf]), 0.0)[1:]
     array([0.5, 0. , 1. ])
@@ -78,10 +95,10 @@ def log_distance(values: NDArray[np.float64], constant: NDArray[np.float64] | fl
 class Precedent:
     """What training showed of constants and gaps, to tell what is without precedent.
 
-    `constants` never moved; the columns `complete` never lacked a value; `blank`: whether a row lacked all of them.
-    In some tables rows with a value of their own are commonplace: `moves` and `gaps` are how many columns of a training
-    row may show something that no other row shows, which a later row must exceed.
-    """
+    `constants` never moved; the columns `complete` never lacked a value; `blank`: whether a row
+    lacked all of them. In some tables rows with a value of their own are commonplace: `moves` and
+    `gaps` are how many columns of a training row may show something that no other row shows, which
+    a later row must exceed."""
 
     constants: tuple[Constant, ...] = ()
     complete: tuple[str, ...] = ()
@@ -91,10 +108,14 @@ class Precedent:
 
     def __post_init__(self) -> None:
         if min(self.moves, self.gaps) < 0:
-            raise DataError(f"what is commonplace is a number of columns, got {self.moves} and {self.gaps}")
+            raise DataError(
+                f"what is commonplace is a number of columns, got {self.moves} and {self.gaps}"
+            )
         for names in (self.complete, [constant.name for constant in self.constants]):
             if len(set(names)) < len(names):
-                raise DataError("a column is named twice among the constants, or among those without a gap")
+                raise DataError(
+                    "a column is named twice among the constants, or among those without a gap"
+                )
 
     @property
     def names(self) -> set[str]:

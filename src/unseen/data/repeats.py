@@ -1,11 +1,11 @@
 """Training rows that occur more than once: copies of one record, or a state that comes again?
 
-A copy calibrates against itself: held out, it looks as normal as the row that was trained on, and the p-values of
-fresh rows become far too small. A row that by its nature occurs often, such as a machine at rest or one of a few
-patterns, is what fresh rows will be like, and has to count each time. What tells them apart is whether a row could be
-there twice by chance: not if it holds a value that no other row holds, nor if no other row differs from it in a single
-column, or in a few columns that change together, such as the two that two levels have of a category.
-"""
+A copy calibrates against itself: held out, it looks as normal as the row that was trained on, and
+the p-values of fresh rows become far too small. A row that by its nature occurs often, such as a
+machine at rest or one of a few patterns, is what fresh rows will be like, and has to count each
+time. What tells them apart is whether a row could be there twice by chance: not if it holds a value
+that no other row holds, nor if no other row differs from it in a single column, or in a few columns
+that change together, such as the two that two levels have of a category."""
 
 from __future__ import annotations
 
@@ -26,14 +26,21 @@ CHOICES = ("keep", "once")
 STATE = 0.01  # share of the rows, and
 OFTEN = 20  # times, from which on a row is a state that comes again, whatever its values
 CLEAR = 5  # times as often as any copy: less is the end of copies that are unevenly many
-MANY = 30  # distinct rows that hardly occur an even number of times each, unless all of them were copied
+# distinct rows that hardly occur an even number of times each, unless all of them were copied
+MANY = 30
 FEW = 10  # distinct rows: fewer are all states, and fewer may repeat equally often by chance
-GRID = 0.2  # 5% quantile of the gaps between values, in units of their median: random values have .07, whole numbers 1
-COARSE = 0.01  # standard deviations: rows that differ by less in every column differ in the last digits
+# 5% quantile of the gaps between values, in units of their median: random values have .07, whole
+# numbers 1
+GRID = 0.2
+COARSE = (
+    0.01  # standard deviations: rows that differ by less in every column differ in the last digits
+)
 NEARLY = 0.1  # share of the rows from which on near copies are worth a warning
 MOST = 1 << 20  # cells of rows that near copies are looked for among
 BLOCK = 1 << 20  # cells hashed at a time
-LIKELY = 0.3  # rows like one that are expected by how often its parts occur: from there on it may well be there twice
+# rows like one that are expected by how often its parts occur: from there on it may well be there
+# twice
+LIKELY = 0.3
 ROWS = 256  # distinct rows, for which those are looked for that are most like them,
 CELLS = 1 << 26  # among so many cells, and
 BLOCKS = 64  # sets of columns that change together
@@ -41,7 +48,9 @@ BLOCKS = 64  # sets of columns that change together
 
 @dataclass(frozen=True)
 class Table:
-    """Encoded rows (n, d), which columns of the user each of the d comes from, and what else must agree (n,)."""
+    """Encoded rows (n, d), which columns of the user each of the d comes from, and what else must
+    agree (n,).
+    """
 
     x: NDArray[np.float32]
     origin: NDArray[np.int64]
@@ -52,7 +61,9 @@ class Table:
         return _hashed(self.x) + _mixed(self.kind.astype(np.uint64))
 
     def units(self) -> Iterator[tuple[int, Callable[[Rows], Hashes]]]:
-        """The user's columns, each with what hashes its part of some rows; a total less it is the total without it."""
+        """The user's columns, each with what hashes its part of some rows; a total less it is the
+        total without it.
+        """
         for j in np.unique(self.origin):
             yield int(j), partial(self._part, np.flatnonzero(self.origin == j))
 
@@ -74,10 +85,15 @@ class Table:
 def representatives(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
     """For each row the number of the row that stands for it, itself where it counts: (n,).
 
-    `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other repeats as they come.
-    `chance`: whether a row could be there twice by chance at all, as no image could.
+    `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other
+    repeats as they come. `chance`: whether a row could be there twice by chance at all, as no image
+    could.
 
-    >>> rows = Table(np.array([[0.5, 0.1], [0.7, 0.3], [0.5, 0.1]], np.float32), np.arange(2), np.zeros(3, np.int64))
+    >>> rows = Table(
+    ...     np.array([[0.5, 0.1], [0.7, 0.3], [0.5, 0.1]], np.float32),
+    ...     np.arange(2),
+    ...     np.zeros(3, np.int64),
+    ... )
     >>> representatives(rows, "once"), representatives(rows, "keep")
     (array([0, 1, 0]), array([0, 1, 2]))
     """
@@ -85,19 +101,27 @@ def representatives(table: Table, asked: str | None, *, chance: bool = True) -> 
         raise DataError(f"repeats must be 'keep', 'once' or None, got {asked!r}")
     n = len(table.x)
     total = table.total()
-    _, first, place, count = np.unique(total, return_index=True, return_inverse=True, return_counts=True)
+    _, first, place, count = np.unique(
+        total, return_index=True, return_inverse=True, return_counts=True
+    )
     if asked == "keep" or len(first) == n:
         return np.arange(n)
     if asked is None and (times := _whole_copies(table.kind[first], count)[place]).max() > 1:
         return _of_one(table, total, times, chance=chance)
-    real = _by_chance(table, total, first, count > 1) if asked is None and chance else np.zeros(len(first), dtype=bool)
+    real = (
+        _by_chance(table, total, first, count > 1)
+        if asked is None and chance
+        else np.zeros(len(first), dtype=bool)
+    )
     if asked is None:
         real |= _states(count, real, n)
     return np.where(real[place], np.arange(n), first[place])
 
 
 def _states(count: Rows, real: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
-    """Which distinct rows, that occur so often among n, are states; copies may be many of one row and few of others."""
+    """Which distinct rows, that occur so often among n, are states; copies may be many of one row
+    and few of others.
+    """
     if len(count) < FEW:
         return np.ones(len(count), dtype=bool)
     often, again = (count >= OFTEN) & (count >= STATE * n), count[count > 1]
@@ -108,10 +132,11 @@ def _states(count: Rows, real: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
 
 
 def _whole_copies(kind: NDArray[np.int64], count: Rows) -> Rows:
-    """How often the table was put together from itself, to tell by how often its distinct rows occur: (u,) -> (u,).
+    """How often the table was put together from itself, to tell by how often its distinct rows
+    occur: (u,) -> (u,).
 
-    Ever the same number of times, or a multiple of it: no chance does that to many rows, however few values they have.
-    """
+    Ever the same number of times, or a multiple of it: no chance does that to many rows, however
+    few values they have."""
     times = np.ones(len(count), dtype=np.int64)
     for each in np.unique(kind):
         of = kind == each
@@ -121,7 +146,9 @@ def _whole_copies(kind: NDArray[np.int64], count: Rows) -> Rows:
 
 
 def _of_one(table: Table, total: Hashes, times: Rows, *, chance: bool) -> Rows:
-    """`representatives` of a table that holds rows so many `times` as they were (n,), all but one of them copies."""
+    """`representatives` of a table that holds rows so many `times` as they were (n,), all but one
+    of them copies.
+    """
     order = np.argsort(total, kind="stable")
     begins = np.r_[True, total[order][1:] != total[order][:-1]]
     nth = np.arange(len(order)) - np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
@@ -132,10 +159,11 @@ def _of_one(table: Table, total: Hashes, times: Rows, *, chance: bool) -> Rows:
 
 
 def nearly(table: Table) -> int | str | None:
-    """Where near copies differ: the number of the user's column, "digits" for the last digits, None without any.
+    """Where near copies differ: the number of the user's column, "digits" for the last digits, None
+    without any.
 
-    Rows are looked through that agree in half of the columns, for differences in a column of the other half.
-    """
+    Rows are looked through that agree in half of the columns, for differences in a column of the
+    other half."""
     units = np.unique(table.origin)
     if len(units) < 2 or len(table.x) < 2:  # values of one column lie near each other by chance
         return None
@@ -154,11 +182,16 @@ def nearly(table: Table) -> int | str | None:
 
 def _copies(table: Table) -> bool:
     """Whether copies are a share of the rows worth a word; of two copies one is counted."""
-    return len(table.x) > 0 and np.mean(representatives(table, None) != np.arange(len(table.x))) >= NEARLY / 2
+    return (
+        len(table.x) > 0
+        and np.mean(representatives(table, None) != np.arange(len(table.x))) >= NEARLY / 2
+    )
 
 
 def _alike(table: Table, columns: NDArray[np.bool_]) -> Table:
-    """At most about MOST cells of the rows: all with some of the contents that these columns have, none with others."""
+    """At most about MOST cells of the rows: all with some of the contents that these columns have,
+    none with others.
+    """
     step = -(-table.x.size // MOST)
     if step < 2 or not columns.any():
         return table
@@ -166,7 +199,9 @@ def _alike(table: Table, columns: NDArray[np.bool_]) -> Table:
     return table.take(rows)
 
 
-def _by_chance(table: Table, total: Hashes, first: Rows, repeated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _by_chance(
+    table: Table, total: Hashes, first: Rows, repeated: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Whether distinct rows (u,), given by where they first occur, may well be there twice."""
     if len(np.unique(table.origin)) == 1:
         return np.full(len(first), _is_grid(table.x[first]))
@@ -186,11 +221,12 @@ def _by_chance(table: Table, total: Hashes, first: Rows, repeated: NDArray[np.bo
 
 
 def _in_blocks(parts: Hashes, total: Hashes, undecided: Rows, n: int) -> NDArray[np.bool_]:
-    """Which distinct rows are likely by a block of columns that change together, the rest of which they share: (u,).
+    """Which distinct rows are likely by a block of columns that change together, the rest of which
+    they share: (u,).
 
-    A block are those columns in which some undecided row differs from one of those most like it: of a category in
-    columns of its levels two of these, of a sum the sum and a summand. `parts` are hashes of the columns (u, d).
-    """
+    A block are those columns in which some undecided row differs from one of those most like it: of
+    a category in columns of its levels two of these, of a sum the sum and a summand. `parts` are
+    hashes of the columns (u, d)."""
     u, d = parts.shape
     step = -(-len(undecided) // ROWS)
     others = np.arange(0, u, max(-(-u * d * ROWS // CELLS), 1))
@@ -211,7 +247,8 @@ def _in_blocks(parts: Hashes, total: Hashes, undecided: Rows, n: int) -> NDArray
 
 
 def _likely(total: Hashes, part: Hashes, n: int) -> NDArray[np.bool_]:
-    """Which distinct rows are to be expected among n, had a part of theirs nothing to do with the rest: (u,) -> (u,).
+    """Which distinct rows are to be expected among n, had a part of theirs nothing to do with the
+    rest: (u,) -> (u,).
 
     A rest that no other row has tells nothing.
     """
@@ -242,19 +279,27 @@ def _shared(hashes: Hashes) -> NDArray[np.bool_]:
 
 
 def _hashed(x: NDArray[np.float32], columns: NDArray[Any] | None = None) -> Hashes:
-    """The sum of a hash of each cell, by its column and bits, so that a column can be taken out: (n, d) -> (n,)."""
+    """The sum of a hash of each cell, by its column and bits, so that a column can be taken out:
+    (n, d) -> (n,).
+    """
     n, d = x.shape
-    salt = _mixed(np.arange(1, d + 1, dtype=np.uint64) if columns is None else (columns + 1).astype(np.uint64))
+    salt = _mixed(
+        np.arange(1, d + 1, dtype=np.uint64) if columns is None else (columns + 1).astype(np.uint64)
+    )
     found = np.zeros(n, dtype=np.uint64)
     step = max(BLOCK // max(d, 1), 1)
     for start in range(0, n, step):
         bits = (x[start : start + step] + np.float32(0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
-        found[start : start + step] = _mixed(bits.astype(np.uint64) ^ salt).sum(axis=1, dtype=np.uint64)
+        found[start : start + step] = _mixed(bits.astype(np.uint64) ^ salt).sum(
+            axis=1, dtype=np.uint64
+        )
     return found
 
 
 def _mixed(z: Hashes) -> Hashes:
-    """Steele, Lea & Flood 2014, SplitMix64: a permutation of 64-bit numbers in which every bit moves every other."""
+    """Steele, Lea & Flood 2014, SplitMix64: a permutation of 64-bit numbers in which every bit
+    moves every other.
+    """
     z = z + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

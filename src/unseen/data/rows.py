@@ -16,13 +16,18 @@ from unseen.errors import DataError
 
 def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
     """What writes rows of a table into a block, column by column."""
-    held = dict(zip(table.column_names, table.columns, strict=True))  # pyarrow looks at all names for each
+    # pyarrow looks at all names for each
+    held = dict(zip(table.column_names, table.columns, strict=True))
 
     def fill(block: NDArray[np.float64], start: int) -> None:
         end = 0
         for column in columns:
             first, end = end, end + len(column.scales)
-            array = held[column.name] if len(block) == len(table) else held[column.name].slice(start, len(block))
+            array = (
+                held[column.name]
+                if len(block) == len(table)
+                else held[column.name].slice(start, len(block))
+            )
             try:
                 column.write(block[:, first:end], array)
             except DataError:
@@ -35,8 +40,8 @@ def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
 def matrix_rows(take: NDArray[np.int64], array: NDArray[Any]) -> Fill:
     """What writes rows of a matrix (n, m) into a block (r, d), without a look at single columns.
 
-    `take` (d,) are the columns of the matrix; the second time one occurs, it stands for "is missing".
-    """
+    `take` (d,) are the columns of the matrix; the second time one occurs, it stands for "is
+    missing"."""
     indicators = 1 + np.flatnonzero(take[1:] == take[:-1])
     whole = np.array_equal(take, np.arange(array.shape[1]))
 

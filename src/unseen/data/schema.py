@@ -1,4 +1,5 @@
-"""Schema: what the columns of a table mean, learned from training rows, and any later table as a matrix by it.
+"""Schema: what the columns of a table mean, learned from training rows, and any later table as a
+matrix by it.
 
 The only place where missing values, infinities, units and categories are met.
 """
@@ -40,11 +41,19 @@ _PLURALS = {"number": "numbers", "boolean": "yes or no", "category": "categories
 
 @dataclass(frozen=True)
 class Schema:
-    """The meaning of a table's columns: `columns` used, in training order, and `dropped` ones with the reason in words.
+    """The meaning of a table's columns: `columns` used, in training order, and `dropped` ones with
+    the reason in words.
 
-    `inputs` are the names of all columns that training showed, `precedent` what it showed of constants and gaps.
+    `inputs` are the names of all columns that training showed, `precedent` what it showed of
+    constants and gaps.
 
-    >>> table = pa.table({"bytes": [10, 20, 10, 70], "service": ["http", "ftp", "http", "ftp"], "site": ["a"] * 4})
+    >>> table = pa.table(
+    ...     {
+    ...         "bytes": [10, 20, 10, 70],
+    ...         "service": ["http", "ftp", "http", "ftp"],
+    ...         "site": ["a"] * 4,
+    ...     }
+    ... )
     >>> schema = Schema.infer(table, drop=["site"])
     >>> schema.features
     ('bytes', 'service=ftp', 'service=http', 'service=<other>')
@@ -63,18 +72,30 @@ class Schema:
     def __post_init__(self) -> None:
         for column in self.columns:
             if len(column.scales) != len(column.features):
-                raise DataError(f"column {column.name!r}: {len(column.features)} features, {len(column.scales)} scales")
+                raise DataError(
+                    f"column {column.name!r}: {len(column.features)} features, "
+                    f"{len(column.scales)} scales"
+                )
         if len(self.limits) not in (0, len(self.origin)):
-            raise DataError(f"limits are known of {len(self.limits)} encoded columns, and there are {len(self.origin)}")
+            raise DataError(
+                f"limits are known of {len(self.limits)} encoded columns, and there are "
+                f"{len(self.origin)}"
+            )
         if any(each is not None and not each[0] <= each[1] for each in self.limits):
             raise DataError("limits of an encoded column must be the lower and the upper one")
         named = [*(column.name for column in self.columns), *self.dropped]
         if sorted(named) != sorted(set(self.inputs)) or len(named) != len(self.inputs):
-            raise DataError("every input must be named once, among the columns or among the dropped ones")
+            raise DataError(
+                "every input must be named once, among the columns or among the dropped ones"
+            )
         if max(self.precedent.moves, self.precedent.gaps) > len(self.inputs):
-            raise DataError("more columns than there are cannot show something new in a training row")
+            raise DataError(
+                "more columns than there are cannot show something new in a training row"
+            )
         if strange := self.precedent.names - set(self.inputs):
-            raise DataError(f"constants and gaps are known of columns that are none: {sorted(strange)[:5]}")
+            raise DataError(
+                f"constants and gaps are known of columns that are none: {sorted(strange)[:5]}"
+            )
 
     @classmethod
     def infer(
@@ -85,13 +106,18 @@ class Schema:
         kinds: Mapping[str, str] | None = None,
         drop: Sequence[str] = (),
     ) -> Schema:
-        """Learn what the columns mean from training rows; statistics of numbers from the rows marked normal (n,).
+        """Learn what the columns mean from training rows; statistics of numbers from the rows
+        marked normal (n,).
 
-        A matrix has columns x0, x1, ..., all of them numbers; `kinds` overrules what the values suggest.
-        """
+        A matrix has columns x0, x1, ..., all of them numbers; `kinds` overrules what the values
+        suggest."""
         given = admit(table)
         check_not_empty(given)
-        names = [f"x{j}" for j in range(given.shape[1])] if isinstance(given, np.ndarray) else given.column_names
+        names = (
+            [f"x{j}" for j in range(given.shape[1])]
+            if isinstance(given, np.ndarray)
+            else given.column_names
+        )
         check_request(names, kinds or {}, drop)
         asked = dict(kinds or {})
         witness = Witness(normal_rows(normals, len(given)))
@@ -101,16 +127,26 @@ class Schema:
             if isinstance(given, np.ndarray):
                 asked, given = dict.fromkeys(names, "number") | asked, tabulate(given, names)
             found = fates(given, asked, drop)
-        dropped = {name: REASONS.get(each.kind, each.kind) for name, each in found.items() if not each.used}
+        dropped = {
+            name: REASONS.get(each.kind, each.kind) for name, each in found.items() if not each.used
+        }
         if len(dropped) == len(names):
-            raise DataError(f"no column is left to learn from (n_samples = {len(given)}): {shortlist(dropped)}")
-        plans = [Plan(name, cast(Kind, each.kind), each.spelling) for name, each in found.items() if each.used]
+            raise DataError(
+                f"no column is left to learn from (n_samples = {len(given)}): {shortlist(dropped)}"
+            )
+        plans = [
+            Plan(name, cast(Kind, each.kind), each.spelling)
+            for name, each in found.items()
+            if each.used
+        ]
         constant = [name for name, each in found.items() if each.kind == "constant"]
         columns = learn(plans, constant, given, names, witness)
         return cls(tuple(columns), dropped, tuple(names), witness.precedent())
 
     def admit(self, X: object, *, learns: bool = False) -> pa.Table | NDArray[Any]:
-        """A matrix, or a table of the columns that training showed; whether it `learns` makes no difference."""
+        """A matrix, or a table of the columns that training showed; whether it `learns` makes no
+        difference.
+        """
         given = admit(X)
         return given if isinstance(given, np.ndarray) else self.arrow(given)
 
@@ -119,10 +155,14 @@ class Schema:
 
     def samples(self, rows: object, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
         """Encoded rows with their labels and domains."""
-        return Samples.of(torch.from_numpy(self.encode(rows)), torch.from_numpy(y), torch.from_numpy(group))
+        return Samples.of(
+            torch.from_numpy(self.encode(rows)), torch.from_numpy(y), torch.from_numpy(group)
+        )
 
     def copies(self, rows: object, kind: NDArray[np.int64], repeats: str | None) -> Rows:
-        """For each row (n,) the number of the row that stands for it, as `repeats.counted` tells."""
+        """For each row (n,) the number of the row that stands for it, as `repeats.counted`
+        tells.
+        """
         return representatives(self._hashable(rows, kind), repeats)
 
     def repeated(self, rows: object, kind: NDArray[np.int64], counts: Rows) -> int:
@@ -131,9 +171,15 @@ class Schema:
         return len(own.x) - len(np.unique(own.total()))
 
     def near_copies(self, rows: object, kind: NDArray[np.int64], normals: Rows) -> str | None:
-        """Where some rows differ that are nearly copies: "column 'a'" or "the last digits"; None without any."""
+        """Where some rows differ that are nearly copies: "column 'a'" or "the last digits"; None
+        without any.
+        """
         found = nearly(self._hashable(rows, kind).take(normals))
-        return found if found is None or isinstance(found, str) else f"column {self.columns[found].name!r}"
+        return (
+            found
+            if found is None or isinstance(found, str)
+            else f"column {self.columns[found].name!r}"
+        )
 
     def _hashable(self, rows: object, kind: NDArray[np.int64]) -> Table:
         """Rows as their method sees them, each column with the user's that it comes from."""
@@ -147,7 +193,9 @@ class Schema:
         return replace(self, columns=tuple(self.learned(table, normals)[0]))
 
     def counted(self, table: object, *, normals: ArrayLike | None = None) -> Schema:
-        """The same schema, what is commonplace counted anew: in these rows, the training rows without their copies."""
+        """The same schema, what is commonplace counted anew: in these rows, the training rows
+        without their copies.
+        """
         known = self.learned(table, normals)[1].precedent()
         return replace(self, precedent=replace(self.precedent, moves=known.moves, gaps=known.gaps))
 
@@ -189,17 +237,23 @@ class Schema:
     def logarithms(self) -> NDArray[np.float32]:
         """Centre and spread of encoded columns that are signed logarithms, NaN for others: (d, 2).
 
-        >>> Schema.infer(pa.table({"bytes": [0.0, np.e**2 - 1], "flag": [True, False]})).logarithms.tolist()
+        >>> Schema.infer(
+        ...     pa.table({"bytes": [0.0, np.e**2 - 1], "flag": [True, False]})
+        ... ).logarithms.tolist()
         [[1.0, 1.0], [nan, nan]]
         """
         scales = [scale for column in self.columns for scale in column.scales]
-        rows = [(np.nan, np.nan) if scale.plain else (scale.centre, scale.spread) for scale in scales]
+        rows = [
+            (np.nan, np.nan) if scale.plain else (scale.centre, scale.spread) for scale in scales
+        ]
         return np.array(rows, dtype=np.float32)
 
     def encode(self, table: object) -> NDArray[np.float32]:
-        """Any table with the trained columns, in any order, as finite deviations in [-10, 10]: (n, d).
+        """Any table with the trained columns, in any order, as finite deviations in [-10, 10]: (n,
+        d).
 
-        >>> schema = Schema.infer([[0.0], [np.e**2 - 1]])  # logarithms 0 and 2: mean 1, standard deviation 1
+        >>> # logarithms 0 and 2: mean 1, standard deviation 1
+        >>> schema = Schema.infer([[0.0], [np.e**2 - 1]])
         >>> schema.encode([[np.e**4 - 1], [np.inf]]).tolist()
         [[3.0], [10.0]]
         """
@@ -215,15 +269,18 @@ class Schema:
         """What these rows show that training never did; nothing of a training row."""
         given = admit(table)
         empty = [name for name, reason in self.dropped.items() if reason == REASONS["missing"]]
-        if self.reads_matrix(given) and all(constant.kind == "number" for constant in self.precedent.constants):
+        if self.reads_matrix(given) and all(
+            constant.kind == "number" for constant in self.precedent.constants
+        ):
             return news_of_matrix(self.precedent, self.columns, empty, given, self.inputs)
         return news_of_table(self.precedent, self.columns, empty, self.arrow(given))
 
     def unprecedented(self, table: object, told: ToldOnce | None = None) -> NDArray[np.float64]:
-        """How much each row shows that training never did, 0 where nothing and in every training row: (n,).
+        """How much each row shows that training never did, 0 where nothing and in every training
+        row: (n,).
 
-        How many columns move that were constant, or lack a value and never did; and up to 1 for how far they moved.
-        With `told`, what is new is logged, unless that was done already.
+        How many columns move that were constant, or lack a value and never did; and up to 1 for how
+        far they moved. With `told`, what is new is logged, unless that was done already.
 
         >>> schema = Schema.infer([[0.0, 5.0], [1.0, 5.0], [3.0, 5.0]])
         >>> schema.unprecedented([[9.0, 5.0], [1.0, np.inf], [np.nan, 5.0]])
@@ -243,11 +300,15 @@ class Schema:
         return replace(self, limits=limits(x))
 
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """In how many columns of few values encoded rows lie far from all that training showed: (n, d) -> (n,)."""
+        """In how many columns of few values encoded rows lie far from all that training showed: (n,
+        d) -> (n,).
+        """
         return beyond(x, self.limits)
 
     def reads_matrix(self, given: pa.Table | NDArray[Any]) -> bool:
-        """Whether rows are a matrix of numbers, and read as one; DataError for one of another width."""
+        """Whether rows are a matrix of numbers, and read as one; DataError for one of another
+        width.
+        """
         if not isinstance(given, np.ndarray):
             return False
         check_width(given, len(self.inputs))
@@ -263,12 +324,19 @@ class Schema:
         extra = [name for name in given.column_names if name not in known]
         if extra:
             more = f" and {len(extra) - 20:,} more" if len(extra) > 20 else ""
-            log.info("columns that training did not show are ignored: %s", ", ".join(map(repr, extra[:20])) + more)
-        return given.select([name for name in given.column_names if name in known]) if extra else given
+            log.info(
+                "columns that training did not show are ignored: %s",
+                ", ".join(map(repr, extra[:20])) + more,
+            )
+        return (
+            given.select([name for name in given.column_names if name in known]) if extra else given
+        )
 
     def placer(self, rows: object) -> NoReturn:
         """What places scores of cells, which rows of a table lack: Unsupported."""
-        raise Unsupported("heat maps are for images: fit on Images.read(folder), and ask for the heat of images")
+        raise Unsupported(
+            "heat maps are for images: fit on Images.read(folder), and ask for the heat of images"
+        )
 
     def reads(self) -> object:
         """What two schemas must agree in to read the same tables."""
@@ -285,7 +353,11 @@ class Schema:
     def columns_by_kind(self) -> list[tuple[str, str]]:
         """Names of the columns used by their kind: "numbers", "categories", ..."""
         by_kind = {kind: [c.name for c in self.columns if c.kind == kind] for kind in _PLURALS}
-        return [(_PLURALS[kind], f"{len(names)}: {', '.join(names)}") for kind, names in by_kind.items() if names]
+        return [
+            (_PLURALS[kind], f"{len(names)}: {', '.join(names)}")
+            for kind, names in by_kind.items()
+            if names
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Everything learned, as plain JSON values."""
@@ -298,7 +370,9 @@ class Schema:
         try:
             schema: Schema = strictly(Schema, plain)
         except ValueError as error:
-            raise BundleError(f"the saved schema cannot be read, save the detector again: {error}") from error
+            raise BundleError(
+                f"the saved schema cannot be read, save the detector again: {error}"
+            ) from error
         for column in schema.columns:
             if len(set(column.features)) < len(column.features):
                 raise BundleError(f"the saved schema has a level twice in column {column.name!r}")

@@ -1,4 +1,6 @@
-"""How the text of a column spells numbers: by which mark, and what else stands in it for a missing value."""
+"""How the text of a column spells numbers: by which mark, and what else stands in it for a missing
+value.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,12 @@ COMMA = r"^([+-]?\d*),(\d*(?:[eE][+-]?\d+)?)$"
 
 @dataclass(frozen=True)
 class Spelling:
-    """The decimal mark of numbers, whether a lone other mark groups thousands, and further words for a missing value.
+    """The decimal mark of numbers, whether a lone other mark groups thousands, and further words
+    for a missing value.
 
-    `decimal`: "." or ",". `grouped`: whether "1,234" (or "1.234" beside a decimal comma) is 1234; "1,234.5" always is
-    1234.5, and "1 234" 1234. `gaps`: what training showed in few cells of the column that is no number.
-    """
+    `decimal`: "." or ",". `grouped`: whether "1,234" (or "1.234" beside a decimal comma) is 1234;
+    "1,234.5" always is 1234.5, and "1 234" 1234. `gaps`: what training showed in few cells of the
+    column that is no number."""
 
     decimal: Literal[".", ","] = "."
     grouped: bool = False
@@ -44,9 +47,12 @@ GROUPED, COMMAS, POINTED = Spelling(".", True), Spelling(",", False), Spelling("
 
 
 def respelled(words: pa.ChunkedArray, spelling: Spelling) -> pa.ChunkedArray:
-    """Trimmed text with its numbers spelled as computers do; what this spelling cannot read stays or becomes "no".
+    """Trimmed text with its numbers spelled as computers do; what this spelling cannot read stays
+    or becomes "no".
 
-    >>> respelled(pa.chunked_array([["-0,3", "1.234,5", "1 000", "2.5", "1.234"]]), COMMAS).to_pylist()
+    >>> respelled(
+    ...     pa.chunked_array([["-0,3", "1.234,5", "1 000", "2.5", "1.234"]]), COMMAS
+    ... ).to_pylist()
     ['-0.3', '1234.5', '1000', '2.5', 'no']
     """
     spaced = pc.match_substring_regex(words, SPACED)
@@ -61,7 +67,8 @@ def respelled(words: pa.ChunkedArray, spelling: Spelling) -> pa.ChunkedArray:
     joined = pc.if_else(apart, pc.replace_substring(words, other, ""), words)
     if spelling.decimal == ".":
         return joined
-    pointed = pc.match_substring(words, ".")  # beside a decimal comma "1.234" says nothing, and "2.5" is a typed number
+    # beside a decimal comma "1.234" says nothing, and "2.5" is a typed number
+    pointed = pc.match_substring(words, ".")
     refused = pc.and_(pointed, pc.invert(apart)) if spelling.grouped else lone
     joined = pc.if_else(refused, pa.scalar("no", joined.type), joined)
     return pc.replace_substring_regex(joined, COMMA, r"\1.\2")
@@ -75,10 +82,11 @@ def reads(words: pa.ChunkedArray, spelling: Spelling) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a column of text was read: by which spelling, None for no numbers; how sure, and what to say of it.
+    """How a column of text was read: by which spelling, None for no numbers; how sure, and what to
+    say of it.
 
-    `note`: of cells that are no numbers, or of numbers in a column that is none. `example`: a number and its meaning.
-    """
+    `note`: of cells that are no numbers, or of numbers in a column that is none. `example`: a
+    number and its meaning."""
 
     spelling: Spelling | None = None
     sure: bool = True
@@ -90,65 +98,96 @@ UNREAD = Reading()
 
 
 def read_as(words: pa.ChunkedArray, *, commas: bool = False) -> Reading:
-    """What spells the numbers in trimmed text (n,), null where missing, that are not all plain ones.
+    """What spells the numbers in trimmed text (n,), null where missing, that are not all plain
+    ones.
 
-    `commas`: another column of the table has decimal commas, which decides what "1,234" is; else it is 1234.
+    `commas`: another column of the table has decimal commas, which decides what "1,234" is; else it
+    is 1234.
 
     >>> read_as(pa.chunked_array([["12,5", "3", "1.000,5"]])).spelling
     Spelling(decimal=',', grouped=True, gaps=())
     >>> read_as(pa.chunked_array([["1,234", "950"]]))
-    Reading(spelling=Spelling(decimal='.', grouped=True, gaps=()), sure=False, note='', example="'1,234' is 1234")
+    Reading(spelling=Spelling(decimal='.', grouped=True, gaps=()), sure=False, ...)
     """
     counted = pc.value_counts(words.drop_null())
     texts, counts = counted.field("values"), counted.field("counts").to_numpy(zero_copy_only=False)
     if 2 * counts[_matches(texts, LIKE)].sum() < counts.sum():
         return _with_unit(words, texts, counts) or UNREAD
     masks = {spelling: reads(texts, spelling) for spelling in (PLAIN, GROUPED, COMMAS, POINTED)}
-    best = max(masks, key=lambda spelling: counts[masks[spelling]].sum())  # the first of those that read most
-    unsure = best is GROUPED and (masks[COMMAS] >= masks[GROUPED]).all() and not _matches(texts, r"\.").any()
+    # the first of those that read most
+    best = max(masks, key=lambda spelling: counts[masks[spelling]].sum())
+    unsure = (
+        best is GROUPED
+        and (masks[COMMAS] >= masks[GROUPED]).all()
+        and not _matches(texts, r"\.").any()
+    )
     best = COMMAS if unsure and commas else _with_groups(best, texts, masks)
     unread = ~masks[best]
-    reading = _reading(best, texts.filter(pa.array(masks[best] & ~_matches(texts, NUMBER))), sure=not unsure)
+    reading = _reading(
+        best, texts.filter(pa.array(masks[best] & ~_matches(texts, NUMBER))), sure=not unsure
+    )
     if not unread.any():
         return reading
     note = _note(words, texts, unread)
     if _is_dirt(counts, unread):
         gaps = tuple(texts.filter(pa.array(unread)).to_pylist())
-        return replace(reading, spelling=replace(best, gaps=gaps), note=f"{note}: taken for missing")
+        return replace(
+            reading, spelling=replace(best, gaps=gaps), note=f"{note}: taken for missing"
+        )
     if 2 * counts[~unread].sum() < counts.sum():
         return _with_unit(words, texts, counts) or UNREAD
     return Reading(note=f"{note}: too many for a column of numbers")
 
 
 def thousands(words: pa.ChunkedArray) -> Reading:
-    """The reading of plain numbers where other columns have decimal commas: a point before three digits is no comma."""
+    """The reading of plain numbers where other columns have decimal commas: a point before three
+    digits is no comma.
+    """
     pointed = pc.unique(words.filter(pc.match_substring(words, ".")))
-    if len(pointed) and pc.all(pc.match_substring_regex(pointed, r"^[+-]?[1-9]\d{0,2}\.\d{3}$")).as_py():
+    if (
+        len(pointed)
+        and pc.all(pc.match_substring_regex(pointed, r"^[+-]?[1-9]\d{0,2}\.\d{3}$")).as_py()
+    ):
         return _reading(POINTED, pointed, sure=False)
     return Reading(PLAIN)
 
 
-def _with_unit(words: pa.ChunkedArray, texts: pa.Array, counts: NDArray[np.int64]) -> Reading | None:
-    """The doubt that most values are numbers beside a unit or a sign, such as 42.7%; None where they are not."""
+def _with_unit(
+    words: pa.ChunkedArray, texts: pa.Array, counts: NDArray[np.int64]
+) -> Reading | None:
+    """The doubt that most values are numbers beside a unit or a sign, such as 42.7%; None where
+    they are not.
+    """
     parts = pc.extract_regex(texts, UNIT)
     found = pc.is_valid(parts).to_numpy(zero_copy_only=False)
     if 10 * counts[found].sum() < 9 * counts.sum():
         return None
-    beside, of = (pc.struct_field(parts, name).filter(pa.array(found)) for name in ("unit", "number"))
+    beside, of = (
+        pc.struct_field(parts, name).filter(pa.array(found)) for name in ("unit", "number")
+    )
     if len(pc.unique(of)) <= CODES or len(pc.unique(beside)) > UNITS:
         return None
     marked = texts.filter(pa.array(found & ~_matches(texts, NUMBER)))
     row = int(pc.is_in(words, value_set=marked).to_numpy().argmax())
     first = beginning(words[row].as_py())
-    return Reading(note=f"most values look like numbers beside a unit or sign, first {first!r} in row {row + 1:,}")
+    return Reading(
+        note=(
+            f"most values look like numbers beside a unit or sign, first {first!r} in row "
+            f"{row + 1:,}"
+        )
+    )
 
 
 def _matches(words: pa.Array | pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
     return np.array(pc.match_substring_regex(words, pattern), dtype=bool)
 
 
-def _with_groups(best: Spelling, texts: pa.Array, masks: Mapping[Spelling, NDArray[np.bool_]]) -> Spelling:
-    """The spelling in which thousands are grouped by the other mark, where that occurs and none speaks against it."""
+def _with_groups(
+    best: Spelling, texts: pa.Array, masks: Mapping[Spelling, NDArray[np.bool_]]
+) -> Spelling:
+    """The spelling in which thousands are grouped by the other mark, where that occurs and none
+    speaks against it.
+    """
     grouped = GROUPED if best.decimal == "." else POINTED
     occurs = _matches(texts, "," if best.decimal == "." else r"\.") & masks[best]
     return grouped if occurs.any() and (masks[grouped] >= masks[best]).all() else best
@@ -159,7 +198,9 @@ def _reading(spelling: Spelling, marked: pa.Array, *, sure: bool) -> Reading:
     if not len(marked):
         return Reading(PLAIN)
     first = marked[:1]
-    return Reading(spelling, sure, example=f"{first[0].as_py()!r} is {respelled(first, spelling)[0].as_py()}")
+    return Reading(
+        spelling, sure, example=f"{first[0].as_py()!r} is {respelled(first, spelling)[0].as_py()}"
+    )
 
 
 def _is_dirt(counts: NDArray[np.int64], unread: NDArray[np.bool_]) -> bool:
@@ -173,7 +214,10 @@ def _note(words: pa.ChunkedArray, texts: pa.Array, unread: NDArray[np.bool_]) ->
     row = int(strange.argmax())
     k, n = int(strange.sum()), len(words) - words.null_count
     first = beginning(words[row].as_py())
-    return f"{k:,} of {n:,} values {'is' if k == 1 else 'are'} no number, first {first!r} in row {row + 1:,}"
+    return (
+        f"{k:,} of {n:,} values {'is' if k == 1 else 'are'} no number, first {first!r} in row "
+        f"{row + 1:,}"
+    )
 
 
 def beginning(text: str) -> str:

@@ -12,7 +12,9 @@ Rows = NDArray[np.int64]
 
 
 def spread_over(groups: NDArray[np.int64], parts: int, rng: np.random.Generator) -> Rows:
-    """Part number of each row, every group spread evenly over the parts: (n,) -> (n,) in 0 .. parts - 1."""
+    """Part number of each row, every group spread evenly over the parts: (n,) -> (n,) in 0 .. parts
+    - 1.
+    """
     part = np.empty(len(groups), dtype=np.int64)
     part[_shuffled_groups(groups, rng)] = np.arange(len(groups)) % parts
     return part
@@ -31,7 +33,9 @@ def _shuffled_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> Row
 
 
 def class_halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Two halves of the rows, every class split half and half; which half gets the odd row is drawn."""
+    """Two halves of the rows, every class split half and half; which half gets the odd row is
+    drawn.
+    """
     half = np.empty(len(y), dtype=np.int64)
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
@@ -42,7 +46,9 @@ def class_halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, 
 def encoded(column: Any) -> NDArray[np.int64]:
     """Codes of an Arrow column's values, missing ones among them: (n,)."""
     codes = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
-    return np.asarray(codes.indices if hasattr(codes, "indices") else codes.chunk(0).indices, dtype=np.int64)
+    return np.asarray(
+        codes.indices if hasattr(codes, "indices") else codes.chunk(0).indices, dtype=np.int64
+    )
 
 
 def take(table: Any, rows: Rows) -> Any:

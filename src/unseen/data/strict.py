@@ -11,7 +11,8 @@ MOST = 2**53  # whole numbers up to it are the same to all that reads JSON
 
 
 def strictly(kind: Any, plain: object) -> Any:
-    """A value of this type, such as a dataclass of dataclasses; ValueError for unknown parts and for other types.
+    """A value of this type, such as a dataclass of dataclasses; ValueError for unknown parts and
+    for other types.
 
     What has a default may be missing, as in what an earlier release wrote.
     """
@@ -22,7 +23,9 @@ def strictly(kind: Any, plain: object) -> Any:
 
 
 def _check_known(plain: Any, known: Any, where: str = "") -> None:
-    """ValueError for a key that the value has and what was made of it lacks, and for what no count ever reaches."""
+    """ValueError for a key that the value has and what was made of it lacks, and for what no count
+    ever reaches.
+    """
     if isinstance(plain, int) and abs(plain) > MOST:
         raise ValueError(f"field {where.rstrip('.')!r}: the number is too large")
     if isinstance(plain, dict):

@@ -1,4 +1,6 @@
-"""Every table a user may hold becomes one of two things: an Arrow table with named columns, or a matrix of numbers."""
+"""Every table a user may hold becomes one of two things: an Arrow table with named columns, or a
+matrix of numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +22,29 @@ log = logging.getLogger("unseen")
 
 
 def admit(table: object) -> pa.Table | NDArray[Any]:
-    """An Arrow table for any data frame or list of dictionaries, a matrix (n, d) for any array or list of numbers.
+    """An Arrow table for any data frame or list of dictionaries, a matrix (n, d) for any array or
+    list of numbers.
 
     >>> admit({"rows": 1})
     Traceback (most recent call last):
     unseen.errors.DataError: expected a data frame or a 2-D array of numbers, got dict
     """
     if issparse(table):
-        raise DataError("Sparse data was passed, but dense data is required. Use '.toarray()' to make it dense.")
+        raise DataError(
+            "Sparse data was passed, but dense data is required. Use '.toarray()' to make it dense."
+        )
     if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):
         return records(table)
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     if isinstance(table, pa.Table):
-        if len(set(table.column_names)) == table.num_columns and all(map(is_plain, set(table.schema.types))):
+        if len(set(table.column_names)) == table.num_columns and all(
+            map(is_plain, set(table.schema.types))
+        ):
             return table  # as it is, in a time that does not count for wide tables
         return pa.Table.from_arrays(
-            [plain_values(column) for column in table.columns], names=_distinct_names(table.column_names)
+            [plain_values(column) for column in table.columns],
+            names=_distinct_names(table.column_names),
         )
     if nw.dependencies.is_pandas_dataframe(table):  # others cannot have two columns of one name
         table = table.set_axis(_distinct_names(table.columns), axis=1)
@@ -46,7 +54,9 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
 
 def named_in_text(frame: object) -> bool:
     """Whether all columns of a data frame are named by texts: pandas allows numbers, too."""
-    return not nw.dependencies.is_pandas_dataframe(frame) or all(isinstance(name, str) for name in frame.columns)
+    return not nw.dependencies.is_pandas_dataframe(frame) or all(
+        isinstance(name, str) for name in frame.columns
+    )
 
 
 def _distinct_names(names: Iterable[object]) -> list[str]:
@@ -65,25 +75,37 @@ def _matrix(table: object) -> NDArray[Any]:
     if np.iscomplexobj(array):
         raise DataError("Complex data not supported: pass real and imaginary part as two columns")
     if array.ndim == 0:
-        raise DataError(f"expected a data frame or a 2-D array of numbers, got {type(table).__name__}")
+        raise DataError(
+            f"expected a data frame or a 2-D array of numbers, got {type(table).__name__}"
+        )
     if array.ndim == 1:
         raise DataError(
-            f"Expected 2D array, got 1D array instead: shape {array.shape}. Reshape your data either using "
-            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample."
+            f"Expected 2D array, got 1D array instead: shape {array.shape}. Reshape your data "
+            "either using "
+            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a "
+            "single sample."
         )
     if array.ndim > 2:
-        raise DataError(f"Found array with dim {array.ndim}, expected 2: shape {array.shape}; give one row a sample")
+        raise DataError(
+            f"Found array with dim {array.ndim}, expected 2: shape {array.shape}; give one row a "
+            "sample"
+        )
     return array if array.dtype.kind in "buif" else _parsed_numbers(array)
 
 
 def _parsed_numbers(array: NDArray[Any]) -> NDArray[np.float64]:
     """Numbers out of an array of objects or text."""
     if array.dtype.kind not in "OUS":
-        raise DataError(f"expected an array of numbers, got {array.dtype}; pass a data frame to keep other types")
+        raise DataError(
+            f"expected an array of numbers, got {array.dtype}; pass a data frame to keep other "
+            "types"
+        )
     try:
         return _nulls(array).astype(np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{error}: an array must hold numbers only; pass a data frame to keep text") from error
+        raise DataError(
+            f"{error}: an array must hold numbers only; pass a data frame to keep text"
+        ) from error
 
 
 def _unmasked(table: object) -> object:
@@ -91,7 +113,10 @@ def _unmasked(table: object) -> object:
     if not isinstance(table, np.ma.MaskedArray):
         return table
     if table.dtype.kind not in "buifO":
-        raise DataError(f"expected a masked array of numbers, got {table.dtype}; pass a data frame to keep other types")
+        raise DataError(
+            f"expected a masked array of numbers, got {table.dtype}; pass a data frame to keep "
+            "other types"
+        )
     return np.ma.filled(table.astype(object if table.dtype.kind == "O" else np.float64), np.nan)
 
 

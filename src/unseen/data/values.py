@@ -1,4 +1,6 @@
-"""What the values of one column say: as text, numbers, yes or no, levels of a category, or facts of a text."""
+"""What the values of one column say: as text, numbers, yes or no, levels of a category, or facts of
+a text.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,27 @@ from unseen.data.spelling import COMMAS, PLAIN, Spelling, beginning, reads, resp
 from unseen.errors import DataError
 from unseen.wording import option
 
-NOTHING = ("None", "none", "NONE", "missing", "Missing", "MISSING")  # missing, unless a category has them as levels
+# missing, unless a category has them as levels
+NOTHING = ("None", "none", "NONE", "missing", "Missing", "MISSING")
 MISSING = (
-    *("", "?", "-", "--", ".", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NaT", "NULL", "Null", "null", "\\N"),
+    *(
+        "",
+        "?",
+        "-",
+        "--",
+        ".",
+        "NA",
+        "N/A",
+        "n/a",
+        "<NA>",
+        "NaN",
+        "nan",
+        "NaT",
+        "NULL",
+        "Null",
+        "null",
+        "\\N",
+    ),
     *("#N/A", "#VALUE!", "#DIV/0!", "#REF!", "#NAME?", "#NUM!", "#NULL!", *NOTHING),
 )
 YES = frozenset({"t", "true", "yes", "y", "1"})
@@ -30,12 +50,16 @@ LARGE = re.compile(r"[+-]?\d(\.\d+)?e\+\d\d")  # as a large number that came as 
 
 @lru_cache(maxsize=256)
 def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 @lru_cache(maxsize=256)
 def is_number(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
+    return any(
+        test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -69,7 +93,9 @@ def _cast(words: pa.ChunkedArray) -> NDArray[np.float64] | None:
 
 
 def seconds(array: pa.ChunkedArray) -> NDArray[np.float64] | None:
-    """Seconds since 1970 (of a duration: its seconds) for times or ISO 8601 text; None when some of it is neither."""
+    """Seconds since 1970 (of a duration: its seconds) for times or ISO 8601 text; None when some of
+    it is neither.
+    """
     unit: Any = pa.timestamp("us")
     if pa.types.is_duration(array.type):
         unit = pa.duration("us")
@@ -98,7 +124,9 @@ def numbers(name: str, array: pa.ChunkedArray, spelling: Spelling = PLAIN) -> ND
     if values is None:
         bad = _unread(words := written(array), spelling)
         commas = spelling.decimal == "," or reads(pa.array(list(bad), words.type), COMMAS).all()
-        expected = {",": "numbers with a decimal comma, as in training"}.get(spelling.decimal, "numbers")
+        expected = {",": "numbers with a decimal comma, as in training"}.get(
+            spelling.decimal, "numbers"
+        )
         hint = " (training showed no decimal commas)" if commas and spelling.decimal == "." else ""
         raise _unreadable(name, words, bad, expected + hint)
     return values
@@ -117,24 +145,34 @@ def booleans(name: str, array: pa.ChunkedArray) -> NDArray[np.float64]:
     if any(level not in YES | NO for level in lower):
         words = written(array)
         bad = {
-            word for word in pc.unique(words.drop_null()).to_pylist() if _value_spelling(word).lower() not in YES | NO
+            word
+            for word in pc.unique(words.drop_null()).to_pylist()
+            if _value_spelling(word).lower() not in YES | NO
         }
         raise _unreadable(name, words, bad, "yes or no")
     return np.array([*(level in YES for level in lower), np.nan], dtype=np.float64)[codes]
 
 
-def _unreadable(name: str, words: pa.ChunkedArray, bad: Collection[str], expected: str) -> DataError:
-    """The error for text in which some words are not what its column holds; rows are counted from 1."""
+def _unreadable(
+    name: str, words: pa.ChunkedArray, bad: Collection[str], expected: str
+) -> DataError:
+    """The error for text in which some words are not what its column holds; rows are counted from
+    1.
+    """
     rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(bad), words.type)).to_numpy())
     return DataError(
         f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, "
-        f"first {beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them empty if they are "
+        f"first {beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave "
+        "them empty if they are "
         f"unknown, or fit with {option('kinds', {name: 'category'})}"
     )
 
 
-def labels(array: pa.ChunkedArray, keep: Collection[str] = ()) -> tuple[NDArray[np.int64], list[str]]:
-    """Number of each value's level, -1 where missing, and the levels: (n,) -> (n,), levels in order of appearance.
+def labels(
+    array: pa.ChunkedArray, keep: Collection[str] = ()
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Number of each value's level, -1 where missing, and the levels: (n,) -> (n,), levels in order
+    of appearance.
 
     `keep`: levels that would stand for a missing value elsewhere.
 
@@ -143,7 +181,9 @@ def labels(array: pa.ChunkedArray, keep: Collection[str] = ()) -> tuple[NDArray[
     """
     words = written(array, keep)
     encoded = pc.unique(words).drop_null()
-    codes = np.asarray(pc.fill_null(pc.index_in(words, value_set=encoded), -1).to_numpy(), dtype=np.int64)
+    codes = np.asarray(
+        pc.fill_null(pc.index_in(words, value_set=encoded), -1).to_numpy(), dtype=np.int64
+    )
     texts = [_value_spelling(text) for text in encoded.to_pylist()]
     levels = list(dict.fromkeys(texts))
     place = {level: code for code, level in enumerate(levels)}
@@ -151,7 +191,9 @@ def labels(array: pa.ChunkedArray, keep: Collection[str] = ()) -> tuple[NDArray[
 
 
 def _value_spelling(text: str) -> str:
-    """One spelling for one value, whether it came typed or as text: "80" for 80.0, "true" for True."""
+    """One spelling for one value, whether it came typed or as text: "80" for 80.0, "true" for
+    True.
+    """
     if text in {"True", "TRUE", "False", "FALSE"}:
         return text.lower()
     if LARGE.fullmatch(text) and abs(number := float(text)) < 2**53 and number.is_integer():
@@ -163,6 +205,13 @@ def facts(array: pa.ChunkedArray) -> NDArray[np.float64]:
     """Characters, words, share of digits and of punctuation, NaN where missing: (n,) -> (n, 4)."""
     words = written(array)
     length = pc.utf8_length(words).cast(pa.float64())
-    digits, marks = (pc.count_substring_regex(words, pattern) for pattern in (r"[0-9]", r"[[:punct:]]"))
-    parts = (length, pc.count_substring_regex(words, r"\S+"), pc.divide(digits, length), pc.divide(marks, length))
+    digits, marks = (
+        pc.count_substring_regex(words, pattern) for pattern in (r"[0-9]", r"[[:punct:]]")
+    )
+    parts = (
+        length,
+        pc.count_substring_regex(words, r"\S+"),
+        pc.divide(digits, length),
+        pc.divide(marks, length),
+    )
     return np.column_stack([part.cast(pa.float64()).to_numpy() for part in parts])

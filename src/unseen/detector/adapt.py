@@ -1,4 +1,6 @@
-"""Moving a trained scorer to another kind of normal: it adapts on a few rows of it, and is calibrated on the same."""
+"""Moving a trained scorer to another kind of normal: it adapts on a few rows of it, and is
+calibrated on the same.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,15 @@ FOLDS = 50  # up to so many rows, each is a fold of its own: leave-one-out
 
 
 def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> None:
-    """Warn where rows to adapt to score higher than all normal rows did before: what adapts did not follow them."""
+    """Warn where rows to adapt to score higher than all normal rows did before: what adapts did not
+    follow them.
+    """
     if np.median(calibration) > before[-1]:
         log.warning(
-            "most of these normal rows score higher, even by what adapted to them, than every row that calibrated the "
-            "detector before: only anomalies that lie farther out still can be found. Check that these rows are normal "
+            "most of these normal rows score higher, even by what adapted to them, than every row "
+            "that calibrated the "
+            "detector before: only anomalies that lie farther out still can be found. Check that "
+            "these rows are normal "
             "and in the units of the training rows, or fit anew on rows of this kind"
         )
 
@@ -31,17 +37,22 @@ def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> N
 def moved(
     method: Adaptable, scorer: nn.Module, support: Samples, calibrating: Rows, run: Run
 ) -> tuple[nn.Module, NDArray[np.float64], NDArray[np.float64] | None]:
-    """The scorer for the kind of normal that the support shows, and scores of its `calibrating` rows (m,).
+    """The scorer for the kind of normal that the support shows, and scores of its `calibrating`
+    rows (m,).
 
-    Each of them is scored by a scorer that adapted on the other folds: a row that stands among its own references
-    looks more normal than any new row. Of images likewise the highest score of a cell in each, sorted (m,).
-    """
+    Each of them is scored by a scorer that adapted on the other folds: a row that stands among its
+    own references looks more normal than any new row. Of images likewise the highest score of a
+    cell in each, sorted (m,)."""
     seed = run.seed()
 
     def adapted(rows: Samples) -> nn.Module:
-        return method.adapt(scorer, rows, replace(run, generator=torch.Generator().manual_seed(seed))).eval()
+        return method.adapt(
+            scorer, rows, replace(run, generator=torch.Generator().manual_seed(seed))
+        ).eval()
 
-    parts = spread_over(np.zeros_like(calibrating), min(FOLDS, len(calibrating)), np.random.default_rng(seed))
+    parts = spread_over(
+        np.zeros_like(calibrating), min(FOLDS, len(calibrating)), np.random.default_rng(seed)
+    )
     found, peaks = np.empty((2, len(calibrating)))
     for k in range(parts.max() + 1):
         held = calibrating[parts == k]

@@ -1,4 +1,6 @@
-"""Contamination audit: training rows that were taken for normal, those that look least like it first."""
+"""Contamination audit: training rows that were taken for normal, those that look least like it
+first.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,14 @@ from unseen.parts.confidence import Confident, excess, excess_weights
 
 Array = NDArray[np.float64]
 Opinion = tuple[Rows, Array, Array]  # row numbers, their weights, their scores: (k,) each
-ALIKE = 0.99  # of the held-out scores that must be found again: a tree may decide otherwise on another processor
+# of the held-out scores that must be found again: a tree may decide otherwise on another processor
+ALIKE = 0.99
 
 
 class _Trained(Protocol):
-    """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows `held` (m,)."""
+    """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows
+    `held` (m,).
+    """
 
     @property
     def scorer(self) -> nn.Module: ...
@@ -44,28 +49,39 @@ def audited(
     score: Callable[[Member, Rows], Array],
     stands: Rows,
 ) -> pa.Table:
-    """`row`, `weight`, `score` and `label` of the training rows with codes (n,) of at most 0, lowest weight first.
+    """`row`, `weight`, `score` and `label` of the training rows with codes (n,) of at most 0,
+    lowest weight first.
 
-    The score is how far a row lies beyond the lower quartile of its like, in units of the distance to Tukey's fence:
-    from 1 on the weight falls as 1 / score. Who says so: members that carry weights (CoMet), of the rows that they were
-    trained on; for rows that none of them was trained on, a member that they were held back from; else the members that
-    were trained on them. Several are averaged. Rows are compared with those that the same member saw, or did not see,
-    as well: what was learned from scores lower. `score(member, rows)` scores rows of the training table. `stands` (n,):
-    the row that counted in a row's place; copies are as suspect as that one.
+    The score is how far a row lies beyond the lower quartile of its like, in units of the distance
+    to Tukey's fence: from 1 on the weight falls as 1 / score. Who says so: members that carry
+    weights (CoMet), of the rows that they were trained on; for rows that none of them was trained
+    on, a member that they were held back from; else the members that were trained on them. Several
+    are averaged. Rows are compared with those that the same member saw, or did not see, as well:
+    what was learned from scores lower. `score(member, rows)` scores rows of the training table.
+    `stands` (n,): the row that counted in a row's place; copies are as suspect as that one.
     """
     taken, rows = codes <= 0, np.flatnonzero(stands == np.arange(len(stands)))
-    if len(members) == 1 and np.array_equal(np.sort(_held_of(members[0])), rows[calibrators(codes[rows])]):
+    if len(members) == 1 and np.array_equal(
+        np.sort(_held_of(members[0])), rows[calibrators(codes[rows])]
+    ):
         raise Unsupported(
-            "adapt moved this detector to these rows, and trained it on none of them, so there is nothing to audit: "
+            "adapt moved this detector to these rows, and trained it on none of them, so there is "
+            "nothing to audit: "
             "audit the detector that it came from, or fit one on these rows"
         )
     for member in members:
         _check_same_table(member, taken, rows, score)
     weight, standing = np.full((2, len(codes)), np.nan)
-    for opinions in (_carried(members, rows), _outside(members), _inside_opinions(members, taken, score)):
+    for opinions in (
+        _carried(members, rows),
+        _outside(members),
+        _inside_opinions(members, taken, score),
+    ):
         if np.isnan(weight[taken]).any():  # else nobody is asked
             unsaid = np.isnan(weight)
-            for all_, said in zip((weight, standing), _mean_opinion(list(opinions), len(codes)), strict=True):
+            for all_, said in zip(
+                (weight, standing), _mean_opinion(list(opinions), len(codes)), strict=True
+            ):
                 all_[unsaid] = said[unsaid]
     weight, standing, rows = weight[stands], standing[stands], np.flatnonzero(taken)
     rows = rows[np.lexsort((rows, -standing[rows], weight[rows]))]
@@ -76,22 +92,30 @@ def audited(
 def _check_same_table(
     member: Member, taken: NDArray[np.bool_], rows: Rows, score: Callable[[Member, Rows], Array]
 ) -> None:
-    """DataError unless this is the table that the member was trained on, as far as the rows that it held out tell."""
+    """DataError unless this is the table that the member was trained on, as far as the rows that it
+    held out tell.
+    """
     held = _held_of(member)
     if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(rows):
         trained = len(member.scorer.weight) + len(held)
-        raise DataError(f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}")
+        raise DataError(
+            f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}"
+        )
     foreign = held.max() >= len(taken) or not taken[held].all()
     if foreign or np.mean(_agree(score(member, held), member.calibration)) < ALIKE:
         raise DataError(
-            "expected the table that the detector was trained on, found one in which the rows that it held out score "
+            "expected the table that the detector was trained on, found one in which the rows that "
+            "it held out score "
             "otherwise: the audit needs the very same rows and labels, in the same order"
         )
 
 
 def _held_of(member: _Trained) -> Rows:
     if member.held is None:
-        raise Unsupported("this detector is of an earlier release and does not say which rows it held out: fit again")
+        raise Unsupported(
+            "this detector is of an earlier release and does not say which rows it held out: fit "
+            "again"
+        )
     return member.held
 
 
@@ -103,7 +127,9 @@ def _carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
     """Weights that CoMet trained with, of the rows that it trained on."""
     for member in members:
         if isinstance(member.scorer, Confident):
-            weight, standing = (t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing))
+            weight, standing = (
+                t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing)
+            )
             yield np.setdiff1d(counted, _held_of(member)), weight, standing
 
 
@@ -129,7 +155,9 @@ def _weights_and_excess(scores: Array) -> tuple[Array, Array]:
 
 
 def _mean_opinion(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
-    """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,), (n,)."""
+    """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,),
+    (n,).
+    """
     count, weight, standing = np.zeros((3, n))
     for rows, *said in opinions:
         count[rows] += 1

@@ -16,25 +16,30 @@ Array = NDArray[np.float64]
 ROWS = 50  # calibration normals below which no tail is fitted
 TOP = 10  # of them the highest, or a tenth where that is more, shape the tail
 LEAST = 1e-9  # no smaller p-value is ever given: nobody can check it
-ALIKE = 1e-5  # of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
+# of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
+ALIKE = 1e-5
 DIGITS = 3  # of a p-value in the tail, rounded up: more would be a pretence
 
 
 @dataclass(frozen=True)
 class Tail:
-    """How the chance of a score goes on falling beyond all calibration scores: a model, where `Conformal` is a proof.
+    """How the chance of a score goes on falling beyond all calibration scores: a model, where
+    `Conformal` is a proof.
 
-    Peaks over a threshold: beyond a high score, excesses of any usual distribution come near a generalised Pareto one
-    (Pickands 1975; Balkema & de Haan 1974). Beyond the k highest of m calibration scores,
+    Peaks over a threshold: beyond a high score, excesses of any usual distribution come near a
+    generalised Pareto one (Pickands 1975; Balkema & de Haan 1974). Beyond the k highest of m
+    calibration scores,
 
         P(score > start + x) = (k + 1) / (m + 1) * (1 + shape x / scale)^(-1 / shape)
 
-    with shape = max(0, fitted) + 1/k and scale = mean excess * (1 - max(0, fitted)). Where the tail is exponential,
-    that is exact on average over calibration sets, however few rows: 1/k is the price of not knowing its scale. A
-    shape below 0 would mean that no normal row ever scores beyond some point, which k rows cannot show.
-    `ranked`: scores are those of `outranked` among m, whose fraction holds the deviation that the tail is of.
+    with shape = max(0, fitted) + 1/k and scale = mean excess * (1 - max(0, fitted)). Where the tail
+    is exponential, that is exact on average over calibration sets, however few rows: 1/k is the
+    price of not knowing its scale. A shape below 0 would mean that no normal row ever scores beyond
+    some point, which k rows cannot show. `ranked`: scores are those of `outranked` among m, whose
+    fraction holds the deviation that the tail is of.
 
-    >>> tail = Tail.fit(-np.log((np.arange(1000) + 0.5) / 1000))  # an exponential distribution, evenly spaced
+    >>> # an exponential distribution, evenly spaced
+    >>> tail = Tail.fit(-np.log((np.arange(1000) + 0.5) / 1000))
     >>> tail.pvalue(np.array([np.log(1e4), np.log(1e5)]))  # what is due is 0.0001 and 0.00001
     array([1.28e-04, 1.52e-05])
     """
@@ -47,23 +52,38 @@ class Tail:
 
     @classmethod
     def fit(cls, scores: Array, *, ranked: bool = False) -> Tail:
-        """Learn from calibration scores (m,), of folds from their deviations; a tail without spread says nothing."""
+        """Learn from calibration scores (m,), of folds from their deviations; a tail without spread
+        says nothing.
+        """
         m, ordered = len(scores), np.sort(scores)
         if m < ROWS:
-            raise DataError(f"a tail needs at least {ROWS} calibration normals, got {m}: train on more normal rows")
+            raise DataError(
+                f"a tail needs at least {ROWS} calibration normals, got {m}: train on more normal "
+                "rows"
+            )
         k = max(TOP, m // 10)
         excess = ordered[-k:] - ordered[-k - 1]
         shape = max(0.0, pareto(excess)[0])
         scale = float(excess.mean()) * (1 - shape)
         usable = scale > 1e-12 * max(1.0, abs(float(ordered[-1])))
         return cls(
-            float(ordered[-k - 1]), (k + 1) / (m + 1), shape + 1 / k, scale if usable else np.inf, m if ranked else 0
+            float(ordered[-k - 1]),
+            (k + 1) / (m + 1),
+            shape + 1 / k,
+            scale if usable else np.inf,
+            m if ranked else 0,
         )
 
     def pvalue(self, score: Array) -> Array:
-        """Chance that a normal row scores at least this high, beyond all calibration rows: (n,) -> (n,)."""
-        excess = np.maximum((deviation_at_rank(score, self.ranked) if self.ranked else score) - self.start, 0)
-        p = np.maximum(self.beyond * (1 + self.shape * excess / self.scale) ** (-1 / self.shape), LEAST)
+        """Chance that a normal row scores at least this high, beyond all calibration rows: (n,) ->
+        (n,).
+        """
+        excess = np.maximum(
+            (deviation_at_rank(score, self.ranked) if self.ranked else score) - self.start, 0
+        )
+        p = np.maximum(
+            self.beyond * (1 + self.shape * excess / self.scale) ** (-1 / self.shape), LEAST
+        )
         unit = 10.0 ** (np.floor(np.log10(p)) - (DIGITS - 1))
         return np.asarray(np.maximum(np.ceil(p / unit - 1e-9) * unit, LEAST), dtype=np.float64)
 
@@ -77,12 +97,13 @@ class Tail:
 
 @dataclass(frozen=True)
 class Conformal:
-    """Scores of held-out normals, sorted (m,): the yardstick for p-values and thresholds (Vovk et al. 2005).
+    """Scores of held-out normals, sorted (m,): the yardstick for p-values and thresholds (Vovk et
+    al. 2005).
 
-    For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer. Calibration scores
-    less than `tie_width` below a score count as equal to it, so that rounding never makes a row an anomaly. With a `tail`,
-    rows that score above all m have p-values below 1/(m+1); those are a model's, and the promise ends at 1/(m+1).
-    """
+    For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer.
+    Calibration scores less than `tie_width` below a score count as equal to it, so that rounding
+    never makes a row an anomaly. With a `tail`, rows that score above all m have p-values below
+    1/(m+1); those are a model's, and the promise ends at 1/(m+1)."""
 
     scores: Array
     tail: Tail | None = None
@@ -92,14 +113,19 @@ class Conformal:
     def fit(cls, scores: Array, *, tail: bool = False) -> Conformal:
         """Calibrate on scores of held-out normals (m,), in any order."""
         if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
-            raise DataError(f"calibration needs finite scores of shape (m,), at least one; got shape {scores.shape}")
+            raise DataError(
+                "calibration needs finite scores of shape (m,), at least one; got shape "
+                f"{scores.shape}"
+            )
         return cls(np.sort(scores), Tail.fit(scores) if tail else None, tie_width(scores))
 
     @classmethod
     def across(cls, calibration: Sequence[Array], *, tail: bool = False) -> Conformal:
         """Calibrate `outranked` scores: K sorted arrays of out-of-fold scores, m in all."""
         deviations = np.concatenate([_standardised(c, c) for c in calibration])
-        return cls(np.arange(1.0, len(deviations) + 1), Tail.fit(deviations, ranked=True) if tail else None)
+        return cls(
+            np.arange(1.0, len(deviations) + 1), Tail.fit(deviations, ranked=True) if tail else None
+        )
 
     @property
     def finest(self) -> float:
@@ -107,25 +133,32 @@ class Conformal:
         return LEAST if self.tail else 1 / (len(self.scores) + 1)
 
     def pvalue(self, score: Array) -> Array:
-        """Chance that a normal row scores at least this high: (n,) -> (n,) in [1/(m+1), 1], with a tail in (0, 1].
+        """Chance that a normal row scores at least this high: (n,) -> (n,) in [1/(m+1), 1], with a
+        tail in (0, 1].
 
-        >>> Conformal.fit(np.array([1., 2., 3.])).pvalue(np.array([2.5]))
+        >>> Conformal.fit(np.array([1.0, 2.0, 3.0])).pvalue(np.array([2.5]))
         array([0.5])
-        >>> Conformal.fit(np.array([1., 2., 3.])).pvalue(np.array([2.000001]))  # as if it were 2
+        >>> Conformal.fit(np.array([1.0, 2.0, 3.0])).pvalue(np.array([2.000001]))  # as if it were 2
         array([0.75])
         """
         above = len(self.scores) - np.searchsorted(self.scores + self.alike, score, side="left")
         p = np.asarray((1 + above) / (len(self.scores) + 1), dtype=np.float64)
-        return p if self.tail is None else np.where(above == 0, np.minimum(p, self.tail.pvalue(score)), p)
+        return (
+            p
+            if self.tail is None
+            else np.where(above == 0, np.minimum(p, self.tail.pvalue(score)), p)
+        )
 
     def threshold(self, alpha: float) -> float:
-        """Score above which exactly the rows with pvalue <= alpha lie; infinite when alpha is below all p-values.
+        """Score above which exactly the rows with pvalue <= alpha lie; infinite when alpha is below
+        all p-values.
 
-        >>> Conformal.fit(np.array([1., 2., 3.])).threshold(0.5)
+        >>> Conformal.fit(np.array([1.0, 2.0, 3.0])).threshold(0.5)
         2.00000666...
         """
         check_level("alpha", alpha)
-        rank = int(np.floor(alpha * (len(self.scores) + 1) + 1e-9))  # how many p-values are <= alpha
+        # how many p-values are <= alpha
+        rank = int(np.floor(alpha * (len(self.scores) + 1) + 1e-9))
         if rank == 0:
             highest = float(self.scores[-1] + self.alike)
             return np.inf if self.tail is None else max(highest, self.tail.threshold(alpha))
@@ -133,16 +166,24 @@ class Conformal:
 
 
 def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
-    """One score out of K folds' scores of the same rows: how many calibration normals a row outranks, each in its fold.
+    """One score out of K folds' scores of the same rows: how many calibration normals a row
+    outranks, each in its fold.
 
-    `calibration`: K sorted arrays of out-of-fold scores, m in all; `scores`: K arrays (n,) -> (n,) in [0, m + 1).
-    Against the numbers 1 .. m as calibration scores this gives the p-values of the cross-conformal predictor
-    (Vovk 2015, eq. 4). The fraction orders rows that outrank equally many: the mean deviation from the folds' medians.
+    `calibration`: K sorted arrays of out-of-fold scores, m in all; `scores`: K arrays (n,) -> (n,)
+    in [0, m + 1). Against the numbers 1 .. m as calibration scores this gives the p-values of the
+    cross-conformal predictor (Vovk 2015, eq. 4). The fraction orders rows that outrank equally
+    many: the mean deviation from the folds' medians.
 
-    >>> outranked([np.array([1., 2.]), np.array([10., 20.])], [np.array([1.5, 9.]), np.array([30., 90.])]).round(2)
+    >>> outranked(
+    ...     [np.array([1.0, 2.0]), np.array([10.0, 20.0])],
+    ...     [np.array([1.5, 9.0]), np.array([30.0, 90.0])],
+    ... ).round(2)
     array([3.83, 4.97])
     """
-    rank = sum(np.searchsorted(c + tie_width(c), s, side="left") for c, s in zip(calibration, scores, strict=True))
+    rank = sum(
+        np.searchsorted(c + tie_width(c), s, side="left")
+        for c, s in zip(calibration, scores, strict=True)
+    )
     mean = np.mean([_standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
     return np.asarray(rank + fraction(mean), dtype=np.float64)
 
@@ -168,6 +209,8 @@ def deviation_at_rank(score: Array, rank: int) -> Array:
 
 
 def _standardised(calibration: Array, score: Array) -> Array:
-    """Distance from the median in units of the spread between the median and the 90% quantile: (m,), (n,) -> (n,)."""
+    """Distance from the median in units of the spread between the median and the 90% quantile:
+    (m,), (n,) -> (n,).
+    """
     middle, high = np.quantile(calibration, [0.5, 0.9])
     return np.asarray((score - middle) / max(high - middle, 1e-12), dtype=np.float64)

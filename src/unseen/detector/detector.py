@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils import check_random_state
 
-from unseen.data.labels import LEAST, calibrators, check_normals, doubt, encode_groups, encode_labels
+from unseen.data.labels import (
+    LEAST,
+    calibrators,
+    check_normals,
+    doubt,
+    encode_groups,
+    encode_labels,
+)
 from unseen.data.news import ToldOnce
 from unseen.data.split import Rows, take
 from unseen.data.tables import named_in_text
@@ -23,7 +30,14 @@ from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.folds import held_out
-from unseen.detector.inputs import counting_rows, encoder_of, noun_of, own_labels, refuse, to_learn_from
+from unseen.detector.inputs import (
+    counting_rows,
+    encoder_of,
+    noun_of,
+    own_labels,
+    refuse,
+    to_learn_from,
+)
 from unseen.detector.members import Learning, Member, Told
 from unseen.detector.policy import Policy
 from unseen.detector.separation import separation
@@ -39,31 +53,33 @@ FLAGGED = Policy.alpha(0.05)  # of `predict`, to which scikit-learn gives no lev
 
 
 class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
-    """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new rows are.
+    """Learns from normal rows and, if there are any, labelled anomalies; scores how anomalous new
+    rows are.
 
     Parameters
     ----------
     method : method or str, optional
-        What learns: an object, its name, or the import path of your own, as "mypackage.mine:Mine". None: the evidence
-        stack, or the image stack.
+        What learns: an object, its name, or the import path of your own, as "mypackage.mine:Mine".
+        None: the evidence stack, or the image stack.
     normal : str or number
         The label of normal rows, as y has it.
     kinds : mapping of str to str, optional
         Column name -> 'number', 'boolean', 'category' or 'text', where the inferred kind is wrong.
     calibration : float or int, optional
-        Share of normals held out for p-values (float), or number of folds of a cross-conformal predictor (int). None
-        takes a fifth from 1,000 normals on, and 5 folds below.
+        Share of normals held out for p-values (float), or number of folds of a cross-conformal
+        predictor (int). None takes a fifth from 1,000 normals on, and 5 folds below.
     device : str or torch.device
         'cpu', 'cuda', 'cuda:1', or 'auto'.
     random_state : int, optional
         Same seed, same scores.
     tail : bool
-        p-values below 1 / (m + 1), by a model of how scores of normals go on beyond the highest of m held-out ones.
+        p-values below 1 / (m + 1), by a model of how scores of normals go on beyond the highest of
+        m held-out ones.
     features : Features, optional
         How images are seen, where `fit` is given some (`Images.read`).
     repeats : {"keep", "once"}, optional
-        Of training rows that occur more than once, "keep" counts each and "once" one. None counts copies once, and rows
-        that by their nature come again each time.
+        Of training rows that occur more than once, "keep" counts each and "once" one. None counts
+        copies once, and rows that by their nature come again each time.
 
     >>> rng = np.random.default_rng(0)
     >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(3.0, 1.0, size=(10, 3))]
@@ -103,8 +119,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         X : data frame, array (n, columns), Images or Maps
             Rows or images to learn from.
         y : sequence (n,), optional
-            0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else names an anomaly
-            class. No y means all rows are taken for normal, and images for what their folders say.
+            0 or `normal`'s name for normal rows, -1 or missing for unlabelled ones, anything else
+            names an anomaly class. No y means all rows are taken for normal, and images for what
+            their folders say.
         groups : sequence (n,), optional
             The domain of each row: which of several kinds of normal it belongs to.
 
@@ -133,31 +150,38 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         learning, told = self._learning(encoder), Told(rows, codes, group, counts)
         rng, images = np.random.default_rng(learning.seed), len(encoder.shape) > 1
         folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, images=images)
-        # Folds start from one seed: the more alike their scorers, the less cautious the p-values need to be.
+        # Folds start from one seed: the more alike their scorers, the less cautious the p-values
+        # need to be.
         members = tuple(learning.trained(encoder, told, counts[held]) for held in folds)
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
-        self.name_features(encoder.inputs if isinstance(rows, pa.Table) and named_in_text(X) else None)
+        self.name_features(
+            encoder.inputs if isinstance(rows, pa.Table) and named_in_text(X) else None
+        )
         return self.assemble(members)
 
     @property
     def partial_fit(self) -> Callable[..., Self]:
-        """`learn_on`, of a method that offers `update`; else Unsupported, so that `hasattr` tells."""
+        """`learn_on`, of a method that offers `update`; else Unsupported, so that `hasattr`
+        tells.
+        """
         if ability(self.chosen(), "update") is None:
             able = ", ".join(name for name, method in METHODS.items() if ability(method, "update"))
             raise Unsupported(
-                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that do: {able}. Take one of "
+                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that do: "
+                f"{able}. Take one of "
                 "them, or fit anew on all rows"
             )
         return self.learn_on
 
     def learn_on(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
-        """Learn on from new rows (n, columns), without the old ones: the first call is `fit`, later ones update.
+        """Learn on from new rows (n, columns), without the old ones: the first call is `fit`, later
+        ones update.
 
-        Columns keep the meaning that the first call gave them; classes and groups keep their codes, and new names are
-        added. p-values are renewed on new normal rows held out: they hold for normal rows like those of this call.
-        """
+        Columns keep the meaning that the first call gave them; classes and groups keep their codes,
+        and new names are added. p-values are renewed on new normal rows held out: they hold for
+        normal rows like those of this call."""
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
@@ -172,7 +196,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, parts=parts)
         if len(folds) < parts:
             raise DataError(
-                f"this detector was trained in {parts} folds, and {len(folds)} normal rows cannot be cut in as many: "
+                f"this detector was trained in {parts} folds, and {len(folds)} normal rows cannot "
+                "be cut in as many: "
                 "give more normal rows at a time"
             )
         each = zip(self.members_, folds, strict=True)
@@ -182,11 +207,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self.assemble(members)
 
     def adapt(self, X_normal: Any, y: Any = None) -> Detector:
-        """A new detector for a domain that this one has never seen, from a few normal rows of it (m, columns).
+        """A new detector for a domain that this one has never seen, from a few normal rows of it
+        (m, columns).
 
-        Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each scored by what adapted
-        on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in `fit`, where some rows are no normal ones.
-        """
+        Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each
+        scored by what adapted on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in
+        `fit`, where some rows are no normal ones."""
         self.check_fitted()
         adaptable(self.chosen())  # says now which methods can
         rows = self.schema_.admit(X_normal, learns=True)
@@ -195,8 +221,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         calibrating = counts[calibrators(codes[counts])]
         if len(calibrating) < LEAST:
             raise DataError(
-                f"adapt was given {len(calibrating)} normal rows of {len(rows)}, and needs at least {LEAST}, better "
-                "20: each is scored by what adapted on the others, and m of them give no p-value below 1/(m + 1)"
+                f"adapt was given {len(calibrating)} normal rows of {len(rows)}, and needs at "
+                f"least {LEAST}, better "
+                "20: each is scored by what adapted on the others, and m of them give no p-value "
+                "below 1/(m + 1)"
             )
         told = Told(rows, codes, np.zeros_like(codes), counts)
         new: Detector = clone(self)
@@ -215,14 +243,18 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             del self.feature_names_in_
 
     def assemble(self, members: tuple[Member, ...]) -> Self:
-        """Take over trained members; what a fit ends with, and the loading of a saved detector consists of."""
+        """Take over trained members; what a fit ends with, and the loading of a saved detector
+        consists of.
+        """
         self.members_ = members
         self.n_features_in_ = len(self.schema_.inputs)
         scores = [member.calibration for member in members]
         count = sum(map(len, scores))
         tail = self.tail and _enough(count)
         self.conformal_ = (
-            Conformal.fit(scores[0], tail=tail) if len(scores) == 1 else Conformal.across(scores, tail=tail)
+            Conformal.fit(scores[0], tail=tail)
+            if len(scores) == 1
+            else Conformal.across(scores, tail=tail)
         )
         self.offset_ = -self.conformal_.threshold(max(FLAGGED.level, 1 / (count + 1)))
         return self
@@ -240,20 +272,29 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.check_fitted()
         rows = self.schema_.admit(X)
         if len(rows) == 0:
-            raise DataError(f"Found array with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required.")
+            raise DataError(
+                f"Found array with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is "
+                "required."
+            )
         # of the first member, as all know it from the whole training table
         unprecedented = self.members_[0].schema.unprecedented(rows, told or ToldOnce())
         each = [member.scores(rows, self.torch_device(), unprecedented) for member in self.members_]
         for found in each:
             _check_finite(found, self.chosen())
-        return each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
+        return (
+            each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
+        )
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
-        """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1) without `tail`."""
+        """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1)
+        without `tail`.
+        """
         self.check_fitted()
         return self.conformal_.pvalue(self.anomaly_score(X))
 
-    def detect(self, X: Any, *, alpha: float | None = None, fdr: float | None = None) -> NDArray[np.bool_]:
+    def detect(
+        self, X: Any, *, alpha: float | None = None, fdr: float | None = None
+    ) -> NDArray[np.bool_]:
         """Which rows to raise an alarm for: (n,). Give one of two policies; neither needs a refit.
 
         Parameters
@@ -276,24 +317,31 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         finest = self.conformal_.finest
         if policy.level < finest:
             warnings.warn(
-                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} calibration normals no "
-                f"p-value is below {finest:.2g}: nothing can be flagged. Train on more normals, ask for {finest:.2g} "
+                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} "
+                "calibration normals no "
+                f"p-value is below {finest:.2g}: nothing can be flagged. Train on more normals, "
+                f"ask for {finest:.2g} "
                 f"or more, or let a model go on where the normals end ({option('tail', True)})",
                 FewNormals,
                 stacklevel=3,
             )
 
     def heat(self, X: Any) -> list[NDArray[np.float32]]:
-        """How anomalous each place of an image is, higher = worse: of every image a map of its size (height, width).
+        """How anomalous each place of an image is, higher = worse: of every image a map of its size
+        (height, width).
 
-        For images, by a method that looks at cells, as the default does. Members are averaged. Maps have a scale of
-        their own, the same for all images: see `heat_threshold`.
+        For images, by a method that looks at cells, as the default does. Members are averaged. Maps
+        have a scale of their own, the same for all images: see `heat_threshold`.
         """
         self.check_fitted()
-        return heat.heat_maps(self.members_, self.schema_, self.schema_.admit(X), self.torch_device())
+        return heat.heat_maps(
+            self.members_, self.schema_, self.schema_.admit(X), self.torch_device()
+        )
 
     def heat_threshold(self, alpha: float = 0.05) -> float:
-        """The heat that the hottest cell of an image of a good part exceeds with a chance of about alpha."""
+        """The heat that the hottest cell of an image of a good part exceeds with a chance of about
+        alpha.
+        """
         self.check_fitted()
         return heat.heat_threshold(self.members_, alpha)
 
@@ -304,17 +352,22 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def audit_(self) -> Any:
-        """`audit` of the rows that `fit` was given, which stay with the detector until it is pickled or saved."""
+        """`audit` of the rows that `fit` was given, which stay with the detector until it is
+        pickled or saved.
+        """
         self.check_fitted()
         if not hasattr(self, "training_"):
-            raise Unsupported("the training rows are not kept with a saved detector: call audit(X, y) with them")
+            raise Unsupported(
+                "the training rows are not kept with a saved detector: call audit(X, y) with them"
+            )
         return self.audit(*self.training_)
 
     def audit(self, X: Any, y: Any = None) -> Any:
-        """Which training rows that were taken for normal look least like it: a table, lowest weight first.
+        """Which training rows that were taken for normal look least like it: a table, lowest weight
+        first.
 
-        X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 / score beyond.
-        """
+        X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 /
+        score beyond."""
         self.check_fitted()
         rows = self.schema_.admit(X, learns=True)
         y = self.schema_.labels(rows) if y is None else y
@@ -336,25 +389,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others (n,)."""
+        """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others
+        (n,).
+        """
         scores = self.anomaly_score(X)
         distance = -scores - self.offset_
         flagged = self.conformal_.pvalue(scores) <= FLAGGED.level
-        return np.where(flagged, np.minimum(distance, -np.finfo(np.float64).tiny), np.maximum(distance, 0.0))
+        return np.where(
+            flagged, np.minimum(distance, -np.finfo(np.float64).tiny), np.maximum(distance, 0.0)
+        )
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
         return np.where(self.pvalue(X) <= FLAGGED.level, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y as in `fit`.
+        """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y
+        as in `fit`.
 
         All anomaly classes count alike, and unlabelled rows not at all.
         """
         return separation(self.anomaly_score(X), y, self.normal)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; with `deep` also the method's fields, such as `method__margin`, and those inside them."""
+        """Parameters by name; with `deep` also the method's fields, such as `method__margin`, and
+        those inside them.
+        """
         params: dict[str, Any] = super().get_params(deep=False)
         if deep and params["method"] is not None:
             try:
@@ -365,14 +425,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters; `method__margin=3` changes a field of the method, which there must be one of."""
+        """Change parameters; `method__margin=3` changes a field of the method, which there must be
+        one of.
+        """
         fields = {
-            name.removeprefix("method__"): params.pop(name) for name in list(params) if name.startswith("method__")
+            name.removeprefix("method__"): params.pop(name)
+            for name in list(params)
+            if name.startswith("method__")
         }
         super().set_params(**params)
         if fields and self.method is None:
             raise DataError(
-                f"method is None, the default of what fit is given, so {next(iter(fields))!r} is a field of none "
+                f"method is None, the default of what fit is given, so {next(iter(fields))!r} is a "
+                "field of none "
                 f"yet: set the method too, for example method={next(iter(METHODS))!r}"
             )
         if fields:
@@ -414,7 +479,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         except ValueError as error:
             raise DataError(
-                f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got {self.random_state!r}"
+                f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got "
+                f"{self.random_state!r}"
             ) from error
         method = self.chosen(encoder)
         check_fields(method)
@@ -433,16 +499,20 @@ def _check_finite(found: NDArray[np.float64], method: Method) -> None:
     bad = np.flatnonzero(~np.isfinite(found))
     if len(bad):
         raise DataError(
-            f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a finite number is "
+            f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a "
+            "finite number is "
             f"expected, and {len(bad) - 1:,} other rows likewise: fit again, or take another method"
         )
 
 
 def _enough(count: int) -> bool:
-    """Whether so many calibration normals tell how scores go on beyond the highest; warns where they do not."""
+    """Whether so many calibration normals tell how scores go on beyond the highest; warns where
+    they do not.
+    """
     if count < ROWS:
         warnings.warn(
-            f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond them: p-values end "
+            f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond "
+            "them: p-values end "
             f"at {1 / (count + 1):.2g} as without {option('tail', True)}; add normal rows",
             FewNormals,
             stacklevel=3,

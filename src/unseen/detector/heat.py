@@ -1,4 +1,6 @@
-"""Where an image is anomalous, and from which heat on: scores of cells, and the scale on which they are drawn."""
+"""Where an image is anomalous, and from which heat on: scores of cells, and the scale on which they
+are drawn.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,14 @@ def heat_maps(
 def heat_threshold(members: Sequence[Member], alpha: float) -> float:
     """The heat that the hottest cell of a normal image exceeds with a chance of about alpha."""
     check_level("alpha", alpha)
-    return float(np.mean([np.quantile(found, 1 - alpha, method="higher") for found in _peaks(members)]))
+    return float(
+        np.mean([np.quantile(found, 1 - alpha, method="higher") for found in _peaks(members)])
+    )
 
 
 def heat_range(members: Sequence[Member], alpha: float) -> tuple[float, float, float]:
-    """Low, threshold and top of a scale: the usual peak of a normal image, and thrice as far beyond the threshold.
+    """Low, threshold and top of a scale: the usual peak of a normal image, and thrice as far beyond
+    the threshold.
 
     `threshold` is always above `low`; where all peaks are alike, by a hundredth.
     """

@@ -1,4 +1,6 @@
-"""What a detector is given: rows of a table or images, the encoder that makes samples of them, and their copies."""
+"""What a detector is given: rows of a table or images, the encoder that makes samples of them, and
+their copies.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ log = logging.getLogger("unseen")
 
 
 def to_learn_from(X: Any, features: Features | None) -> Any:
-    """Rows before there is an encoder: maps of images, seen twice by `features`; of anything else a table or matrix."""
+    """Rows before there is an encoder: maps of images, seen twice by `features`; of anything else a
+    table or matrix.
+    """
     if isinstance(X, Images):
         return Maps.of(X, features, resaved=True)
     return X if isinstance(X, Maps) else admit(X)
@@ -50,12 +54,17 @@ def own_labels(rows: Any) -> Any:
 
 
 def counting_rows(
-    rows: Any, encoder: Encoder, codes: NDArray[np.int64], repeats: str | None, *, tell: bool = False
+    rows: Any,
+    encoder: Encoder,
+    codes: NDArray[np.int64],
+    repeats: str | None,
+    *,
+    tell: bool = False,
 ) -> Rows:
     """For each training row the number of the row that stands for it, itself where it counts: (n,).
 
-    Copies agree in their class, too; a row that is labelled normal stands for one without a label. `tell`: warn of
-    copies, and of what nearly is one.
+    Copies agree in their class, too; a row that is labelled normal stands for one without a label.
+    `tell`: warn of copies, and of what nearly is one.
     """
     best = np.argsort(codes < 0, kind="stable")  # labelled ones first: they may calibrate
     ordered, kind = take(rows, best), np.maximum(codes, 0)[best]
@@ -76,23 +85,28 @@ def _warn_of_copies(
     first: Rows,
     repeats: str | None,
 ) -> None:
-    """Warn of copies, of rows that repeat and count each time, and of normal rows that nearly are copies."""
+    """Warn of copies, of rows that repeat and count each time, and of normal rows that nearly are
+    copies.
+    """
     counts, n = np.flatnonzero(first == np.arange(len(first))), len(first)
     if repeats != "keep" and (where := encoder.near_copies(rows, kind, counts[codes[counts] <= 0])):
         log.warning(
-            "many normal rows differ from another one in %s alone: if they are copies of one record, p-values come out "
+            "many normal rows differ from another one in %s alone: if they are copies of one "
+            "record, p-values come out "
             "too small; leave the copies out%s",
             *(where, ", or the column" if where.startswith("column") else ""),
         )
     if len(counts) < n:
         log.warning(
-            "%s of %s training %s repeat another one and are counted once, as a copy would calibrate against itself; "
+            "%s of %s training %s repeat another one and are counted once, as a copy would "
+            "calibrate against itself; "
             "to count each of them, ask for %s",
             *(f"{n - len(counts):,}", f"{n:,}", encoder.noun, option("repeats", "keep")),
         )
     if repeats is None and (again := encoder.repeated(rows, kind, counts)):
         log.warning(
-            "%s of %s training rows repeat another one and count each time, as rows of few values and states do; if "
+            "%s of %s training rows repeat another one and count each time, as rows of few values "
+            "and states do; if "
             "they are copies of one record, p-values come out too small: ask for %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
@@ -102,7 +116,8 @@ def refuse(metadata: Mapping[str, Any]) -> None:
     """DataError for what scikit-learn passes beside X and y, and no method here could follow."""
     if "sample_weight" in metadata:
         raise DataError(
-            "sample_weight is not supported: p-values count normal rows, each of them once. Leave it out; a row that "
+            "sample_weight is not supported: p-values count normal rows, each of them once. Leave "
+            "it out; a row that "
             "may be no normal one can be labelled as unknown (None)"
         )
     if metadata:

@@ -1,4 +1,6 @@
-"""Members of a detector: each a schema and a scorer that learned from all rows but some, which calibrate it."""
+"""Members of a detector: each a schema and a scorer that learned from all rows but some, which
+calibrate it.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,20 @@ from unseen.parts.threads import one_thread
 from unseen.types import Encoder, Method, Run, Samples, ability
 
 log = logging.getLogger("unseen")
-STEP = 0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
+STEP = (
+    0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
+)
 BLOCK = 64  # images whose maps are made at once
 
 
 @dataclass(frozen=True)
 class Member:
-    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see, sorted (m,).
+    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see,
+    sorted (m,).
 
-    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None where an earlier
-    release did not keep them. `peaks` (m,), of images: the highest score of a cell in each, sorted; None without a map.
-    """
+    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None
+    where an earlier release did not keep them. `peaks` (m,), of images: the highest score of a cell
+    in each, sorted; None without a map."""
 
     schema: Encoder
     scorer: nn.Module
@@ -46,7 +51,9 @@ class Member:
     ) -> NDArray[np.float64]:
         """Scores of rows, raised by what is `unprecedented` in them (n,): (n,)."""
         x = self.schema.encode(rows)
-        return raised(_scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented)
+        return raised(
+            _scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented
+        )
 
     def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
@@ -55,7 +62,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Told:
-    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of kinds of normal (n,).
+    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of
+    kinds of normal (n,).
 
     `rows` (m,): the numbers of those that count; the others are copies of them.
     """
@@ -80,7 +88,9 @@ class Learning:
     seed: int
 
     def trained(self, whole: Encoder, told: Told, held: Rows) -> Member:
-        """Train on all rows but those held out, which then calibrate; they shape neither schema nor scorer."""
+        """Train on all rows but those held out, which then calibrate; they shape neither schema nor
+        scorer.
+        """
         inside = np.setdiff1d(told.rows, held)
         with one_thread():
             schema = whole.relearn(take(told.table, inside), normals=told.codes[inside] <= 0)
@@ -89,18 +99,24 @@ class Learning:
         return self.learned(schema, scorer, self.method.train, told, held, run)
 
     def updated(self, member: Member, told: Told, held: Rows) -> Member:
-        """A member that has learned on, by the schema that it has; the one that is given stays as it is."""
+        """A member that has learned on, by the schema that it has; the one that is given stays as
+        it is.
+        """
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
         schema = member.schema.widened(told.table)
         return self.learned(schema, scorer, self.method.update, told, held, self.run(schema))
 
     def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
-        """A member for the kind of normal that these rows show; `calibrating` names those that also calibrate it."""
+        """A member for the kind of normal that these rows show; `calibrating` names those that also
+        calibrate it.
+        """
         support = told.samples(member.schema, told.rows).to(self.device)
         run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(self.method, member.scorer, support, places, run)
-        return _member_of(self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks)
+        return _member_of(
+            self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks
+        )
 
     def learned(
         self,
@@ -118,7 +134,9 @@ class Learning:
         rows = schema.encode(take(told.table, held))
         calibration = _scored(scorer.eval(), rows, self.device)
         schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
-        return _member_of(self.method, schema, scorer, calibration, held, _peaks_of(scorer, rows, self.device))
+        return _member_of(
+            self.method, schema, scorer, calibration, held, _peaks_of(scorer, rows, self.device)
+        )
 
     def run(self, schema: Encoder) -> Run:
         """What a method may use beside rows that pass this schema."""
@@ -137,7 +155,10 @@ def _member_of(
 ) -> Member:
     """A member, its calibration rows in the order of their scores."""
     if not np.isfinite(calibration).all():
-        raise UnseenError(f"{type(method).__name__} diverged: scores of normal rows are not finite; try another method")
+        raise UnseenError(
+            f"{type(method).__name__} diverged: scores of normal rows are not finite; try another "
+            "method"
+        )
     order = np.argsort(calibration, kind="stable")
     return Member(schema, scorer, calibration[order], held[order], peaks)
 
@@ -145,12 +166,16 @@ def _member_of(
 def raised(
     scores: NDArray[np.float64], calibration: NDArray[np.float64], amount: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Scores of rows in which something is unprecedented above all of the calibration, others as they are: (n,).
+    """Scores of rows in which something is unprecedented above all of the calibration, others as
+    they are: (n,).
 
-    score -> max(score, top) + STEP * spread * (amount + fraction(deviation)), of a row with an amount above 0: the more
-    is unprecedented the higher, and in the order of the scores where it is equally much. Calibration is sorted (m,).
+    score -> max(score, top) + STEP * spread * (amount + fraction(deviation)), of a row with an
+    amount above 0: the more is unprecedented the higher, and in the order of the scores where it is
+    equally much. Calibration is sorted (m,).
 
-    >>> raised(np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])).round(3)
+    >>> raised(
+    ...     np.array([0.5, 0.5, -9.0]), np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5, 1.5])
+    ... ).round(3)
     array([0.5  , 2.145, 2.123])
     """
     if not amount.any():
@@ -166,20 +191,33 @@ def _scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> 
     return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
 
 
-def _cell_scores(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+def _cell_scores(
+    scorer: nn.Module, x: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float32]:
     """Scores of cells: (n, d, h, w) -> (n, h', w')."""
     mapped = ability(scorer, "map")
     if mapped is None:
-        raise Unsupported("this method judges images as a whole and has no map of scores: take one that looks at cells")
+        raise Unsupported(
+            "this method judges images as a whole and has no map of scores: take one that looks at "
+            "cells"
+        )
     return np.asarray(scores(mapped, torch.from_numpy(x), device).float().numpy())
 
 
-def _peaks_of(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64] | None:
+def _peaks_of(
+    scorer: nn.Module, x: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float64] | None:
     """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
     if ability(scorer, "map") is None:
         return None
-    found = [_cell_scores(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)]
-    return np.sort(np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(np.float64))
+    found = [
+        _cell_scores(scorer, x[start : start + BLOCK], device) for start in range(0, len(x), BLOCK)
+    ]
+    return np.sort(
+        np.concatenate([part.reshape(len(part), -1).max(axis=1) for part in found]).astype(
+            np.float64
+        )
+    )
 
 
 def _logged(step: int, values: dict[str, float]) -> None:

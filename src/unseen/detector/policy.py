@@ -19,8 +19,8 @@ class Policy:
     Parameters
     ----------
     kind : {"alpha", "fdr"}
-        What `level` is a share of: "alpha", of normal rows flagged; "fdr", of the alarms among the rows scored together
-        that may be false.
+        What `level` is a share of: "alpha", of normal rows flagged; "fdr", of the alarms among the
+        rows scored together that may be false.
     level : float
         The share, between 0 and 1, exclusive.
 
@@ -47,7 +47,9 @@ class Policy:
 
     @classmethod
     def fdr(cls, level: float) -> Self:
-        """Flag rows so that, among the alarms, this share may be false (Benjamini & Hochberg 1995)."""
+        """Flag rows so that, among the alarms, this share may be false (Benjamini & Hochberg
+        1995).
+        """
         return cls("fdr", level)
 
     @classmethod
@@ -55,28 +57,38 @@ class Policy:
         """The policy of which exactly one level is given."""
         if (alpha is None) == (fdr is None):
             raise DataError(
-                f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or {option('fdr', 0.1)} "
+                f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or "
+                f"{option('fdr', 0.1)} "
                 "(share of false alarms)"
             )
         return cls.alpha(alpha) if alpha is not None else cls.fdr(fdr)  # type: ignore[arg-type]
 
     @property
     def needs_all(self) -> bool:
-        """Whether the threshold hangs on all p-values, so that none can be judged before the last is known."""
+        """Whether the threshold hangs on all p-values, so that none can be judged before the last
+        is known.
+        """
         return self.kind == "fdr"
 
-    def threshold(self, pvalues: NDArray[np.float64], counts: NDArray[np.int64] | None = None) -> float:
-        """The largest p-value that is an alarm, 0 where none is; `counts` (n,) tell how often each p-value occurs."""
+    def threshold(
+        self, pvalues: NDArray[np.float64], counts: NDArray[np.int64] | None = None
+    ) -> float:
+        """The largest p-value that is an alarm, 0 where none is; `counts` (n,) tell how often each
+        p-value occurs.
+        """
         return benjamini_hochberg(pvalues, self.level, counts) if self.needs_all else self.level
 
 
-def benjamini_hochberg(pvalues: NDArray[np.float64], fdr: float, counts: NDArray[np.int64] | None = None) -> float:
-    """Largest p-value to reject so that the expected share of false alarms is at most `fdr`; 0 when none (n,) -> float.
+def benjamini_hochberg(
+    pvalues: NDArray[np.float64], fdr: float, counts: NDArray[np.int64] | None = None
+) -> float:
+    """Largest p-value to reject so that the expected share of false alarms is at most `fdr`; 0 when
+    none (n,) -> float.
 
     `counts` (n,): how often each p-value occurs, where they are too many to list.
 
-    Benjamini & Hochberg 1995; holds for conformal p-values too, which depend on one another positively (Bates et al.
-    2023).
+    Benjamini & Hochberg 1995; holds for conformal p-values too, which depend on one another
+    positively (Bates et al. 2023).
 
     >>> benjamini_hochberg(np.array([0.01, 0.02, 0.04, 0.9]), fdr=0.05)
     0.02
@@ -92,5 +104,6 @@ def benjamini_hochberg(pvalues: NDArray[np.float64], fdr: float, counts: NDArray
 def check_level(name: str, value: object) -> None:
     if not isinstance(value, float | int | np.number) or not 0 < value < 1:
         raise DataError(
-            f"{option(name)} must lie between 0 and 1, exclusive, got {value!r}: 0.01 means one in a hundred"
+            f"{option(name)} must lie between 0 and 1, exclusive, got {value!r}: 0.01 means one in "
+            "a hundred"
         )

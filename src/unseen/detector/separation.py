@@ -14,11 +14,13 @@ from unseen.wording import option
 
 
 def scorer(estimator: Any, X: Any, y: Any = None) -> float:
-    """For scikit-learn's `scoring=`: the chance that an anomaly scores higher than a normal row (ROC AUC).
+    """For scikit-learn's `scoring=`: the chance that an anomaly scores higher than a normal row
+    (ROC AUC).
 
-    scoring="roc_auc" takes the higher `decision_function` for the class 1, where scikit-learn's own outlier detectors,
-    too, are low for anomalies: with labels 0 and 1 it is upside down. This is not, whatever the labels: those of
-    `Detector.fit`. It takes pipelines, searches, and scikit-learn's own outlier detectors with the same labels.
+    scoring="roc_auc" takes the higher `decision_function` for the class 1, where scikit-learn's own
+    outlier detectors, too, are low for anomalies: with labels 0 and 1 it is upside down. This is
+    not, whatever the labels: those of `Detector.fit`. It takes pipelines, searches, and
+    scikit-learn's own outlier detectors with the same labels.
 
     >>> from sklearn.model_selection import cross_val_score
     >>> from unseen import Detector
@@ -29,7 +31,8 @@ def scorer(estimator: Any, X: Any, y: Any = None) -> float:
     >>> cross_val_score(Detector("mahalanobis"), X[mixed], y[mixed], scoring=scorer, cv=3).tolist()
     [1.0, 1.0, 1.0]
     """
-    inside = [estimator, *estimator.get_params().values()]  # a pipeline or a search holds its detector among these
+    # a pipeline or a search holds its detector among these
+    inside = [estimator, *estimator.get_params().values()]
     normal = [each.normal for each in inside if hasattr(each, "anomaly_score")]
     return separation(-estimator.score_samples(X), y, normal[0] if normal else "normal")
 
@@ -37,13 +40,17 @@ def scorer(estimator: Any, X: Any, y: Any = None) -> float:
 def separation(scores: NDArray[np.float64], y: Any, normal: Any) -> float:
     """ROC AUC of anomaly scores (n,) of rows with labels y; rows without a label do not count."""
     if y is None:
-        raise DataError("a score needs y, the labels of the rows: 0 or 'normal', and anomalies by 1 or a name")
+        raise DataError(
+            "a score needs y, the labels of the rows: 0 or 'normal', and anomalies by 1 or a name"
+        )
     codes, _ = encode_labels(y, rows=len(scores), normal=normal)
     normals, anomalies = scores[codes == 0], scores[codes > 0]
     if not len(normals) or not len(anomalies):
         raise DataError(
-            f"a score needs normal rows and anomalies, and y labels {len(normals)} and {len(anomalies)} of these: "
-            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, have both in each fold "
+            f"a score needs normal rows and anomalies, and y labels {len(normals)} and "
+            f"{len(anomalies)} of these: "
+            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, "
+            "have both in each fold "
             "(cv=StratifiedKFold(3, shuffle=True))"
         )
     return auroc(normals, anomalies)

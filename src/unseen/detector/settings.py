@@ -1,4 +1,6 @@
-"""Methods as users name and change them: by name, by NAME=VALUE on a command line, by scikit-learn's parameters."""
+"""Methods as users name and change them: by name, by NAME=VALUE on a command line, by
+scikit-learn's parameters.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def configured(name: str, settings: Iterable[str]) -> Method:
     3.0
     >>> configured("mahalanobis", ["shrinkige=0.1"])
     Traceback (most recent call last):
-    unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...; its fields are shrinkage=0.001
+    unseen.errors.DataError: method 'mahalanobis' has no field 'shrinkige' ...
     """
     method = _changed(method_named(name), name, settings)
     check_fields(method)
@@ -36,7 +38,9 @@ def configured(name: str, settings: Iterable[str]) -> Method:
 
 
 def _changed(method: Any, name: str, settings: Iterable[str]) -> Method:
-    """The method with some fields changed; a method inside keeps what nothing is said of, unless another is named."""
+    """The method with some fields changed; a method inside keeps what nothing is said of, unless
+    another is named.
+    """
     fields = _settable(method)
     asked = pairs(settings, what="--set FIELD=VALUE")
     inner: dict[str, list[str]] = {}
@@ -45,9 +49,12 @@ def _changed(method: Any, name: str, settings: Iterable[str]) -> Method:
         if dot and outer in fields and _composed(getattr(method, outer)):
             inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
         elif field not in fields:
-            known = ", ".join(f"{key}={json.dumps(value, default=repr)}" for key, value in fields.items())
+            known = ", ".join(
+                f"{key}={json.dumps(value, default=repr)}" for key, value in fields.items()
+            )
             raise DataError(
-                f"method {name!r} has no field {field!r}{resembling(field, list(fields))}; its fields are {known}"
+                f"method {name!r} has no field {field!r}{resembling(field, list(fields))}; its "
+                f"fields are {known}"
             )
     changes: dict[str, Any] = {}
     hints = known_fields(type(method))
@@ -68,7 +75,9 @@ def method_of(asked: object) -> Method:
     """
     if isinstance(asked, str):
         return method_named(asked)
-    whole = not isinstance(asked, type) and all(callable(getattr(asked, part, None)) for part in ("build", "train"))
+    whole = not isinstance(asked, type) and all(
+        callable(getattr(asked, part, None)) for part in ("build", "train")
+    )
     if dataclasses.is_dataclass(asked) and whole:
         method: Any = asked
         return cast(Method, method)
@@ -76,17 +85,20 @@ def method_of(asked: object) -> Method:
     kind = asked.__name__ if isinstance(asked, type) else type(asked).__name__
     if isinstance(asked, type) and asked in map(type, EVERY.values()):
         raise DataError(
-            f"method is the class {kind}: pass an object of it, such as METHODS[{ours[kind]!r}] or {kind}(...)"
+            f"method is the class {kind}: pass an object of it, such as METHODS[{ours[kind]!r}] or "
+            f"{kind}(...)"
         )
     meant = f"; the method of unseen with that name is unseen.{kind}()" if kind in ours else ""
     raise DataError(
-        "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such as Mahalanobis(), "
+        "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such "
+        "as Mahalanobis(), "
         f"got {asked!r:.80}{meant}"
     )
 
 
 def parameters(method: Any) -> dict[str, Any]:
-    """The fields of a method, as scikit-learn names what is nested; those of methods inside likewise.
+    """The fields of a method, as scikit-learn names what is nested; those of methods inside
+    likewise.
 
     >>> parameters(METHODS["comet"])["base__steps"]
     1500
@@ -113,22 +125,36 @@ def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
         outer, _, rest = name.partition("__")
         if name in plain:
             continue
-        if not rest or outer not in fields or not _composed(plain.get(outer, getattr(method, outer))):
+        if (
+            not rest
+            or outer not in fields
+            or not _composed(plain.get(outer, getattr(method, outer)))
+        ):
             known = list(parameters(method))
             raise DataError(
-                f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its fields are "
+                f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its "
+                "fields are "
                 f"{', '.join(known)}"
             )
         inner.setdefault(outer, {})[rest] = value
-    nested = {name: with_parameters(plain.get(name, getattr(method, name)), rest) for name, rest in inner.items()}
+    nested = {
+        name: with_parameters(plain.get(name, getattr(method, name)), rest)
+        for name, rest in inner.items()
+    }
     new: Method = dataclasses.replace(method, **plain | nested)
     return new
 
 
 def _settable(method: Any) -> dict[str, Any]:
-    """Fields that a few words can set, and their values: all but lists of methods; of a single one its name."""
+    """Fields that a few words can set, and their values: all but lists of methods; of a single one
+    its name.
+    """
     values = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
-    several = {name for name, value in values.items() if isinstance(value, tuple) and any(map(_composed, value))}
+    several = {
+        name
+        for name, value in values.items()
+        if isinstance(value, tuple) and any(map(_composed, value))
+    }
     return {
         name: to_json(value)["name"] if _composed(value) else value
         for name, value in values.items()
@@ -150,10 +176,13 @@ def _composed(value: object) -> bool:
 
 def _parsed_field(field: str, text: str, hint: Any, default: object) -> Any:
     try:
-        return TypeAdapter(hint).validate_json(json.dumps(text) if isinstance(default, str) else text)
+        return TypeAdapter(hint).validate_json(
+            json.dumps(text) if isinstance(default, str) else text
+        )
     except ValidationError as error:
         raise DataError(
-            f"field {field!r}: expected a value like {json.dumps(default, default=repr)}, found {text!r}"
+            f"field {field!r}: expected a value like {json.dumps(default, default=repr)}, found "
+            f"{text!r}"
         ) from error
 
 
@@ -176,13 +205,20 @@ def adaptable(method: Method) -> Adaptable:
         able = _named_able(METHODS)
         if takes_images(method):
             able = f"{_named_able(IMAGES)}, and Patches or Whole of {able}"
-        what = " of ".join(type(each).__name__ for each in (method, getattr(method, "base", None)) if each is not None)
+        what = " of ".join(
+            type(each).__name__
+            for each in (method, getattr(method, "base", None))
+            if each is not None
+        )
         raise Unsupported(
-            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on the kinds that you "
+            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on "
+            "the kinds that you "
             "have, or fit anew on examples of the new kind"
         )
     return cast(Adaptable, method)
 
 
 def _named_able(prototypes: Mapping[str, Method]) -> str:
-    return ", ".join(sorted(name for name, prototype in prototypes.items() if ability(prototype, "adapt")))
+    return ", ".join(
+        sorted(name for name, prototype in prototypes.items() if ability(prototype, "adapt"))
+    )

@@ -32,13 +32,15 @@ class Protocol:
                 raise DataError(f"{option(name)} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.contamination < 1:
             raise DataError(
-                f"{option('contamination')} must be a share of the training normals, from 0 to below 1, got "
+                f"{option('contamination')} must be a share of the training normals, from 0 to "
+                "below 1, got "
                 f"{self.contamination}"
             )
 
 
 def lacking(classes: Mapping[str, int], unlabelled: int, what: str = "rows") -> dict[str, str]:
-    """What an evaluation without a table for testing still needs to say anything: labels, or more rows, in words.
+    """What an evaluation without a table for testing still needs to say anything: labels, or more
+    rows, in words.
 
     >>> lacking({"leak": 60, "crack": 12}, 0)
     {}

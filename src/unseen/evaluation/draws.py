@@ -16,7 +16,9 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Draw:
-    """One seed's rows: numbers into the training and the test table, and codes of the training labels (n,)."""
+    """One seed's rows: numbers into the training and the test table, and codes of the training
+    labels (n,).
+    """
 
     train: Rows
     y: NDArray[np.int64]  # 0 normal, else the code of a seen class
@@ -31,18 +33,26 @@ def draw_rows(
     rng: np.random.Generator,
     alike: NDArray[np.int64] | None,
 ) -> Draw:
-    """One seed's rows: all of both tables when there are two, else a split, less test rows that training shows too."""
+    """One seed's rows: all of both tables when there are two, else a split, less test rows that
+    training shows too.
+    """
     if alike is None:
         train, test = np.arange(len(codes)), np.arange(len(answers))
     else:
         train, test = class_halves(codes, rng)
         test = test[~np.isin(alike[test], alike[train])]
-    seen = _draw_seen(codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng)
+    seen = _draw_seen(
+        codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng
+    )
     return Draw(*_draw_training(codes, train, seen, choices, rng), seen, test)
 
 
-def _draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator) -> tuple[int, ...]:
-    """Anomaly classes that get labels, of those with enough rows; one always stays out, also when they are few."""
+def _draw_seen(
+    codes: NDArray[np.int64], classes: int, choices: Protocol, rng: np.random.Generator
+) -> tuple[int, ...]:
+    """Anomaly classes that get labels, of those with enough rows; one always stays out, also when
+    they are few.
+    """
     counts = np.bincount(codes)
     eligible = [c for c in range(1, len(counts)) if counts[c] >= choices.shots]
     enough = len(eligible) >= choices.seen and classes > choices.seen
@@ -51,9 +61,15 @@ def _draw_seen(codes: NDArray[np.int64], classes: int, choices: Protocol, rng: n
 
 
 def _draw_training(
-    codes: NDArray[np.int64], rows: Rows, seen: tuple[int, ...], choices: Protocol, rng: np.random.Generator
+    codes: NDArray[np.int64],
+    rows: Rows,
+    seen: tuple[int, ...],
+    choices: Protocol,
+    rng: np.random.Generator,
 ) -> tuple[Rows, NDArray[np.int64]]:
-    """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes among the normals."""
+    """Training normals, `shots` rows of each seen class, and hidden anomalies of those classes
+    among the normals.
+    """
     shuffled = rng.permutation(rows)
     normals = shuffled[codes[shuffled] == 0][: choices.normals]
     of_class = [shuffled[codes[shuffled] == c] for c in seen]
@@ -62,7 +78,9 @@ def _draw_training(
     wanted = round(len(normals) * choices.contamination / (1 - choices.contamination))
     if wanted > len(rest):
         log.warning(
-            "contamination: %d unlabelled anomalies of the seen classes wanted, %d there are", wanted, len(rest)
+            "contamination: %d unlabelled anomalies of the seen classes wanted, %d there are",
+            wanted,
+            len(rest),
         )
     normals = np.concatenate([normals, rest[:wanted]])
     y = np.repeat([0, *seen], [len(normals), *map(len, shots)]).astype(np.int64)

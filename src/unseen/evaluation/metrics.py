@@ -1,4 +1,6 @@
-"""Figures of merit: of one anomaly class against the normal rows, and averaged over classes and seeds."""
+"""Figures of merit: of one anomaly class against the normal rows, and averaged over classes and
+seeds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ Scores = NDArray[np.float64]
 
 
 def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
-    """Largest share of anomalies above a threshold that at most `fpr` of the normals exceed: (m,), (k,) -> [0, 1].
+    """Largest share of anomalies above a threshold that at most `fpr` of the normals exceed: (m,),
+    (k,) -> [0, 1].
 
     >>> tpr_at_fpr(np.arange(100.0), np.array([94.5, 94.0, 10.0, 98.5]), fpr=0.05)
     0.5
@@ -28,11 +31,14 @@ def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
 
 
 def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> float:
-    """Average precision with the anomalies weighted to make up `prevalence` of all rows: (m,), (k,) -> [0, 1].
+    """Average precision with the anomalies weighted to make up `prevalence` of all rows: (m,), (k,)
+    -> [0, 1].
 
-    Precision depends on how rare anomalies are; a test set's own share is an accident of its making.
+    Precision depends on how rare anomalies are; a test set's own share is an accident of its
+    making.
 
-    >>> average_precision(np.array([0., 2.]), np.array([1.]), prevalence=0.5)  # 1 hit of weight 2 beside 1 alarm
+    >>> # 1 hit of weight 2 beside 1 alarm
+    >>> average_precision(np.array([0.0, 2.0]), np.array([1.0]), prevalence=0.5)
     0.666...
     """
     y, score = _labels_and_scores(normal, anomaly)
@@ -52,7 +58,9 @@ def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
 
 
 def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
-    """Means over the classes of one role with enough rows, and the worst AUROC among them; None without any."""
+    """Means over the classes of one role with enough rows, and the worst AUROC among them; None
+    without any.
+    """
     counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
     if not counted:
         return None
@@ -61,12 +69,17 @@ def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] |
 
 
 def over_seeds(runs: list[dict[str, float] | None]) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation of each figure over the seeds that have it; None where none has."""
+    """Mean and standard deviation of each figure over the seeds that have it; None where none
+    has.
+    """
     counted = [run for run in runs if run is not None]
     if not counted:
         return {key: {"mean": None, "sd": None} for key in FIGURES}
     values = {key: np.array([run[key] for run in counted]) for key in FIGURES}
-    return {k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0} for k, v in values.items()}
+    return {
+        k: {"mean": float(v.mean()), "sd": float(v.std(ddof=1)) if len(v) > 1 else 0.0}
+        for k, v in values.items()
+    }
 
 
 def _labels_and_scores(normal: Scores, anomaly: Scores) -> tuple[NDArray[np.int64], Scores]:

@@ -1,4 +1,6 @@
-"""The open-set protocol: how well are anomaly classes found that nobody labelled, beside those that somebody did?"""
+"""The open-set protocol: how well are anomaly classes found that nobody labelled, beside those that
+somebody did?
+"""
 
 from __future__ import annotations
 
@@ -44,11 +46,13 @@ def evaluate(
     repeats: Literal["keep", "once"] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """Evaluate methods under the open-set protocol: a list of reports, one for each method, that JSON can hold.
+    """Evaluate methods under the open-set protocol: a list of reports, one for each method, that
+    JSON can hold.
 
-    Each seed draws seen classes and their few labelled rows anew; all other anomalies leave training, and their
-    classes are unseen. Without `test`, rows are split half and half within each class, and rows that are copies of
-    another one are left out before (`copy_numbers`). Test labels are used for the report and for nothing else.
+    Each seed draws seen classes and their few labelled rows anew; all other anomalies leave
+    training, and their classes are unseen. Without `test`, rows are split half and half within each
+    class, and rows that are copies of another one are left out before (`copy_numbers`). Test labels
+    are used for the report and for nothing else.
 
     Parameters
     ----------
@@ -72,7 +76,9 @@ def evaluate(
     >>> kind = np.repeat(["normal", "up", "down"], [400, 60, 60])
     >>> x = rng.normal(size=520) + np.repeat([0.0, 4.0, -4.0], [400, 60, 60])
     >>> table = pa.table({"x": x, "kind": kind})
-    >>> [report] = evaluate(table, label="kind", protocol=Protocol(seeds=1), methods={"mine": "mahalanobis"})
+    >>> [report] = evaluate(
+    ...     table, label="kind", protocol=Protocol(seeds=1), methods={"mine": "mahalanobis"}
+    ... )
     >>> report["unseen"]["auroc"]["mean"] > 0.9
     True
     """
@@ -104,7 +110,10 @@ def run_protocol(
     """`evaluate` of rows whose labels and domains are known apart from them."""
     codes, names, spelling = _encoded(train, normal)
     doubt(codes, names, [spelling.get(name) for name in names])
-    rows, groups = train.rows, None if train.groups is None else np.asarray(train.groups, dtype=object)
+    rows, groups = (
+        train.rows,
+        None if train.groups is None else np.asarray(train.groups, dtype=object),
+    )
     if test is None:
         own = _without_copies(rows, kinds, repeats)
         rows, codes, groups = take(rows, own), codes[own], None if groups is None else groups[own]
@@ -118,27 +127,45 @@ def run_protocol(
     chosen = chosen or {usual_name(shape): suited(None, shape)}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
-        draw = draw_rows(codes, answers, choices, np.random.default_rng(seed), None if test else np.arange(len(rows)))
+        draw = draw_rows(
+            codes,
+            answers,
+            choices,
+            np.random.default_rng(seed),
+            None if test else np.arange(len(rows)),
+        )
         if not draw.seen and seed == 0:
             log.warning(
-                "no anomaly class can be shown: it takes %d training rows, and another class to hide. So all are "
-                "unseen, and no label is used: name anomalies by their kinds, or show fewer rows of each (%s)",
+                "no anomaly class can be shown: it takes %d training rows, and another class to "
+                "hide. So all are "
+                "unseen, and no label is used: name anomalies by their kinds, or show fewer rows "
+                "of each (%s)",
                 choices.shots,
                 option("shots", ...),
             )
         for name, method in chosen.items():
-            learner = Detector(method, normal=normal, kinds=kinds, device=device, random_state=seed, repeats=repeats)
+            learner = Detector(
+                method,
+                normal=normal,
+                kinds=kinds,
+                device=device,
+                random_state=seed,
+                repeats=repeats,
+            )
             with quiet(any(runs.values())):  # every fit would log the same of the same columns
                 runs[name].append(_one_run(learner, rows, groups, tested, answers, draw, shown))
             progress()
     return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
 
 
-def copy_numbers(rows: Any, *, kinds: Mapping[str, str] | None = None, repeats: str | None = None) -> Rows:
+def copy_numbers(
+    rows: Any, *, kinds: Mapping[str, str] | None = None, repeats: str | None = None
+) -> Rows:
     """A number for each row, the same for rows of which one would tell the other's label: (n,).
 
-    Those are copies of one record, as training takes them (`Detector`), in whatever class. Rows that by their nature
-    come again stay apart: fresh rows will be like them, and a test without them would be of rare rows alone.
+    Those are copies of one record, as training takes them (`Detector`), in whatever class. Rows
+    that by their nature come again stay apart: fresh rows will be like them, and a test without
+    them would be of rare rows alone.
 
     >>> rows = np.random.default_rng(0).normal(size=(40, 2))
     >>> copy_numbers(np.r_[rows, rows[:2]])[38:]
@@ -154,14 +181,17 @@ def _without_copies(rows: Any, kinds: Mapping[str, str] | None, repeats: str | N
     own = np.flatnonzero(copy_numbers(rows, kinds=kinds, repeats=repeats) == np.arange(len(rows)))
     if len(own) < len(rows):
         log.warning(
-            "%s of %s rows are copies of another one and are left out, as a copy would tell the other's label",
+            "%s of %s rows are copies of another one and are left out, as a copy would tell the "
+            "other's label",
             *(f"{len(rows) - len(own):,}", f"{len(rows):,}"),
         )
     return own
 
 
 def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = True) -> Labelled:
-    """A table without its columns of labels and domains, and these; images with the labels of their folders."""
+    """A table without its columns of labels and domains, and these; images with the labels of their
+    folders.
+    """
     rows = to_learn_from(table, None)
     names = getattr(rows, "column_names", [])
     if label is not None:
@@ -182,7 +212,8 @@ def _encoded(
     """Codes (n,), class names, `known` ones first, and each as the data has it."""
     if given.y is None:
         raise DataError(
-            f"an evaluation needs labels: a column that says what each row is ({option('label', ...)}), or a folder "
+            "an evaluation needs labels: a column that says what each row is "
+            f"({option('label', ...)}), or a folder "
             "for each class of images; found none"
         )
     where = given.facts.get("where") or f"column {given.facts.get('label')!r}"
@@ -191,11 +222,13 @@ def _encoded(
     if not (codes == 0).any():
         found = ", ".join(repr(spelling[name]) for name in names[:10] if name in spelling)
         raise DataError(
-            f"no row of {where} is {normal!r}; its values are {found}: name the normal one ({option('normal', ...)})"
+            f"no row of {where} is {normal!r}; its values are {found}: name the normal one "
+            f"({option('normal', ...)})"
         )
     if (codes == -1).any():
         raise DataError(
-            f"{where}: expected a label in every row, found none in {(codes == -1).sum():,} of {len(codes):,}: an "
+            f"{where}: expected a label in every row, found none in {(codes == -1).sum():,} of "
+            f"{len(codes):,}: an "
             "evaluation needs to know what each row is; label these rows, or leave them out"
         )
     return codes, names, spelling
@@ -218,29 +251,47 @@ def _one_run(
     """Fit and score once: figures by class, share of test normals flagged, seconds."""
     labels = np.array([detector.normal, *names], dtype=object)[draw.y]
     start = time.perf_counter()
-    detector.fit(take(rows, draw.train), labels, groups=None if groups is None else groups[draw.train])
+    detector.fit(
+        take(rows, draw.train), labels, groups=None if groups is None else groups[draw.train]
+    )
     fitted = time.perf_counter()
     scores = detector.anomaly_score(take(tested, draw.test))
     done = time.perf_counter()
     codes = answers[draw.test]
     normals = scores[codes == 0]
     if not len(normals):
-        raise DataError("no test row is normal, so no figure can be computed: the test table needs normal rows")
+        raise DataError(
+            "no test row is normal, so no figure can be computed: the test table needs normal rows"
+        )
     flagged = float(np.mean(detector.conformal_.pvalue(normals) <= 0.05))
     classes = [
-        {"class": names[c - 1], "role": "seen" if c in draw.seen else "unseen", **figures(normals, scores[codes == c])}
+        {
+            "class": names[c - 1],
+            "role": "seen" if c in draw.seen else "unseen",
+            **figures(normals, scores[codes == c]),
+        }
         for c in np.unique(codes[codes > 0]).tolist()
     ]
-    return {"classes": classes, "flagged": flagged, "seconds": fitted - start, "rate": len(codes) / (done - fitted)}
+    return {
+        "classes": classes,
+        "flagged": flagged,
+        "seconds": fitted - start,
+        "rate": len(codes) / (done - fitted),
+    }
 
 
-def _method_report(name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol) -> dict[str, Any]:
+def _method_report(
+    name: str, method: Method, runs: list[dict[str, Any]], choices: Protocol
+) -> dict[str, Any]:
     """One method's report: macro-averages over classes, then mean and spread over seeds."""
     return {
         "method": name,
         "fields": to_json(method, to_read=True),
         "protocol": dataclasses.asdict(choices),
-        **{role: over_seeds([over_classes(run["classes"], role) for run in runs]) for role in ("unseen", "seen")},
+        **{
+            role: over_seeds([over_classes(run["classes"], role) for run in runs])
+            for role in ("unseen", "seen")
+        },
         "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),
         "fit_seconds": float(np.mean([run["seconds"] for run in runs])),
         "rows_per_second": float(np.mean([run["rate"] for run in runs])),
@@ -249,7 +300,9 @@ def _method_report(name: str, method: Method, runs: list[dict[str, Any]], choice
 
 
 def _by_class(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each class in each role it played: means over those seeds, hardest first, unseen before seen."""
+    """Each class in each role it played: means over those seeds, hardest first, unseen before
+    seen.
+    """
     parts: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in entries:
         parts.setdefault((entry["role"], entry["class"]), []).append(entry)

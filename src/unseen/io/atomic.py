@@ -1,7 +1,8 @@
-"""Writing: files and folders that are whole under their names or not there, also where several belong together.
+"""Writing: files and folders that are whole under their names or not there, also where several
+belong together.
 
-What is being made has a hidden name, and a lock for as long as its process lives. What a killed process left has none:
-the next that writes into the same folder removes it.
+What is being made has a hidden name, and a lock for as long as its process lives. What a killed
+process left has none: the next that writes into the same folder removes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import BinaryIO, Self
 from unseen.errors import unwritable
 from unseen.io.paths import LOCKS, closed, hidden, is_at, locked, new_path, sweep, synced
 
-UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # of file systems without hard links
+# of file systems without hard links
+UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Making:
@@ -61,7 +63,12 @@ class Making:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         try:
             if error is None:
                 self.finish()
@@ -95,7 +102,9 @@ class File:
     def begin(self) -> None:
         while self.lock < 0:
             self.hidden = hidden(self.target)
-            self.lock = locked(os.open(self.hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), self.hidden)
+            self.lock = locked(
+                os.open(self.hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), self.hidden
+            )
         self.out = os.fdopen(self.lock, "wb", closefd=False)
 
     def write(self, data: bytes) -> None:
@@ -143,7 +152,9 @@ class Folder:
         while self.lock < 0:
             self.hidden = hidden(self.target)
             self.hidden.mkdir()
-            self.lock = locked(os.open(self.hidden if LOCKS else os.devnull, os.O_RDONLY), self.hidden)
+            self.lock = locked(
+                os.open(self.hidden if LOCKS else os.devnull, os.O_RDONLY), self.hidden
+            )
 
     def write(self, name: str, data: bytes) -> None:
         """A file in it, in sub-folders as its name says."""
@@ -159,7 +170,9 @@ class Folder:
                 synced(Path(place) / name)
 
     def place(self) -> None:
-        """Give it its name, which nothing may have: a folder can take the place of an empty one, here of our own."""
+        """Give it its name, which nothing may have: a folder can take the place of an empty one,
+        here of our own.
+        """
         posix = LOCKS  # Windows renames to no name that is taken
         with _reserved(self.target, os.mkdir, os.rmdir) if posix else nullcontext():
             os.rename(self.hidden, self.target)
@@ -199,7 +212,8 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
 
 
 def replace(target: Path, data: bytes) -> None:
-    """Write a file in place of what has its name: who reads it meanwhile finds the old one or the new one.
+    """Write a file in place of what has its name: who reads it meanwhile finds the old one or the
+    new one.
 
     For what can be made again: after a power failure it may be damaged.
     """
@@ -214,8 +228,12 @@ def replace(target: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _reserved(target: Path, make: Callable[[Path], None], remove: Callable[[Path], None]) -> Iterator[None]:
-    """Take a name with something empty, which fails where the name is taken, for what is then moved onto it."""
+def _reserved(
+    target: Path, make: Callable[[Path], None], remove: Callable[[Path], None]
+) -> Iterator[None]:
+    """Take a name with something empty, which fails where the name is taken, for what is then moved
+    onto it.
+    """
     make(target)
     try:
         yield

@@ -25,8 +25,9 @@ _SEP = re.compile(r'"?sep=([^"\r\n]*)"?\s*', re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Head:
-    """What the first lines say: names, what separates fields, the bytes before the first row; whether names were there,
-    and whether these look like a row."""
+    """What the first lines say: names, what separates fields, the bytes before the first row;
+    whether names were there, and whether these look like a row.
+    """
 
     names: list[str]
     delimiter: str
@@ -41,7 +42,9 @@ def head(source: Text, *, header: bool) -> Head:
     opening, where = block.decode(errors="ignore"), shown(source.file)
     place, delimiter = _begin(source.file, opening, header)
     if place == len(opening):
-        raise DataError(f"{where}: the file is empty; expected a header line with the names of the columns")
+        raise DataError(
+            f"{where}: the file is empty; expected a header line with the names of the columns"
+        )
     skipped = len(_LINE.findall(opening, 0, place))
     ends: list[int] = []
     records = csv.reader(_lines(opening, place, ends), delimiter=delimiter)
@@ -55,33 +58,47 @@ def head(source: Text, *, header: bool) -> Head:
         ) from error
     if ends[-1] == len(opening) and len(block) >= text.BLOCK:
         raise too_long(source.file, skipped + 1)
-    _check(f"{where}, line {skipped + 1}", source.file, opening[place : ends[-1]], lines=records.line_num)
+    _check(
+        f"{where}, line {skipped + 1}",
+        source.file,
+        opening[place : ends[-1]],
+        lines=records.line_num,
+    )
     if len(names) == 1 and (words := _words(opening[place : place + _NEAR])) > 1:
         log.warning(
-            "%s: no comma, semicolon, tab or | separates columns, so each line is one value; if spaces do, as each "
-            "line has %d words, separate them by commas: sed 's/^ *//; s/  */,/g' %s > separated.csv",
+            "%s: no comma, semicolon, tab or | separates columns, so each line is one value; if "
+            "spaces do, as each "
+            "line has %d words, separate them by commas: sed 's/^ *//; s/  */,/g' %s > "
+            "separated.csv",
             *(where, words, source.file.name),
         )
     if header:
         start = len(opening[: ends[-1]].encode())
         return Head(names, delimiter, start, named=True, doubtful=_like_data(names, _some(records)))
-    start = 0 if skipped and len(names) == 1 else len(opening[:place].encode())  # there, a blank line is a row
+    # there, a blank line is a row
+    start = 0 if skipped and len(names) == 1 else len(opening[:place].encode())
     return Head([f"x{j}" for j in range(len(names))], delimiter, start, named=False, doubtful=False)
 
 
 def column_names(names: Sequence[str], file: Path) -> list[str]:
-    """A name for each column, each its own: those without one are called by their place, repeated ones are numbered.
+    """A name for each column, each its own: those without one are called by their place, repeated
+    ones are numbered.
 
     >>> column_names(["a", "", "a", "unnamed_2"], Path("flows.csv"))
     ['a', 'unnamed_2_2', 'a_2', 'unnamed_2']
     """
     taken = set(names)
-    given = [name if name.strip() else _unused(f"unnamed_{place}", taken) for place, name in enumerate(names, start=1)]
+    given = [
+        name if name.strip() else _unused(f"unnamed_{place}", taken)
+        for place, name in enumerate(names, start=1)
+    ]
     filled = [repr(new) for name, new in zip(names, given, strict=True) if name != new]
     if filled:
         more = f", and {len(filled) - 5:,} more" if len(filled) > 5 else ""
         log.warning(
-            "%s: columns without a name are called by their place: %s", shown(file), ", ".join(filled[:5]) + more
+            "%s: columns without a name are called by their place: %s",
+            shown(file),
+            ", ".join(filled[:5]) + more,
         )
     given, note = distinct_names(given)
     if note:
@@ -94,13 +111,18 @@ def _unused(name: str, taken: Set[str]) -> str:
 
 
 def _begin(file: Path, opening: str, header: bool) -> tuple[int, str]:
-    """Where the first record begins, and the delimiter: said by a line `sep=;` before it, or the usual one."""
+    """Where the first record begins, and the delimiter: said by a line `sep=;` before it, or the
+    usual one.
+    """
     place = _first_line(opening, 0, header)
     line = _LINE.match(opening, place)
     said = _SEP.fullmatch(line[0]) if line else None
     if line and said:
         if len(said[1]) != 1 or not said[1].isascii():
-            raise DataError(f"{shown(file)}: expected one character after 'sep=' in the first line, found {said[1]!r}")
+            raise DataError(
+                f"{shown(file)}: expected one character after 'sep=' in the first line, found "
+                f"{said[1]!r}"
+            )
         return _first_line(opening, line.end(), header), said[1]
     if file.name.lower().endswith((".tsv", ".tsv.gz")):
         return place, "\t"
@@ -108,7 +130,9 @@ def _begin(file: Path, opening: str, header: bool) -> tuple[int, str]:
 
 
 def _usual_delimiter(bare: str) -> str:
-    """What separates fields of these lines without quoted parts: as often in each, decimal commas apart, and often."""
+    """What separates fields of these lines without quoted parts: as often in each, decimal commas
+    apart, and often.
+    """
     lines = [line for line in re.split(r"[\r\n]+", bare)[: LOOKED_AT + 1] if line]
     points = [re.sub(r"(?<=\d),(?=\d)", ".", line) for line in lines]
 
@@ -121,7 +145,9 @@ def _usual_delimiter(bare: str) -> str:
 
 
 def _words(bare: str) -> int:
-    """How many words each of the first lines has, most of them numbers below the first line; 0 if not so."""
+    """How many words each of the first lines has, most of them numbers below the first line; 0 if
+    not so.
+    """
     lines = [line.split() for line in re.split(r"[\r\n]+", bare)[: LOOKED_AT + 1] if line.strip()]
     below = list(chain.from_iterable(lines[1:]))
     alike = len({len(line) for line in lines}) == 1
@@ -129,7 +155,9 @@ def _words(bare: str) -> int:
 
 
 def _first_line(opening: str, place: int, header: bool) -> int:
-    """Where the first line begins that is not blank; before names, lines of nothing but delimiters are blank too."""
+    """Where the first line begins that is not blank; before names, lines of nothing but delimiters
+    are blank too.
+    """
     blank = "\r\n" + (" " + DELIMITERS if header else "")
     while (line := _LINE.match(opening, place)) and not line[0].strip(blank):
         place = line.end()
@@ -162,7 +190,11 @@ def _like_data(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether most names are numbers, or values of the rows below."""
     like = {j for j, name in enumerate(names) if _is_number(name)}
     for row in rows:
-        like |= {j for j, (name, value) in enumerate(zip(names, row, strict=False)) if name == value != ""}
+        like |= {
+            j
+            for j, (name, value) in enumerate(zip(names, row, strict=False))
+            if name == value != ""
+        }
     return len(like) > sum(map(bool, map(str.strip, names))) / 2
 
 

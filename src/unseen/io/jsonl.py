@@ -1,7 +1,8 @@
-"""JSON Lines: one flat object a line. As in CSV files, every value is read as text, and `Schema` says what it means.
+"""JSON Lines: one flat object a line. As in CSV files, every value is read as text, and `Schema`
+says what it means.
 
-A value that is an object or a list is kept as its JSON, in a column of bytes, which the schema leaves out as nested.
-"""
+A value that is an object or a list is kept as its JSON, in a column of bytes, which the schema
+leaves out as nested."""
 
 from __future__ import annotations
 
@@ -31,11 +32,14 @@ class _Line(NamedTuple):
     values: dict[str, Any]
 
 
-def opened_jsonl(source: Text, expected: Collection[str] = ()) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Columns and rows in constant memory: the keys of the first block, and those `expected`, are the columns.
+def opened_jsonl(
+    source: Text, expected: Collection[str] = ()
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Columns and rows in constant memory: the keys of the first block, and those `expected`, are
+    the columns.
 
-    A key that comes first in a later block is left out, with a note: the rows before it are gone by then.
-    """
+    A key that comes first in a later block is left out, with a note: the rows before it are gone by
+    then."""
     blocks = _object_blocks(source)
     first = next(blocks, None)
     if first is None:
@@ -54,7 +58,9 @@ def opened_jsonl(source: Text, expected: Collection[str] = ()) -> tuple[pa.Schem
 
 
 def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
-    """All rows, with a column for each key that occurs; `admit` is told how many bytes they take at least."""
+    """All rows, with a column for each key that occurs; `admit` is told how many bytes they take at
+    least.
+    """
     keys: dict[str, None] = {}
     nested: set[str] = set()
     held, rows, size = list[pa.RecordBatch](), 0, 0
@@ -71,7 +77,9 @@ def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
 
 
 def _nothing(source: Text) -> DataError:
-    return DataError(f"{shown(source.file)}: the file is empty; expected a JSON object in each line")
+    return DataError(
+        f"{shown(source.file)}: the file is empty; expected a JSON object in each line"
+    )
 
 
 def _batches(
@@ -83,7 +91,8 @@ def _batches(
         if late:
             line = next(line.number for line in block if late[0] in line.values)
             log.warning(
-                "%s: keys that do not occur at the start of the file are left out, such as %s, first in line %s",
+                "%s: keys that do not occur at the start of the file are left out, such as %s, "
+                "first in line %s",
                 *(shown(source.file), ", ".join(map(repr, late[:5])), f"{line:,}"),
             )
             told = True
@@ -92,7 +101,9 @@ def _batches(
 
 def _object_blocks(source: Text) -> Iterator[list[_Line]]:
     """Objects of about a block of text each."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_keys)
+    decoder = json.JSONDecoder(
+        parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_keys
+    )
     held, size = list[_Line](), 0
     with source:
         for number, line in enumerate(source.lines(), start=1):
@@ -113,12 +124,15 @@ def _parsed(decoder: json.JSONDecoder, source: Text, number: int, line: str) -> 
     try:
         values = decoder.decode(line)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: expected a JSON object in each line, found {line[:40]!r} ({error})") from error
+        raise DataError(
+            f"{where}: expected a JSON object in each line, found {line[:40]!r} ({error})"
+        ) from error
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     if not isinstance(values, dict):
         raise DataError(
-            f'{where}: expected a JSON object such as {{"bytes": 10}}, found {line[:40].strip()!r}; of a list of '
+            f'{where}: expected a JSON object such as {{"bytes": 10}}, found '
+            f"{line[:40].strip()!r}; of a list of "
             "objects write one a line, for example: jq -c '.[]'"
         )
     return values
@@ -144,7 +158,9 @@ def _keys(block: Iterable[_Line]) -> dict[str, None]:
 
 def _nested(block: Iterable[_Line]) -> set[str]:
     """Keys of objects and lists."""
-    return {key for line in block for key, value in line.values.items() if type(value) in (dict, list)}
+    return {
+        key for line in block for key, value in line.values.items() if type(value) in (dict, list)
+    }
 
 
 def _schema(names: Iterable[str], keys: Iterable[str], nested: Collection[str]) -> pa.Schema:
@@ -156,8 +172,10 @@ def _batch(source: Text, block: list[_Line], keys: list[str], schema: pa.Schema)
     values = sum(len(line.values) for line in block)
     if len(keys) > MANY and SPARSE * (values + MANY) < len(keys) * len(block):
         raise DataError(
-            f"{shown(source.file)}, lines {block[0].number:,} to {block[-1].number:,}: expected objects with the same "
-            f"keys, found {len(keys):,}, and {values / len(block):.3g} of them in an object; make what varies a value"
+            f"{shown(source.file)}, lines {block[0].number:,} to {block[-1].number:,}: expected "
+            "objects with the same "
+            f"keys, found {len(keys):,}, and {values / len(block):.3g} of them in an object; make "
+            "what varies a value"
         )
     columns = []
     for key, kind in zip(keys, schema.types, strict=True):
@@ -178,7 +196,9 @@ def _spelled(source: Text, line: _Line, key: str) -> str | None:
     try:
         return json.dumps(json.loads(line.text)[key], ensure_ascii=False)
     except ValueError as error:  # a number of thousands of digits
-        raise DataError(f"{shown(source.file)}, line {line.number:,}: key {key!r}: {error}") from error
+        raise DataError(
+            f"{shown(source.file)}, line {line.number:,}: key {key!r}: {error}"
+        ) from error
 
 
 def _completed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
 """Batches of a Parquet file that take bounded memory, however small a file they are packed into.
 
-A text of a megabyte that occurs in a million rows is stored once. So texts are read as codes of a dictionary, and few
-enough rows at a time are unpacked.
+A text of a megabyte that occurs in a million rows is stored once. So texts are read as codes of a
+dictionary, and few enough rows at a time are unpacked.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
-ROOM = 1 << 26  # bytes that the rows of one batch may take when unpacked, if there is more than one row
+# bytes that the rows of one batch may take when unpacked, if there is more than one row
+ROOM = 1 << 26
 ROWS = 1 << 16
 
 
-def opened_parquet(path: str, admit: Callable[[int], None]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of the file, and its rows; columns that are stored as codes come as the values they stand for.
+def opened_parquet(
+    path: str, admit: Callable[[int], None]
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The columns of the file, and its rows; columns that are stored as codes come as the values
+    they stand for.
 
     `admit` is told how many bytes a group of rows takes at least.
     """
     with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
-        admit(max((file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups)), default=0))
+        admit(
+            max(
+                (file.metadata.row_group(k).total_byte_size for k in range(file.num_row_groups)),
+                default=0,
+            )
+        )
         columns = [file.schema.column(j) for j in range(len(file.schema))]
     coded = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
     source = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=coded)
@@ -40,12 +49,17 @@ def _rows(source: parquet.ParquetFile, rows: int, plain: pa.Schema) -> Iterator[
     with source:
         for batch in source.iter_batches(batch_size=rows):
             for piece in _pieces(batch):
-                columns = [_unpacked(column, kind) for column, kind in zip(piece.columns, plain.types, strict=True)]
+                columns = [
+                    _unpacked(column, kind)
+                    for column, kind in zip(piece.columns, plain.types, strict=True)
+                ]
                 yield pa.RecordBatch.from_arrays(columns, schema=plain)
 
 
 def _plain(kind: pa.DataType, *, coded: pa.DataType) -> pa.DataType:
-    """The type of a column that may have been stored as codes; nested columns stay as they are read."""
+    """The type of a column that may have been stored as codes; nested columns stay as they are
+    read.
+    """
     if pa.types.is_nested(kind):
         return coded
     if pa.types.is_dictionary(kind):
@@ -59,7 +73,9 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     size = np.zeros(len(batch), dtype=np.int64)
     for column in batch.columns:
         if pa.types.is_dictionary(column.type) and _is_binary(column.type.value_type):
-            lengths = pc.fill_null(pc.binary_length(column.dictionary), 0).to_numpy(zero_copy_only=False)
+            lengths = pc.fill_null(pc.binary_length(column.dictionary), 0).to_numpy(
+                zero_copy_only=False
+            )
             codes = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
             size += np.append(lengths, 0).astype(np.int64)[codes]
     piece = np.cumsum(size) // ROOM
@@ -70,7 +86,12 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def _is_binary(kind: pa.DataType) -> bool:
     return any(
         test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
     )
 
 

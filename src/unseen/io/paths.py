@@ -1,4 +1,6 @@
-"""Paths: what can be made there, what may be read there, and names that are hidden and locked while a process lives."""
+"""Paths: what can be made there, what may be read there, and names that are hidden and locked while
+a process lives.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,11 @@ except ImportError:  # Windows: nothing that is hidden can be told dead
 
 LOCKS = fcntl is not None
 HIDDEN = re.compile(r"\..*\.unseen-[0-9a-f]{16}", re.DOTALL)
-WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # for a pipe that nobody writes to
+# for a pipe that nobody writes to
+WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 SHOWN = 50  # characters of a name that its hidden name repeats
-UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # of file systems that do not sync folders
+# of file systems that do not sync folders
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)
 
 log = logging.getLogger("unseen")
 
@@ -35,7 +39,9 @@ def new_path(path: str | Path) -> Path:
     asked = Path(path)
     with unwritable(asked):
         if _exists(asked):
-            raise DataError(f"{asked}: exists already and is left as it is; choose another name or remove it")
+            raise DataError(
+                f"{asked}: exists already and is left as it is; choose another name or remove it"
+            )
         if not asked.parent.is_dir():
             raise DataError(f"{asked}: there is no folder {asked.parent}; create it first")
         if not os.access(asked.parent, os.W_OK | os.X_OK):
@@ -75,7 +81,9 @@ def _check_regular(found: os.stat_result) -> None:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left hidden in a folder, and say so."""
     with suppress(OSError):
-        for path in [Path(entry.path) for entry in os.scandir(folder) if HIDDEN.fullmatch(entry.name)]:
+        for path in [
+            Path(entry.path) for entry in os.scandir(folder) if HIDDEN.fullmatch(entry.name)
+        ]:
             if _removed(path):
                 log.info("%s: was left by a process that was killed, and is removed", path)
 
@@ -102,7 +110,9 @@ def _removed(path: Path) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """Whether anything has this name; OSError where nothing could have it, such as a name that is too long."""
+    """Whether anything has this name; OSError where nothing could have it, such as a name that is
+    too long.
+    """
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -117,7 +127,9 @@ def hidden(target: Path) -> Path:
 
 
 def locked(opened: int, path: Path) -> int:
-    """The open descriptor of what is new there, locked; -1 if another process took it for left over and removed it."""
+    """The open descriptor of what is new there, locked; -1 if another process took it for left over
+    and removed it.
+    """
     if fcntl is not None:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(opened, fcntl.LOCK_SH)

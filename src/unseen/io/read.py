@@ -1,7 +1,7 @@
 """Reading CSV, JSON Lines and Parquet files, whole or in batches of constant memory.
 
-Every column of a text file is read as text: a type guessed from the first rows may fail on a later one. `Schema` makes
-numbers of it, and knows what counts as missing; here only the empty field does.
+Every column of a text file is read as text: a type guessed from the first rows may fail on a later
+one. `Schema` makes numbers of it, and knows what counts as missing; here only the empty field does.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 PARQUET = (".parquet", ".pq")
 SHEETS = (".xlsx", ".xls", ".ods")
-FREE, RATIO = 1 << 30, 1000  # bytes in memory that any file may take, and how many for each byte on disk
+# bytes in memory that any file may take, and how many for each byte on disk
+FREE, RATIO = (1 << 30, 1000)
 
 
 def table(path: str | Path, *, header: bool = True) -> pa.Table:
-    """The whole file; "-" is standard input. Without `header` the first line of a CSV file is a row.
+    """The whole file; "-" is standard input. Without `header` the first line of a CSV file is a
+    row.
 
     >>> table("nowhere.csv")
     Traceback (most recent call last):
@@ -56,9 +58,11 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
 def batches(
     path: str | Path, rows: int = 16384, *, header: bool = True, expected: Collection[str] = ()
 ) -> Iterator[pa.Table]:
-    """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the file.
+    """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
+    file.
 
-    One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no object has such a key.
+    One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no
+    object has such a key.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -68,12 +72,16 @@ def batches(
     """
     file = _existing(path)
     with _explained(file):
-        schema, stream = _columns_and_rows(file, None if _is_parquet(file) else Text(file), header, expected)
+        schema, stream = _columns_and_rows(
+            file, None if _is_parquet(file) else Text(file), header, expected
+        )
         yield from _rechunked(stream, schema, rows)
 
 
 def rows(path: str | Path) -> int | None:
-    """How many rows the file holds; None where only reading all of it would tell (all but Parquet)."""
+    """How many rows the file holds; None where only reading all of it would tell (all but
+    Parquet).
+    """
     file = _existing(path)
     if not _is_parquet(file):
         return None
@@ -87,14 +95,22 @@ def _existing(path: str | Path) -> Path:
     if str(file) == STANDARD:
         return file
     if not file.name.lower().endswith(CSV + JSON + PARQUET):
-        advice = "export the sheet as CSV" if file.name.lower().endswith(SHEETS) else "convert or rename it"
-        raise DataError(f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; {advice}")
+        advice = (
+            "export the sheet as CSV"
+            if file.name.lower().endswith(SHEETS)
+            else "convert or rename it"
+        )
+        raise DataError(
+            f"{file}: expected a file that ends in {', '.join(CSV + JSON + PARQUET)}; {advice}"
+        )
     if os.path.isdir(file):
         raise DataError(f"{file}: expected a file, found a folder; name one file in it")
     if not os.path.exists(file):
         raise DataError(f"{file}: no such file; check the spelling and the folder")
     if file.is_file() and file.stat().st_size == 0:
-        raise DataError(f"{file}: the file is empty; expected a header line with the names of the columns")
+        raise DataError(
+            f"{file}: the file is empty; expected a header line with the names of the columns"
+        )
     return file
 
 
@@ -134,16 +150,22 @@ def _separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.Recor
     top = head(source, header=header)
     if top.doubtful:
         log.warning(
-            "%s: the first line was taken for the names of the columns, but looks like a row of data: %s; if it is "
+            "%s: the first line was taken for the names of the columns, but looks like a row of "
+            "data: %s; if it is "
             "one, say so with %s",
-            *(shown(source.file), ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else "")),
+            *(
+                shown(source.file),
+                ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else ""),
+            ),
             option("header", False),
         )
     schema = pa.schema([(name, pa.string()) for name in column_names(top.names, source.file)])
     return schema, text_fields(source, top, schema)
 
 
-def _rechunked(stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+def _rechunked(
+    stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int
+) -> Iterator[pa.Table]:
     """The same rows in tables of `rows` rows, fewer where they take more than their room."""
     held: list[pa.RecordBatch] = []
     count, size, empty = 0, 0, True
@@ -168,7 +190,8 @@ def _check_unpacked_size(file: Path, size: int) -> None:
     disk = file.stat().st_size if file.is_file() else size
     if size > max(FREE, RATIO * disk):
         raise DataError(
-            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no table of data; look at "
+            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no table "
+            "of data; look at "
             "long texts that are repeated, and leave out such columns"
         )
 
@@ -183,7 +206,14 @@ def _explained(file: Path) -> Iterator[None]:
 
 
 def _damaged(file: Path, error: Exception) -> DataError:
-    kind = "Parquet" if _is_parquet(file) else "JSON Lines" if file.name.lower().endswith(JSON) else "CSV"
+    kind = (
+        "Parquet"
+        if _is_parquet(file)
+        else "JSON Lines"
+        if file.name.lower().endswith(JSON)
+        else "CSV"
+    )
     return DataError(
-        f"{shown(file)}: expected a {kind} file, but it cannot be read as one ({error}); write or copy it anew"
+        f"{shown(file)}: expected a {kind} file, but it cannot be read as one ({error}); write or "
+        "copy it anew"
     )

@@ -1,8 +1,8 @@
 """Rows of CSV text below its header, a block of whole rows at a time.
 
-A row may go over several lines, in quotes. Arrow's reader of streams would find where it ends, but it reads ahead in a
-thread; where the text is decoded in Python, such a thread may wait for ever when an error ends the reading.
-"""
+A row may go over several lines, in quotes. Arrow's reader of streams would find where it ends, but
+it reads ahead in a thread; where the text is decoded in Python, such a thread may wait for ever
+when an error ends the reading."""
 
 from __future__ import annotations
 
@@ -24,20 +24,31 @@ from unseen.io.text import Text, lines_in, shown, too_long
 
 def text_fields(source: Text, top: Head, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows, every field as text, empty ones as null."""
-    several = len(schema) > 1  # a blank line is a row without a value where there is one column, and nothing elsewhere
-    parse = arrow_csv.ParseOptions(delimiter=top.delimiter, newlines_in_values=True, ignore_empty_lines=several)
-    convert = arrow_csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
+    # a blank line is a row without a value where there is one column, and nothing elsewhere
+    several = len(schema) > 1
+    parse = arrow_csv.ParseOptions(
+        delimiter=top.delimiter, newlines_in_values=True, ignore_empty_lines=several
+    )
+    convert = arrow_csv.ConvertOptions(
+        column_types=schema, strings_can_be_null=True, null_values=[""]
+    )
     done = 0
     with source:
         for line, block in _row_blocks(source, top, len(schema)):
             if several and not block.strip(b"\r\n"):
                 continue
-            read = arrow_csv.ReadOptions(block_size=len(block) + 1, column_names=schema.names, use_threads=False)
+            read = arrow_csv.ReadOptions(
+                block_size=len(block) + 1, column_names=schema.names, use_threads=False
+            )
             buffer = pa.BufferReader(block)
             try:
-                table = arrow_csv.read_csv(buffer, read_options=read, parse_options=parse, convert_options=convert)
+                table = arrow_csv.read_csv(
+                    buffer, read_options=read, parse_options=parse, convert_options=convert
+                )
             except pa.ArrowInvalid as error:
-                raise _misfit_row(source, top, line, block) or _arrow_error(source, done, str(error)) from error
+                raise _misfit_row(source, top, line, block) or _arrow_error(
+                    source, done, str(error)
+                ) from error
             yield from table.to_batches()
             done += len(table)
 
@@ -59,7 +70,8 @@ def _row_blocks(source: Text, top: Head, width: int) -> Iterator[tuple[int, byte
     end, still_open = last_end(rest, top.delimiter)
     if still_open:
         raise DataError(
-            f"{shown(source.file)}, line {line + lines_in(rest[:end])}: expected a quote that closes, found none up to "
+            f"{shown(source.file)}, line {line + lines_in(rest[:end])}: expected a quote that "
+            "closes, found none up to "
             "the end of the file; correct the line where the quote opens"
         )
     if rest:
@@ -67,7 +79,8 @@ def _row_blocks(source: Text, top: Head, width: int) -> Iterator[tuple[int, byte
 
 
 def last_end(block: bytes, delimiter: str) -> tuple[int, bool]:
-    """Where the last whole row of a block ends that begins with a row, and whether a quote is open at its end.
+    """Where the last whole row of a block ends that begins with a row, and whether a quote is open
+    at its end.
 
     >>> last_end(b'1,"a\\nb"\\n2,"c\\n', ","), last_end(b'5" pipe,1\\n6" pipe', ",")
     ((8, True), (10, False))
@@ -83,9 +96,13 @@ def last_end(block: bytes, delimiter: str) -> tuple[int, bool]:
 
 
 def _quotes(letters: NDArray[np.uint8], delimiter: str) -> NDArray[np.int64]:
-    """Where a quote opens or closes, by turns: one within a field that does not begin with it is a letter."""
+    """Where a quote opens or closes, by turns: one within a field that does not begin with it is a
+    letter.
+    """
     quotes = np.flatnonzero(letters == ord('"'))
-    begins = np.isin(letters[quotes - 1], [ord(letter) for letter in f"{delimiter}\r\n"]) | (quotes == 0)
+    begins = np.isin(letters[quotes - 1], [ord(letter) for letter in f"{delimiter}\r\n"]) | (
+        quotes == 0
+    )
     doubled = np.append(False, np.diff(quotes) == 1)
     if (begins | doubled)[::2].all():
         return quotes
@@ -113,7 +130,9 @@ def _misfit_row(source: Text, top: Head, line: int, block: bytes) -> DataError |
             return None
     except csv.Error:  # a field longer than that module takes
         return None
-    where = f"line {line + start}" if end == start + 1 else f"lines {line + start} to {line + end - 1}"
+    where = (
+        f"line {line + start}" if end == start + 1 else f"lines {line + start} to {line + end - 1}"
+    )
     advice = f"quote fields that contain {top.delimiter!r}, or correct the line"
     if len(record) == expected + 1 and not record[-1]:
         advice = f"the line ends in {top.delimiter!r}, and the first does not: end them alike"
@@ -121,7 +140,8 @@ def _misfit_row(source: Text, top: Head, line: int, block: bytes) -> DataError |
         advice += "; is a quote not closed?"
     model = "header" if top.named else "first row"
     return DataError(
-        f"{shown(source.file)}, {where}: expected {expected} fields as in the {model}, found {len(record)}; {advice}"
+        f"{shown(source.file)}, {where}: expected {expected} fields as in the {model}, found "
+        f"{len(record)}; {advice}"
     )
 
 
@@ -131,4 +151,7 @@ def _arrow_error(source: Text, done: int, said: str) -> DataError:
     if not found:
         return DataError(f"{shown(source.file)}, below row {done:,}: {said}")
     row, expected, got = map(int, found.groups())
-    return DataError(f"{shown(source.file)}, row {done + row:,}: expected {expected} fields, found {got}; correct it")
+    return DataError(
+        f"{shown(source.file)}, row {done + row:,}: expected {expected} fields, found {got}; "
+        "correct it"
+    )

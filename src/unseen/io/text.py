@@ -1,4 +1,6 @@
-"""The text of a file or of standard input as it comes: UTF-8 in the end, and no line longer than a block."""
+"""The text of a file or of standard input as it comes: UTF-8 in the end, and no line longer than a
+block.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def lines_in(block: bytes) -> int:
 
 
 class Text(io.RawIOBase):
-    """A file's text as UTF-8, without the byte order mark that may come first; DataError where it is no such text."""
+    """A file's text as UTF-8, without the byte order mark that may come first; DataError where it
+    is no such text.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -70,7 +74,9 @@ class Text(io.RawIOBase):
         return done
 
     def peek(self) -> bytes:
-        """The first block of what has not been read, which stays to be read; shorter only at the end of the text."""
+        """The first block of what has not been read, which stays to be read; shorter only at the
+        end of the text.
+        """
         parts = [self.held[self.at :]]
         while sum(map(len, parts)) < BLOCK and (block := next(self.blocks, b"")):
             parts.append(block)
@@ -92,10 +98,14 @@ class Text(io.RawIOBase):
         for magic, what in FOREIGN.items():
             if first.startswith(magic):
                 raise DataError(f"{shown(self.file)}: expected text, found {what}")
-        mark, codec = next(((mark, codec) for mark, codec in MARKS.items() if first.startswith(mark)), (b"", "utf-8"))
+        mark, codec = next(
+            ((mark, codec) for mark, codec in MARKS.items() if first.startswith(mark)),
+            (b"", "utf-8"),
+        )
         if codec == "utf-32":
             raise DataError(
-                f"{shown(self.file)}: expected UTF-8 or UTF-16 text, found UTF-32 by its byte order mark; convert it: "
+                f"{shown(self.file)}: expected UTF-8 or UTF-16 text, found UTF-32 by its byte "
+                "order mark; convert it: "
                 f"iconv -f utf-32 -t utf-8 {self.file.name} > converted.csv"
             )
         decoder, length, block = codecs.getincrementaldecoder(codec)(), 0, first[len(mark) :]
@@ -126,7 +136,9 @@ class Text(io.RawIOBase):
         return source, source.read(BLOCK)
 
     def _bounded(self, block: bytes, length: int) -> int:
-        """The length of the line at the end of the block, where the line at its start has this length already."""
+        """The length of the line at the end of the block, where the line at its start has this
+        length already.
+        """
         starts = [place for place in (block.find(b"\n"), block.find(b"\r")) if place >= 0]
         after = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
         if length + min(starts, default=len(block)) > BLOCK:
@@ -140,13 +152,15 @@ class Text(io.RawIOBase):
         where = f"{shown(self.file)}, line {line}"
         if codec != "utf-8":
             return DataError(
-                f"{where}: expected {codec.upper()} text, as the byte order mark says, found other bytes "
+                f"{where}: expected {codec.upper()} text, as the byte order mark says, found other "
+                "bytes "
                 f"({error.reason}); write or copy the file anew"
             )
         if b"\0" in error.object[: 1 << 10]:
             return zeros(where, self.file)
         return DataError(
-            f"{where}: expected UTF-8 text, found the byte 0x{error.object[error.start]:02x}; convert the file, for "
+            f"{where}: expected UTF-8 text, found the byte 0x{error.object[error.start]:02x}; "
+            "convert the file, for "
             f"example from Latin-1: iconv -f latin1 -t utf-8 {self.file.name} > converted.csv"
         )
 
@@ -169,13 +183,15 @@ class _Rejoined(io.RawIOBase):
 
 def zeros(where: str, file: Path) -> DataError:
     return DataError(
-        f"{where}: expected text, found zero bytes, as in UTF-16 without a byte order mark; convert the file, for "
+        f"{where}: expected text, found zero bytes, as in UTF-16 without a byte order mark; "
+        "convert the file, for "
         f"example: iconv -f utf-16le -t utf-8 {file.name} > converted.csv"
     )
 
 
 def too_long(file: Path, line: int) -> DataError:
     return DataError(
-        f"{shown(file)}, line {line:,}: expected a row of at most {BLOCK / 2**20:g} MiB, found a longer one; is it a "
+        f"{shown(file)}, line {line:,}: expected a row of at most {BLOCK / 2**20:g} MiB, found a "
+        "longer one; is it a "
         "table, and is every quote closed?"
     )

@@ -19,13 +19,19 @@ from unseen.io.atomic import File, Making
 from unseen.io.paths import new_path
 from unseen.io.text import STANDARD
 
-FORMATS = {".csv": arrow_csv.CSVWriter, ".parquet": parquet.ParquetWriter, ".pq": parquet.ParquetWriter}
+FORMATS = {
+    ".csv": arrow_csv.CSVWriter,
+    ".parquet": parquet.ParquetWriter,
+    ".pq": parquet.ParquetWriter,
+}
 
 
 class Writer:
-    """Writes a CSV or Parquet file under a hidden name and gives it its own name once all of it is on disk.
+    """Writes a CSV or Parquet file under a hidden name and gives it its own name once all of it is
+    on disk.
 
-    With a `making`, together with what else is made there. To standard output, "-", CSV is written as it comes.
+    With a `making`, together with what else is made there. To standard output, "-", CSV is written
+    as it comes.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
@@ -67,10 +73,19 @@ class Writer:
         except pa.ArrowException as error:
             raise DataError(f"{self.path}: {_misfit(table, self.kind) or error}") from error
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         try:
             if self.sink is not None:
-                with unwritable(self.path) if error is None else suppress(OSError, ValueError, pa.ArrowException):
+                with (
+                    unwritable(self.path)
+                    if error is None
+                    else suppress(OSError, ValueError, pa.ArrowException)
+                ):
                     self.sink.close()
             if isinstance(self.file, _Standard):
                 self.file.out.flush()
@@ -90,8 +105,12 @@ class _Standard:
 
 
 def _plain_table(table: pa.Table) -> pa.Table:
-    """The table with plain values for views and for dictionary codes, which may differ from batch to batch."""
-    return table.cast(pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema]))
+    """The table with plain values for views and for dictionary codes, which may differ from batch
+    to batch.
+    """
+    return table.cast(
+        pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema])
+    )
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -102,10 +121,24 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _misfit(table: pa.Table, kind: str) -> str:
-    """Which columns a format cannot hold, and what to do; nothing where it can hold each of them."""
-    unfit = [f"{name!r} ({table[name].type})" for name in table.column_names if not _fits(table.select([name]), kind)]
-    what, other = ("CSV", "write Parquet") if kind == ".csv" else ("Parquet", "turn them into text or numbers")
-    return f"{what} cannot hold the columns {', '.join(unfit)}; leave them out or {other}" if unfit else ""
+    """Which columns a format cannot hold, and what to do; nothing where it can hold each of
+    them.
+    """
+    unfit = [
+        f"{name!r} ({table[name].type})"
+        for name in table.column_names
+        if not _fits(table.select([name]), kind)
+    ]
+    what, other = (
+        ("CSV", "write Parquet")
+        if kind == ".csv"
+        else ("Parquet", "turn them into text or numbers")
+    )
+    return (
+        f"{what} cannot hold the columns {', '.join(unfit)}; leave them out or {other}"
+        if unfit
+        else ""
+    )
 
 
 def _fits(table: pa.Table, kind: str) -> bool:

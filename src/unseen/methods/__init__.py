@@ -1,4 +1,6 @@
-"""Methods: each a frozen dataclass that builds and trains a scorer. They are imported when they are used."""
+"""Methods: each a frozen dataclass that builds and trains a scorer. They are imported when they are
+used.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from unseen.methods.maml import MAML as MAML
     from unseen.methods.metaocc import MetaOCC as MetaOCC
     from unseen.methods.multidirectional import MultiDirectional as MultiDirectional
-    from unseen.methods.multidirectional_literal import MultiDirectionalLiteral as MultiDirectionalLiteral
+    from unseen.methods.multidirectional_literal import (
+        MultiDirectionalLiteral as MultiDirectionalLiteral,
+    )
     from unseen.methods.patches import Patches as Patches
     from unseen.methods.prenet import PReNet as PReNet
     from unseen.methods.prn import PRN as PRN

@@ -1,4 +1,6 @@
-"""AA-VAE: a variational autoencoder that is told what it must not reproduce (Banda, Khosa & Sanz, 2025)."""
+"""AA-VAE: a variational autoencoder that is told what it must not reproduce (Banda, Khosa & Sanz,
+2025).
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,26 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class AAVAE:
-    """A variational autoencoder of normal rows, then tuned to fail on labelled anomalies (AA-VAE, arXiv 2504.11520).
+    """A variational autoencoder of normal rows, then tuned to fail on labelled anomalies (AA-VAE,
+    arXiv 2504.11520).
 
-    The first phase sees normal rows only, and is all there is without labelled anomalies. The second turns the sign of
-    the reconstruction error of anomalies, by a factor that grows to `awareness`, until that error is `margin` times
-    what 95 of 100 normals stay below. `likeness` is the variance of the decoder's own distribution.
+    The first phase sees normal rows only, and is all there is without labelled anomalies. The
+    second turns the sign of the reconstruction error of anomalies, by a factor that grows to
+    `awareness`, until that error is `margin` times what 95 of 100 normals stay below. `likeness` is
+    the variance of the decoder's own distribution.
 
     Equation:
-        score(x) = E(x), the mean squared error of what the code's mean is decoded to; of a random code in training
-        phase 1: E(x) + KL(x),  KL the divergence of the code from N(0, I), times 2 likeness / d
-        phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly, a rising from 0 to `awareness`
+        score(x) = E(x), the mean squared error of what the code's mean is decoded to; of a random
+        code in training phase 1: E(x) + KL(x),  KL the divergence of the code from N(0, I), times 2
+        likeness / d phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly, a
+        rising from 0 to `awareness`
 
-    When: a handful of labelled anomalies, and thousands of normal rows whose columns depend on one another.
-    Differs: the error of anomalies stops growing at a bound, as a minus without end ruins the network; the paper
-    subtracts lambda E from E + KL, which says "reproduce it" while lambda < 1, so that a is its lambda - 1. The score
-    leaves out KL, which no label moves and which drowns what they do.
+    When: a handful of labelled anomalies, and thousands of normal rows whose columns depend on one
+    another.
+    Differs: the error of anomalies stops growing at a bound, as a minus without end ruins the
+    network; the paper subtracts lambda E from E + KL, which says "reproduce it" while lambda < 1,
+    so that a is its lambda - 1. The score leaves out KL, which no label moves and which drowns what
+    they do.
 
     >>> AAVAE(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -54,7 +61,9 @@ class AAVAE:
 
     def train(self, scorer: Variational, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("AAVAE learns to reproduce normal rows, and was given none: add normal rows")
+            raise DataError(
+                "AAVAE learns to reproduce normal rows, and was given none: add normal rows"
+            )
         self.reproduce(scorer, data.normals, run)
         if len(data.anomalies):
             self.beware(scorer, data, run)
@@ -64,7 +73,11 @@ class AAVAE:
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
         stream = random_batches(normals, self.batch, run.generator)
         minimise(
-            lambda b: torch.stack(scorer.terms(b.x, run.generator)).sum(dim=0), optimiser, stream, run, steps=self.steps
+            lambda b: torch.stack(scorer.terms(b.x, run.generator)).sum(dim=0),
+            optimiser,
+            stream,
+            run,
+            steps=self.steps,
         )
 
     def beware(self, scorer: Variational, data: Samples, run: Run) -> None:
@@ -78,4 +91,6 @@ class AAVAE:
             return a * losses.pushed(quantity=error, y=batch.y, bound=bound) + divergence
 
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        minimise(loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps)
+        minimise(
+            loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps
+        )

@@ -26,25 +26,30 @@ KINDS: tuple[Callable[[Tensor, torch.Generator], Tensor], ...] = (
 
 @dataclass(frozen=True)
 class AHL:
-    """Any base method trained on many different simulated distributions of anomalies (Zhu et al., CVPR 2024).
+    """Any base method trained on many different simulated distributions of anomalies (Zhu et al.,
+    CVPR 2024).
 
-    `distributions` tasks are made once: a cluster of normals (k-means, `clusters` of them), the labelled anomalies
-    without one class, and one kind of pseudo-anomaly are the support; other rows of the cluster, that class and another
-    kind of pseudo-anomaly are the query. Pseudo-anomalies have features cut from other normals, moved within the row,
-    or noise on them. Each step draws `tasks` of the tasks; copies take `inner_steps` steps of the base's loss on a
-    support, and their losses on the queries move the scorer, first order. A task whose copies do well on other tasks'
-    queries weighs more: e_i is a running mean of those losses, which remembers `memory` of its past.
+    `distributions` tasks are made once: a cluster of normals (k-means, `clusters` of them), the
+    labelled anomalies without one class, and one kind of pseudo-anomaly are the support; other rows
+    of the cluster, that class and another kind of pseudo-anomaly are the query. Pseudo-anomalies
+    have features cut from other normals, moved within the row, or noise on them. Each step draws
+    `tasks` of the tasks; copies take `inner_steps` steps of the base's loss on a support, and their
+    losses on the queries move the scorer, first order. A task whose copies do well on other tasks'
+    queries weighs more: e_i is a running mean of those losses, which remembers `memory` of its
+    past.
 
     Equation:
-        theta <- theta - b sum_i w_i grad L(theta_i; query_i),  theta_i = theta - a grad L(theta; support_i)
+        theta <- theta - b sum_i w_i grad L(theta_i; query_i),
+            theta_i = theta - a grad L(theta; support_i)
         w_i = 0.5 + 0.5 softmax_i(-e_i)
 
-    When: a few labelled anomalies of two classes or more, and a base that finds these but little else. A base that has
-    pseudo-anomalies of its own, as `DevNet(cut=0.5)`, may get as far in a fraction of the time: compare.
-    Differs: the running mean stands in for the paper's LSTM, which predicts it; first order; fewer steps, as time grows
-    with them, though more help; clusters come in turn, as the base never sees normals of one that chance leaves out;
-    pseudo-anomalies are the paper's kinds carried over to rows of a table, noise in place of its third, and count as
-    much as labelled anomalies.
+    When: a few labelled anomalies of two classes or more, and a base that finds these but little
+    else. A base that has pseudo-anomalies of its own, as `DevNet(cut=0.5)`, may get as far in a
+    fraction of the time: compare.
+    Differs: the running mean stands in for the paper's LSTM, which predicts it; first order; fewer
+    steps, as time grows with them, though more help; clusters come in turn, as the base never sees
+    normals of one that chance leaves out; pseudo-anomalies are the paper's kinds carried over to
+    rows of a table, noise in place of its third, and count as much as labelled anomalies.
 
     >>> from unseen import DevNet
     >>> AHL(DevNet()).build((6,))(torch.zeros(3, 6)).shape
@@ -78,17 +83,27 @@ class AHL:
                 copies, table = self.copies(scorer, [made[i] for i in drawn.tolist()], run)
                 errors[drawn] = remembered(errors[drawn], of_others(table), self.memory)
                 shares = (_task_weights(errors[drawn]) / len(drawn)).tolist()
-                step_by(scorer, [(fast, w * own) for (fast, own), w in zip(copies, shares, strict=True)], optimiser)
+                step_by(
+                    scorer,
+                    [(fast, w * own) for (fast, own), w in zip(copies, shares, strict=True)],
+                    optimiser,
+                )
         run.log(self.steps, {"query": float(table.diagonal().mean())})
 
     def made(self, data: Samples, generator: torch.Generator) -> list[Episode]:
-        """The distributions, each a support and a query that share no row, no labelled class, no kind of pseudo."""
+        """The distributions, each a support and a query that share no row, no labelled class, no
+        kind of pseudo.
+        """
         normals, anomalies = some(data.normals, ROWS, generator), data.anomalies
         owner = nearest_centre(normals.x, centres(normals.x, self.clusters, generator))
-        several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [normals]
+        several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [
+            normals
+        ]
         ways, pseudo = hiding(anomalies, generator), max(data.classes, default=0) + 1
         rounds = math.ceil(self.distributions / len(several))
-        order = torch.cat([torch.randperm(len(several), generator=generator) for _ in range(rounds)]).tolist()
+        order = torch.cat(
+            [torch.randperm(len(several), generator=generator) for _ in range(rounds)]
+        ).tolist()
         found = []
         for i in range(self.distributions):
             cluster = several[order[i]]
@@ -96,8 +111,14 @@ class AHL:
             way, parts = ways[i % len(ways)], []
             rows = next(in_two(cluster, self.size, generator))
             for part, of, kind in zip(rows, (way.inside, way.outside), kinds, strict=False):
-                few = anomalies[of[draw(len(of), len(part), generator).to(of.device)]] if len(of) else anomalies
-                strange = replace(part, x=KINDS[kind](part.x, generator), y=torch.full_like(part.y, pseudo + kind))
+                few = (
+                    anomalies[of[draw(len(of), len(part), generator).to(of.device)]]
+                    if len(of)
+                    else anomalies
+                )
+                strange = replace(
+                    part, x=KINDS[kind](part.x, generator), y=torch.full_like(part.y, pseudo + kind)
+                )
                 parts.append(together(part, few, strange))
             found.append(Episode(*parts))
         return found
@@ -105,21 +126,30 @@ class AHL:
     def copies(
         self, scorer: nn.Module, drawn: list[Episode], run: Run
     ) -> tuple[list[tuple[nn.Module, Tensor]], Tensor]:
-        """Each task's copy with its loss on its own query; and of each copy (rows) on each query (columns), (t, t)."""
+        """Each task's copy with its loss on its own query; and of each copy (rows) on each query
+        (columns), (t, t).
+        """
         queries = [next(self.base.stream(task.query, run)) for task in drawn]
         found, table = [], torch.zeros(len(drawn), len(drawn))
         for i, task in enumerate(drawn):
-            fast = learned(self.base, scorer, task.support, run, rate=self.inner_rate, steps=self.inner_steps)
+            fast = learned(
+                self.base, scorer, task.support, run, rate=self.inner_rate, steps=self.inner_steps
+            )
             own = mean_loss(self.base, fast, queries[i], run)
             with torch.no_grad():
-                row = [own if i == j else mean_loss(self.base, fast, query, run) for j, query in enumerate(queries)]
+                row = [
+                    own if i == j else mean_loss(self.base, fast, query, run)
+                    for j, query in enumerate(queries)
+                ]
                 table[i] = torch.stack(row)
             found.append((fast, own))
         return found, table
 
 
 def of_others(losses: Tensor) -> Tensor:
-    """Mean of each row but for its diagonal entry: (t, t) -> (t,); a single task has only itself."""
+    """Mean of each row but for its diagonal entry: (t, t) -> (t,); a single task has only
+    itself.
+    """
     others = len(losses) - 1
     return (losses.sum(dim=1) - losses.diagonal()) / others if others else losses.diagonal()
 

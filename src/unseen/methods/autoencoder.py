@@ -1,4 +1,6 @@
-"""Autoencoder: what a narrow network cannot reproduce is no normal row (Hawkins et al., DaWaK 2002)."""
+"""Autoencoder: what a narrow network cannot reproduce is no normal row (Hawkins et al., DaWaK
+2002).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,18 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class AutoEncoder:
-    """Reconstruction error of a network with a bottleneck, trained on normal rows (Hawkins et al., DaWaK 2002).
+    """Reconstruction error of a network with a bottleneck, trained on normal rows (Hawkins et al.,
+    DaWaK 2002).
 
-    No label is used: labelled anomalies are left out. The bottleneck is `latent` wide, or half as wide as the rows
-    where those are narrower.
+    No label is used: labelled anomalies are left out. The bottleneck is `latent` wide, or half as
+    wide as the rows where those are narrower.
 
     Equation:
         score(x) = mean_j (x_j - f(x)_j)^2,  f minimising the mean score of normal rows
 
     When: columns depend on one another in curved ways, and there are thousands of normal rows.
-    Differs: ReLU between layers, not steps and tanh; one hidden layer on either side of the bottleneck.
+    Differs: ReLU between layers, not steps and tanh; one hidden layer on either side of the
+    bottleneck.
 
     >>> AutoEncoder(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -48,7 +52,9 @@ class AutoEncoder:
 
     def prepare(self, scorer: Reconstruction, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("AutoEncoder learns to reproduce normal rows, and was given none: add normal rows")
+            raise DataError(
+                "AutoEncoder learns to reproduce normal rows, and was given none: add normal rows"
+            )
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         return random_batches(data.normals, self.batch, run.generator)
@@ -57,5 +63,7 @@ class AutoEncoder:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)
 
     def loss(self, scorer: Reconstruction, batch: Samples, run: Run) -> Tensor:
-        """Reconstruction error of normals, minus that of anomalies, which the stream never shows: (n,)."""
+        """Reconstruction error of normals, minus that of anomalies, which the stream never shows:
+        (n,).
+        """
         return torch.where(batch.y > 0, -1.0, 1.0) * scorer(batch.x)

@@ -41,7 +41,15 @@ from unseen.methods.fecam import FeCAM
 from unseen.methods.flos import FLOS
 from unseen.methods.flow import FlowDensity
 from unseen.methods.flowratio import FlowRatio
-from unseen.methods.foreign import created, imported, is_importable, is_path, path_of, prototype, untrusted
+from unseen.methods.foreign import (
+    created,
+    imported,
+    is_importable,
+    is_path,
+    path_of,
+    prototype,
+    untrusted,
+)
 from unseen.methods.forest import Forest
 from unseen.methods.imagestack import ImageStack
 from unseen.methods.isolation import IsolationForest
@@ -67,7 +75,9 @@ from unseen.types import Method
 from unseen.wording import option
 
 DEFAULT = EvidenceStack(
-    on_deviation_features=(Logistic(),), on_raw_features=(Logistic(), Forest(trees=50)), on_both=(Forest(trees=50),)
+    on_deviation_features=(Logistic(),),
+    on_raw_features=(Logistic(), Forest(trees=50)),
+    on_both=(Forest(trees=50),),
 )
 
 METHODS: dict[str, Method] = {
@@ -139,7 +149,8 @@ def usual_name(shape: tuple[int, ...]) -> str:
 
 
 def suited(method: Method | None, shape: tuple[int, ...]) -> Method:
-    """The method, or the default, for samples of this shape: rows (d,), images (d, h, w), () where nobody knows yet.
+    """The method, or the default, for samples of this shape: rows (d,), images (d, h, w), () where
+    nobody knows yet.
 
     >>> suited(None, (3, 28, 28)) is IMAGE_DEFAULT, suited(Mahalanobis(), (3, 28, 28))
     (True, Patches(base=Mahalanobis(shrinkage=0.001), ...))
@@ -148,7 +159,8 @@ def suited(method: Method | None, shape: tuple[int, ...]) -> Method:
         return IMAGE_DEFAULT if len(shape) > 1 else DEFAULT
     if len(shape) == 1 and takes_images(method):
         raise DataError(
-            f"{type(method).__name__} is a method for images, and was given a table: give it Images.read(folder), "
+            f"{type(method).__name__} is a method for images, and was given a table: give it "
+            "Images.read(folder), "
             "or take a method for rows"
         )
     return for_images(method) if len(shape) > 1 else method
@@ -175,14 +187,15 @@ def method_named(name: str) -> Method:
     Mahalanobis(shrinkage=0.001)
     >>> method_named("mahalonobis")
     Traceback (most recent call last):
-    unseen.errors.DataError: method='mahalonobis': there is no method of that name (did you mean 'mahalanobis'?); ...
+    unseen.errors.DataError: method='mahalonobis': there is no method of that name ...
     """
     if is_path(name):
         return prototype(name)
     if name in EVERY:
         return EVERY[name]
     raise DataError(
-        f"{option('method', name)}: there is no method of that name{resembling(name, list(EVERY))}; the names "
+        f"{option('method', name)}: there is no method of that "
+        f"name{resembling(name, list(EVERY))}; the names "
         f"are {', '.join(EVERY)}, and a method of another package is named as mypackage.mine:Mine"
     )
 
@@ -200,9 +213,16 @@ def to_json(method: Method, *, to_read: bool = False) -> dict[str, Any]:
     names = {type(each): name for name, each in reversed(EVERY.items())}  # the first name of a type
     known = [field for field in method_fields(kind) if field != "name" or not to_read]
     if "name" in known:
-        raise DataError(f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself")
-    name = names.get(kind) or (kind.__name__ if to_read and not is_importable(kind) else path_of(kind))
-    return {"name": name, **{field: _as_json(kind, field, getattr(method, field), to_read) for field in known}}
+        raise DataError(
+            f"{kind.__name__}: a field cannot be called 'name', which a saved method has for itself"
+        )
+    name = names.get(kind) or (
+        kind.__name__ if to_read and not is_importable(kind) else path_of(kind)
+    )
+    return {
+        "name": name,
+        **{field: _as_json(kind, field, getattr(method, field), to_read) for field in known},
+    }
 
 
 def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
@@ -224,7 +244,8 @@ def _as_json(kind: type, field: str, value: Any, to_read: bool) -> Any:
 
 
 def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
-    """The method that `to_json` wrote; DataError for fields unknown, of another type, or out of range.
+    """The method that `to_json` wrote; DataError for fields unknown, of another type, or out of
+    range.
 
     `trust` names the import paths of methods of other packages that may be imported; any other is
     a DataError.
@@ -233,7 +254,9 @@ def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
     True
     """
     if others := untrusted(spec, trust):
-        raise DataError(f"method {others[0]!r} is of another package, and importing it is not trusted")
+        raise DataError(
+            f"method {others[0]!r} is of another package, and importing it is not trusted"
+        )
     method = _from_json(spec, 1)
     check_layers(method)
     return method
@@ -242,15 +265,26 @@ def from_json(spec: dict[str, Any], *, trust: Collection[str] = ()) -> Method:
 def _from_json(spec: object, depth: int) -> Method:
     check_depth(depth)
     name = spec.get("name") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(name, str) or not (name in EVERY or is_path(name)):
-        raise DataError(f"unknown method {shortened(name)}: this release knows {', '.join(sorted(EVERY))}")
+    if (
+        not isinstance(spec, dict)
+        or not isinstance(name, str)
+        or not (name in EVERY or is_path(name))
+    ):
+        raise DataError(
+            f"unknown method {shortened(name)}: this release knows {', '.join(sorted(EVERY))}"
+        )
     kind = type(EVERY[name]) if name in EVERY else imported(name)
     known, given = method_fields(kind), {key: value for key, value in spec.items() if key != "name"}
     if unknown := sorted(set(given) - set(known)):
-        raise DataError(f"method {name!r} has no field {unknown[0]!r}: its fields are {', '.join(sorted(known))}")
+        raise DataError(
+            f"method {name!r} has no field {unknown[0]!r}: its fields are "
+            f"{', '.join(sorted(known))}"
+        )
     if missing := sorted(set(needed(kind)) - set(given)):
         raise DataError(f"method {name!r}: expected field {missing[0]!r}, found none")
-    return created(kind, {field: _field(kind, field, value, depth) for field, value in given.items()})
+    return created(
+        kind, {field: _field(kind, field, value, depth) for field, value in given.items()}
+    )
 
 
 def _field(kind: type, name: str, value: object, depth: int) -> Any:
@@ -261,7 +295,9 @@ def _field(kind: type, name: str, value: object, depth: int) -> Any:
         check_inside(kind, name, None)
         return None
     several = isinstance(value, list)
-    each = tuple(_from_json(spec, depth + 1) for spec in (value if isinstance(value, list) else [value]))
+    each = tuple(
+        _from_json(spec, depth + 1) for spec in (value if isinstance(value, list) else [value])
+    )
     built = each if several else each[0]
     check_inside(kind, name, built)
     return built

@@ -1,4 +1,6 @@
-"""CL-Flow: a flow that anomalies are pushed out of, with a contrast in its latent space (Wang et al., 2023)."""
+"""CL-Flow: a flow that anomalies are pushed out of, with a contrast in its latent space (Wang et
+al., 2023).
+"""
 
 from __future__ import annotations
 
@@ -20,22 +22,25 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class CLFlow:
-    """Negative log-density of a flow that pushes pseudo-anomalies and labelled ones away (CL-Flow, arXiv 2311.06794).
+    """Negative log-density of a flow that pushes pseudo-anomalies and labelled ones away (CL-Flow,
+    arXiv 2311.06794).
 
-    Pseudo-anomalies are normals with features cut from others. An anomaly is pushed until its score is `margin` beyond
-    the `quantile` of the scores of the batch's normals. `contrast` weighs the contrast of each row with its nearest
-    normal of the batch (of a cut row mostly the one that it was made of): latent rows of two normals are to point the
-    same way, those of an anomaly and its normal are not. `noise`, `couplings` and `width` as in the flow density.
+    Pseudo-anomalies are normals with features cut from others. An anomaly is pushed until its score
+    is `margin` beyond the `quantile` of the scores of the batch's normals. `contrast` weighs the
+    contrast of each row with its nearest normal of the batch (of a cut row mostly the one that it
+    was made of): latent rows of two normals are to point the same way, those of an anomaly and its
+    normal are not. `noise`, `couplings` and `width` as in the flow density.
 
     Equation:
         score(x) = -log p(x) / d
         loss(x)  = score(x) + contrast * (1 - cos(z, z'))                        of a normal row,
                    [q + margin - score(x)]_+ + contrast * [cos(z, z')]_+         of an anomaly
 
-    When: a flow's density ranks the anomalies that you know too low; labels help, but none is needed. It falls
-    behind an autoencoder for the reasons that `flow` does.
-    Differs: vectors in place of feature maps, so that a pair is a row and its nearest normal, not two crops; the
-    margin, as in BGAD (arXiv 2207.01463), is in place of a classifier with smoothed labels.
+    When: a flow's density ranks the anomalies that you know too low; labels help, but none is
+    needed. It falls behind an autoencoder for the reasons that `flow` does.
+    Differs: vectors in place of feature maps, so that a pair is a row and its nearest normal, not
+    two crops; the margin, as in BGAD (arXiv 2207.01463), is in place of a classifier with smoothed
+    labels.
 
     >>> CLFlow(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -60,11 +65,15 @@ class CLFlow:
 
     def prepare(self, scorer: ContrastiveFlow, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("CLFlow learns the density of normal rows, and was given none: add normal rows")
+            raise DataError(
+                "CLFlow learns the density of normal rows, and was given none: add normal rows"
+            )
         scorer.whiten.fit(data.normals.x, shrinkage=self.noise**2)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        """Normals and, where there are any, as many anomalies; behind them a cut row for each normal."""
+        """Normals and, where there are any, as many anomalies; behind them a cut row for each
+        normal.
+        """
         drawn = mixed(data, self.batch, run.generator)
         pushed = (with_cut(batch, data.normals.x, 1.0, run.generator) for batch in drawn)
         return dequantised(pushed, self.noise, run.generator)
@@ -83,7 +92,9 @@ class CLFlow:
 
 
 def nearest_normal(x: Tensor, normal: Tensor) -> Tensor:
-    """For each row the number of the nearest normal row that it is not itself: (n, d), (n,) -> (n,)."""
+    """For each row the number of the nearest normal row that it is not itself: (n, d), (n,) ->
+    (n,).
+    """
     distance = torch.cdist(x, x).masked_fill(~normal[None, :], torch.inf)  # (n, n)
     return distance.fill_diagonal_(1e30).argmin(dim=1)  # itself where there is no other
 

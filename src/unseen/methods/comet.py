@@ -1,4 +1,6 @@
-"""CoMet: soft confident learning and meta-learning around any method that descends a gradient (ICCV 2025)."""
+"""CoMet: soft confident learning and meta-learning around any method that descends a gradient (ICCV
+2025).
+"""
 
 from __future__ import annotations
 
@@ -27,31 +29,39 @@ WINDOW = 5  # meta steps whose losses say how uncertain the model is
 
 @dataclass(frozen=True)
 class CoMet:
-    """Any method, trained with weights that say how far each row is to be trusted, and on tasks (CoMet, ICCV 2025).
+    """Any method, trained with weights that say how far each row is to be trusted, and on tasks
+    (CoMet, ICCV 2025).
 
-    `base` keeps its network, loss, batches and optimiser. It trains for `warmup` of its steps as usual, so that its
-    scores mean something. Then, every `refresh` of its steps, all rows that may be normal are scored and weighted anew:
-    those beyond Tukey's fence count less in the loss. None is dropped, and labelled anomalies keep weight 1. `warmup`
-    and `refresh` are shares of the steps, or whole numbers of them from 1 on.
+    `base` keeps its network, loss, batches and optimiser. It trains for `warmup` of its steps as
+    usual, so that its scores mean something. Then, every `refresh` of its steps, all rows that may
+    be normal are scored and weighted anew: those beyond Tukey's fence count less in the loss. None
+    is dropped, and labelled anomalies keep weight 1. `warmup` and `refresh` are shares of the
+    steps, or whole numbers of them from 1 on.
 
-    After each refresh a meta step: small tasks of rows drawn by weight, each cut in two; a copy of the network learns
-    from one part, and its loss on the other says how well that carries over. "reptile" moves the network towards the
-    copies, "fomaml" descends the loss on the other part at the copies. The penalty on the size of the parameters grows
-    where both losses part: by the determinant of their covariance ("det"), or by their gap.
+    After each refresh a meta step: small tasks of rows drawn by weight, each cut in two; a copy of
+    the network learns from one part, and its loss on the other says how well that carries over.
+    "reptile" moves the network towards the copies, "fomaml" descends the loss on the other part at
+    the copies. The penalty on the size of the parameters grows where both losses part: by the
+    determinant of their covariance ("det"), or by their gap.
 
-    The weights stay with the scorer: `Detector.audit_` and `unseen audit` list the rows that are trusted least.
+    The weights stay with the scorer: `Detector.audit_` and `unseen audit` list the rows that are
+    trusted least.
 
     Equation:
         minimise  sum_i w_i loss(x_i) / sum_i w_i  +  lambda mean_p p^2
-        w_i    = 1 if s_i <= T, else ((T - Q1) / (s_i - Q1))^rho,  T = Q3 + kappa IQR of the scores s
-        lambda = 0.005 (1 + 0.5 log(1 + det Sigma) / log 101),  Sigma of (training, validation) loss over 5 meta steps
+        w_i    = 1 if s_i <= T, else ((T - Q1) / (s_i - Q1))^rho,
+            T = Q3 + kappa IQR of the scores s
+        lambda = 0.005 (1 + 0.5 log(1 + det Sigma) / log 101),
+            Sigma of (training, validation) loss over 5 meta steps
 
-    When: nobody has checked the normal rows, and scores of the base set odd ones apart while it trains. Anomalies that
-    lie close together are soon learned and keep their weight, and from a fifth on the fence moves away from them.
-    Differs: as released, the weights come once from the untrained network, fall on other rows than those scored, and
-    presume scores above 0, and the meta step has the wrong sign and no length. Here they are refreshed, averaged and
-    follow their rows, whatever the shift and scale of the scores; no row of a task is in both parts. lambda multiplies
-    the mean of p^2, not the sum, which alone outweighed the loss.
+    When: nobody has checked the normal rows, and scores of the base set odd ones apart while it
+    trains. Anomalies that lie close together are soon learned and keep their weight, and from a
+    fifth on the fence moves away from them.
+    Differs: as released, the weights come once from the untrained network, fall on other rows than
+    those scored, and presume scores above 0, and the meta step has the wrong sign and no length.
+    Here they are refreshed, averaged and follow their rows, whatever the shift and scale of the
+    scores; no row of a task is in both parts. lambda multiplies the mean of p^2, not the sum, which
+    alone outweighed the loss.
 
     >>> from unseen.methods import METHODS
     >>> CoMet(METHODS["autoencoder"], meta="none").build((6,))(torch.zeros(3, 6)).shape
@@ -69,14 +79,19 @@ class CoMet:
     def __post_init__(self) -> None:
         if not isinstance(self.base, Trainable):
             raise DataError(
-                f"CoMet trains by a method's loss, batches and optimiser, and {type(self.base).__name__} offers none: "
+                "CoMet trains by a method's loss, batches and optimiser, and "
+                f"{type(self.base).__name__} offers none: "
                 "wrap a method that is trained by gradient descent, such as AutoEncoder or DevNet"
             )
         for name, kind in (("meta", Meta), ("penalty", Penalty)):
             if (value := getattr(self, name)) not in get_args(kind):
-                raise DataError(f"CoMet: {name} must be one of {', '.join(get_args(kind))}, got {value!r}")
+                raise DataError(
+                    f"CoMet: {name} must be one of {', '.join(get_args(kind))}, got {value!r}"
+                )
         if not (self.kappa > -1 and self.rho >= 0 and self.warmup >= 0 and self.refresh > 0):
-            raise DataError(f"CoMet: expected kappa > -1, rho >= 0, warmup >= 0 and refresh > 0, got {self}")
+            raise DataError(
+                f"CoMet: expected kappa > -1, rho >= 0, warmup >= 0 and refresh > 0, got {self}"
+            )
 
     @property
     def uses_labels(self) -> bool:
@@ -96,11 +111,15 @@ class CoMet:
             if done or not steps:
                 self.judge(scorer, data, run)
                 weight = data.weight * scorer.weight
-                if not torch.equal(weight, trusted.weight):  # else the stream goes on with what it is amid
+                if not torch.equal(
+                    weight, trusted.weight
+                ):  # else the stream goes on with what it is amid
                     trusted = replace(data, weight=weight)
                     stream = base.stream(trusted, run)
                 if self.meta != "none":
-                    parting = torch.cat([parting, self.meta_step(scorer, trusted, optimiser, run)])[-WINDOW:]
+                    parting = torch.cat([parting, self.meta_step(scorer, trusted, optimiser, run)])[
+                        -WINDOW:
+                    ]
                     if self.penalty != "none":
                         scorer.strengthen(uncertainty(parting, by=self.penalty))
                 steps = min(total - done, max(1, _number_of_steps(self.refresh, total)))
@@ -108,7 +127,9 @@ class CoMet:
             done += steps
         self.judge(scorer, data, run)
 
-    def objective(self, scorer: Confident, inner: nn.Module, run: Run) -> Callable[[Samples], Tensor]:
+    def objective(
+        self, scorer: Confident, inner: nn.Module, run: Run
+    ) -> Callable[[Samples], Tensor]:
         """The base's loss at `inner`, with the present penalty on every row: (n,)."""
         strength = scorer.strength
 
@@ -125,8 +146,12 @@ class CoMet:
         scorer.train(training)
         scorer.refresh(excess(found, kappa=self.kappa), kappa=self.kappa, rho=self.rho, keep=KEEP)
 
-    def meta_step(self, scorer: Confident, data: Samples, optimiser: torch.optim.Optimizer, run: Run) -> Tensor:
-        """Learn from tasks; their mean loss before adapting, and after it on the rows left out: (1, 2)."""
+    def meta_step(
+        self, scorer: Confident, data: Samples, optimiser: torch.optim.Optimizer, run: Run
+    ) -> Tensor:
+        """Learn from tasks; their mean loss before adapting, and after it on the rows left out: (1,
+        2).
+        """
         inner, quiet = scorer.scorer, replace(run, log=silent)
         copies, before, after = [], [], []
         for _ in range(TASKS):
@@ -134,13 +159,23 @@ class CoMet:
             fast, learn = copy.deepcopy(inner), self.base.stream(shown, run)
             first, query = next(learn), next(self.base.stream(hidden, run))
             before.append(weighted_mean(self.base.loss(fast, first, run), first.weight).detach())
-            minimise(self.objective(scorer, fast, run), self.base.optimiser(fast), learn, quiet, steps=INNER)
+            minimise(
+                self.objective(scorer, fast, run),
+                self.base.optimiser(fast),
+                learn,
+                quiet,
+                steps=INNER,
+            )
             after.append(weighted_mean(self.base.loss(fast, query, run), query.weight))
             copies.append(fast)
         if self.meta == "reptile":
             move_towards(inner, copies, share=SHARE)
         else:
-            step_by(inner, [(fast, loss / TASKS) for fast, loss in zip(copies, after, strict=True)], optimiser)
+            step_by(
+                inner,
+                [(fast, loss / TASKS) for fast, loss in zip(copies, after, strict=True)],
+                optimiser,
+            )
         return torch.stack([torch.stack(before).mean(), torch.stack(after).mean().detach()])[None]
 
 

@@ -1,4 +1,6 @@
-"""Con2: a row and its double in another context, told apart and yet aligned (Ryser et al. 2025, arXiv 2405.18848)."""
+"""Con2: a row and its double in another context, told apart and yet aligned (Ryser et al. 2025,
+arXiv 2405.18848).
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,23 @@ STAGES = 10  # in which the weight of the content rises from 0 to 1
 
 @dataclass(frozen=True)
 class Con2:
-    """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al., TMLR 2025).
+    """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al.,
+    TMLR 2025).
 
-    The context is a fixed invertible change of the row under which what is normal stays normal: `flip` mirrors every
-    value, `permute` shuffles the columns. A network learns to tell the contexts apart (positives: all rows of one
-    context) and to align the two views of a row (positive: its double, among all doubles); then each context gets a
-    Gaussian.
+    The context is a fixed invertible change of the row under which what is normal stays normal:
+    `flip` mirrors every value, `permute` shuffles the columns. A network learns to tell the
+    contexts apart (positives: all rows of one context) and to align the two views of a row
+    (positive: its double, among all doubles); then each context gets a Gaussian.
 
     Equation:
         loss = context contrast + alpha * content contrast,  alpha from 0 to 1
-        score(x) = (|h(x)|_M1 + |h(g(x))|_M2) / 2,  |.|_M the Mahalanobis distance to the normals of that context
+        score(x) = (|h(x)|_M1 + |h(g(x))|_M2) / 2,
+            |.|_M the Mahalanobis distance to the normals of that context
 
     When: normal rows have a true symmetry that anomalies break, which tables seldom have: on the
     digits, Gaussians behind the untrained network find more than after training.
-    Differs: vectors, and no augmentation beside the context. A double is chosen among doubles alone: among all views,
-    alignment undid the contrast, and the contexts became one.
+    Differs: vectors, and no augmentation beside the context. A double is chosen among doubles
+    alone: among all views, alignment undid the contrast, and the contexts became one.
 
     >>> Con2(hidden=(8,), latent=4).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -57,7 +61,9 @@ class Con2:
     def train(self, scorer: Contexts, data: Samples, run: Run) -> None:
         normals = data.normals
         if not len(normals):
-            raise DataError("Con2 learns from normal rows alone, and was given none: add normal rows")
+            raise DataError(
+                "Con2 learns from normal rows alone, and was given none: add normal rows"
+            )
         scorer.choose(self.context, run.generator)
         optimiser = torch.optim.Adam(scorer.net.parameters(), lr=self.rate)
         stream = random_batches(normals, self.batch, run.generator)
@@ -67,19 +73,25 @@ class Con2:
         scorer.settle(normals.x)
 
     def contrast(self, scorer: Contexts, alpha: float, batch: Samples) -> Tensor:
-        """Context contrast and alpha times content contrast, the mean over both views of a row: (n,)."""
+        """Context contrast and alpha times content contrast, the mean over both views of a row:
+        (n,).
+        """
         x = batch.x
         z = torch.cat([scorer.net(x), scorer.net(scorer.moved(x))])  # (2n, latent)
         context = torch.arange(2 * len(x), device=x.device) // len(x)
         row = torch.arange(2 * len(x), device=x.device) % len(x)
         alike, double = context[:, None] == context, row[:, None] == row
-        told = terms.contrast(z=z, positive=alike, among=torch.ones_like(alike), temperature=self.temperature)
+        told = terms.contrast(
+            z=z, positive=alike, among=torch.ones_like(alike), temperature=self.temperature
+        )
         aligned = terms.contrast(z=z, positive=double, among=~alike, temperature=self.temperature)
         return (told + alpha * aligned).view(2, -1).mean(dim=0)
 
 
 class Contexts(nn.Module):
-    """Mean Mahalanobis distance, in the latent space, of a row and of its double: (n, d) -> (n,)."""
+    """Mean Mahalanobis distance, in the latent space, of a row and of its double: (n, d) ->
+    (n,).
+    """
 
     sign: Tensor
     order: Tensor

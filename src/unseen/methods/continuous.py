@@ -21,17 +21,21 @@ GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class ContinuousLabels:
-    """Regresses labels that normals and altered normals draw from two separate ranges (Khazaie et al., 2022).
+    """Regresses labels that normals and altered normals draw from two separate ranges (Khazaie et
+    al., 2022).
 
-    Half of each batch are altered normals: some features cut from another row, or noise in some features. Labelled
-    anomalies, if there are any, are half of the rest. `spread` is the width of either range.
+    Half of each batch are altered normals: some features cut from another row, or noise in some
+    features. Labelled anomalies, if there are any, are half of the rest. `spread` is the width of
+    either range.
 
     Equation:
-        loss = (score(x) - t)^2,  t ~ U(0 +- spread / 2) for normal rows,  t ~ U(1 +- spread / 2) for all others
+        loss = (score(x) - t)^2,  t ~ U(0 +- spread / 2) for normal rows,
+            t ~ U(1 +- spread / 2) for all others
 
-    When: no labels or few, and columns that depend on one another; a fast baseline of what altered rows alone teach.
-    Differs: rows are altered, not images; labelled anomalies may join. A row draws its label once, by its own digits.
-    We saw no gain from the draws: compare with `spread=0`.
+    When: no labels or few, and columns that depend on one another; a fast baseline of what altered
+    rows alone teach.
+    Differs: rows are altered, not images; labelled anomalies may join. A row draws its label once,
+    by its own digits. We saw no gain from the draws: compare with `spread=0`.
 
     >>> drawn(torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.1]]))
     tensor([0.9944, 0.9944, 0.6624])
@@ -52,16 +56,22 @@ class ContinuousLabels:
 
     def prepare(self, scorer: Regressor, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("ContinuousLabels alters normal rows, and was given none: add normal rows")
+            raise DataError(
+                "ContinuousLabels alters normal rows, and was given none: add normal rows"
+            )
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        """Real rows, half of them labelled anomalies where there are any, and as many altered normals."""
+        """Real rows, half of them labelled anomalies where there are any, and as many altered
+        normals.
+        """
         size, generator = self.batch // 2, run.generator
         real = (balanced if len(data.anomalies) else random_batches)(data, size, generator)
         for rows, hosts in zip(real, random_batches(data.normals, size, generator), strict=True):
             cut, noisy = hosts[::2], hosts[1::2]
             cut_rows = feature_cut(cut.x, data.normals.x, generator)
-            yield together(rows, anomalous(cut, cut_rows), anomalous(noisy, scattered(noisy.x, generator)))
+            yield together(
+                rows, anomalous(cut, cut_rows), anomalous(noisy, scattered(noisy.x, generator))
+            )
 
     def optimiser(self, scorer: Regressor) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)
@@ -83,10 +93,11 @@ class Regressor(nn.Module):
 
 
 def drawn(x: Tensor) -> Tensor:
-    """A number in [0, 1) that a row draws once, the same in every batch, and unlike that of any other: (n, d) -> (n,).
+    """A number in [0, 1) that a row draws once, the same in every batch, and unlike that of any
+    other: (n, d) -> (n,).
 
-    The digits far behind the point of a fixed projection: even over rows, and nothing that a network could follow.
-    """
+    The digits far behind the point of a fixed projection: even over rows, and nothing that a
+    network could follow."""
     column = torch.arange(1, x.shape[1] + 1, dtype=torch.float64, device=x.device)
     direction = 1 + (column * GOLDEN).frac()  # no two alike
     return ((x.double() * direction).sum(dim=1) * 1e5).remainder(1.0).to(x.dtype)

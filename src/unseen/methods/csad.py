@@ -1,4 +1,6 @@
-"""CSAD: a variational autoencoder and a classifier that learn on without the old rows (arXiv 2412.00860, 2024)."""
+"""CSAD: a variational autoencoder and a classifier that learn on without the old rows (arXiv
+2412.00860, 2024).
+"""
 
 from __future__ import annotations
 
@@ -19,30 +21,36 @@ from unseen.parts.reconstruction import Variational, narrow
 from unseen.parts.regions import Regions, fitted, hazard
 from unseen.types import NORMAL, UNLABELLED, Run, Samples
 
-ROWS = 2048  # replays of normals, and of all anomalies together; normals that tell how large the error is
+# replays of normals, and of all anomalies together; normals that tell how large the error is
+ROWS = 2048
 
 
 @dataclass(frozen=True)
 class CSAD:
-    """A variational autoencoder with a classifier that learns a stream of tasks (CSAD, arXiv 2412.00860, 2024).
+    """A variational autoencoder with a classifier that learns a stream of tasks (CSAD, arXiv
+    2412.00860, 2024).
 
-    `partial_fit` of the detector gives it new rows, normal ones and anomalies of known or new classes. With `replay` it
-    is trained on them and on rows that it drew before the update: codes around the centre of each class, decoded. Codes
-    farther out than all but a share `reject` of their class, by a Weibull distribution of distances, are dropped, and
-    those that the classifier takes for the other side. Without, it is trained on the new rows alone, and forgets.
-    Unlabelled rows do not reach the classifier.
+    `partial_fit` of the detector gives it new rows, normal ones and anomalies of known or new
+    classes. With `replay` it is trained on them and on rows that it drew before the update: codes
+    around the centre of each class, decoded. Codes farther out than all but a share `reject` of
+    their class, by a Weibull distribution of distances, are dropped, and those that the classifier
+    takes for the other side. Without, it is trained on the new rows alone, and forgets. Unlabelled
+    rows do not reach the classifier.
 
     Equation:
         score(x) = log(1 + e^l(z)) + (|z - m_0| / b)^a + (E(x) / b')^a',  z the mean code of x
-        loss = E(x) + KL(x) + cross-entropy of l against y > 0,  E the mean squared error, KL * 2 likeness / d
+        loss = E(x) + KL(x) + cross-entropy of l against y > 0,
+            E the mean squared error, KL * 2 likeness / d
 
-    Each term is minus the logarithm of a chance: that of the classifier for a normal row, and that of a normal row to
-    have a code farther from the normal centre m_0, or a larger error, by Weibull distributions.
+    Each term is minus the logarithm of a chance: that of the classifier for a normal row, and that
+    of a normal row to have a code farther from the normal centre m_0, or a larger error, by Weibull
+    distributions.
 
     When: rows arrive over time and old ones may not be kept. Where they may, fit anew on all.
-    Differs: the paper draws codes from N(0, I) and asks the classifier what they are. A class of a few labelled rows
-    fills so little of that space that it is never drawn: here each class is drawn by itself. The paper's score is one
-    of classifier and latent distance; the error finds what neither shows.
+    Differs: the paper draws codes from N(0, I) and asks the classifier what they are. A class of a
+    few labelled rows fills so little of that space that it is never drawn: here each class is drawn
+    by itself. The paper's score is one of classifier and latent distance; the error finds what
+    neither shows.
 
     >>> CSAD(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -63,7 +71,9 @@ class CSAD:
 
     def train(self, scorer: CSADScorer, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("CSAD learns to reproduce normal rows, and was given none: add normal rows")
+            raise DataError(
+                "CSAD learns to reproduce normal rows, and was given none: add normal rows"
+            )
         self.learn(scorer, mixed(data, self.batch, run.generator), run)
         scorer.settle(data, data, run.generator)
 
@@ -78,18 +88,28 @@ class CSAD:
 
     def learn(self, scorer: CSADScorer, stream: Iterator[Samples], run: Run) -> None:
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        minimise(lambda batch: self.objective(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+        minimise(
+            lambda batch: self.objective(scorer, batch, run),
+            optimiser,
+            stream,
+            run,
+            steps=self.steps,
+        )
 
     def objective(self, scorer: CSADScorer, batch: Samples, run: Run) -> Tensor:
         """Evidence lower bound, and cross-entropy of labelled rows: (n,)."""
         error, divergence = scorer.body.terms(batch.x, run.generator)
         logit = scorer.logit(scorer.codes(batch.x))
-        entropy = F.binary_cross_entropy_with_logits(logit, (batch.y > NORMAL).to(logit), reduction="none")
+        entropy = F.binary_cross_entropy_with_logits(
+            logit, (batch.y > NORMAL).to(logit), reduction="none"
+        )
         return error + divergence + entropy.masked_fill(batch.y == UNLABELLED, 0.0)
 
 
 class CSADScorer(Resizing):
-    """Classifier, latent distance and error, each as minus the logarithm of a chance: (n, d) -> (n,)."""
+    """Classifier, latent distance and error, each as minus the logarithm of a chance: (n, d) ->
+    (n,).
+    """
 
     error: Tensor  # (2,) shape and scale of the Weibull distribution of the normals' error
 
@@ -111,16 +131,20 @@ class CSADScorer(Resizing):
 
     @torch.no_grad()
     def settle(self, data: Samples, learned: Samples, generator: torch.Generator) -> None:
-        """Where each class lies in the latent space; and how large the error of `data`'s normals is, as replays', which
-        the decoder made, are smaller.
+        """Where each class lies in the latent space; and how large the error of `data`'s normals
+        is, as replays', which the decoder made, are smaller.
         """
         self.regions.fit(self.codes(learned.x), learned.y.clamp_min(NORMAL), generator)
-        some = data.normals.x[torch.randperm(len(data.normals), generator=generator)[:ROWS].to(data.x.device)]
+        some = data.normals.x[
+            torch.randperm(len(data.normals), generator=generator)[:ROWS].to(data.x.device)
+        ]
         self.error = fitted(self.body.terms(some)[0])
 
     @torch.no_grad()
     def replays(self, reject: float, generator: torch.Generator) -> Samples:
-        """Rows of every class as it was learned, as the classifier confirms: half of them normal."""
+        """Rows of every class as it was learned, as the classifier confirms: half of them
+        normal.
+        """
         drawn = []
         for c, z in self.regions.draws(ROWS, reject=reject, generator=generator):
             wanted = ROWS if c == NORMAL else max(1, ROWS // (len(self.regions) - 1))

@@ -1,4 +1,6 @@
-"""Dynamic covariance calibration: a covariance that gives way to the row that is scored (arXiv 2506.09399, 2025)."""
+"""Dynamic covariance calibration: a covariance that gives way to the row that is scored (arXiv
+2506.09399, 2025).
+"""
 
 from __future__ import annotations
 
@@ -16,30 +18,37 @@ from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples
 
-RIDGE = 1e-3  # of the mean variance: directions in which no normal varies count strongly, but not without bound
+# of the mean variance: directions in which no normal varies count strongly, but not without bound
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
 class DCC:
-    """Mahalanobis distance by a covariance less the row's own residual direction (DCC, arXiv 2506.09399, 2025).
+    """Mahalanobis distance by a covariance less the row's own residual direction (DCC, arXiv
+    2506.09399, 2025).
 
-    Rows are scaled to length 1. The covariance C is that within the kinds of normal: groups, or `clusters` clusters
-    where there is one group. Its eigenvectors with the smallest eigenvalues, a share `residual` of them, span what
-    normals hardly use; the part u of a row that lies there is taken out of C, so that a row counts as the farther, the
-    more of it lies where normals do not. Nothing is trained, and no label is used.
+    Rows are scaled to length 1. The covariance C is that within the kinds of normal: groups, or
+    `clusters` clusters where there is one group. Its eigenvectors with the smallest eigenvalues, a
+    share `residual` of them, span what normals hardly use; the part u of a row that lies there is
+    taken out of C, so that a row counts as the farther, the more of it lies where normals do not.
+    Nothing is trained, and no label is used.
 
     Equation:
-        score(x) = min_c sqrt((f - m_c)' (C - u u')^-1 (f - m_c)),  f = (x, sqrt d) / |(x, sqrt d)|,  u = U U' f
+        score(x) = min_c sqrt((f - m_c)' (C - u u')^-1 (f - m_c)),
+            f = (x, sqrt d) / |(x, sqrt d)|,  u = U U' f
         (C - u u')^-1 = C^-1 + C^-1 u u' C^-1 / (1 - u' C^-1 u)
 
     When: many dependent columns, such as embeddings; normals near a subspace. Not with few columns.
-    Differs: a row is scaled to length 1 together with one more coordinate, sqrt d, as standardised rows lie around 0
-    and would lose how far out they are. C - u u' is no covariance where u' C^-1 u >= 1, which the public code does not
-    ask, and which held for every row of four tables tried: u is then shortened until u' C^-1 u is `most`. With 1/2, the
-    squared distance along C^-1 u counts twice.
+    Differs: a row is scaled to length 1 together with one more coordinate, sqrt d, as standardised
+    rows lie around 0 and would lose how far out they are. C - u u' is no covariance where u' C^-1 u
+    >= 1, which the public code does not ask, and which held for every row of four tables tried: u
+    is then shortened until u' C^-1 u is `most`. With 1/2, the squared distance along C^-1 u counts
+    twice.
 
     >>> scorer = DCC(clusters=1).build((4,))
-    >>> x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1.0, 1.0, 0.1])
+    >>> x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+    ...     [1.0, 1.0, 1.0, 0.1]
+    ... )
     >>> DCC(clusters=1).train(scorer, Samples.of(x), Run(torch.Generator()))
     >>> bool(scorer(torch.tensor([[0.0, 0.0, 0.0, 2.0]])) > scorer(x).max())
     True
@@ -56,14 +65,18 @@ class DCC:
     def train(self, scorer: DCCScorer, data: Samples, run: Run) -> None:
         normals = data.normals
         if not len(normals):
-            raise DataError("DCC measures distances to kinds of normal row, and was given none: add normal rows")
+            raise DataError(
+                "DCC measures distances to kinds of normal row, and was given none: add normal rows"
+            )
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind, f = kinds(normals), lifted(normals.x)
         mean = means(f, kind, len(kinds))
         covariance = shrunk(pooled_covariance(f, kind, mean), variance=RIDGE, correlation=0.0)
         root = inverse_root(covariance)
-        least = torch.linalg.eigh(covariance).eigenvectors[:, : max(1, round(self.residual * len(covariance)))]
+        least = torch.linalg.eigh(covariance).eigenvectors[
+            :, : max(1, round(self.residual * len(covariance)))
+        ]
         scorer.root = root.to(f.dtype).contiguous()
         scorer.residual = (least @ least.T @ root).to(f.dtype).contiguous()
         scorer.mean = (mean @ root).to(f.dtype)
@@ -85,10 +98,15 @@ class DCCScorer(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         f = lifted(x)
-        each = downdated(product(f, self.root), product(f, self.residual), self.mean, most=self.most)  # (n, k)
+        # (n, k)
+        each = downdated(
+            product(f, self.root), product(f, self.residual), self.mean, most=self.most
+        )
         return each.amin(dim=1).clamp_min(0).sqrt()
 
 
 def lifted(x: Tensor) -> Tensor:
-    """(x, sqrt d) scaled to length 1: of a row's length, too, something is left: (n, d) -> (n, d + 1)."""
+    """(x, sqrt d) scaled to length 1: of a row's length, too, something is left: (n, d) -> (n, d +
+    1).
+    """
     return F.normalize(F.pad(x, (0, 1), value=x.shape[1] ** 0.5), dim=1)

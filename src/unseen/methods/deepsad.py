@@ -1,4 +1,6 @@
-"""Deep SVDD and Deep SAD: normal rows in a small sphere, labelled anomalies outside (Ruff et al. 2018, 2020)."""
+"""Deep SVDD and Deep SAD: normal rows in a small sphere, labelled anomalies outside (Ruff et al.
+2018, 2020).
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,26 @@ from unseen.parts.loops import descend
 from unseen.parts.nets import mlp
 from unseen.types import Run, Samples
 
-LEAST = 0.1  # size of a coordinate of the centre: a network without biases reaches 0 by weights of 0 alone
+# size of a coordinate of the centre: a network without biases reaches 0 by weights of 0 alone
+LEAST = 0.1
 BLOCK = 8192  # rows of the first pass at once
 
 
 @dataclass(frozen=True)
 class DeepSVDD:
-    """Squared distance to a fixed centre, after a network that draws normal rows together (Ruff et al., ICML 2018).
+    """Squared distance to a fixed centre, after a network that draws normal rows together (Ruff et
+    al., ICML 2018).
 
-    The network has no biases and the centre is not learned, so it cannot map every row to one point. No label is used:
-    labelled anomalies are left out.
+    The network has no biases and the centre is not learned, so it cannot map every row to one
+    point. No label is used: labelled anomalies are left out.
 
     Equation:
-        score(x) = |f(x) - c|^2,  f minimising the mean score of normal rows,  c = mean f(x) before the first step
+        score(x) = |f(x) - c|^2,  f minimising the mean score of normal rows,
+            c = mean f(x) before the first step
 
-    When: normal rows form one compact kind, and there are no labels. Mahalanobis and AutoEncoder often find more:
-    the network draws to the centre whatever normals share, and with it what would tell anomalies apart, the more
-    so the longer it is trained.
+    When: normal rows form one compact kind, and there are no labels. Mahalanobis and AutoEncoder
+    often find more: the network draws to the centre whatever normals share, and with it what would
+    tell anomalies apart, the more so the longer it is trained.
     Differs: no pretraining as an autoencoder, and the one-class form only, not the soft boundary.
 
     >>> DeepSVDD(hidden=(32,), latent=4).build((6,))(torch.zeros(3, 6))
@@ -63,7 +68,9 @@ class DeepSVDD:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate, weight_decay=self.penalty)
 
     def loss(self, scorer: Sphere, batch: Samples, run: Run) -> Tensor:
-        """Squared distance of normals; that of anomalies, which the stream never shows, inverted: (n,)."""
+        """Squared distance of normals; that of anomalies, which the stream never shows, inverted:
+        (n,).
+        """
         return losses.sphere(distance=scorer(batch.x), y=batch.y, eta=1.0)
 
 
@@ -71,14 +78,18 @@ class DeepSVDD:
 class DeepSAD:
     """Deep SVDD that also drives labelled anomalies away from the centre (Ruff et al., ICLR 2020).
 
-    `eta` weighs labelled anomalies against normal rows. Without labelled anomalies this is Deep SVDD.
+    `eta` weighs labelled anomalies against normal rows. Without labelled anomalies this is Deep
+    SVDD.
 
     Equation:
-        score(x) = |f(x) - c|^2;  loss = score(x) of normal rows,  eta / (score(x) + 1e-6) of labelled anomalies
+        score(x) = |f(x) - c|^2;  loss = score(x) of normal rows,
+            eta / (score(x) + 1e-6) of labelled anomalies
 
-    When: a few labelled anomalies, and new kinds matter as well: normals stay compact whatever the labels show.
-    Differs: batches are half labelled anomalies (a plain shuffle of 5,000 rows with 30 labels would show one or two a
-    batch); labelled normals weigh as unlabelled rows do; no pretraining as an autoencoder.
+    When: a few labelled anomalies, and new kinds matter as well: normals stay compact whatever the
+    labels show.
+    Differs: batches are half labelled anomalies (a plain shuffle of 5,000 rows with 30 labels would
+    show one or two a batch); labelled normals weigh as unlabelled rows do; no pretraining as an
+    autoencoder.
 
     >>> DeepSAD(hidden=(32,), latent=4).build((6,))(torch.zeros(3, 6))
     tensor([0., 0., 0.], ...)
@@ -125,10 +136,16 @@ class Sphere(nn.Module):
 
     @torch.no_grad()
     def settle(self, normals: Tensor) -> None:
-        """Put the centre where the untrained network maps the mean normal row, no coordinate nearer to 0 than LEAST."""
+        """Put the centre where the untrained network maps the mean normal row, no coordinate nearer
+        to 0 than LEAST.
+        """
         if not len(normals):
-            raise DataError("a sphere is put around normal rows, and there are none: add normal rows")
-        total = sum(self.net(block).sum(dim=0, dtype=torch.float64) for block in normals.split(BLOCK))
+            raise DataError(
+                "a sphere is put around normal rows, and there are none: add normal rows"
+            )
+        total = sum(
+            self.net(block).sum(dim=0, dtype=torch.float64) for block in normals.split(BLOCK)
+        )
         mean = (total / len(normals)).to(normals.dtype)
         self.centre = torch.where(mean.abs() < LEAST, torch.where(mean < 0, -LEAST, LEAST), mean)
 

@@ -19,23 +19,28 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class DevNet:
-    """Scores at 0 for normal rows, beyond a margin for labelled anomalies (Pang, Shen & van den Hengel, KDD 2019).
+    """Scores at 0 for normal rows, beyond a margin for labelled anomalies (Pang, Shen & van den
+    Hengel, KDD 2019).
 
-    A small network with one linear output, `hidden` layers before it. Each batch is half normal rows, half labelled
-    anomalies, with an L2 `penalty` on the kernels of the hidden layers. `cut` adds pseudo-anomalies to each batch, that
-    share of its normals with features cut from other normals; `whiten` decorrelates the rows first.
+    A small network with one linear output, `hidden` layers before it. Each batch is half normal
+    rows, half labelled anomalies, with an L2 `penalty` on the kernels of the hidden layers. `cut`
+    adds pseudo-anomalies to each batch, that share of its normals with features cut from other
+    normals; `whiten` decorrelates the rows first.
 
     Equation:
         loss(x) = |score(x)|                  if x is normal
                 = max(0, margin - score(x))   if x is a labelled anomaly
 
-    When: the kinds to find are the labelled ones. Not where a new kind matters: nothing in the loss asks for a high
-    score where no labelled row lies, so it can be near guessing there, or worse. It refuses to train without labels.
-    Differs: the prior is N(0, 1) itself, not 5,000 draws from it (no measurable difference). `cut` and `whiten` are
-    ours, off by default; both help on kinds that were never shown. Weights start as in the published code.
+    When: the kinds to find are the labelled ones. Not where a new kind matters: nothing in the loss
+    asks for a high score where no labelled row lies, so it can be near guessing there, or worse. It
+    refuses to train without labels.
+    Differs: the prior is N(0, 1) itself, not 5,000 draws from it (no measurable difference). `cut`
+    and `whiten` are ours, off by default; both help on kinds that were never shown. Weights start
+    as in the published code.
 
     >>> data = Samples.of(torch.tensor([[0.0], [2.0], [7.0]]), torch.tensor([0, 1, 1]))
-    >>> DevNet().loss(lambda x: x[:, 0], data, Run(torch.Generator()))  # of a normal row, and of two anomalies
+    >>> # of a normal row, and of two anomalies
+    >>> DevNet().loss(lambda x: x[:, 0], data, Run(torch.Generator()))
     tensor([0., 3., 0.])
     """
 
@@ -65,7 +70,9 @@ class DevNet:
             scorer.whiten.fit(data.normals.x, shrinkage=1e-3)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        """Half normals, half anomalies; behind them, with `cut`, pseudo-anomalies of some of these normals."""
+        """Half normals, half anomalies; behind them, with `cut`, pseudo-anomalies of some of these
+        normals.
+        """
         for batch in balanced(data, self.batch, run.generator):
             yield with_cut(batch, data.normals.x, self.cut, run.generator) if self.cut else batch
 

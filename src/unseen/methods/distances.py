@@ -17,21 +17,22 @@ from unseen.types import Run, Samples
 class Mahalanobis:
     """Distance to the mean of the normal rows, in units of their covariance (Mahalanobis 1936).
 
-    No label is used. `shrinkage` times the mean variance is added to the variance in every direction. Several kinds of
-    normal (`groups`) have a mean each and share the covariance of rows around their own; the nearest mean counts.
-    `adapt` moves the mean, and keeps the covariance.
+    No label is used. `shrinkage` times the mean variance is added to the variance in every
+    direction. Several kinds of normal (`groups`) have a mean each and share the covariance of rows
+    around their own; the nearest mean counts. `adapt` moves the mean, and keeps the covariance.
 
     Equation:
         score(x) = sqrt((x - mu)' C^-1 (x - mu)),  mu and C mean and covariance of the normal rows
-    When: columns depend on one another smoothly, or rows come by the million: a score is one matrix product. Not where
-    normal rows come in several clusters: the middle between them is called most normal.
+    When: columns depend on one another smoothly, or rows come by the million: a score is one matrix
+    product. Not where normal rows come in several clusters: the middle between them is called most
+    normal.
     Differs: as in textbooks, with all normal rows in the covariance; the shrinkage is ours.
 
     >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
-    >>> data = Samples.of(torch.tensor([[0., 0.], [2., 0.], [0., 4.], [2., 4.]]))
+    >>> data = Samples.of(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]))
     >>> Mahalanobis(shrinkage=0.0).train(scorer, data, Run(torch.Generator()))
-    >>> scorer(torch.tensor([[2., 4.]])).square().round(decimals=4)
+    >>> scorer(torch.tensor([[2.0, 4.0]])).square().round(decimals=4)
     tensor([1.5000])
     """
 
@@ -63,23 +64,28 @@ class MahalanobisScorer(nn.Module):
 
 @dataclass(frozen=True)
 class Nearest:
-    """Mean distance to the nearest normal rows (Ramaswamy et al., SIGMOD 2000; Angiulli & Pizzuti, PKDD 2002).
+    """Mean distance to the nearest normal rows (Ramaswamy et al., SIGMOD 2000; Angiulli & Pizzuti,
+    PKDD 2002).
 
-    No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of unit variance, with
-    `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at random: scoring time grows with them.
-    With `coreset` they are spread out instead, each as far as can be from those kept before (PatchCore, CVPR 2022), so
-    that rare kinds of normal stay, and odd rows among the normals, too. Several kinds of normal (`groups`) are whitened
-    by the covariance of rows around their own mean. `adapt` swaps the normals for others, and keeps that covariance.
+    No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of
+    unit variance, with `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at
+    random: scoring time grows with them. With `coreset` they are spread out instead, each as far as
+    can be from those kept before (PatchCore, CVPR 2022), so that rare kinds of normal stay, and odd
+    rows among the normals, too. Several kinds of normal (`groups`) are whitened by the covariance
+    of rows around their own mean. `adapt` swaps the normals for others, and keeps that covariance.
 
     Equation:
         score(x) = mean distance from x to its k nearest normal rows
-    When: normal rows come in many shapes or clusters. Not with many columns of noise, which drown the distances.
-    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a bank. PatchCore
-    counts the single nearest, and raises the score where that one is rare itself.
+    When: normal rows come in many shapes or clusters. Not with many columns of noise, which drown
+    the distances.
+    Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a
+    bank. PatchCore counts the single nearest, and raises the score where that one is rare itself.
 
     >>> import torch
     >>> scorer = Nearest(k=2).build((1,))
-    >>> Nearest(k=2).train(scorer, Samples.of(torch.tensor([[0.0], [1.0], [3.0]])), Run(torch.Generator()))
+    >>> Nearest(k=2).train(
+    ...     scorer, Samples.of(torch.tensor([[0.0], [1.0], [3.0]])), Run(torch.Generator())
+    ... )
     >>> scorer(torch.tensor([[4.0]]))  # 1 from one neighbour, 3 from the other
     tensor([2.])
     """

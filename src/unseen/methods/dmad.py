@@ -1,4 +1,6 @@
-"""DMAD: a reference from a short list of codes, and a measured deformation of it (Liu et al., CVPR 2023)."""
+"""DMAD: a reference from a short list of codes, and a measured deformation of it (Liu et al., CVPR
+2023).
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,26 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class DMAD:
-    """A row as one of a few references and a bounded deformation, whose size counts (DMAD, Liu et al., CVPR 2023).
+    """A row as one of a few references and a bounded deformation, whose size counts (DMAD, Liu et
+    al., CVPR 2023).
 
-    No label is used: labelled anomalies are left out. The encoder's output is replaced by the nearest of `codes`,
-    which start at k-means centres of it; what the decoder makes of the code is the reference. A second decoder of the
-    same output says by how much to deform it, at most `bound` in each column. `strength` weighs the deformation, and
-    `commitment` how near the encoder has to keep to the codes.
+    No label is used: labelled anomalies are left out. The encoder's output is replaced by the
+    nearest of `codes`, which start at k-means centres of it; what the decoder makes of the code is
+    the reference. A second decoder of the same output says by how much to deform it, at most
+    `bound` in each column. `strength` weighs the deformation, and `commitment` how near the encoder
+    has to keep to the codes.
 
     Equation:
-        score(x) = (|x - r - o|^2 + strength |o|^2) / d,  r = decoder(code nearest to z),  o = bound tanh(deform(z))
-        loss(x)  = score(x) + |sg(z) - code|^2 / k + commitment |z - sg(code)|^2 / k,  sg: no gradient
+        score(x) = (|x - r - o|^2 + strength |o|^2) / d,  r = decoder(code nearest to z),
+            o = bound tanh(deform(z))
+        loss(x)  = score(x) + |sg(z) - code|^2 / k + commitment |z - sg(code)|^2 / k,
+            sg: no gradient
 
-    When: normal rows come in kinds that differ by more than they vary within. On three of six sets its AUROC of unseen
-    classes was below an autoencoder's, by less than .01; on thyroid it was .07 above.
-    Differs: vectors in place of images: an offset of each column through the bottleneck, in place of a pyramid of
-    smooth fields of pixels; one code a row, not one a place.
+    When: normal rows come in kinds that differ by more than they vary within. On three of six sets
+    its AUROC of unseen classes was below an autoencoder's, by less than .01; on thyroid it was .07
+    above.
+    Differs: vectors in place of images: an offset of each column through the bottleneck, in place
+    of a pyramid of smooth fields of pixels; one code a row, not one a place.
 
     >>> DMAD(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -53,7 +60,12 @@ class DMAD:
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return Deformed(
-            *shape, hidden=self.hidden, latent=self.latent, codes=self.codes, bound=self.bound, strength=self.strength
+            *shape,
+            hidden=self.hidden,
+            latent=self.latent,
+            codes=self.codes,
+            bound=self.bound,
+            strength=self.strength,
         )
 
     def train(self, scorer: Deformed, data: Samples, run: Run) -> None:
@@ -62,7 +74,9 @@ class DMAD:
     @torch.no_grad()
     def prepare(self, scorer: Deformed, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("DMAD learns to reproduce normal rows, and was given none: add normal rows")
+            raise DataError(
+                "DMAD learns to reproduce normal rows, and was given none: add normal rows"
+            )
         some = next(random_batches(data.normals, min(len(data.normals), 10_000), run.generator))
         scorer.codebook.fit(scorer.encoder(some.x), run.generator)
 
@@ -73,7 +87,9 @@ class DMAD:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)
 
     def loss(self, scorer: Deformed, batch: Samples, run: Run) -> Tensor:
-        """Score of normals, minus that of anomalies, which the stream never shows, and the codes' terms: (n,)."""
+        """Score of normals, minus that of anomalies, which the stream never shows, and the codes'
+        terms: (n,).
+        """
         z = scorer.encoder(batch.x)
         code = scorer.codebook(z)
         followed = losses.squared_error(reconstruction=code, x=z.detach())
@@ -86,7 +102,14 @@ class Deformed(nn.Module):
     """Error of the deformed reference, and the deformation's size: (n, d) -> (n,)."""
 
     def __init__(
-        self, d: int, *, hidden: tuple[int, ...], latent: int, codes: int, bound: float, strength: float
+        self,
+        d: int,
+        *,
+        hidden: tuple[int, ...],
+        latent: int,
+        codes: int,
+        bound: float,
+        strength: float,
     ) -> None:
         super().__init__()
         k = narrow(d, latent)

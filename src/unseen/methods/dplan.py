@@ -1,4 +1,6 @@
-"""DPLAN: deep reinforcement learning of known and unknown anomalies (Pang et al., KDD 2021, arXiv 2009.06847)."""
+"""DPLAN: deep reinforcement learning of known and unknown anomalies (Pang et al., KDD 2021, arXiv
+2009.06847).
+"""
 
 from __future__ import annotations
 
@@ -27,21 +29,24 @@ REPLAY = 50_000  # transitions remembered
 
 @dataclass(frozen=True)
 class DPLAN:
-    """An agent that is paid for alarms on labelled anomalies and for looking at strange rows (Pang et al., KDD 2021).
+    """An agent that is paid for alarms on labelled anomalies and for looking at strange rows (Pang
+    et al., KDD 2021).
 
-    The state is a row, the action an alarm or none. With equal chance the next row is a labelled anomaly, or one of
-    `subset` random other rows in the network's last hidden layer: after an alarm the nearest, else the farthest, so
-    that the agent goes on looking near what it took for an anomaly. Beside the pay for its verdict it gets the row's
-    isolation-forest score in that layer, scaled to [0, 1], taken anew with the target network every `sync` steps.
+    The state is a row, the action an alarm or none. With equal chance the next row is a labelled
+    anomaly, or one of `subset` random other rows in the network's last hidden layer: after an alarm
+    the nearest, else the farthest, so that the agent goes on looking near what it took for an
+    anomaly. Beside the pay for its verdict it gets the row's isolation-forest score in that layer,
+    scaled to [0, 1], taken anew with the target network every `sync` steps.
 
     Equation:
-        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] + strangeness
-        loss = (r + discount max_a Q'(s', a) - Q(s, a))^2;  score(x) = Q(x, alarm)
+        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] +
+        strangeness loss = (r + discount max_a Q'(s', a) - Q(s, a))^2;  score(x) = Q(x, alarm)
 
-    When: to compare with. In a table of independent rows no verdict changes what comes next: that it seems to is the
-    method's construction, and it costs more than methods that learn from each row by itself.
-    Differs: `environments` rows are walked at once, so that 1,500 steps of the optimiser see 48,000 transitions where
-    the paper takes 20,000 steps for as many; a row is never its own nearest.
+    When: to compare with. In a table of independent rows no verdict changes what comes next: that
+    it seems to is the method's construction, and it costs more than methods that learn from each
+    row by itself.
+    Differs: `environments` rows are walked at once, so that 1,500 steps of the optimiser see 48,000
+    transitions where the paper takes 20,000 steps for as many; a row is never its own nearest.
 
     >>> DPLAN().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -64,39 +69,56 @@ class DPLAN:
     def train(self, scorer: Agent, data: Samples, run: Run) -> None:
         if not len(data.normals) or not len(data.anomalies):
             raise DataError(
-                f"DPLAN needs normal or unlabelled rows and labelled anomalies; it was given {len(data.normals)} and "
+                "DPLAN needs normal or unlabelled rows and labelled anomalies; it was given "
+                f"{len(data.normals)} and "
                 f"{len(data.anomalies)}: label at least one anomaly, or use a method without labels"
             )
 
         def loss(seen: Transition) -> Tensor:
             value = scorer.values(seen.x).gather(1, seen.action[:, None])[:, 0]
-            return terms.temporal_difference(value=value, reward=seen.reward, after=seen.after, discount=self.discount)
+            return terms.temporal_difference(
+                value=value, reward=seen.reward, after=seen.after, discount=self.discount
+            )
 
         optimiser = torch.optim.RMSprop(scorer.parameters(), lr=self.rate)
         minimise(loss, optimiser, self.experience(scorer, data, run), run, steps=self.steps)
 
     @torch.no_grad()
     def experience(self, scorer: Agent, data: Samples, run: Run) -> Iterator[Transition]:
-        """Every step `environments` rows are decided on, and a batch of what is remembered comes back."""
+        """Every step `environments` rows are decided on, and a batch of what is remembered comes
+        back.
+        """
         g, device = run.generator, data.x.device
         unlabelled = some(data.normals, ROWS, g)
         rows, first = together(unlabelled, data.anomalies), len(unlabelled)
         replay, state = Replay(REPLAY, device), draw(len(rows), self.environments, g).to(device)
         for step in itertools.count():
             if step % self.sync == 0:
-                target, strange = copy.deepcopy(scorer), strangeness(scorer.features(rows.x), first, run)
+                target, strange = (
+                    copy.deepcopy(scorer),
+                    strangeness(scorer.features(rows.x), first, run),
+                )
             epsilon = max(self.explore, 1 - 2 * step / self.steps * (1 - self.explore))
             action = scorer.values(rows.x[state]).argmax(dim=1)
-            action = torch.where(_chance(epsilon, action, g), draw(2, len(state), g).to(device), action)
+            action = torch.where(
+                _chance(epsilon, action, g), draw(2, len(state), g).to(device), action
+            )
             near = torch.randperm(first, generator=g)[: self.subset].to(device)
             here, there = scorer.features(rows.x[state]), scorer.features(rows.x[near])
             after = near[following(here, there, action=action, own=state, numbers=near)]
             labelled = first + draw(len(rows) - first, len(state), g).to(device)
             after = torch.where(_chance(0.5, state, g), labelled, after)
-            replay.add(state, action, after, reward(action=action, labelled=state >= first) + strange[state])
+            replay.add(
+                state,
+                action,
+                after,
+                reward(action=action, labelled=state >= first) + strange[state],
+            )
             state = after
             was, action_, then, pay = replay.batch(self.batch, g)
-            yield Transition(rows.x[was], action_, pay, target.values(rows.x[then]), rows.weight[was])
+            yield Transition(
+                rows.x[was], action_, pay, target.values(rows.x[then]), rows.weight[was]
+            )
 
 
 def _chance(share: float, like: Tensor, generator: torch.Generator) -> Tensor:
@@ -105,9 +127,13 @@ def _chance(share: float, like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def strangeness(features: Tensor, unlabelled: int, run: Run) -> Tensor:
-    """Scores of an isolation forest that the first rows grew, scaled to [0, 1] over all: (n, k) -> (n,)."""
+    """Scores of an isolation forest that the first rows grew, scaled to [0, 1] over all: (n, k) ->
+    (n,).
+    """
     x = features.cpu().numpy()
-    forest = IsolationForest(max_samples=min(256, unlabelled), random_state=run.seed()).fit(x[:unlabelled])
+    forest = IsolationForest(max_samples=min(256, unlabelled), random_state=run.seed()).fit(
+        x[:unlabelled]
+    )
     score = torch.from_numpy(-forest.score_samples(x)).to(features)
     return (score - score.min()) / (score.max() - score.min()).clamp_min(1e-12)
 

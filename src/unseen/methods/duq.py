@@ -21,20 +21,24 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class DUQ:
-    """A network whose kernels fire near the centroids of kinds of normal (DUQ, van Amersfoort et al., ICML 2020).
+    """A network whose kernels fire near the centroids of kinds of normal (DUQ, van Amersfoort et
+    al., ICML 2020).
 
-    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Each has a kernel of its
-    own on the network's features, and a centroid that follows the mean of its rows, keeping `momentum` of itself at a
-    step. Exactly the kernel of a row's kind is to fire; of a labelled anomaly, none is. `penalty` keeps the length of
-    the gradient near 1: a network may else map far-away rows onto a centroid.
+    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Each
+    has a kernel of its own on the network's features, and a centroid that follows the mean of its
+    rows, keeping `momentum` of itself at a step. Exactly the kernel of a row's kind is to fire; of
+    a labelled anomaly, none is. `penalty` keeps the length of the gradient near 1: a network may
+    else map far-away rows onto a centroid.
 
     Equation:
-        score(x) = min_c D_c = -log max_c K_c,  K_c = exp(-D_c),  D_c = mean_j (W_c f(x) - e_c)_j^2 / (2 length^2)
+        score(x) = min_c D_c = -log max_c K_c,  K_c = exp(-D_c),
+            D_c = mean_j (W_c f(x) - e_c)_j^2 / (2 length^2)
         loss = -log K_own - sum_others log(1 - K_c) + penalty (|d sum_c K_c / dx| - 1)^2
 
     When: normals of several kinds, labelled as groups or apart enough to be clusters.
-    Differs: the score is -log max K, which ranks as 1 - max K and does not saturate far away. Labelled anomalies are
-    not in the paper. Rows are divided by sqrt d, so that they are about 1 long and a gradient of length 1 makes sense.
+    Differs: the score is -log max K, which ranks as 1 - max K and does not saturate far away.
+    Labelled anomalies are not in the paper. Rows are divided by sqrt d, so that they are about 1
+    long and a gradient of length 1 makes sense.
 
     >>> DUQ(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -56,12 +60,20 @@ class DUQ:
 
     def train(self, scorer: DUQScorer, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("DUQ puts kernels on kinds of normal row, and was given none: add normal rows")
+            raise DataError(
+                "DUQ puts kernels on kinds of normal row, and was given none: add normal rows"
+            )
         scorer.grow(data.normals, self.clusters, run.generator)
         scorer.follow(next(random_batches(data.normals, self.batch, run.generator)), keep=0.0)
         stream = mixed(data, self.batch, run.generator)
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        minimise(lambda batch: self.followed(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+        minimise(
+            lambda batch: self.followed(scorer, batch, run),
+            optimiser,
+            stream,
+            run,
+            steps=self.steps,
+        )
 
     def followed(self, scorer: DUQScorer, batch: Samples, run: Run) -> Tensor:
         """The loss of each row (n,), once the centroids have moved towards the batch."""
@@ -73,7 +85,8 @@ class DUQ:
         rows = scorer.scaled(batch.x).detach().requires_grad_()
         distance = scorer.distances(rows)
         fired = (-distance).exp().sum()
-        (gradient,) = torch.autograd.grad(fired, rows, create_graph=True)  # a row's kernels depend on that row alone
+        # a row's kernels depend on that row alone
+        (gradient,) = torch.autograd.grad(fired, rows, create_graph=True)
         kind = scorer.kinds(batch).masked_fill(batch.y > 0, -1)
         entropy = terms.kernel_cross_entropy(distance=distance, kind=kind)
         return entropy + self.penalty * terms.gradient_penalty(gradient=gradient)
@@ -116,10 +129,14 @@ class DUQScorer(Resizing):
 
     def embedded(self, rows: Tensor) -> Tensor:
         """W_c f(x) for every kind: (n, d) -> (n, k, m)."""
-        return product(self.body(rows), self.kernel.flatten(0, 1).T).unflatten(1, self.kernel.shape[:2])
+        return product(self.body(rows), self.kernel.flatten(0, 1).T).unflatten(
+            1, self.kernel.shape[:2]
+        )
 
     def distances(self, rows: Tensor) -> Tensor:
-        """D_c, half the mean squared distance to each centroid in units of `length`: (n, d) -> (n, k)."""
+        """D_c, half the mean squared distance to each centroid in units of `length`: (n, d) -> (n,
+        k).
+        """
         gap = self.embedded(rows) - self.total / self.count.clamp_min(1e-6)[:, None]
         return gap.square().mean(dim=2) / (2 * self.length**2)
 

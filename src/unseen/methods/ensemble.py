@@ -1,4 +1,6 @@
-"""Ensemble: several copies of one method, each with its own luck (Lakshminarayanan et al., NIPS 2017)."""
+"""Ensemble: several copies of one method, each with its own luck (Lakshminarayanan et al., NIPS
+2017).
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,20 @@ from unseen.types import Method, Run, Samples
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Mean standardised score of several members that differ by their seed (Lakshminarayanan et al., NIPS 2017).
+    """Mean standardised score of several members that differ by their seed (Lakshminarayanan et
+    al., NIPS 2017).
 
-    `base` is any method; each of the `members` copies has its own initial weights and its own draws. Where members
-    learned the same they agree, and where nothing was learned they scatter: their mean is steadier than any of them,
-    most of all on rows unlike any that were shown. Scores are standardised by at most `rows` normals that were trained
-    on, so that a member with large scores does not outvote the others.
+    `base` is any method; each of the `members` copies has its own initial weights and its own
+    draws. Where members learned the same they agree, and where nothing was learned they scatter:
+    their mean is steadier than any of them, most of all on rows unlike any that were shown. Scores
+    are standardised by at most `rows` normals that were trained on, so that a member with large
+    scores does not outvote the others.
 
     Equation:
         score(x) = mean_k (s_k(x) - mean of s_k) / sd of s_k,  over the scores s_k of normals
 
-    When: a method's scores change much from seed to seed, and training `members` times over is affordable. A method
-    without chance, such as a distance to all normals, gains nothing.
+    When: a method's scores change much from seed to seed, and training `members` times over is
+    affordable. A method without chance, such as a distance to all normals, gains nothing.
     Differs: scores are averaged, not class probabilities; there are no adversarial examples.
 
     >>> from unseen import Mahalanobis
@@ -52,7 +56,8 @@ class Ensemble:
 
     def train(self, scorer: EnsembleScorer, data: Samples, run: Run) -> None:
         for member in scorer.members:
-            own = torch.Generator().manual_seed(run.seed())  # how much one member draws does not change the next
+            # how much one member draws does not change the next
+            own = torch.Generator().manual_seed(run.seed())
             self.base.train(member, data, replace(run, generator=own))
         scorer.eval()
         normals = some(data.normals, self.rows, run.generator).x

@@ -1,8 +1,9 @@
-"""Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor up.
+"""Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor
+up.
 
-Inside, several cheap and very different pieces of evidence learn normality. Outside, rotating held-out anomaly classes
-decide how much each weighs: a piece that only knows what it was shown loses its weight on what nobody has seen.
-"""
+Inside, several cheap and very different pieces of evidence learn normality. Outside, rotating
+held-out anomaly classes decide how much each weighs: a piece that only knows what it was shown
+loses its weight on what nobody has seen."""
 
 from __future__ import annotations
 
@@ -17,7 +18,14 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, descriptions
 from unseen.parts.episodes import held_out_splits, no_splits, together
-from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
+from unseen.parts.evidence import (
+    EvidenceScorer,
+    Piece,
+    Weighing,
+    enough_normals,
+    held_out_scores,
+    name_of,
+)
 from unseen.parts.nets import seeded
 from unseen.types import Method, Run, Samples
 
@@ -41,33 +49,40 @@ _PARTS = 3  # parts of every class, each held out in turn from the other two
 
 @dataclass(frozen=True)
 class EvidenceStack:
-    """Sum of surprisals of several pieces of evidence, weighed by held-out classes (Fisher 1932; arXiv 2601.19833).
+    """Sum of surprisals of several pieces of evidence, weighed by held-out classes (Fisher 1932;
+    arXiv 2601.19833).
 
-    Evidence is what a row's deviation from the normals tells by itself (`base_scores`), how it compares with the
-    distance to labelled anomalies (the base score "ratio"), and what methods learn: from deviation features, from raw
-    features, and from both side by side.
+    Evidence is what a row's deviation from the normals tells by itself (`base_scores`), how it
+    compares with the distance to labelled anomalies (the base score "ratio"), and what methods
+    learn: from deviation features, from raw features, and from both side by side.
 
-    A weight is the sum of two AUROCs' shares on anomalies that were held out, against normals that were held out with
-    them. Does the piece find a class that it does not know? Whole classes are held out in turn (of a single class,
-    halves). Does it find a class that it knows? Parts of each class are held out, and only what learned from labels is
-    asked. Weights grow as exp(inverse temperature * AUROC), more on known classes, where an AUROC from few rows says
-    more. Normals are cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In the
-    end all learns from all rows. With a single labelled anomaly nothing can be held out, and all weigh the same.
+    A weight is the sum of two AUROCs' shares on anomalies that were held out, against normals that
+    were held out with them. Does the piece find a class that it does not know? Whole classes are
+    held out in turn (of a single class, halves). Does it find a class that it knows? Parts of each
+    class are held out, and only what learned from labels is asked. Weights grow as exp(inverse
+    temperature * AUROC), more on known classes, where an AUROC from few rows says more. Normals are
+    cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In
+    the end all learns from all rows. With a single labelled anomaly nothing can be held out, and
+    all weigh the same.
 
     Equation:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normals that score higher with e), at most 20
-        weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,  each of u and k summing to 1,
-                      u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),  k_e ~ exp(inverse_temperature_1 AUROC_known_e)
+        weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
+            each of u and k summing to 1,
+                      u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
+                          k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
-    When: you do not know what to expect. Not when every second counts: it trains its members several times.
-    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one network.
+    When: you do not know what to expect. Not when every second counts: it trains its members
+    several times.
+    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
+    network.
 
     Parameters
     ----------
     base_scores : tuple of str
-        What is told without training: "mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers",
-        "nearest-plain", "ratio".
+        What is told without training: "mahalanobis", "nearest", "nearest-whitened", "local",
+        "nearest-numbers", "nearest-plain", "ratio".
     on_deviation_features, on_raw_features, on_both : tuple of methods
         What learns, and from what: how a row deviates from normals, the row as it lies, or both.
     inverse_temperature : pair of float
@@ -75,7 +90,8 @@ class EvidenceStack:
     seen_class_weight : float
         How much known classes count beside held-out ones, 0 to 1.
     most_from_labels : float
-        What pieces that use labels may have of u at most: what nobody has seen must raise an alarm without them.
+        What pieces that use labels may have of u at most: what nobody has seen must raise an alarm
+        without them.
     folds : int
         Parts of the normals, each held out in turn.
     rows : int
@@ -98,7 +114,10 @@ class EvidenceStack:
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.base_scores) - {*FREE, RATIO}):
-            raise DataError(f"EvidenceStack: no base score {unknown[0]!r}; there are {', '.join((*FREE, RATIO))}")
+            raise DataError(
+                f"EvidenceStack: no base score {unknown[0]!r}; there are "
+                f"{', '.join((*FREE, RATIO))}"
+            )
 
     @property
     def learners(self) -> list[tuple[Method, str]]:
@@ -107,8 +126,13 @@ class EvidenceStack:
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         pieces = [Piece(BASE[name], name == RATIO) for name in self.base_scores]
-        pieces += [Piece(name_of(method, VIEWS[view]), method.uses_labels) for method, view in self.learners]
-        base = TableEvidence(*shape, base_scores=self.base_scores, views=[view for _, view in self.learners])
+        pieces += [
+            Piece(name_of(method, VIEWS[view]), method.uses_labels)
+            for method, view in self.learners
+        ]
+        base = TableEvidence(
+            *shape, base_scores=self.base_scores, views=[view for _, view in self.learners]
+        )
         scorer = EvidenceScorer(pieces, base)
         base.learners.extend(method.build((base.widths[view],)) for method, view in self.learners)
         return scorer
@@ -117,16 +141,24 @@ class EvidenceStack:
         normals, anomalies, base = data.normals, data.anomalies, cast(TableEvidence, scorer.base)
         enough_normals(len(normals), self, "rows")
         base.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
-        some = normals[torch.randperm(len(normals), generator=run.generator)[: self.rows].to(data.x.device)]
+        some = normals[
+            torch.randperm(len(normals), generator=run.generator)[: self.rows].to(data.x.device)
+        ]
         folds = min(self.folds, len(some))
         fold = torch.arange(len(some), device=data.x.device) % folds  # of rows in random order
         rows = together(some, anomalies)
         [crossed] = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
         description = torch.cat([crossed, descriptions(base.deviation, anomalies.x)])
-        splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(anomalies, folds)
+        splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(
+            anomalies, folds
+        )
 
-        def trained(inside: Tensor, shown: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-            whole = cast(EvidenceScorer, seeded(lambda: self.build((base.d,)), run.seed()).to(run.device))
+        def trained(
+            inside: Tensor, shown: Tensor
+        ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+            whole = cast(
+                EvidenceScorer, seeded(lambda: self.build((base.d,)), run.seed()).to(run.device)
+            )
             trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
             trial.deviation = base.deviation
             learned = torch.cat([inside.nonzero()[:, 0], len(some) + shown])
@@ -144,13 +176,20 @@ class EvidenceStack:
         held = held_out_scores(fold, splits, trained)
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
-        usable[: len(self.base_scores)] &= torch.tensor([base.deviation.tells(name) for name in self.base_scores])
+        usable[: len(self.base_scores)] &= torch.tensor(
+            [base.deviation.tells(name) for name in self.base_scores]
+        )
         scorer.weigh(
-            held, splits, usable, Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
+            held,
+            splits,
+            usable,
+            Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels),
         )
 
     def learn(self, base: TableEvidence, rows: Samples, description: Tensor, run: Run) -> None:
-        """Train in place what learns from labels: the ratio, and the methods, each on its view of rows (n, d)."""
+        """Train in place what learns from labels: the ratio, and the methods, each on its view of
+        rows (n, d).
+        """
         base.ratio.fill(rows.anomalies.x, base.deviation, run.generator)
         views = base.seen_as(rows.x, description)
         for (method, view), module in zip(self.learners, base.learners, strict=True):
@@ -174,13 +213,17 @@ class TableEvidence(nn.Module):
         self.widths = {"on_deviation_features": width, "on_raw_features": d, "on_both": d + width}
 
     def seen_as(self, x: Tensor, description: Tensor) -> dict[str, Tensor]:
-        """What methods learn from, by the name of the view: (n, d), (n, width) -> three tables of n rows."""
+        """What methods learn from, by the name of the view: (n, d), (n, width) -> three tables of n
+        rows.
+        """
         both = torch.cat([x, description], dim=1)
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 
     @torch.no_grad()
     def described_scores(self, x: Tensor, description: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of rows (n, d) whose deviation features are known (n, width), 0 of pieces not `wanted` (e,)."""
+        """Scores of rows (n, d) whose deviation features are known (n, width), 0 of pieces not
+        `wanted` (e,).
+        """
         ratio = self.ratio(x, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)

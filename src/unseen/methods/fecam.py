@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.clusters import Partition
-from unseen.parts.covariance import inverse_root, means, normalised, pooled_covariance, shrunk, tukey
+from unseen.parts.covariance import (
+    inverse_root,
+    means,
+    normalised,
+    pooled_covariance,
+    shrunk,
+    tukey,
+)
 from unseen.parts.nets import Resizing
 from unseen.parts.products import product
 from unseen.types import Run, Samples
@@ -19,22 +26,26 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class FeCAM:
-    """Distance to the nearest kind of normal, each with a covariance of its own (Goswami et al., NeurIPS 2023).
+    """Distance to the nearest kind of normal, each with a covariance of its own (Goswami et al.,
+    NeurIPS 2023).
 
-    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Nothing is trained: each
-    column is raised to `power`, which takes skewness out; the covariance of each kind is shrunk by `variance` and
-    `correlation` and normalised to correlations, so that kinds can be compared. No label is used. `adapt` takes a new
-    kind from a few rows: its mean is theirs, its covariance that within all known kinds.
+    A kind is a group of the normals, or one of `clusters` clusters where there is one group.
+    Nothing is trained: each column is raised to `power`, which takes skewness out; the covariance
+    of each kind is shrunk by `variance` and `correlation` and normalised to correlations, so that
+    kinds can be compared. No label is used. `adapt` takes a new kind from a few rows: its mean is
+    theirs, its covariance that within all known kinds.
 
     Equation:
         score(x) = min_c sqrt((f - m_c)' N(S_c)^-1 (f - m_c)),  f = (x - low)^power
-        S = C + variance mean(C_ii) I + correlation mean(C_ij, i != j) (1 - I),  N(S)_ij = S_ij / sqrt(S_ii S_jj)
+        S = C + variance mean(C_ii) I + correlation mean(C_ij, i != j) (1 - I),
+            N(S)_ij = S_ij / sqrt(S_ii S_jj)
 
-    When: a strong first look at several kinds of normal, without labels and in a moment. Not where normals of one kind
-    lie on a curve.
-    Differs: rows take the place of a frozen network's features. Those are not negative; here `low` is the smallest
-    value of each column among the normals, and below it the power goes on as an odd function, so that small values
-    stay apart. The score is the distance to the nearest kind, where the paper classifies by it.
+    When: a strong first look at several kinds of normal, without labels and in a moment. Not where
+    normals of one kind lie on a curve.
+    Differs: rows take the place of a frozen network's features. Those are not negative; here `low`
+    is the smallest value of each column among the normals, and below it the power goes on as an odd
+    function, so that small values stay apart. The score is the distance to the nearest kind, where
+    the paper classifies by it.
 
     >>> scorer = FeCAM(clusters=1).build((2,))
     >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
@@ -55,7 +66,10 @@ class FeCAM:
     def train(self, scorer: FeCAMScorer, data: Samples, run: Run) -> None:
         normals = data.normals
         if not len(normals):
-            raise DataError("FeCAM measures distances to kinds of normal row, and was given none: add normal rows")
+            raise DataError(
+                "FeCAM measures distances to kinds of normal row, and was given none: add normal "
+                "rows"
+            )
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind = kinds(normals)
@@ -65,7 +79,9 @@ class FeCAM:
         own = [f[kind == c] for c in range(len(kinds))]
         pooled = pooled_covariance(f, kind, mean)
         alone = [
-            pooled_covariance(rows, torch.zeros_like(kind[: len(rows)]), mean[c, None]) if len(rows) > 1 else pooled
+            pooled_covariance(rows, torch.zeros_like(kind[: len(rows)]), mean[c, None])
+            if len(rows) > 1
+            else pooled
             for c, rows in enumerate(own)
         ]
         scorer.mean = mean.to(f.dtype)
@@ -74,12 +90,16 @@ class FeCAM:
 
     def root(self, covariance: Tensor) -> Tensor:
         """W with W W' = N(S)^-1: (d, d) -> (d, d)."""
-        return inverse_root(normalised(shrunk(covariance, variance=self.variance, correlation=self.correlation)))
+        return inverse_root(
+            normalised(shrunk(covariance, variance=self.variance, correlation=self.correlation))
+        )
 
     def adapt(self, scorer: FeCAMScorer, support: Samples, run: Run) -> FeCAMScorer:
         """The kind of normal that the support shows, and no other."""
         if not len(support.normals):
-            raise DataError("FeCAM adapts to a kind of normal by its rows, and was given none: add normal rows")
+            raise DataError(
+                "FeCAM adapts to a kind of normal by its rows, and was given none: add normal rows"
+            )
         moved = copy.deepcopy(scorer)
         moved.mean = moved.features(support.normals.x).mean(dim=0, keepdim=True)
         moved.root = moved.pooled[None].clone()
@@ -107,5 +127,8 @@ class FeCAMScorer(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         f = self.features(x)
-        each = [product(f - mean, root).norm(dim=1) for mean, root in zip(self.mean, self.root, strict=True)]
+        each = [
+            product(f - mean, root).norm(dim=1)
+            for mean, root in zip(self.mean, self.root, strict=True)
+        ]
         return torch.stack(each).amin(dim=0)

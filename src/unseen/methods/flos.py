@@ -1,4 +1,6 @@
-"""FLOS: DevNet's network and batches with the focal loss, the ablation of DevNet's own loss (Pang et al. 2021)."""
+"""FLOS: DevNet's network and batches with the focal loss, the ablation of DevNet's own loss (Pang
+et al. 2021).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class FLOS:
-    """A small network that learns labelled anomalies against normal rows by focal loss (Pang et al., 2021).
+    """A small network that learns labelled anomalies against normal rows by focal loss (Pang et
+    al., 2021).
 
     `gamma` is how fast rows that are already right lose their say.
 
     Equation:
-        loss = (1 - p)^gamma (-log p),  p = sigmoid(score) of labelled anomalies,  1 - sigmoid(score) of normal rows
+        loss = (1 - p)^gamma (-log p),  p = sigmoid(score) of labelled anomalies,
+            1 - sigmoid(score) of normal rows
 
     When: the classes to find are the labelled ones. In the papers on images DevNet is
     a little better; the figures of both pages tell for tables.

@@ -18,19 +18,24 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class FlowDensity:
-    """Negative log-density of a normalising flow that was trained on normal rows (Dinh et al., ICLR 2017).
+    """Negative log-density of a normalising flow that was trained on normal rows (Dinh et al., ICLR
+    2017).
 
-    No label is used: labelled anomalies are left out. The flow has `couplings` coupling layers, each with a network of
-    one hidden layer of `width` units. Training rows get normal noise of standard deviation `noise`, where a column has
-    1: without it a column of few values has an infinite density.
+    No label is used: labelled anomalies are left out. The flow has `couplings` coupling layers,
+    each with a network of one hidden layer of `width` units. Training rows get normal noise of
+    standard deviation `noise`, where a column has 1: without it a column of few values has an
+    infinite density.
 
     Equation:
-        score(x) = -log p(x) / d,  log p(x) = log N(f(x); 0, I) + log |det df/dx|,  f minimising the mean score
+        score(x) = -log p(x) / d,  log p(x) = log N(f(x); 0, I) + log |det df/dx|,
+            f minimising the mean score
 
-    When: thousands of normal rows of continuous columns, whose density is curved. A density weighs most the directions
-    in which normals hardly vary, and an autoencoder may be better where these say nothing. Where normals drift, it is
-    too sure of where they were, the more so the longer it was trained.
-    Differs: vectors in place of images; rows are whitened first, so that it starts as the Gaussian density.
+    When: thousands of normal rows of continuous columns, whose density is curved. A density weighs
+    most the directions in which normals hardly vary, and an autoencoder may be better where these
+    say nothing. Where normals drift, it is too sure of where they were, the more so the longer it
+    was trained.
+    Differs: vectors in place of images; rows are whitened first, so that it starts as the Gaussian
+    density.
 
     >>> FlowDensity(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -52,11 +57,15 @@ class FlowDensity:
 
     def prepare(self, scorer: Density, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("FlowDensity learns the density of normal rows, and was given none: add normal rows")
+            raise DataError(
+                "FlowDensity learns the density of normal rows, and was given none: add normal rows"
+            )
         scorer.whiten.fit(data.normals.x, shrinkage=self.noise**2)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        return dequantised(random_batches(data.normals, self.batch, run.generator), self.noise, run.generator)
+        return dequantised(
+            random_batches(data.normals, self.batch, run.generator), self.noise, run.generator
+        )
 
     def optimiser(self, scorer: Density) -> torch.optim.Optimizer:
         return torch.optim.Adam(scorer.parameters(), lr=self.rate)

@@ -1,4 +1,6 @@
-"""Flow ratio: how much likelier a general flow finds a row than one of normal rows (Schirrmeister et al., 2020)."""
+"""Flow ratio: how much likelier a general flow finds a row than one of normal rows (Schirrmeister
+et al., 2020).
+"""
 
 from __future__ import annotations
 
@@ -18,28 +20,33 @@ from unseen.parts.loops import descend
 from unseen.parts.pseudo import with_cut
 from unseen.types import Run, Samples
 
-SPREAD, SHARE = 10.0, 0.01  # standard deviation, in whitened columns, and share of what may lie anywhere
+# standard deviation, in whitened columns, and share of what may lie anywhere
+SPREAD, SHARE = (10.0, 0.01)
 
 
 @dataclass(frozen=True)
 class FlowRatio:
-    """Log-likelihood ratio of two flows, one of general rows, one of normal rows (Schirrmeister et al., NeurIPS 2020).
+    """Log-likelihood ratio of two flows, one of general rows, one of normal rows (Schirrmeister et
+    al., NeurIPS 2020).
 
-    What makes any row likely, such as how little it varies, cancels in the ratio. General rows are the normal ones,
-    rows made of them by cutting features from other rows, and labelled anomalies where there are any. The flow p of
-    normals learns from normals, the general one, g, from all; `outlier` weighs a classifier of the two, whose logit is
-    the ratio. `noise`, `couplings` and `width` as in the flow density.
+    What makes any row likely, such as how little it varies, cancels in the ratio. General rows are
+    the normal ones, rows made of them by cutting features from other rows, and labelled anomalies
+    where there are any. The flow p of normals learns from normals, the general one, g, from all;
+    `outlier` weighs a classifier of the two, whose logit is the ratio. `noise`, `couplings` and
+    `width` as in the flow density.
 
     Equation:
         score(x) = (log [0.99 g(x) + 0.01 N(Wx; 0, 10^2 I)] - log p(x)) / d,  W the whitening
-        loss(x)  = -log g(x) / d - [normal] log p(x) / d + outlier * (softplus(score) if normal else softplus(-score))
+        loss(x)  = -log g(x) / d - [normal] log p(x) / d
+                   + outlier * (softplus(score) if normal else softplus(-score))
 
-    When: a flow ranks rows as likely for reasons that all rows share; labels help, but none is needed. Not where
-    anomalies are as unlikely among cut rows as among normals, which cancels. Nor is a difference of two flows steady:
-    the number of `steps` matters.
-    Differs: the general rows are made from the normal ones, as there is no public collection of all tables; the paper's
-    outlier term is for general rows alone, ours for normals too. Far from all rows the ratio of two flows is chance, so
-    a hundredth of the general rows may lie anywhere: without, rows far off in a constant column scored below normals.
+    When: a flow ranks rows as likely for reasons that all rows share; labels help, but none is
+    needed. Not where anomalies are as unlikely among cut rows as among normals, which cancels. Nor
+    is a difference of two flows steady: the number of `steps` matters.
+    Differs: the general rows are made from the normal ones, as there is no public collection of all
+    tables; the paper's outlier term is for general rows alone, ours for normals too. Far from all
+    rows the ratio of two flows is chance, so a hundredth of the general rows may lie anywhere:
+    without, rows far off in a constant column scored below normals.
 
     >>> FlowRatio(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -63,12 +70,15 @@ class FlowRatio:
     def prepare(self, scorer: Ratio, data: Samples, run: Run) -> None:
         if not len(data.normals):
             raise DataError(
-                "FlowRatio compares normal rows with rows made of them, and was given none: add normal rows"
+                "FlowRatio compares normal rows with rows made of them, and was given none: add "
+                "normal rows"
             )
         scorer.whiten.fit(data.normals.x, shrinkage=self.noise**2)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
-        """Normals and, where there are any, as many anomalies; behind them a cut row for each normal."""
+        """Normals and, where there are any, as many anomalies; behind them a cut row for each
+        normal.
+        """
         drawn = mixed(data, self.batch, run.generator)
         general = (with_cut(batch, data.normals.x, 1.0, run.generator) for batch in drawn)
         return dequantised(general, self.noise, run.generator)
@@ -88,7 +98,9 @@ class Ratio(Whitened):
     """General less normal log-density per column: (n, d) -> (n,)."""
 
     def three(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-densities per column of normals, of general rows, of these and rows anywhere: (n, d) -> (n,) each."""
+        """Log-densities per column of normals, of general rows, of these and rows anywhere: (n, d)
+        -> (n,) each.
+        """
         d, (own, general) = x.shape[1], self.log_densities(x).unbind(dim=1)
         anywhere = standard_normal(self.whiten(x) / SPREAD) - d * math.log(SPREAD)
         mixture = torch.logaddexp(d * general + math.log(1 - SHARE), anywhere + math.log(SHARE)) / d

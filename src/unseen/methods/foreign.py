@@ -73,7 +73,9 @@ def imported(path: str) -> type:
             "check the spelling, install its package, or add the folder that holds it to PYTHONPATH"
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found) and is_method(found)):
-        raise DataError(f"method {path!r}: expected a dataclass with build and train, found {shortened(found)}")
+        raise DataError(
+            f"method {path!r}: expected a dataclass with build and train, found {shortened(found)}"
+        )
     return found
 
 
@@ -120,7 +122,11 @@ def paths_in(spec: object) -> list[str]:
 
 def untrusted(spec: object, trust: Collection[str]) -> list[str]:
     """The paths in a saved method that `trust` does not name; DataError for what is no path."""
-    if wrong := [trust] if isinstance(trust, str) else [each for each in trust if not is_path(each)]:
+    if (
+        wrong := [trust]
+        if isinstance(trust, str)
+        else [each for each in trust if not is_path(each)]
+    ):
         raise DataError(
             f"{option('trust')}: expected a tuple of import paths, such as "
             f"('mypackage.mine:Mine',), got {shortened(wrong[0])}"

@@ -1,4 +1,6 @@
-"""Evidence stack for images: whole methods as evidence, weighed by held-out defect classes (arXiv 2601.19833)."""
+"""Evidence stack for images: whole methods as evidence, weighed by held-out defect classes (arXiv
+2601.19833).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts.cells import cell_moments
 from unseen.parts.episodes import held_out_splits, no_splits
-from unseen.parts.evidence import EvidenceScorer, Piece, Weighing, enough_normals, held_out_scores, name_of
+from unseen.parts.evidence import (
+    EvidenceScorer,
+    Piece,
+    Weighing,
+    enough_normals,
+    held_out_scores,
+    name_of,
+)
 from unseen.parts.nets import seeded
 from unseen.parts.surprisal import Surprisal
 from unseen.types import Method, Run, Samples, ability
@@ -26,21 +35,25 @@ _KEPT = 20_000  # cells of held-out normal images that say how surprising a cell
 
 @dataclass(frozen=True)
 class ImageStack:
-    """Sum of surprisals of several methods for images, each weighed by held-out defect classes (arXiv 2601.19833).
+    """Sum of surprisals of several methods for images, each weighed by held-out defect classes
+    (arXiv 2601.19833).
 
-    The outer level is the evidence stack's: whole defect classes are held out in turn, then parts of each class, with
-    a fold of the normal images; how well a member finds them is its weight. Its heat map adds up the surprisals of
-    members that have a map (`Patches`), cell by cell.
+    The outer level is the evidence stack's: whole defect classes are held out in turn, then parts
+    of each class, with a fold of the normal images; how well a member finds them is its weight. Its
+    heat map adds up the surprisals of members that have a map (`Patches`), cell by cell.
 
-    `adapt` moves each member that can to a new product, and shifts its scores so that the new normal images, each
-    scored by the members moved to the others, are as surprising as the old ones; members that cannot are left out.
+    `adapt` moves each member that can to a new product, and shifts its scores so that the new
+    normal images, each scored by the members moved to the others, are as surprising as the old
+    ones; members that cannot are left out.
 
     Equation:
         score(x)    = sum over members e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normal images that score higher with e), at most 20
 
-    When: you have images of good parts, and do not know what to expect. It is the default for images.
-    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one network.
+    When: you have images of good parts, and do not know what to expect. It is the default for
+    images.
+    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
+    network.
 
     Parameters
     ----------
@@ -66,7 +79,9 @@ class ImageStack:
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         pieces = [Piece(name_of(member), member.uses_labels) for member in self.members]
-        return EvidenceScorer(pieces, ImageEvidence([member.build(shape) for member in self.members]))
+        return EvidenceScorer(
+            pieces, ImageEvidence([member.build(shape) for member in self.members])
+        )
 
     def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
         normals, anomalies = (data.y <= 0).nonzero()[:, 0], (data.y > 0).nonzero()[:, 0]
@@ -79,12 +94,17 @@ class ImageStack:
         base, usable = cast(ImageEvidence, scorer.base), ~scorer.uses_labels | bool(len(anomalies))
         if not usable.any():
             raise DataError(
-                "every member of this ImageStack learns from labelled images, and there are none: label some, or add a "
+                "every member of this ImageStack learns from labelled images, and there are none: "
+                "label some, or add a "
                 "member that learns from good images alone, such as Patches(Nearest())"
             )
 
-        def trained(inside: Tensor, shown: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-            whole = cast(EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed()))
+        def trained(
+            inside: Tensor, shown: Tensor
+        ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+            whole = cast(
+                EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed())
+            )
             trial = cast(ImageEvidence, whole.to(run.device).base)
             self.learn(trial.members, data[torch.cat([normals[inside], anomalies[shown]])], run)
 
@@ -112,7 +132,11 @@ class ImageStack:
 
     def adapt(self, scorer: EvidenceScorer, support: Samples, run: Run) -> EvidenceScorer:
         """A new scorer for the product that `support` shows."""
-        moved, good, members = copy.deepcopy(scorer), support.normals, cast(ImageEvidence, scorer.base).members
+        moved, good, members = (
+            copy.deepcopy(scorer),
+            support.normals,
+            cast(ImageEvidence, scorer.base).members,
+        )
         base = cast(ImageEvidence, moved.base)
         fold = torch.arange(len(good), device=good.x.device) % min(_REFERENCES, max(len(good), 1))
         for e, member in enumerate(self.members):
@@ -124,10 +148,15 @@ class ImageStack:
             if len(good) > 1:
                 others = [move(members[e], good[fold != k], run) for k in fold.unique()]
                 with torch.no_grad():
-                    found = torch.cat([other(good[fold == k].both.x) for k, other in enumerate(others)])
+                    found = torch.cat(
+                        [other(good[fold == k].both.x) for k, other in enumerate(others)]
+                    )
                 base.shift[e] = scorer.surprisal.normals[e].median() - found.mean()
         if not moved.weights.any():
-            raise DataError("no member of this ImageStack that has a weight can move to another product: fit anew")
+            raise DataError(
+                "no member of this ImageStack that has a weight can move to another product: fit "
+                "anew"
+            )
         moved.weights /= moved.weights.sum()
         return moved
 
@@ -135,8 +164,8 @@ class ImageStack:
 class ImageEvidence(nn.Module):
     """Scores of members, of whole images and of cells: (n, d, h, w) -> (e, n).
 
-    `shift` (e,) is added to a member's score: what it takes for the normal images of a new product to look as normal
-    as those of the old one.
+    `shift` (e,) is added to a member's score: what it takes for the normal images of a new product
+    to look as normal as those of the old one.
     """
 
     shift: Tensor
@@ -150,13 +179,20 @@ class ImageEvidence(nn.Module):
         self.register_buffer("shift", torch.zeros(len(self.members)))
 
     def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
-        """The score of each member, 0 of those that are not `wanted` (e,): (n, d, h, w) -> (e, n)."""
+        """The score of each member, 0 of those that are not `wanted` (e,): (n, d, h, w) -> (e,
+        n).
+        """
         none = x.new_zeros(len(x))
         each = zip(self.members, wanted.tolist(), strict=True)
-        return torch.stack([member(x) if asked else none for member, asked in each]) + self.shift[:, None]
+        return (
+            torch.stack([member(x) if asked else none for member, asked in each])
+            + self.shift[:, None]
+        )
 
     def maps(self, x: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of cells by members with a map, on the finest grid, 0 of those not `wanted`: (e', n, h, w)."""
+        """Scores of cells by members with a map, on the finest grid, 0 of those not `wanted`: (e',
+        n, h, w).
+        """
         asked = [(i, k) for i, k in enumerate(self.mapped) if wanted[k]]
         each = [ability(self.members[k], "map")(x) + self.shift[k] for _, k in asked]
         finest = max((one.shape[1:] for one in each), default=x.shape[2:])
@@ -177,7 +213,9 @@ class ImageEvidence(nn.Module):
             self.cell_surprisal.fit(found[:, :: found.shape[1] // _KEPT + 1])
 
     def surprisal_map(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w) -> (n, h', w')."""
+        """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w)
+        -> (n, h', w').
+        """
         maps, share = self.maps(x, weights > 0), weights[self.mapped]
         share = share / share.sum().clamp_min(1e-12)
         surprisal = self.cell_surprisal(maps.flatten(1)).view_as(maps)

@@ -22,9 +22,12 @@ class IsolationForest:
     No label is used. Each of `trees` is grown on `rows` normal rows, drawn at random.
 
     Equation:
-        score(x) = 2^(-(mean number of cuts that isolate x) / c),  c the mean for a typical row of `rows`
-    When: anomalies are extreme in some column. Each cut sees one: where only a combination is odd, mahalanobis leads.
-    Differs: the paper also grows trees on normals and anomalies mixed; here rows taken for normal are all it sees.
+        score(x) = 2^(-(mean number of cuts that isolate x) / c),
+            c the mean for a typical row of `rows`
+    When: anomalies are extreme in some column. Each cut sees one: where only a combination is odd,
+    mahalanobis leads.
+    Differs: the paper also grows trees on normals and anomalies mixed; here rows taken for normal
+    are all it sees.
 
     >>> IsolationForest().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -40,11 +43,16 @@ class IsolationForest:
     def train(self, scorer: IsolationScorer, data: Samples, run: Run) -> None:
         x = data.normals.x.cpu().numpy()
         if len(x) < 2:
-            raise DataError(f"IsolationForest sets rows apart, and was given {len(x)} normal row(s): add more")
+            raise DataError(
+                f"IsolationForest sets rows apart, and was given {len(x)} normal row(s): add more"
+            )
         size = min(self.rows, len(x))
-        forest = ensemble.IsolationForest(n_estimators=self.trees, max_samples=size, random_state=run.seed()).fit(x)
+        forest = ensemble.IsolationForest(
+            n_estimators=self.trees, max_samples=size, random_state=run.seed()
+        ).fit(x)
         trees = [e.tree_ for e in forest.estimators_]
-        # A node's value: its depth, plus the cuts that its remaining rows would still have taken on average.
+        # A node's value: its depth, plus the cuts that its remaining rows would still have taken on
+        # average.
         scorer.trees.fill(trees, [_depths(t) + expected_path(t.n_node_samples) for t in trees])
         scorer.trees.to(data.x.device)
         scorer.scale.fill_(float(expected_path(np.array([size]))[0]))
@@ -67,14 +75,17 @@ class IsolationScorer(nn.Module):
 def _depths(tree: Any) -> np.ndarray:
     """Depth of every node of a scikit-learn tree: (nodes,)."""
     depth = np.zeros(tree.node_count)
-    for parent, (left, right) in enumerate(zip(tree.children_left, tree.children_right, strict=True)):
+    for parent, (left, right) in enumerate(
+        zip(tree.children_left, tree.children_right, strict=True)
+    ):
         if left >= 0:  # a parent stands before its children
             depth[left] = depth[right] = depth[parent] + 1
     return depth
 
 
 def expected_path(rows: np.ndarray) -> np.ndarray:
-    """Mean number of cuts that isolate one of m rows, c(m) = 2 H(m - 1) - 2 (m - 1) / m: (k,) -> (k,).
+    """Mean number of cuts that isolate one of m rows, c(m) = 2 H(m - 1) - 2 (m - 1) / m: (k,) ->
+    (k,).
 
     Liu et al. 2008, eq. 1, with H(i) = log(i) + 0.5772.
     >>> expected_path(np.array([1, 2, 256])).round(4)

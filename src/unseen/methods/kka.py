@@ -1,4 +1,6 @@
-"""KKA's curriculum: a pool of pseudo-anomalies, easy ones first, ever more hard ones (arXiv 2502.14880)."""
+"""KKA's curriculum: a pool of pseudo-anomalies, easy ones first, ever more hard ones (arXiv
+2502.14880).
+"""
 
 from __future__ import annotations
 
@@ -20,25 +22,30 @@ MADE = 2048  # rows of a pool made from normals, anew each round
 
 @dataclass(frozen=True)
 class KKA:
-    """Trains `base` with a pool of pseudo-anomalies of which the hard ones come last (KKA, arXiv 2502.14880).
+    """Trains `base` with a pool of pseudo-anomalies of which the hard ones come last (KKA, arXiv
+    2502.14880).
 
-    The pool is what somebody or something imagined anomalies to be, such as rows that a language model wrote: add them
-    to the table under a label of their own, and give that label's number as `pool` (labels count from 1 in the order of
-    their names). 0: there is none, and each round makes one by cutting features of normals. In each of `rounds`, the
-    half of the pool that `base` scores lowest is hard; every batch gets `size` rows of the pool, none of them hard in
-    the first round and the share `most` in the last.
+    The pool is what somebody or something imagined anomalies to be, such as rows that a language
+    model wrote: add them to the table under a label of their own, and give that label's number as
+    `pool` (labels count from 1 in the order of their names). 0: there is none, and each round makes
+    one by cutting features of normals. In each of `rounds`, the half of the pool that `base` scores
+    lowest is hard; every batch gets `size` rows of the pool, none of them hard in the first round
+    and the share `most` in the last.
 
     Equation:
-        batch = base's own + size rows of the pool,  share of hard ones in round r = most * r / (rounds - 1)
+        batch = base's own + size rows of the pool,
+            share of hard ones in round r = most * r / (rounds - 1)
 
-    When: there is such a pool. With a made one, compare with `DevNet(cut=0.5)`, which has such rows without a
-    curriculum and may do as well.
-    Differs: the pool is given, not written by a language model and drawn by an image generator in the loop; hard is
-    what the detector ranks low within the pool, where the paper has a separate evaluator.
+    When: there is such a pool. With a made one, compare with `DevNet(cut=0.5)`, which has such rows
+    without a curriculum and may do as well.
+    Differs: the pool is given, not written by a language model and drawn by an image generator in
+    the loop; hard is what the detector ranks low within the pool, where the paper has a separate
+    evaluator.
 
     >>> import torch
     >>> from unseen.methods import METHODS
-    >>> KKA(METHODS["devnet"], pool=2).build((6,))(torch.zeros(3, 6)).shape  # label 2 holds the pool
+    >>> # label 2 holds the pool
+    >>> KKA(METHODS["devnet"], pool=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
     """
 
@@ -58,19 +65,25 @@ class KKA:
         optimiser, stream = self.base.optimiser(scorer), self.base.stream(known, run)
         for r in range(self.rounds):
             easy, hard = _easy_and_hard(scorer, pool or _pool_of_pieces(data.normals, run))
-            batch = self.mixed(stream, easy, hard, share=self.most * r / max(self.rounds - 1, 1), run=run)
+            batch = self.mixed(
+                stream, easy, hard, share=self.most * r / max(self.rounds - 1, 1), run=run
+            )
             steps = max(self.base.steps // self.rounds, 1)
             minimise(lambda b: self.base.loss(scorer, b, run), optimiser, batch, run, steps=steps)
 
     def apart(self, data: Samples) -> tuple[Samples, Samples | None]:
-        """What the base learns from, and the pool if one is given; the base has it too if nothing else is labelled."""
+        """What the base learns from, and the pool if one is given; the base has it too if nothing
+        else is labelled.
+        """
         if self.pool == 0:
             return data, None
         pool, known = data[data.y == self.pool], data[data.y != self.pool]
         if self.pool < 0 or not len(pool):
             raise DataError(
-                f"KKA takes anomaly class {self.pool} for its pool, and no row is labelled with it: set pool to one of "
-                f"{data.classes}, the classes with rows, numbered in the order of their names, or to 0 to make a pool"
+                f"KKA takes anomaly class {self.pool} for its pool, and no row is labelled with "
+                "it: set pool to one of "
+                f"{data.classes}, the classes with rows, numbered in the order of their names, or "
+                "to 0 to make a pool"
             )
         return (known if len(known.anomalies) else data), pool
 
@@ -92,7 +105,9 @@ def _pool_of_pieces(normals: Samples, run: Run) -> Samples:
 
 
 def _easy_and_hard(scorer: nn.Module, pool: Samples) -> tuple[Samples, Samples]:
-    """The easy and the hard half of the pool: hard are the rows that the scorer takes for the most normal."""
+    """The easy and the hard half of the pool: hard are the rows that the scorer takes for the most
+    normal.
+    """
     order = scores(scorer, pool.x, pool.x.device).argsort(stable=True).to(pool.x.device)
     half = (len(pool) + 1) // 2
     return pool[order[len(pool) // 2 :]], pool[order[:half]]

@@ -1,4 +1,6 @@
-"""LIS-AE: an autoencoder whose bottleneck alone learns what it must not reproduce (Battikh & Lenskiy, 2021)."""
+"""LIS-AE: an autoencoder whose bottleneck alone learns what it must not reproduce (Battikh &
+Lenskiy, 2021).
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,24 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class LISAE:
-    """An autoencoder of normal rows whose bottleneck layer is then tuned to lose anomalies (LIS-AE, arXiv 2110.13101).
+    """An autoencoder of normal rows whose bottleneck layer is then tuned to lose anomalies (LIS-AE,
+    arXiv 2110.13101).
 
-    The first phase trains the whole autoencoder on normal rows, and is all there is without labelled anomalies. The
-    second trains the layer into the bottleneck alone, so that normals are still reproduced and anomalies no more.
+    The first phase trains the whole autoencoder on normal rows, and is all there is without
+    labelled anomalies. The second trains the layer into the bottleneck alone, so that normals are
+    still reproduced and anomalies no more.
 
     Equation:
         score(x) = mean_j (x_j - f(x)_j)^2
-        phase 2: score(x) of a normal row, alpha [bound - score(x)]_+ of an anomaly, bound = `margin` * the score that
-        95 of 100 normals stay below
+        phase 2: score(x) of a normal row, alpha [bound - score(x)]_+ of an anomaly, bound =
+        `margin` * the score that 95 of 100 normals stay below
 
-    When: as AA-VAE, where the anomalies that you know should change as little of the network as possible. Labels
-    lift classes like them, and can still cost others: compare with `autoencoder` on unseen classes.
-    Differs: the paper's minus has no bound; without one, and at the rate of the first phase, normals are no longer
-    reproduced either. Its negative examples are images of a near domain, ours the labelled anomalies.
+    When: as AA-VAE, where the anomalies that you know should change as little of the network as
+    possible. Labels lift classes like them, and can still cost others: compare with `autoencoder`
+    on unseen classes.
+    Differs: the paper's minus has no bound; without one, and at the rate of the first phase,
+    normals are no longer reproduced either. Its negative examples are images of a near domain, ours
+    the labelled anomalies.
 
     >>> LISAE(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -52,7 +58,9 @@ class LISAE:
 
     def train(self, scorer: Reconstruction, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("LISAE learns to reproduce normal rows, and was given none: add normal rows")
+            raise DataError(
+                "LISAE learns to reproduce normal rows, and was given none: add normal rows"
+            )
         self.reproduce(scorer, data.normals, run)
         if len(data.anomalies):
             self.lose(scorer, data, run)
@@ -64,7 +72,9 @@ class LISAE:
         minimise(lambda batch: scorer(batch.x), optimiser, stream, run, steps=self.steps)
 
     def lose(self, scorer: Reconstruction, data: Samples, run: Run) -> None:
-        """Phase 2: the error of normals, and that of anomalies up to the bound, by the bottleneck layer."""
+        """Phase 2: the error of normals, and that of anomalies up to the bound, by the bottleneck
+        layer.
+        """
         bound = self.margin * usual(scorer, data.normals, run)
 
         def loss(batch: Samples) -> Tensor:
@@ -72,4 +82,6 @@ class LISAE:
             return torch.where(batch.y > 0, self.alpha, 1.0) * pushed
 
         optimiser = torch.optim.Adam(scorer.encoder[-1].parameters(), lr=self.rate)
-        minimise(loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps)
+        minimise(
+            loss, optimiser, balanced(data, self.batch, run.generator), run, steps=self.tuning_steps
+        )

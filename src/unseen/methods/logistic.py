@@ -19,18 +19,21 @@ FAR = 10.0  # standard deviations of the normals beyond which a value counts no 
 
 @dataclass(frozen=True)
 class Logistic:
-    """Logistic regression of labelled anomalies against normal rows, with a ridge (le Cessie & van Houwelingen 1992).
+    """Logistic regression of labelled anomalies against normal rows, with a ridge (le Cessie & van
+    Houwelingen 1992).
 
-    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard deviations. The ridge
-    has the weight `penalty`, the same however many rows there are.
+    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard
+    deviations. The ridge has the weight `penalty`, the same however many rows there are.
 
     Equation:
-        score(x) = w' z + b,  z the standardised row;  w and b minimise  mean loss + penalty / 2 |w|^2
+        score(x) = w' z + b,  z the standardised row;
+            w and b minimise  mean loss + penalty / 2 |w|^2
 
-    When: one direction sets anomalies apart, or as the baseline that anything larger must beat. Not for new kinds: what
-    lies off that direction, or at its other end, is called normal. It refuses to train without labels.
-    Differs: as in textbooks, but for the clipping. The default gives it a row's deviations to learn from, where it does
-    far better than on the rows themselves.
+    When: one direction sets anomalies apart, or as the baseline that anything larger must beat. Not
+    for new kinds: what lies off that direction, or at its other end, is called normal. It refuses
+    to train without labels.
+    Differs: as in textbooks, but for the clipping. The default gives it a row's deviations to learn
+    from, where it does far better than on the rows themselves.
 
     >>> data = Samples.of(torch.tensor([[-1.0], [1.0], [5.0]]), torch.tensor([0, 0, 1]))
     >>> scorer = Logistic().build((1,))
@@ -49,18 +52,27 @@ class Logistic:
         y = (data.y > 0).cpu().numpy()
         if y.all() or not y.any():
             raise DataError(
-                f"Logistic learns normals against labelled anomalies; it was given {(~y).sum()} rows of the first and "
-                f"{y.sum()} of the second: label at least one row of each, or use a method without labels"
+                f"Logistic learns normals against labelled anomalies; it was given {(~y).sum()} "
+                "rows of the first and "
+                f"{y.sum()} of the second: label at least one row of each, or use a method without "
+                "labels"
             )
         normals = data.normals.x
         scorer.centre, scorer.scale = normals.mean(dim=0), normals.std(dim=0, correction=0) + 1e-6
         x = scorer.standard(data.x).cpu().numpy().astype(np.float64)
-        # The ridge keeps the weights in the span of the rows: with fewer rows than columns, learn in that span.
-        span = torch.linalg.qr(torch.from_numpy(x).T).Q.numpy() if len(x) < x.shape[1] else None  # (d, n), orthonormal
-        # scikit-learn minimises the sum over rows: the penalty is a share of it. "balanced" weights sum to the rows.
-        model = LogisticRegression(C=1 / (self.penalty * len(y)), class_weight="balanced", max_iter=1000)
+        # The ridge keeps the weights in the span of the rows: with fewer rows than columns, learn
+        # in that span.
+        # (d, n), orthonormal
+        span = torch.linalg.qr(torch.from_numpy(x).T).Q.numpy() if len(x) < x.shape[1] else None
+        # scikit-learn minimises the sum over rows: the penalty is a share of it. "balanced" weights
+        # sum to the rows.
+        model = LogisticRegression(
+            C=1 / (self.penalty * len(y)), class_weight="balanced", max_iter=1000
+        )
         model.fit(x if span is None else x @ span, y, sample_weight=data.weight.cpu().numpy())
-        scorer.weight = torch.from_numpy(model.coef_[0] if span is None else span @ model.coef_[0]).to(data.x)
+        scorer.weight = torch.from_numpy(
+            model.coef_[0] if span is None else span @ model.coef_[0]
+        ).to(data.x)
         scorer.bias = torch.from_numpy(model.intercept_)[0].to(data.x)
 
 

@@ -1,4 +1,6 @@
-"""MAML: a start from which a few steps on new rows are enough (Finn, Abbeel & Levine, ICML 2017)."""
+"""MAML: a start from which a few steps on new rows are enough (Finn, Abbeel & Levine, ICML
+2017).
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,28 @@ from unseen.types import Run, Samples, Trainable
 
 @dataclass(frozen=True)
 class MAML:
-    """A start from which a few steps of any base method find anomalies it was not shown (Finn et al., ICML 2017).
+    """A start from which a few steps of any base method find anomalies it was not shown (Finn et
+    al., ICML 2017).
 
-    Each step draws `tasks` tasks. A task's support has `size` normals, of one group where there are several, and the
-    labelled anomalies without one class; its query has other normals of that group, and that class. `inner_steps` steps
-    of the base's own loss on the support, at `inner_rate`, make a copy; the copy's loss on the query moves the start,
-    by the base's own optimiser. The scorer that training leaves has taken the inner steps on all rows.
+    Each step draws `tasks` tasks. A task's support has `size` normals, of one group where there are
+    several, and the labelled anomalies without one class; its query has other normals of that
+    group, and that class. `inner_steps` steps of the base's own loss on the support, at
+    `inner_rate`, make a copy; the copy's loss on the query moves the start, by the base's own
+    optimiser. The scorer that training leaves has taken the inner steps on all rows.
 
-    `adapt` takes such steps from the start, `adapt_steps` of them as a new kind of normal may be far, on its support,
-    beside the anomalies that training saw if the support shows none.
+    `adapt` takes such steps from the start, `adapt_steps` of them as a new kind of normal may be
+    far, on its support, beside the anomalies that training saw if the support shows none.
 
     Equation:
-        theta_i = theta - a grad L(theta; support_i);  theta <- theta - b sum_i grad L(theta_i; query_i)
+        theta_i = theta - a grad L(theta; support_i);
+            theta <- theta - b sum_i grad L(theta_i; query_i)
 
-    When: several kinds of normal are known and more will come, each with a few rows. With one kind it finds about what
-    its base finds, for several times the time; the start alone, not adapted, ranks anomalies worse or better by chance.
-    Differs: first order, the gradient is taken at theta_i as if it did not depend on theta. Gradients of inner steps
-    are clipped to norm 1, so a step's length does not depend on the scale of the base's loss.
+    When: several kinds of normal are known and more will come, each with a few rows. With one kind
+    it finds about what its base finds, for several times the time; the start alone, not adapted,
+    ranks anomalies worse or better by chance.
+    Differs: first order, the gradient is taken at theta_i as if it did not depend on theta.
+    Gradients of inner steps are clipped to norm 1, so a step's length does not depend on the scale
+    of the base's loss.
 
     >>> from unseen import DevNet
     >>> MAML(DevNet()).build((6,))(torch.zeros(3, 6)).shape
@@ -71,19 +78,27 @@ class MAML:
         scorer.remember(some(data.anomalies, self.size, run.generator))
         scorer.now.load_state_dict(self.inner(scorer.start, data, run).state_dict())
 
-    def inner(self, start: nn.Module, support: Samples, run: Run, steps: int | None = None) -> nn.Module:
+    def inner(
+        self, start: nn.Module, support: Samples, run: Run, steps: int | None = None
+    ) -> nn.Module:
         """A copy of the start after `inner_steps` steps on the support, or so many."""
-        return learned(self.base, start, support, run, rate=self.inner_rate, steps=steps or self.inner_steps)
+        return learned(
+            self.base, start, support, run, rate=self.inner_rate, steps=steps or self.inner_steps
+        )
 
     def adapt(self, scorer: MAMLScorer, support: Samples, run: Run) -> nn.Module:
         moved = copy.deepcopy(scorer)
         rows = support if len(support.anomalies) else together(support, scorer.shown())
-        moved.now.load_state_dict(self.inner(scorer.start, rows, run, self.adapt_steps).state_dict())
+        moved.now.load_state_dict(
+            self.inner(scorer.start, rows, run, self.adapt_steps).state_dict()
+        )
         return moved
 
 
 class MAMLScorer(Resizing):
-    """The start, the scorer adapted from it, and anomalies to adapt with; the adapted one scores: (n, d) -> (n,)."""
+    """The start, the scorer adapted from it, and anomalies to adapt with; the adapted one scores:
+    (n, d) -> (n,).
+    """
 
     anomalies: Tensor  # (a, d)
     classes: Tensor  # (a,)

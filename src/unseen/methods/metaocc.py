@@ -1,4 +1,6 @@
-"""Meta-OCC: one-class classifiers that adapt by an eigenvalue problem (Iwata & Kumagai, arXiv 2103.00684)."""
+"""Meta-OCC: one-class classifiers that adapt by an eigenvalue problem (Iwata & Kumagai, arXiv
+2103.00684).
+"""
 
 from __future__ import annotations
 
@@ -21,29 +23,34 @@ from unseen.parts.nets import mlp
 from unseen.parts.products import product
 from unseen.types import Run, Samples
 
-NORMALS, ANOMALIES = 8192, 256  # rows that the last, and every later, eigenvalue problem takes at most
+# rows that the last, and every later, eigenvalue problem takes at most
+NORMALS, ANOMALIES = (8192, 256)
 
 
 @dataclass(frozen=True)
 class MetaOCC:
-    """An embedding in which a closed form sets anomalies of other classes apart (Iwata & Kumagai, arXiv 2103.00684).
+    """An embedding in which a closed form sets anomalies of other classes apart (Iwata & Kumagai,
+    arXiv 2103.00684).
 
-    Each step holds out one anomaly class. In the embedding z of the support, the anomalies' scatter S_a about the
-    normals' centre c and the normals' own S_n give, in closed form, the `directions` in which anomalies lie far from c
-    and normals near it. The embedding learns, through that solution, to rank the query: a smooth AUROC. In the end one
-    such problem is solved on all rows. `ridge` times the mean variance is added to S_n in every direction.
+    Each step holds out one anomaly class. In the embedding z of the support, the anomalies' scatter
+    S_a about the normals' centre c and the normals' own S_n give, in closed form, the `directions`
+    in which anomalies lie far from c and normals near it. The embedding learns, through that
+    solution, to rank the query: a smooth AUROC. In the end one such problem is solved on all rows.
+    `ridge` times the mean variance is added to S_n in every direction.
 
     `adapt` solves it on new rows: with the anomalies that training saw, if the support shows none.
 
     Equation:
-        S_a w = lambda S_n w;  score(x) = log(1 + sum_j (w_j' (z - c))^2),  over the w_j of largest lambda
+        S_a w = lambda S_n w;  score(x) = log(1 + sum_j (w_j' (z - c))^2),
+            over the w_j of largest lambda
         loss = mean over pairs of the query of sigmoid(score(normal) - score(anomaly))
 
-    When: a few labelled anomalies of several classes, as it practises on classes that it hides from itself; or normals
-    of a new kind will come, a few rows each, and the same anomalies threaten all of them.
-    Differs: the problem is solved in its dual, with as many rows as anomalies, as the gradient of the first form is NaN
-    with few anomalies; tasks are held-out classes of one data set, not many data sets; the logarithm keeps the sigmoid
-    from saturating and ranks the same.
+    When: a few labelled anomalies of several classes, as it practises on classes that it hides from
+    itself; or normals of a new kind will come, a few rows each, and the same anomalies threaten all
+    of them.
+    Differs: the problem is solved in its dual, with as many rows as anomalies, as the gradient of
+    the first form is NaN with few anomalies; tasks are held-out classes of one data set, not many
+    data sets; the logarithm keeps the sigmoid from saturating and ranks the same.
 
     >>> MetaOCC().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -59,22 +66,28 @@ class MetaOCC:
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return ProjectedScorer(*shape, hidden=self.hidden, latent=self.latent, directions=self.directions)
+        return ProjectedScorer(
+            *shape, hidden=self.hidden, latent=self.latent, directions=self.directions
+        )
 
     def train(self, scorer: ProjectedScorer, data: Samples, run: Run) -> None:
         if len(data.normals) < 2 or not len(data.anomalies):
             raise DataError(
-                f"MetaOCC needs 2 normal rows and a labelled anomaly; it was given {len(data.normals)} and "
+                "MetaOCC needs 2 normal rows and a labelled anomaly; it was given "
+                f"{len(data.normals)} and "
                 f"{len(data.anomalies)}: label at least one anomaly, or use a method without labels"
             )
 
         def queries() -> Iterator[Samples]:
             for task in tasks(data, self.batch // 2, run.generator):
-                scorer.solve(task.support, self.ridge)  # part of the graph: the loss reaches the embedding through it
+                # part of the graph: the loss reaches the embedding through it
+                scorer.solve(task.support, self.ridge)
                 yield task.query
 
         optimiser = torch.optim.Adam(scorer.parameters(), lr=self.rate)
-        minimise(lambda query: self.loss(scorer, query, run), optimiser, queries(), run, steps=self.steps)
+        minimise(
+            lambda query: self.loss(scorer, query, run), optimiser, queries(), run, steps=self.steps
+        )
         scorer.shown.fill(data.anomalies.x, most=ANOMALIES, generator=run.generator)
         self.settle(scorer, data, run)
 
@@ -85,13 +98,20 @@ class MetaOCC:
     @torch.no_grad()
     def settle(self, scorer: ProjectedScorer, rows: Samples, run: Run) -> None:
         """Solve the problem of these rows, for good."""
-        few = (some(rows.normals, NORMALS, run.generator), some(rows.anomalies, ANOMALIES, run.generator))
+        few = (
+            some(rows.normals, NORMALS, run.generator),
+            some(rows.anomalies, ANOMALIES, run.generator),
+        )
         scorer.solve(together(*few), self.ridge)
 
     def adapt(self, scorer: ProjectedScorer, support: Samples, run: Run) -> nn.Module:
         if not len(support.normals):
-            raise DataError("MetaOCC adapts to normal rows, and the support has none: add at least one")
-        known = Samples.of(scorer.shown.rows, torch.ones(len(scorer.shown.rows), device=support.x.device))
+            raise DataError(
+                "MetaOCC adapts to normal rows, and the support has none: add at least one"
+            )
+        known = Samples.of(
+            scorer.shown.rows, torch.ones(len(scorer.shown.rows), device=support.x.device)
+        )
         moved = copy.deepcopy(scorer)
         self.settle(moved, support if len(support.anomalies) else together(support, known), run)
         return moved
@@ -111,7 +131,9 @@ class ProjectedScorer(nn.Module):
         self.shown = Bank(d)
 
     def solve(self, support: Samples, ridge: float) -> None:
-        """Centre and directions of a support's normals and anomalies, as functions of the embedding."""
+        """Centre and directions of a support's normals and anomalies, as functions of the
+        embedding.
+        """
         normal, z = support.y <= 0, self.net(support.x)
         share = torch.where(normal, support.weight, 0)
         share = share / share.sum().clamp_min(1e-12)

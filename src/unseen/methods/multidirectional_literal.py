@@ -1,4 +1,6 @@
-"""The literal recipe of multi-directional meta-learning (arXiv 2601.19833): two levels that take turns."""
+"""The literal recipe of multi-directional meta-learning (arXiv 2601.19833): two levels that take
+turns.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,16 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class MultiDirectionalLiteral:
-    """An encoder that learns normality inside, and a head that rotating anomaly classes teach outside, in turns.
+    """An encoder that learns normality inside, and a head that rotating anomaly classes teach
+    outside, in turns.
 
     Equation:
         inner: -log softmax(own domain) + reconstruction |x - decoder(z)|^2, on normals
-        outer: -log S_0 for normals, -log(1 - S_0) for anomalies, + pairs * margin + anchor, on one class an episode
+        outer: -log S_0 for normals, -log(1 - S_0) for anomalies, + pairs * margin + anchor, on one
+        class an episode
     When: to compare with the paper. `MultiDirectional` finds more (see the benchmarks).
-    Differs: a table's rows in place of images; weights averaged over the second half of the episodes.
+    Differs: a table's rows in place of images; weights averaged over the second half of the
+    episodes.
 
     Parameters
     ----------
@@ -65,21 +70,30 @@ class MultiDirectionalLiteral:
     def train(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
         if len(data.normals) < 3 or not len(data.anomalies):
             raise DataError(
-                f"MultiDirectionalLiteral needs 3 normal rows and a labelled anomaly; it was given {len(data.normals)} "
-                f"and {len(data.anomalies)}: label at least one anomaly, or use a method without labels"
+                "MultiDirectionalLiteral needs 3 normal rows and a labelled anomaly; it was given "
+                f"{len(data.normals)} "
+                f"and {len(data.anomalies)}: label at least one anomaly, or use a method without "
+                "labels"
             )
         domains = Domains(data.normals)
         if len(domains) > 1:
             seeded(lambda: scorer.widen(len(domains)), run.seed())
         data = replace(data, group=domains.of(data))
         inside, outside = scorer.levels()
-        inner, outer = (torch.optim.AdamW(part, lr=self.rate, weight_decay=1e-4) for part in (inside, outside))
+        inner, outer = (
+            torch.optim.AdamW(part, lr=self.rate, weight_decay=1e-4) for part in (inside, outside)
+        )
         learn = random_batches(data.normals, self.batch, run.generator)
         judged = (episode.query for episode in class_held_out(data, self.batch, run.generator))
-        normality, average = partial(scorer.normality, reconstruction=self.reconstruction), Average()
+        normality, average = (
+            partial(scorer.normality, reconstruction=self.reconstruction),
+            Average(),
+        )
         for episode in range(self.episodes):
             minimise(normality, inner, learn, run, steps=self.inner_steps)
-            minimise(lambda b: self.loss(scorer, b, run), outer, judged, run, steps=self.outer_steps)
+            minimise(
+                lambda b: self.loss(scorer, b, run), outer, judged, run, steps=self.outer_steps
+            )
             if 2 * episode >= self.episodes or episode == self.episodes - 1:
                 average.add(scorer)
         average.load(scorer)
@@ -89,14 +103,17 @@ class MultiDirectionalLiteral:
         logits = scorer.logits(batch.x)
         share = terms.margin_share(logit=logits[:, 0], y=batch.y, margin=self.margin)
         anchor = losses.anchor(score=1 - losses.normal_logit(logits).sigmoid(), y=batch.y)
-        return losses.confidence(logits=logits, y=batch.y) + self.pairs * share + self.anchor * anchor
+        return (
+            losses.confidence(logits=logits, y=batch.y) + self.pairs * share + self.anchor * anchor
+        )
 
 
 class TwoLevel(nn.Module):
-    """Encoder, decoder, and a head with a temperature: a logit for each domain, and behind them the anomaly's.
+    """Encoder, decoder, and a head with a temperature: a logit for each domain, and behind them the
+    anomaly's.
 
-    The score is -log S/(1 - S), S the share of all domains, which ranks as 1 - S and does not saturate:
-    (n, d) -> (n,).
+    The score is -log S/(1 - S), S the share of all domains, which ranks as 1 - S and does not
+    saturate: (n, d) -> (n,).
     """
 
     def __init__(self, d: int, *, width: int, latent: int, blocks: int) -> None:
@@ -113,12 +130,16 @@ class TwoLevel(nn.Module):
         last.widen(domains + 1)
 
     def levels(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """What the inner level learns, encoder and decoder, and the outer one, head and temperature."""
+        """What the inner level learns, encoder and decoder, and the outer one, head and
+        temperature.
+        """
         inside = [*self.encoder.parameters(), *self.decoder.parameters()]
         return inside, [*self.head.parameters(), self.log_temperature]
 
     def normality(self, batch: Samples, *, reconstruction: float) -> Tensor:
-        """The inner loss: confidence of being one's kind (its number in `group`), plus reconstruction error: (n,)."""
+        """The inner loss: confidence of being one's kind (its number in `group`), plus
+        reconstruction error: (n,).
+        """
         latent = self.encoder(batch.x)
         error = losses.squared_error(reconstruction=self.decoder(latent), x=batch.x)
         logits = own_first(self.head(latent), batch.group)
@@ -134,7 +155,8 @@ class TwoLevel(nn.Module):
 
 
 def own_first(logits: Tensor, kind: Tensor) -> Tensor:
-    """Logits with that of a row's own kind in the first place, and the first in its: (n, K), (n,) -> (n, K).
+    """Logits with that of a row's own kind in the first place, and the first in its: (n, K), (n,)
+    -> (n, K).
 
     >>> own_first(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), torch.tensor([0, 1])).tolist()
     [[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]]

@@ -1,4 +1,6 @@
-"""Patches of images as rows: any method for rows becomes one for images, and says where the defect is."""
+"""Patches of images as rows: any method for rows becomes one for images, and says where the defect
+is.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +21,26 @@ ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
 
 @dataclass(frozen=True)
 class Patches:
-    """A method for rows on every cell of a feature map; an image's score is the mean of its highest cells.
+    """A method for rows on every cell of a feature map; an image's score is the mean of its highest
+    cells.
 
-    Samples are maps (n, d, h, w) of a frozen backbone. Cells are averaged `stride` by `stride` first. A row of the base
-    is a cell and, behind it, how it differs from the mean of its image: a cell may be normal by itself, and not there.
-    At most `cells` cells of normal images train, drawn at random. A cell of a labelled image is a labelled anomaly
-    where the mask (`Samples.mask`) covers at least half of it, or as much as it covers any. Where there is no mask, the
-    `top` share of its cells that lie furthest from normal ones are, then, once more, those that the base itself scores
-    highest (multiple-instance learning by turns). `top` is also the share of cells that an image's score averages.
-    `adapt` is that of the base.
+    Samples are maps (n, d, h, w) of a frozen backbone. Cells are averaged `stride` by `stride`
+    first. A row of the base is a cell and, behind it, how it differs from the mean of its image: a
+    cell may be normal by itself, and not there. At most `cells` cells of normal images train, drawn
+    at random. A cell of a labelled image is a labelled anomaly where the mask (`Samples.mask`)
+    covers at least half of it, or as much as it covers any. Where there is no mask, the `top` share
+    of its cells that lie furthest from normal ones are, then, once more, those that the base itself
+    scores highest (multiple-instance learning by turns). `top` is also the share of cells that an
+    image's score averages. `adapt` is that of the base.
 
     Equation:
-        score(x) = mean of the highest `top` of base([x_c, x_c - mean over the image]) over the cells c of x
+        score(x) = mean of the highest `top` of base([x_c, x_c - mean over the image]) over the
+        cells c of x
 
-    When: defects are small beside the image, or you want to see where they are. Where light or texture change all over,
-    `Whole` sees more.
-    Differs: DevNet for images (arXiv 2108.00462) trains through the pooling; here a cell has a label of its own. The
-    mean of the image beside the cell is ours: docs/images.md says why.
+    When: defects are small beside the image, or you want to see where they are. Where light or
+    texture change all over, `Whole` sees more.
+    Differs: DevNet for images (arXiv 2108.00462) trains through the pooling; here a cell has a
+    label of its own. The mean of the image beside the cell is ours: docs/images.md says why.
 
     >>> from unseen.methods.distances import Nearest
     >>> Patches(Nearest()).build((5, 4, 4)).map(torch.zeros(3, 5, 4, 4)).shape
@@ -52,14 +57,18 @@ class Patches:
         return self.base.uses_labels
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return PatchScorer(2 * shape[0], self.base.build((2 * shape[0],)), stride=self.stride, top=self.top)
+        return PatchScorer(
+            2 * shape[0], self.base.build((2 * shape[0],)), stride=self.stride, top=self.top
+        )
 
     def train(self, scorer: PatchScorer, data: Samples, run: Run) -> None:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
         anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
         told = told_where(anomalies)
-        rows = together(normals, labelled_cells(scorer, anomalies[told], marked(anomalies[told], self.stride)))
+        rows = together(
+            normals, labelled_cells(scorer, anomalies[told], marked(anomalies[told], self.stride))
+        )
         untold = anomalies[~told]
         distance = scorer.apart(normals.x, untold.x)
         for _ in range(ROUNDS if len(untold) else 0):
@@ -70,16 +79,22 @@ class Patches:
         if not len(untold):
             self.base.train(scorer.inner, rows, run)
 
-    def normals(self, scorer: PatchScorer, data: Samples, run: Run, *, fit: bool = False) -> Samples:
+    def normals(
+        self, scorer: PatchScorer, data: Samples, run: Run, *, fit: bool = False
+    ) -> Samples:
         """Cells of the normal images as rows, at most `cells`."""
         normals = data.both.normals
         x = cells(in_context(coarser(normals.x, self.stride)))
-        image = torch.arange(len(normals), device=x.device).repeat_interleave(len(x) // max(len(normals), 1))
+        image = torch.arange(len(normals), device=x.device).repeat_interleave(
+            len(x) // max(len(normals), 1)
+        )
         drawn = torch.randperm(len(x), generator=run.generator)[: self.cells].to(x.device)
         x, image = x[drawn], image[drawn]
         if fit:
             scorer.scaling.fit(x)
-        return Samples(scorer.scaling(x), normals.y[image], normals.group[image], normals.weight[image])
+        return Samples(
+            scorer.scaling(x), normals.y[image], normals.group[image], normals.weight[image]
+        )
 
     @property
     def adapt(self) -> Any:

@@ -1,4 +1,6 @@
-"""PReNet: pairs of rows, and how many of the two are anomalies (Pang et al., KDD 2023, arXiv 1910.13601)."""
+"""PReNet: pairs of rows, and how many of the two are anomalies (Pang et al., KDD 2023, arXiv
+1910.13601).
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,22 @@ REFERENCES = 30  # of either side, as published
 
 @dataclass(frozen=True)
 class PReNet:
-    """Regresses how many of two rows are anomalies; scores a row in pairs with known ones (Pang et al., KDD 2023).
+    """Regresses how many of two rows are anomalies; scores a row in pairs with known ones (Pang et
+    al., KDD 2023).
 
-    The score is about 2 for normal rows and 6 for anomalies: the mean over 30 labelled anomalies and 30 normals of what
-    the pair with each is taken for. Normals are paired within their group.
+    The score is about 2 for normal rows and 6 for anomalies: the mean over 30 labelled anomalies
+    and 30 normals of what the pair with each is taken for. Normals are paired within their group.
 
     Equation:
-        s(a, b) = u' f(a) + v' f(b) + c,  trained to be 0, 4 or 8 for 0, 1 or 2 anomalies:  loss = |s(a, b) - t|
+        s(a, b) = u' f(a) + v' f(b) + c,
+            trained to be 0, 4 or 8 for 0, 1 or 2 anomalies:  loss = |s(a, b) - t|
         score(x) = (mean over anomalies a of s(a, x) + mean over normals b of s(x, b)) / 2
 
-    When: very few labelled anomalies of the kinds that matter; as DevNet, it is weak on kinds that nobody shows.
-    Differs: each step takes all pairs of a batch, not a random pairing: the same mean with less noise, and cheap, as s
-    is a sum. For that reason, too, the references shift all scores alike: they set the scale, not the ranking.
+    When: very few labelled anomalies of the kinds that matter; as DevNet, it is weak on kinds that
+    nobody shows.
+    Differs: each step takes all pairs of a batch, not a random pairing: the same mean with less
+    noise, and cheap, as s is a sum. For that reason, too, the references shift all scores alike:
+    they set the scale, not the ranking.
 
     >>> scorer = PReNet(hidden=(8,)).build((6,))
     >>> scorer.pair(torch.zeros(3, 6))[0].shape
@@ -64,9 +70,13 @@ class PReNet:
         return heads.optimiser(scorer.net, rate=self.rate, penalty=self.penalty)
 
     def loss(self, scorer: Pairs, batch: Samples, run: Run) -> Tensor:
-        """Each row's share of the loss of the pairs that it makes with the rows of its batch: (n,)."""
+        """Each row's share of the loss of the pairs that it makes with the rows of its batch:
+        (n,).
+        """
         first, second = scorer.pair(batch.x)
-        return terms.ordinal_pairs(first=first, second=second, y=batch.y, group=batch.group, weight=batch.weight)
+        return terms.ordinal_pairs(
+            first=first, second=second, y=batch.y, group=batch.group, weight=batch.weight
+        )
 
 
 class Pairs(nn.Module):
@@ -74,7 +84,8 @@ class Pairs(nn.Module):
 
     def __init__(self, d: int, *, hidden: tuple[int, ...]) -> None:
         super().__init__()
-        self.net = published([d, *hidden, 2])  # linear on two rows side by side is a sum of one output of each
+        # linear on two rows side by side is a sum of one output of each
+        self.net = published([d, *hidden, 2])
         self.normals, self.anomalies = Bank(d), Bank(d)
 
     def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,5 +95,8 @@ class Pairs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first, second = self.pair(x)
-        of_anomalies, of_normals = self.pair(self.anomalies.rows)[0].mean(), self.pair(self.normals.rows)[1].mean()
+        of_anomalies, of_normals = (
+            self.pair(self.anomalies.rows)[0].mean(),
+            self.pair(self.normals.rows)[1].mean(),
+        )
         return ((of_anomalies + second) + (first + of_normals)) / 2

@@ -1,4 +1,6 @@
-"""PRN for vectors: prototype residuals and a focal head (Zhang et al., CVPR 2023, arXiv 2212.02031)."""
+"""PRN for vectors: prototype residuals and a focal head (Zhang et al., CVPR 2023, arXiv
+2212.02031).
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,21 @@ ROWS = 20_000  # normals that are clustered: more do not move the centres
 
 @dataclass(frozen=True)
 class PRN:
-    """A focal head that sees a row beside its residual to the nearest normal prototype (Zhang et al., CVPR 2023).
+    """A focal head that sees a row beside its residual to the nearest normal prototype (Zhang et
+    al., CVPR 2023).
 
-    Prototypes are k-means centres of the normals, `prototypes` in all, shared evenly among the groups. To each batch of
-    half normals, half labelled anomalies come pseudo-anomalies: `cut` of its normals with features of other normals.
+    Prototypes are k-means centres of the normals, `prototypes` in all, shared evenly among the
+    groups. To each batch of half normals, half labelled anomalies come pseudo-anomalies: `cut` of
+    its normals with features of other normals.
 
     Equation:
         score(x) = g([x, x - p]),  p the prototype nearest to x
-        loss = (1 - q)^2 (-log q),  q = sigmoid(score) of anomalies, 1 - sigmoid(score) of normal rows
+        loss = (1 - q)^2 (-log q),
+            q = sigmoid(score) of anomalies, 1 - sigmoid(score) of normal rows
 
     When: a few labelled anomalies, several kinds of normal, and new kinds that may come.
-    Differs: vectors in place of feature maps, so no attention over sizes, no decoder and no mask loss; the residual
-    keeps its sign, where the public code squares it.
+    Differs: vectors in place of feature maps, so no attention over sizes, no decoder and no mask
+    loss; the residual keeps its sign, where the public code squares it.
 
     >>> PRN(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -61,7 +66,9 @@ class PRN:
         kinds = normals.group.unique()
         each = [normals.x[normals.group == kind] for kind in kinds]
         most, k = max(ROWS // len(each), 1), max(self.prototypes // len(each), 1)
-        some = [x if len(x) <= most else x[draw(len(x), most, run.generator).to(x.device)] for x in each]
+        some = [
+            x if len(x) <= most else x[draw(len(x), most, run.generator).to(x.device)] for x in each
+        ]
         scorer.prototypes = torch.cat([centres(x, k, run.generator) for x in some])
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:

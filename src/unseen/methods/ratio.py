@@ -1,4 +1,6 @@
-"""Ratio of the distances to the nearest normal row and to the nearest labelled anomaly (after Cover & Hart 1967)."""
+"""Ratio of the distances to the nearest normal row and to the nearest labelled anomaly (after Cover
+& Hart 1967).
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,26 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class NearestRatio:
-    """Distance to the nearest normal row over distance to the nearest labelled anomaly (after Cover & Hart 1967).
+    """Distance to the nearest normal row over distance to the nearest labelled anomaly (after Cover
+    & Hart 1967).
 
-    Both are between whitened rows, with `shrinkage` as in Mahalanobis; at most `bank` rows of each side are kept.
-    Without labelled anomalies the second distance counts as 1, and the score ranks as the distance to the normals does.
+    Both are between whitened rows, with `shrinkage` as in Mahalanobis; at most `bank` rows of each
+    side are kept. Without labelled anomalies the second distance counts as 1, and the score ranks
+    as the distance to the normals does.
 
     Equation:
-        score(x) = log(d(x, nearest normal row) + 0.001) - log(d(x, nearest labelled anomaly) + 0.001)
-    When: few labels, little time, and new kinds matter as known ones do. Not where anomalies lie among the normals.
-    Differs: a nearest-neighbour rule decides by the sign; the ratio as a score, and whitening, are ours.
+        score(x) = log(d(x, nearest normal row) + 0.001) - log(d(x, nearest labelled anomaly) +
+        0.001)
+    When: few labels, little time, and new kinds matter as known ones do. Not where anomalies lie
+    among the normals.
+    Differs: a nearest-neighbour rule decides by the sign; the ratio as a score, and whitening, are
+    ours.
 
     >>> import torch
     >>> scorer, x = NearestRatio().build((1,)), torch.tensor([[-1.0], [1.0], [5.0]])
     >>> NearestRatio().train(scorer, Samples.of(x, torch.tensor([0, 0, 1])), Run(torch.Generator()))
-    >>> scorer(torch.tensor([[4.0]])).round(decimals=1)  # log 3: three times as far from the normals
+    >>> # log 3: three times as far from the normals
+    >>> scorer(torch.tensor([[4.0]])).round(decimals=1)
     tensor([1.1000])
     """
 
@@ -41,7 +49,9 @@ class NearestRatio:
         normals = data.normals.x
         scorer.whiten.fit(normals, shrinkage=self.shrinkage)
         scorer.normals.fill(scorer.whiten(normals), most=self.bank, generator=run.generator)
-        scorer.anomalies.fill(scorer.whiten(data.anomalies.x), most=self.bank, generator=run.generator)
+        scorer.anomalies.fill(
+            scorer.whiten(data.anomalies.x), most=self.bank, generator=run.generator
+        )
 
 
 class NearestRatioScorer(nn.Module):

@@ -1,4 +1,6 @@
-"""ResAD and ResAD++: what differs from reference normals, not what is there (Yao et al., NeurIPS 2024; IJCV 2026)."""
+"""ResAD and ResAD++: what differs from reference normals, not what is there (Yao et al., NeurIPS
+2024; IJCV 2026).
+"""
 
 from __future__ import annotations
 
@@ -25,25 +27,33 @@ LEARNT = 100  # batches that density and head learn from
 
 @dataclass(frozen=True)
 class ResAD:
-    """Density and verdict on the residual of a row to reference normals of its kind (Yao et al., NeurIPS 2024).
+    """Density and verdict on the residual of a row to reference normals of its kind (Yao et al.,
+    NeurIPS 2024).
 
-    A row is replaced by what its `neighbours` nearest references leave of it, in units of the same for the references.
-    A network, the constraintor, pulls residuals of normals into a small sphere and leaves those of anomalies where they
-    are. The score is the mean of two, each standardised on normals: minus the log density of normals' constrained
-    residuals, and a linear head on these and their sizes, settled with `ridge`. In training, references are drawn for
-    each batch from the row's own kind (`groups`), never the row itself: `references` of them or more. In use all
-    normals are references, at most `bank`. `adapt` swaps them for those of a new kind, and trains nothing.
+    A row is replaced by what its `neighbours` nearest references leave of it, in units of the same
+    for the references. A network, the constraintor, pulls residuals of normals into a small sphere
+    and leaves those of anomalies where they are. The score is the mean of two, each standardised on
+    normals: minus the log density of normals' constrained residuals, and a linear head on these and
+    their sizes, settled with `ridge`. In training, references are drawn for each batch from the
+    row's own kind (`groups`), never the row itself: `references` of them or more. In use all
+    normals are references, at most `bank`. `adapt` swaps them for those of a new kind, and trains
+    nothing.
 
     Equation:
-        r(x) = x - m - P'a,  m the mean of the nearest references p_j, P their p_j - m, a = (PP' + ridge)^-1 P (x - m)
+        r(x) = x - m - P'a,
+            m the mean of the nearest references p_j, P their p_j - m,
+            a = (PP' + ridge)^-1 P (x - m)
         x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
-        score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,  u = x' - mean of normals' x', s_j mean |u_j|
+        score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,
+            u = x' - mean of normals' x', s_j mean |u_j|
 
-    When: there are several kinds of normal, many columns that depend on one another, such as embeddings, labelled
-    anomalies of some kinds, and more kinds to come. With few columns `MultiDirectional` moves better.
-    Differs: vectors of one level; all near references, not one: steadier with few. C is a network with a skip, not a
-    convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed out of normals, count `pushed` and keep
-    it from swallowing what no label shows, but leave it little to do. A density of Cauchy's, no flow; and a head.
+    When: there are several kinds of normal, many columns that depend on one another, such as
+    embeddings, labelled anomalies of some kinds, and more kinds to come. With few columns
+    `MultiDirectional` moves better.
+    Differs: vectors of one level; all near references, not one: steadier with few. C is a network
+    with a skip, not a convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed
+    out of normals, count `pushed` and keep it from swallowing what no label shows, but leave it
+    little to do. A density of Cauchy's, no flow; and a head.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0
@@ -70,39 +80,64 @@ class ResAD:
     uses_labels: ClassVar[bool] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return ResidualScorer(*shape, hidden=self.hidden, neighbours=self.neighbours, squared=self.squared)
+        return ResidualScorer(
+            *shape, hidden=self.hidden, neighbours=self.neighbours, squared=self.squared
+        )
 
     def train(self, scorer: ResidualScorer, data: Samples, run: Run) -> None:
         if len(data.normals) < 2:
             raise DataError(
-                f"{type(self).__name__} compares normal rows with one another, and was given {len(data.normals)}: add "
+                f"{type(self).__name__} compares normal rows with one another, and was given "
+                f"{len(data.normals)}: add "
                 "normal rows, 2 at least"
             )
-        scorer.references.remember(some(data.normals, self.bank, run.generator).x, k=self.neighbours)
+        scorer.references.remember(
+            some(data.normals, self.bank, run.generator).x, k=self.neighbours
+        )
         kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
-        if any(len(anomalies) for _, anomalies in kinds):  # else nothing keeps the sphere from swallowing all rows
-            optimiser = torch.optim.AdamW(scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2)
-            guarded = (with_pushed(b, self.pushed, run.generator, positive=self.squared) for b in stream)
-            minimise(lambda batch: self.loss(scorer, batch, run), optimiser, guarded, run, steps=self.steps)
+        if any(
+            len(anomalies) for _, anomalies in kinds
+        ):  # else nothing keeps the sphere from swallowing all rows
+            optimiser = torch.optim.AdamW(
+                scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2
+            )
+            guarded = (
+                with_pushed(b, self.pushed, run.generator, positive=self.squared) for b in stream
+            )
+            minimise(
+                lambda batch: self.loss(scorer, batch, run),
+                optimiser,
+                guarded,
+                run,
+                steps=self.steps,
+            )
         scorer.judge(together(*islice(stream, LEARNT)), ridge=self.ridge)
 
     def adapt(self, scorer: ResidualScorer, support: Samples, run: Run) -> ResidualScorer:
         """Swap the references."""
         moved = copy.deepcopy(scorer)
-        moved.references.remember(some(support.normals, self.bank, run.generator).x, k=self.neighbours)
+        moved.references.remember(
+            some(support.normals, self.bank, run.generator).x, k=self.neighbours
+        )
         return moved
 
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
         """Equation 2, of rows that are residuals already: (n,)."""
-        return losses.small_sphere(constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y)
+        return losses.small_sphere(
+            constrained=scorer.constrained(batch.x), residual=batch.x, y=batch.y
+        )
 
     def kinds(self, data: Samples, run: Run) -> list[tuple[Samples, Samples]]:
-        """Normals, at most `bank`, and anomalies of each kind; anomalies of a kind without normals are left out."""
+        """Normals, at most `bank`, and anomalies of each kind; anomalies of a kind without normals
+        are left out.
+        """
         rows = [data[data.group == name] for name in data.normals.group.unique()]
         return [(some(kind.normals, self.bank, run.generator), kind.anomalies) for kind in rows]
 
     def residuals(self, scorer: ResidualScorer, data: Samples, run: Run) -> Iterator[Samples]:
-        """Batches of residuals, half normals, half anomalies, of a few kinds at a time; without end."""
+        """Batches of residuals, half normals, half anomalies, of a few kinds at a time; without
+        end.
+        """
         kinds = self.kinds(data, run)
         size = self.batch // min(KINDS, len(kinds))
         while True:
@@ -110,9 +145,15 @@ class ResAD:
             yield together(*(self.part(scorer, kinds[k], size, run.generator) for k in drawn))
 
     def part(
-        self, scorer: ResidualScorer, kind: tuple[Samples, Samples], size: int, generator: torch.Generator
+        self,
+        scorer: ResidualScorer,
+        kind: tuple[Samples, Samples],
+        size: int,
+        generator: torch.Generator,
     ) -> Samples:
-        """Rows of one kind as residuals to `references` or more of its normals, of which a row is never one itself."""
+        """Rows of one kind as residuals to `references` or more of its normals, of which a row is
+        never one itself.
+        """
         normals, anomalies = some(kind[0], len(kind[0]), generator), kind[1]
         spare = max(len(normals) - 1, 1)
         least = min(self.references, spare)
@@ -127,16 +168,20 @@ class ResAD:
 
 @dataclass(frozen=True)
 class ResADPlusPlus(ResAD):
-    """ResAD on squared residuals, with normals on a thin shell and anomalies beyond it (Yao et al., IJCV 2026).
+    """ResAD on squared residuals, with normals on a thin shell and anomalies beyond it (Yao et al.,
+    IJCV 2026).
 
     Equation:
-        r(x) = the square of ResAD's, elementwise,  A = sqrt(|x'| + 1) - 1,  R = min(0.9 smallest A of anomalies, 0.4)
-        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 - cos(x', r))
-        B(t) = softplus(t) e^t for t > 0, e^t held constant
+        r(x) = the square of ResAD's, elementwise,  A = sqrt(|x'| + 1) - 1,
+            R = min(0.9 smallest A of anomalies, 0.4)
+        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 -
+        cos(x', r)) B(t) = softplus(t) e^t for t > 0, e^t held constant
 
-    When: as for ResAD. It loses the sign of a residual; where the direction of a deviation tells, ResAD is better.
-    Differs: as for ResAD; and one phase, where the code has one on normals before. The code's matching of a whole
-    test image's residuals to a codebook is left out: a row's score would depend on the rows beside it.
+    When: as for ResAD. It loses the sign of a residual; where the direction of a deviation tells,
+    ResAD is better.
+    Differs: as for ResAD; and one phase, where the code has one on normals before. The code's
+    matching of a whole test image's residuals to a codebook is left out: a row's score would depend
+    on the rows beside it.
 
     >>> ResADPlusPlus().build((3,))(torch.zeros(2, 3)).shape
     torch.Size([2])
@@ -147,4 +192,6 @@ class ResADPlusPlus(ResAD):
     def loss(self, scorer: ResidualScorer, batch: Samples, run: Run) -> Tensor:
         constrained = scorer.constrained(batch.x)
         stays = terms.invariance(constrained=constrained, residual=batch.x)
-        return losses.barrier(radius=losses.radius(constrained), y=batch.y) + torch.where(batch.y > 0, stays, 0.0)
+        return losses.barrier(radius=losses.radius(constrained), y=batch.y) + torch.where(
+            batch.y > 0, stays, 0.0
+        )

@@ -1,4 +1,6 @@
-"""SaliencyCut for vectors: pseudo-anomalies where the detector does not look (Ye et al. 2024, arXiv 2306.08366)."""
+"""SaliencyCut for vectors: pseudo-anomalies where the detector does not look (Ye et al. 2024, arXiv
+2306.08366).
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,21 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class SaliencyCut:
-    """Two deviation heads, and pseudo-anomalies in what these heads overlook (Ye et al., Pattern Recognition 2024).
+    """Two deviation heads, and pseudo-anomalies in what these heads overlook (Ye et al., Pattern
+    Recognition 2024).
 
-    A pseudo-anomaly is a normal row that takes from another one the features of low gradient saliency, at most
-    `threshold` of the largest, under the network as it is at this step; `cut` of the normals of a batch become one.
+    A pseudo-anomaly is a normal row that takes from another one the features of low gradient
+    saliency, at most `threshold` of the largest, under the network as it is at this step; `cut` of
+    the normals of a batch become one.
 
     Equation:
-        score(x) = a(x) - b(x);  loss = |a| + max(0, margin - b) of normal rows,  max(0, margin - a) + |b| of all others
+        score(x) = a(x) - b(x);  loss = |a| + max(0, margin - b) of normal rows,
+            max(0, margin - a) + |b| of all others
 
     When: a few labelled anomalies, and new kinds that break the dependence between columns.
-    Differs: features in place of regions, so no smoothing of the map, and the anomaly head sees the whole row, not
-    residuals between image blocks; scores keep their sign where the public code takes absolute values.
+    Differs: features in place of regions, so no smoothing of the map, and the anomaly head sees the
+    whole row, not residuals between image blocks; scores keep their sign where the public code
+    takes absolute values.
 
     >>> import torch
     >>> SaliencyCut(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
@@ -52,10 +58,14 @@ class SaliencyCut:
         check_both(self, data)
         optimiser = heads.optimiser(scorer.net, rate=self.rate, penalty=self.penalty)
         stream = self.with_salient(scorer, data, run)
-        minimise(lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps)
+        minimise(
+            lambda batch: self.loss(scorer, batch, run), optimiser, stream, run, steps=self.steps
+        )
 
     def with_salient(self, scorer: TwoHeads, data: Samples, run: Run) -> Iterator[Samples]:
-        """Half normals, half anomalies; behind them pseudo-anomalies, by the scorer's gradients at this step."""
+        """Half normals, half anomalies; behind them pseudo-anomalies, by the scorer's gradients at
+        this step.
+        """
         normals = data.normals
         for batch in balanced(data, self.batch, run.generator):
             hosts = batch.normals[: int(self.cut * len(batch.normals))]
@@ -72,7 +82,9 @@ class SaliencyCut:
 
 
 class TwoHeads(nn.Module):
-    """A network with an anomaly and a normal output; the score is their difference: (n, d) -> (n,)."""
+    """A network with an anomaly and a normal output; the score is their difference: (n, d) ->
+    (n,).
+    """
 
     def __init__(self, d: int, *, hidden: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""SimpleNet: a small network tells normal rows from the same rows with noise (Liu et al., CVPR 2023)."""
+"""SimpleNet: a small network tells normal rows from the same rows with noise (Liu et al., CVPR
+2023).
+"""
 
 from __future__ import annotations
 
@@ -22,24 +24,28 @@ SLOPE = 0.2  # of LeakyReLU below 0
 
 @dataclass(frozen=True)
 class SimpleNet:
-    """A discriminator of normal rows and fakes, made of them by Gaussian noise (SimpleNet, Liu et al., CVPR 2023).
+    """A discriminator of normal rows and fakes, made of them by Gaussian noise (SimpleNet, Liu et
+    al., CVPR 2023).
 
-    A linear projection, as wide as the row, then a discriminator D of one hidden layer, `width` wide. Each normal row
-    of a batch comes with a fake: the row and Gaussian noise of standard deviation `noise` in every column. A fake
-    counts as much as the row that it is made of. Labelled anomalies are further fakes: half of each batch, before those
-    made of its normals are added. Without labels the made ones are all there is. `projection_rate` is the learning rate
-    of the projection, `rate` that of the discriminator, which alone has the `penalty`.
+    A linear projection, as wide as the row, then a discriminator D of one hidden layer, `width`
+    wide. Each normal row of a batch comes with a fake: the row and Gaussian noise of standard
+    deviation `noise` in every column. A fake counts as much as the row that it is made of. Labelled
+    anomalies are further fakes: half of each batch, before those made of its normals are added.
+    Without labels the made ones are all there is. `projection_rate` is the learning rate of the
+    projection, `rate` that of the discriminator, which alone has the `penalty`.
 
     Equation:
         score(x) = -D(W x);  loss(x) = max(0, margin - D(W x))   if x is normal
-                                     = max(0, margin + D(W x))   if x is a fake or a labelled anomaly
+                                     = max(0, margin + D(W x))   if x is fake or labelled anomalous
 
-    When: rows are patches of images, as in `Patches(SimpleNet())`, or columns depend on one another closely, so that
-    noise leads away from what is normal. Not where noise of this size is still normal.
-    Differs: noise is added before the projection, so that batches alone are random and the loss of a row is not; both
-    are linear, and W starts orthogonal, so the noise starts as the paper's. LayerNorm, not BatchNorm: a score must not
-    hang on its batch. Columns have about unit variance here, so `noise` is larger than the paper's 0.015, which goes
-    with unscaled features. The paper uses no labels. One Adam for both parts.
+    When: rows are patches of images, as in `Patches(SimpleNet())`, or columns depend on one another
+    closely, so that noise leads away from what is normal. Not where noise of this size is still
+    normal.
+    Differs: noise is added before the projection, so that batches alone are random and the loss of
+    a row is not; both are linear, and W starts orthogonal, so the noise starts as the paper's.
+    LayerNorm, not BatchNorm: a score must not hang on its batch. Columns have about unit variance
+    here, so `noise` is larger than the paper's 0.015, which goes with unscaled features. The paper
+    uses no labels. One Adam for both parts.
 
     >>> SimpleNet(width=16).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -63,7 +69,9 @@ class SimpleNet:
 
     def prepare(self, scorer: Discriminator, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("SimpleNet makes fakes of normal rows, and was given none: add normal rows")
+            raise DataError(
+                "SimpleNet makes fakes of normal rows, and was given none: add normal rows"
+            )
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         """Normals, labelled anomalies if there are any, and a fake of each of these normals."""

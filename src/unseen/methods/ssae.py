@@ -21,18 +21,22 @@ from unseen.types import Run, Samples
 class SSAE:
     """Error of an autoencoder that restores rows, part of which was wiped (SSAE, arXiv 2206.11723).
 
-    No label is used: labelled anomalies are left out. The columns are dealt at random into `parts` masks, `rounds`
-    times. For each mask its columns are set to 0, the normals' mean, and the network, which is told the mask, restores
-    the row. `share` weighs the error of what was wiped, the rest that of what was left.
+    No label is used: labelled anomalies are left out. The columns are dealt at random into `parts`
+    masks, `rounds` times. For each mask its columns are set to 0, the normals' mean, and the
+    network, which is told the mask, restores the row. `share` weighs the error of what was wiped,
+    the rest that of what was left.
 
     Equation:
-        score(x) = mean_M  share / |M| |M (f(x (1 - M), M) - x)|^2 + (1 - share) / |1 - M| |(1 - M) (f(...) - x)|^2
+        score(x) = mean_M  share / |M| |M (f(x (1 - M), M) - x)|^2
+                         + (1 - share) / |1 - M| |(1 - M) (f(...) - x)|^2
 
-    When: columns tell each other's values, and single columns that break the pattern are the anomaly. Where columns say
-    little about each other, as the 9 of Shuttle, restoring adds their variance to every score: try `share=0`. That does
-    not explain where it falls behind on UNSW-NB15.
-    Differs: vectors in place of images; masks are fixed when the network is built, in place of random patches, so that
-    the score is what was trained, masks included, where the paper scores the error of the untouched image.
+    When: columns tell each other's values, and single columns that break the pattern are the
+    anomaly. Where columns say little about each other, as the 9 of Shuttle, restoring adds their
+    variance to every score: try `share=0`. That does not explain where it falls behind on
+    UNSW-NB15.
+    Differs: vectors in place of images; masks are fixed when the network is built, in place of
+    random patches, so that the score is what was trained, masks included, where the paper scores
+    the error of the untouched image.
 
     >>> SSAE(hidden=(32,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -48,14 +52,18 @@ class SSAE:
     uses_labels: ClassVar[bool] = False
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        return Restoration(*shape, hidden=self.hidden, parts=self.parts, rounds=self.rounds, share=self.share)
+        return Restoration(
+            *shape, hidden=self.hidden, parts=self.parts, rounds=self.rounds, share=self.share
+        )
 
     def train(self, scorer: Restoration, data: Samples, run: Run) -> None:
         descend(self, scorer, data, run)
 
     def prepare(self, scorer: Restoration, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError("SSAE learns to restore normal rows, and was given none: add normal rows")
+            raise DataError(
+                "SSAE learns to restore normal rows, and was given none: add normal rows"
+            )
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         return random_batches(data.normals, self.batch, run.generator)
@@ -73,10 +81,15 @@ class Restoration(nn.Module):
 
     masks: Tensor
 
-    def __init__(self, d: int, *, hidden: tuple[int, ...], parts: int, rounds: int, share: float) -> None:
+    def __init__(
+        self, d: int, *, hidden: tuple[int, ...], parts: int, rounds: int, share: float
+    ) -> None:
         super().__init__()
         kinds = torch.arange(min(parts, d))[:, None]
-        masks = torch.cat([(torch.randperm(d) % len(kinds) == kinds).float() for _ in range(rounds)])  # (masks, d)
+        # (masks, d)
+        masks = torch.cat(
+            [(torch.randperm(d) % len(kinds) == kinds).float() for _ in range(rounds)]
+        )
         self.register_buffer("masks", masks)
         self.share = share
         self.net = mlp([2 * d, *hidden, d])

@@ -1,4 +1,6 @@
-"""DevNet for images: deviation loss of the mean of the highest cells of a map (Pang et al., arXiv 2108.00462)."""
+"""DevNet for images: deviation loss of the mean of the highest cells of a map (Pang et al., arXiv
+2108.00462).
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,27 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class TopK:
-    """DevNet on maps: an image's score is the mean of its highest cells, at two scales (Pang et al., arXiv 2108.00462).
+    """DevNet on maps: an image's score is the mean of its highest cells, at two scales (Pang et
+    al., arXiv 2108.00462).
 
-    Samples are maps (n, d, h, w) of a frozen backbone. Every cell has a score from its d channels alone, which are
-    standardised by the cells of normal images: a linear score, or one by `hidden` layers. `share` of the cells count,
-    one at least. The second scale is the same network on cells averaged 2 x 2. Images are labelled, cells are not:
-    training finds by itself which of them show the defect. Each batch is half normal images, half labelled ones.
+    Samples are maps (n, d, h, w) of a frozen backbone. Every cell has a score from its d channels
+    alone, which are standardised by the cells of normal images: a linear score, or one by `hidden`
+    layers. `share` of the cells count, one at least. The second scale is the same network on cells
+    averaged 2 x 2. Images are labelled, cells are not: training finds by itself which of them show
+    the defect. Each batch is half normal images, half labelled ones.
 
     Equation:
-        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over the cells c
-        loss(x)  = |score(x)| if x is normal,  max(0, margin - score(x)) if x is a labelled anomaly
+        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over the cells
+        c loss(x)  = |score(x)| if x is normal,  max(0, margin - score(x)) if x is a labelled
+        anomaly
 
-    When: a few images are labelled, nobody has drawn masks, and defects to come look like those. Not where a new kind
-    matters: nothing in the loss asks for a high score where no labelled image lies. It refuses to train without labels.
-    Differs: the paper takes the cells of highest |f|, so that the sign of a cell means nothing; here it is kept, and
-    the map shows where the defect is. The backbone is frozen, and its maps are averaged, not the image shrunk, for the
-    second scale. The learning rate is higher and constant, as only a head learns. The prior is N(0, 1) itself.
+    When: a few images are labelled, nobody has drawn masks, and defects to come look like those.
+    Not where a new kind matters: nothing in the loss asks for a high score where no labelled image
+    lies. It refuses to train without labels.
+    Differs: the paper takes the cells of highest |f|, so that the sign of a cell means nothing;
+    here it is kept, and the map shows where the defect is. The backbone is frozen, and its maps are
+    averaged, not the image shrunk, for the second scale. The learning rate is higher and constant,
+    as only a head learns. The prior is N(0, 1) itself.
 
     >>> TopK().build((5, 4, 4)).map(torch.zeros(3, 5, 4, 4)).shape
     torch.Size([3, 4, 4])
@@ -71,7 +78,9 @@ class TopK:
 
 
 class TopKScorer(nn.Module):
-    """A score for every cell, and of an image by its highest, at two scales: (n, d, h, w) -> (n,)."""
+    """A score for every cell, and of an image by its highest, at two scales: (n, d, h, w) ->
+    (n,).
+    """
 
     def __init__(self, d: int, *, hidden: tuple[int, ...], share: float) -> None:
         super().__init__()
@@ -90,4 +99,6 @@ class TopKScorer(nn.Module):
         return (self.each(x) + coarse[:, :h, :w]) / 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return (highest(self.each(x), self.share) + highest(self.each(coarser(x, 2)), self.share)) / 2
+        return (
+            highest(self.each(x), self.share) + highest(self.each(coarser(x, 2)), self.share)
+        ) / 2

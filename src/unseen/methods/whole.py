@@ -1,4 +1,6 @@
-"""Whole images as rows: any method for rows judges the mean and the spread of each channel of a feature map."""
+"""Whole images as rows: any method for rows judges the mean and the spread of each channel of a
+feature map.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,20 @@ from unseen.types import Method, Run, Samples, ability
 
 @dataclass(frozen=True)
 class Whole:
-    """A method for rows on whole images: a row is the mean and the standard deviation of each channel over the image.
+    """A method for rows on whole images: a row is the mean and the standard deviation of each
+    channel over the image.
 
-    Columns are standardised by the normals. Samples are maps (n, d, h, w) of a frozen backbone; the base method sees
-    rows of 2d columns. `adapt` is that of the base.
+    Columns are standardised by the normals. Samples are maps (n, d, h, w) of a frozen backbone; the
+    base method sees rows of 2d columns. `adapt` is that of the base.
 
     Equation:
         score(x) = base([mean_c(x), sd_c(x)] over the cells, for each channel c)
 
-    When: a defect changes the look of much of the image, such as its lighting or its texture, or many places of it.
-    It cannot say where the defect is, and a small one drowns in the rest: `Patches` has the closer look.
-    Differs: pooling of a backbone's maps is common; the standard deviation beside the mean is ours, and tells as much.
+    When: a defect changes the look of much of the image, such as its lighting or its texture, or
+    many places of it. It cannot say where the defect is, and a small one drowns in the rest:
+    `Patches` has the closer look.
+    Differs: pooling of a backbone's maps is common; the standard deviation beside the mean is ours,
+    and tells as much.
 
     >>> import torch
     >>> from unseen.methods.distances import Mahalanobis

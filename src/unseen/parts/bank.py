@@ -13,20 +13,24 @@ TOGETHER = 256  # rows searched at once: their distances to a bank then stay in 
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
-RANK = 1e-12  # of the largest variance: smaller ones are rounding, where rows are fewer than columns
-PLANE = 0.1  # of the mean squared distance of near rows from their middle: how soft the plane through them is
+RANK = (
+    1e-12  # of the largest variance: smaller ones are rounding, where rows are fewer than columns
+)
+# of the mean squared distance of near rows from their middle: how soft the plane through them is
+PLANE = 0.1
 
 
 class Whitening(Resizing):
-    """x -> (x - mean) W with W W' the inverse of the shrunk covariance of the normals: (n, d) -> (n, d).
+    """x -> (x - mean) W with W W' the inverse of the shrunk covariance of the normals: (n, d) ->
+    (n, d).
 
-    The squared norm of the result is the squared Mahalanobis distance. Shrinkage adds `shrinkage` times the mean
-    variance to every direction (Ledoit & Wolf 2004 in its simplest form), so that a direction in which the normals do
-    not vary at all counts strongly, but not without bound.
+    The squared norm of the result is the squared Mahalanobis distance. Shrinkage adds `shrinkage`
+    times the mean variance to every direction (Ledoit & Wolf 2004 in its simplest form), so that a
+    direction in which the normals do not vary at all counts strongly, but not without bound.
 
     >>> w = Whitening(2)
-    >>> w.fit(torch.tensor([[0., 0.], [2., 0.], [0., 4.], [2., 4.]]), shrinkage=0.0)
-    >>> w(torch.tensor([[2., 4.]])).square().sum().round(decimals=4)
+    >>> w.fit(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]), shrinkage=0.0)
+    >>> w(torch.tensor([[2.0, 4.0]])).square().sum().round(decimals=4)
     tensor(1.5000)
 
     Several kinds of normal have a mean each, (g, d), and a row is taken relative to the nearest.
@@ -43,24 +47,25 @@ class Whitening(Resizing):
     def fit(self, x: Tensor, *, shrinkage: float, group: Tensor | None = None) -> None:
         """Learn mean and covariance from normal rows (n, d), in double precision.
 
-        With several groups (n,) the covariance is the pooled one, of rows around the mean of their own group: it holds
-        for a kind of normal that lies elsewhere, too, and so can be had from a few rows of it.
-        """
+        With several groups (n,) the covariance is the pooled one, of rows around the mean of their
+        own group: it holds for a kind of normal that lies elsewhere, too, and so can be had from a
+        few rows of it."""
         means, own = means_of(x, group)
         values, vectors = _principal(x, means, own)
         values = values.clamp_min(0) + shrinkage * values.clamp_min(0).mean()
         scale = torch.where(values > 1e-12, values, 1.0).rsqrt()
         self.mean = (means[0] if len(means) == 1 else means).to(x.dtype)
-        self.matrix = (
-            (vectors * scale).to(x.dtype).contiguous()
-        )  # the layout decides the rounding, so also after a reload
+        # the layout decides the rounding, so also after a reload
+        self.matrix = (vectors * scale).to(x.dtype).contiguous()
 
     def move(self, rows: Tensor) -> None:
         """Keep the covariance, and take the mean from rows of another kind of normal (m, d)."""
         self.mean = rows.mean(dim=0, dtype=torch.float64).to(rows.dtype)
 
     def kind(self, x: Tensor) -> Tensor:
-        """Number of the kind of normal whose mean is nearest, by this covariance: (n, d) -> (n,)."""
+        """Number of the kind of normal whose mean is nearest, by this covariance: (n, d) ->
+        (n,).
+        """
         if self.mean.ndim == 1:
             return torch.zeros(len(x), dtype=torch.int64, device=x.device)
         means = Bank(x.shape[1])
@@ -68,19 +73,25 @@ class Whitening(Resizing):
         return means.nearest(product(x, self.matrix), k=1)[:, 0]
 
     def common(self, x: Tensor) -> Tensor:
-        """Whitened rows relative to one point, whatever their kind, so that they can be compared: (n, d) -> (n, d)."""
+        """Whitened rows relative to one point, whatever their kind, so that they can be compared:
+        (n, d) -> (n, d).
+        """
         return product(x - (self.mean if self.mean.ndim == 1 else self.mean[0]), self.matrix)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.common(x) if self.mean.ndim == 1 else product(x - self.mean[self.kind(x)], self.matrix)
+        return (
+            self.common(x)
+            if self.mean.ndim == 1
+            else product(x - self.mean[self.kind(x)], self.matrix)
+        )
 
 
 class Bank(Resizing):
     """Reference rows to measure distances to; empty until filled.
 
     >>> bank = Bank(2)
-    >>> bank.fill(torch.tensor([[0., 0.], [3., 4.]]))
-    >>> bank.distances(torch.tensor([[0., 1.]]), k=2)
+    >>> bank.fill(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    >>> bank.distances(torch.tensor([[0.0, 1.0]]), k=2)
     tensor([[1.0000, 4.2426]])
     """
 
@@ -90,18 +101,26 @@ class Bank(Resizing):
         super().__init__()
         self.register_buffer("rows", torch.zeros(0, d))
 
-    def fill(self, rows: Tensor, *, most: int | None = None, generator: torch.Generator | None = None) -> None:
-        """Remember these rows (m, d), or a random `most` of them: the cost of a search grows with their number."""
+    def fill(
+        self, rows: Tensor, *, most: int | None = None, generator: torch.Generator | None = None
+    ) -> None:
+        """Remember these rows (m, d), or a random `most` of them: the cost of a search grows with
+        their number.
+        """
         if most is not None and len(rows) > most:
             rows = rows[torch.randperm(len(rows), generator=generator)[:most].to(rows.device)]
         self.rows = rows.clone()
 
     def nearest(self, x: Tensor, *, k: int) -> Tensor:
         """Numbers of the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
-        size = self.rows.square().sum(dim=1)  # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
+        # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
+        size = self.rows.square().sum(dim=1)
         if len(size) < NARROW:
             return smallest(size - 2 * product(x, self.rows.T), k=k)
-        each = [smallest(torch.addmm(size, some, self.rows.T, alpha=-2), k=k) for some in x.split(TOGETHER)]
+        each = [
+            smallest(torch.addmm(size, some, self.rows.T, alpha=-2), k=k)
+            for some in x.split(TOGETHER)
+        ]
         return torch.cat(each)
 
     def distances(self, x: Tensor, *, k: int) -> Tensor:
@@ -112,10 +131,12 @@ class Bank(Resizing):
         return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
 
     def residual(self, x: Tensor, *, k: int, skip: int = 0) -> Tensor:
-        """What is left of x when its k nearest rows, but for the first `skip`, have explained what they can: (n, d).
+        """What is left of x when its k nearest rows, but for the first `skip`, have explained what
+        they can: (n, d).
 
-        x minus the nearest point of the plane through them, found by ridge regression of x - m on their p_j - m, with m
-        their mean: along directions in which they differ among themselves, little is left.
+        x minus the nearest point of the plane through them, found by ridge regression of x - m on
+        their p_j - m, with m their mean: along directions in which they differ among themselves,
+        little is left.
 
         >>> bank = Bank(2)
         >>> bank.fill(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
@@ -134,10 +155,12 @@ class Bank(Resizing):
 
 
 def _principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """Variances, ascending, and directions of rows around their means, in double: (n, d), (g, d), (n,) -> (d,), (d, d).
+    """Variances, ascending, and directions of rows around their means, in double: (n, d), (g, d),
+    (n,) -> (d,), (d, d).
 
-    With fewer rows than columns they come from the products of rows, (n, n), and the directions without variance are
-    whatever completes them: thousands of columns cost no more than the rows there are.
+    With fewer rows than columns they come from the products of rows, (n, n), and the directions
+    without variance are whatever completes them: thousands of columns cost no more than the rows
+    there are.
 
     >>> x = torch.tensor([[0.0, 0.0, 1.0], [0.0, 4.0, 1.0]])
     >>> _principal(x, *means_of(x))[0].round(decimals=4)
@@ -155,13 +178,17 @@ def _principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     centred = x.double() - means[own]
     values, vectors = torch.linalg.eigh(centred @ centred.T / freedom)
     kept = values > values[-1:] * RANK  # the others are rounding
-    spanning = centred.T @ (vectors[:, kept] / (values[kept] * freedom).sqrt())  # (d, r), orthonormal
+    # (d, r), orthonormal
+    spanning = centred.T @ (vectors[:, kept] / (values[kept] * freedom).sqrt())
     flat = torch.linalg.qr(spanning.to(x.dtype), mode="complete").Q[:, spanning.shape[1] :].double()
-    return torch.cat([values.new_zeros(flat.shape[1]), values[kept]]), torch.cat([flat, spanning], dim=1)
+    return torch.cat([values.new_zeros(flat.shape[1]), values[kept]]), torch.cat(
+        [flat, spanning], dim=1
+    )
 
 
 def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean of each group in double precision, and each row's group as a row of these: (n, d), (n,) -> (g, d), (n,).
+    """Mean of each group in double precision, and each row's group as a row of these: (n, d), (n,)
+    -> (g, d), (n,).
 
     >>> means_of(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([5, 5, 7]))[0].tolist()
     [[1.0], [9.0]]
@@ -171,16 +198,18 @@ def means_of(x: Tensor, group: Tensor | None = None) -> tuple[Tensor, Tensor]:
     if group is None or len(names) < 2:
         return x.mean(dim=0, dtype=torch.float64)[None], own
     own = torch.searchsorted(names, group)
-    return torch.stack([x[own == k].mean(dim=0, dtype=torch.float64) for k in range(len(names))]), own
+    return torch.stack(
+        [x[own == k].mean(dim=0, dtype=torch.float64) for k in range(len(names))]
+    ), own
 
 
 def smallest(values: Tensor, *, k: int) -> Tensor:
     """Where the k smallest of each row are, smallest first: (n, m) -> (n, min(k, m)).
 
-    Of many values, at first only the minimum of each lane, every `LANES`-th value, is compared: what is left to sort
-    is the k best lanes. Any other lane has k values before it.
+    Of many values, at first only the minimum of each lane, every `LANES`-th value, is compared:
+    what is left to sort is the k best lanes. Any other lane has k values before it.
 
-    >>> smallest(torch.tensor([[3., 1., 2.]]), k=2)
+    >>> smallest(torch.tensor([[3.0, 1.0, 2.0]]), k=2)
     tensor([[1, 2]])
     """
     n, m = values.shape
@@ -188,6 +217,7 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
         return values.topk(min(k, m), dim=1, largest=False).indices
     laid = values.view(n, m // LANES, LANES)
     lanes = laid.amin(dim=1).topk(k, dim=1, largest=False).indices  # (n, k)
-    left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)  # (n, m / LANES * k)
+    # (n, m / LANES * k)
+    left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)
     found = left.topk(k, dim=1, largest=False).indices
     return found.div(k, rounding_mode="floor") * LANES + lanes.gather(1, found % k)

@@ -19,12 +19,15 @@ def cells(x: Tensor) -> Tensor:
 
 
 def coarser(x: Tensor, stride: int) -> Tensor:
-    """Cells of `stride` x `stride` averaged into one; what is left over at the edge counts less: (n, d, h, w)."""
+    """Cells of `stride` x `stride` averaged into one; what is left over at the edge counts less:
+    (n, d, h, w).
+    """
     return x if stride == 1 else F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
 
 
 def in_context(x: Tensor) -> Tensor:
-    """Each cell and, behind it, how it differs from the mean of its image: (n, d, h, w) -> (n, 2d, h, w).
+    """Each cell and, behind it, how it differs from the mean of its image: (n, d, h, w) -> (n, 2d,
+    h, w).
 
     >>> in_context(torch.tensor([[[[1.0, 3.0]]]])).tolist()
     [[[[1.0, 3.0]], [[-1.0, 1.0]]]]
@@ -54,7 +57,8 @@ def highest(score: Tensor, share: float) -> Tensor:
 
 
 class Scaling(nn.Module):
-    """Columns in units of the normals: (n, d) -> (n, d). Methods for rows expect such; a backbone's channels are not.
+    """Columns in units of the normals: (n, d) -> (n, d). Methods for rows expect such; a backbone's
+    channels are not.
 
     >>> scaling = Scaling(1)
     >>> scaling.fit(torch.tensor([[1.0], [3.0]]))

@@ -13,7 +13,8 @@ ROWS = 20_000  # rows that decide where the clusters of a kind lie
 
 
 def centres(x: Tensor, k: int, generator: torch.Generator, *, rounds: int = 20) -> Tensor:
-    """Centres of k-means (Lloyd 1982), started by k-means++ (Arthur & Vassilvitskii 2007): (n, d) -> (min(k, n), d).
+    """Centres of k-means (Lloyd 1982), started by k-means++ (Arthur & Vassilvitskii 2007): (n, d)
+    -> (min(k, n), d).
 
     A centre that loses all its rows stays where it is.
 
@@ -34,7 +35,9 @@ def centres(x: Tensor, k: int, generator: torch.Generator, *, rounds: int = 20) 
 
 
 def _started(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
-    """k rows, each drawn with a chance that grows with its squared distance to those before it: (k, d)."""
+    """k rows, each drawn with a chance that grows with its squared distance to those before it: (k,
+    d).
+    """
     rows = [int(torch.randint(len(x), (), generator=generator))]
     far = torch.full((len(x),), torch.inf, device=x.device)
     for _ in range(k - 1):
@@ -50,7 +53,8 @@ def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
 
 
 class Partition(Resizing):
-    """Which kind of normal a row is: its group where training showed several, else its nearest cluster.
+    """Which kind of normal a row is: its group where training showed several, else its nearest
+    cluster.
 
     >>> kinds = Partition(1)
     >>> data = Samples.of(torch.tensor([[0.0], [1.0], [10.0], [11.0]]))
@@ -72,7 +76,9 @@ class Partition(Resizing):
         return max(len(self.names), len(self.centres))
 
     def fit(self, normals: Samples, clusters: int, generator: torch.Generator) -> None:
-        """Learn the groups of normal rows, or where there is one, the centres of so many clusters."""
+        """Learn the groups of normal rows, or where there is one, the centres of so many
+        clusters.
+        """
         self.names = normals.group.unique()
         if len(self.names) == 1:
             some = torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.x.device)

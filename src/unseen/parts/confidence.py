@@ -1,4 +1,6 @@
-"""Confidence: how far a training row is trusted to be normal, and a model to have learned rather than memorised."""
+"""Confidence: how far a training row is trusted to be normal, and a model to have learned rather
+than memorised.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from unseen.errors import DataError
 from unseen.parts.nets import Resizing
 
 KAPPA, RHO = 1.5, 1.0  # Tukey's fence, and weights that fall as 1 / distance
-LEAST = 0.3  # of the rows that must count, in effective number, so that a model still has something to learn from
+# of the rows that must count, in effective number, so that a model still has something to learn
+# from
+LEAST = 0.3
 RAISED = 0.25  # by how much the fence moves up at a time while fewer do
 STRENGTH, GROWTH = 0.005, 0.5  # lambda_0 and gamma of the released code
 
@@ -20,20 +24,25 @@ log = logging.getLogger("unseen")
 
 
 def excess(score: Tensor, *, kappa: float = KAPPA) -> Tensor:
-    """(s - Q1) / (T - Q1) with the fence T = Q3 + kappa IQR (Tukey 1977), so 1 on the fence: (n,) -> (n,).
+    """(s - Q1) / (T - Q1) with the fence T = Q3 + kappa IQR (Tukey 1977), so 1 on the fence: (n,)
+    -> (n,).
 
-    The same for a s + b, a > 0. Where half of the scores are one value, the mean distance to the median stands in for
-    the IQR; where all are, nothing is beyond.
+    The same for a s + b, a > 0. Where half of the scores are one value, the mean distance to the
+    median stands in for the IQR; where all are, nothing is beyond.
 
     >>> excess(torch.tensor([1.0, 2.0, 3.0, 4.0, 10.0]))  # Q1 = 2, Q3 = 4, T = 7
     tensor([-0.2000,  0.0000,  0.2000,  0.4000,  1.6000])
     """
     if score.ndim != 1 or not len(score):
-        raise DataError(f"confidence needs scores of shape (n,), at least one, got {tuple(score.shape)}")
+        raise DataError(
+            f"confidence needs scores of shape (n,), at least one, got {tuple(score.shape)}"
+        )
     s = score.double()
     low, middle, high = torch.quantile(s, s.new_tensor([0.25, 0.5, 0.75]))
     spread = high - low if high > low else (s - middle).abs().mean()
-    return ((s - low) / ((1 + kappa) * spread)).float() if spread > 0 else torch.zeros_like(s).float()
+    return (
+        ((s - low) / ((1 + kappa) * spread)).float() if spread > 0 else torch.zeros_like(s).float()
+    )
 
 
 def excess_weights(excess: Tensor, *, rho: float = RHO) -> Tensor:
@@ -48,7 +57,8 @@ def excess_weights(excess: Tensor, *, rho: float = RHO) -> Tensor:
 
 
 def effective(weight: Tensor) -> float:
-    """Share of rows that the weights leave to count: (sum w)^2 / (n sum w^2), Kish 1965: (n,) -> float.
+    """Share of rows that the weights leave to count: (sum w)^2 / (n sum w^2), Kish 1965: (n,) ->
+    float.
 
     >>> effective(torch.tensor([1.0, 1.0, 0.0, 0.0]))
     0.5
@@ -57,17 +67,20 @@ def effective(weight: Tensor) -> float:
 
 
 def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
-    """Weights of rows by their excess over the fence of `kappa`, which moves up where it would leave too few to count.
+    """Weights of rows by their excess over the fence of `kappa`, which moves up where it would
+    leave too few to count.
 
     No fence at or above Q3 does: three quarters of the rows lie below it.
     """
     found, asked = excess_weights(excess, rho=rho), kappa
     while effective(found) < LEAST:
         kappa += RAISED
-        found = excess_weights(excess * (1 + asked) / (1 + kappa), rho=rho)  # T - Q1 = (1 + kappa) IQR
+        # T - Q1 = (1 + kappa) IQR
+        found = excess_weights(excess * (1 + asked) / (1 + kappa), rho=rho)
     if kappa > asked:
         log.warning(
-            "confidence weights with kappa %.3g would leave fewer than %.0f%% of the rows to count: %.3g is used",
+            "confidence weights with kappa %.3g would leave fewer than %.0f%% of the rows to "
+            "count: %.3g is used",
             *(asked, 100 * LEAST, kappa),
         )
     return found
@@ -76,9 +89,10 @@ def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
 class Confident(Resizing):
     """A scorer, and how far each row that it was trained on is trusted: (n, d) -> (n,).
 
-    `weight` (m,): of the training rows in their order; labelled anomalies have 1. `standing` (m,): their excess over
-    the fence, averaged over refreshes; NaN for labelled anomalies. `counting` (r,): share of rows that counted, after
-    each refresh. `penalty` (s,): its strength after each meta step.
+    `weight` (m,): of the training rows in their order; labelled anomalies have 1. `standing` (m,):
+    their excess over the fence, averaged over refreshes; NaN for labelled anomalies. `counting`
+    (r,): share of rows that counted, after each refresh. `penalty` (s,): its strength after each
+    meta step.
     """
 
     weight: Tensor
@@ -100,9 +114,13 @@ class Confident(Resizing):
         self.counting = self.penalty = self.weight[:0]
 
     def refresh(self, excess: Tensor, *, kappa: float, rho: float, keep: float) -> None:
-        """Take in the present excess of all rows but labelled ones; `keep` is the share of the past."""
+        """Take in the present excess of all rows but labelled ones; `keep` is the share of the
+        past.
+        """
         rows = ~self.standing.isnan()
-        standing = keep * self.standing[rows] + (1 - keep) * excess if len(self.counting) else excess
+        standing = (
+            keep * self.standing[rows] + (1 - keep) * excess if len(self.counting) else excess
+        )
         self.standing[rows] = standing
         self.weight[rows] = trusting(standing, kappa=kappa, rho=rho)
         self.counting = _appended(self.counting, effective(self.weight[rows]))
@@ -127,8 +145,9 @@ def _appended(history: Tensor, value: float) -> Tensor:
 def uncertainty(losses: Tensor, *, by: str) -> float:
     """How far training and validation losses part, from a window of pairs (k, 2), in [0, 1].
 
-    "det": log(1 + det Sigma) / log 101, Sigma the covariance of the pairs in units of their mean, cut at 100: 0 while
-    both move together, however far apart. "gap": by which share validation is above training.
+    "det": log(1 + det Sigma) / log 101, Sigma the covariance of the pairs in units of their mean,
+    cut at 100: 0 while both move together, however far apart. "gap": by which share validation is
+    above training.
 
     >>> uncertainty(torch.tensor([[1.0, 2.0], [2.0, 3.0]]), by="gap")
     0.666...
@@ -145,6 +164,8 @@ def uncertainty(losses: Tensor, *, by: str) -> float:
 
 
 def mean_square(module: nn.Module) -> Tensor:
-    """Mean square of all trainable parameters: (); a mean, so that a penalty does not grow with their number."""
+    """Mean square of all trainable parameters: (); a mean, so that a penalty does not grow with
+    their number.
+    """
     owned = [p for p in module.parameters() if p.requires_grad]
     return torch.stack([p.square().sum() for p in owned]).sum() / sum(p.numel() for p in owned)

@@ -16,10 +16,11 @@ from unseen.parts.products import Linear
 
 
 class DescribedScorer(Resizing):
-    """Columns that describe a row, standardised, and a linear head; -log S_0/(1 - S_0): (n, d) -> (n,).
+    """Columns that describe a row, standardised, and a linear head; -log S_0/(1 - S_0): (n, d) ->
+    (n,).
 
-    Where a row lies is told from the origin of its kind of normal, (g, d), or of the nearest; zero if there is one.
-    """
+    Where a row lies is told from the origin of its kind of normal, (g, d), or of the nearest; zero
+    if there is one."""
 
     origins: Tensor
     centre: Tensor
@@ -38,25 +39,32 @@ class DescribedScorer(Resizing):
         self.head = Linear(p, 2)
 
     def columns(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
-        """Description, closeness to shown anomalies, and position: (n, d), (n, width), (m, d) -> (n, p).
+        """Description, closeness to shown anomalies, and position: (n, d), (n, width), (m, d) ->
+        (n, p).
 
         The rows x and those shown are relative to the origins of their kinds.
         """
-        return torch.cat([described, self.closeness(x, described, shown, skip=skip), x, x.abs()], dim=1)
+        return torch.cat(
+            [described, self.closeness(x, described, shown, skip=skip), x, x.abs()], dim=1
+        )
 
     def closeness(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
-        """log(1 + distance to the nearest normal / to the nearest shown anomaly), raw and whitened: (n, 2).
+        """log(1 + distance to the nearest normal / to the nearest shown anomaly), raw and whitened:
+        (n, 2).
 
-        `skip=1` when the rows x are among those shown (m, d): nobody is close to himself. 0 where nothing is shown.
-        """
+        `skip=1` when the rows x are among those shown (m, d): nobody is close to himself. 0 where
+        nothing is shown."""
         whiten = self.deviation.whiten.common
         anomaly = torch.stack(
-            [_nearest_distance(x, shown, skip), _nearest_distance(whiten(x), whiten(shown), skip)], dim=1
+            [_nearest_distance(x, shown, skip), _nearest_distance(whiten(x), whiten(shown), skip)],
+            dim=1,
         )
         return F.softplus(self.deviation.nearest_one(described) - (anomaly + NEAR).log())
 
     def standardise(self, normals: Tensor, position: float) -> None:
-        """Learn the columns' centre and scale from normals (n, p); a column of position counts `position` times."""
+        """Learn the columns' centre and scale from normals (n, p); a column of position counts
+        `position` times.
+        """
         self.centre, self.scale = normals.mean(dim=0), normals.std(dim=0) + 1e-2
         self.trust[self.deviation.width + 2 :] = position
 
@@ -82,7 +90,9 @@ class DescribedScorer(Resizing):
 
 
 def _nearest_distance(x: Tensor, rows: Tensor, skip: int) -> Tensor:
-    """Distance to the nearest row, or with `skip` to the next but that many; infinite if there is none: (n,)."""
+    """Distance to the nearest row, or with `skip` to the next but that many; infinite if there is
+    none: (n,).
+    """
     if len(rows) <= skip:
         return torch.full((len(x),), torch.inf, device=x.device)
     bank = Bank(x.shape[1])

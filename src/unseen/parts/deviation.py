@@ -1,8 +1,9 @@
-"""How a row deviates from the normals, not where it lies: a description that anomalies of any kind share.
+"""How a row deviates from the normals, not where it lies: a description that anomalies of any kind
+share.
 
-The residual idea of ResAD (Yao et al., NeurIPS 2024), for vectors: what is learned from a few kinds of anomaly about
-*deviating* holds for other kinds; what is learned about where those few lie does not.
-"""
+The residual idea of ResAD (Yao et al., NeurIPS 2024), for vectors: what is learned from a few kinds
+of anomaly about *deviating* holds for other kinds; what is learned about where those few lie does
+not."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from unseen.parts.bank import NEAR, Bank, Whitening
 from unseen.parts.nets import Resizing
 from unseen.parts.plain import Plain
 
-FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers", "nearest-plain")  # without labels
+# without labels
+FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers", "nearest-plain")
 ROWS = 2048  # reference normals: the cost of a description grows with them
 NEIGHBOURS = 5
 BANDS = 5  # of principal components, from the largest variance to the smallest
@@ -25,17 +27,20 @@ CHUNK = 1024
 class Neighbours(Resizing):
     """What the k nearest of the reference rows tell about a row: (n, d) -> (n, 6).
 
-    log mean distance, the same relative to the neighbours' own (Breunig et al. 2000: normals may lie densely here and
-    sparsely there); the two again for the nearest alone; and of the residual to the nearest, log of the largest entry
-    and the number of entries it is spread over (ratio of the l1 to the l2 norm).
+    log mean distance, the same relative to the neighbours' own (Breunig et al. 2000: normals may
+    lie densely here and sparsely there); the two again for the nearest alone; and of the residual
+    to the nearest, log of the largest entry and the number of entries it is spread over (ratio of
+    the l1 to the l2 norm).
 
     >>> near = Neighbours(2)
-    >>> near.fill(torch.tensor([[0., 0.], [0., 1.], [1., 0.], [1., 1.]]))
-    >>> near(torch.tensor([[0., -3.]])).exp()[0, [2, 3, 4]].round(decimals=2)  # 3 away, and they 1 from each other
+    >>> near.fill(torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    >>> # 3 away, and they 1 from each other
+    >>> near(torch.tensor([[0.0, -3.0]])).exp()[0, [2, 3, 4]].round(decimals=2)
     tensor([3., 3., 3.])
     """
 
-    own: Tensor  # (m, 2) log distance of each reference row to its own nearest: k on the mean, and one
+    # (m, 2) log distance of each reference row to its own nearest: k on the mean, and one
+    own: Tensor
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -47,7 +52,8 @@ class Neighbours(Resizing):
         """Remember reference rows (m, d), and how far they lie from each other."""
         self.bank.fill(rows)
         k = min(NEIGHBOURS + 1, len(rows))
-        each = [self.bank.distances(chunk, k=k)[:, k > 1 :] for chunk in rows.split(CHUNK)]  # the nearest is itself
+        # the nearest is itself
+        each = [self.bank.distances(chunk, k=k)[:, k > 1 :] for chunk in rows.split(CHUNK)]
         self.own = torch.cat([_logs(d.mean(dim=1), d[:, 0]) for d in each])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,19 +65,23 @@ class Neighbours(Resizing):
         entries = residual[:, 0].abs()
         spread = entries.sum(dim=1) / (distance[:, 0] + NEAR)
         largest = (entries.amax(dim=1) + NEAR).log()
-        return torch.stack([all_k, all_k - own[:, :, 0].mean(dim=1), one, one - own[:, 0, 1], largest, spread], dim=1)
+        return torch.stack(
+            [all_k, all_k - own[:, :, 0].mean(dim=1), one, one - own[:, 0, 1], largest, spread],
+            dim=1,
+        )
 
 
 class Deviation(nn.Module):
-    """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n, `width`).
+    """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n,
+    `width`).
 
-    First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean distance to the
-    nearest normals, raw and whitened; the first relative to the neighbours' own; and the first twice more: without
-    flags, and without flags and logarithms. A flag that few normals raise counts for many standard deviations in any
-    distance, and may drown what numbers tell, or tell it all; and what stands out on a logarithmic scale need not on a
-    plain one, nor the other way round: so there is evidence of each. Then details that only a judge can weigh: the
-    energy in bands of principal components, the nearest alone, and the residual to it.
-    """
+    First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean
+    distance to the nearest normals, raw and whitened; the first relative to the neighbours' own;
+    and the first twice more: without flags, and without flags and logarithms. A flag that few
+    normals raise counts for many standard deviations in any distance, and may drown what numbers
+    tell, or tell it all; and what stands out on a logarithmic scale need not on a plain one, nor
+    the other way round: so there is evidence of each. Then details that only a judge can weigh: the
+    energy in bands of principal components, the nearest alone, and the residual to it."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -90,11 +100,12 @@ class Deviation(nn.Module):
         columns: Tensor | None = None,
         group: Tensor | None = None,
     ) -> None:
-        """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random `ROWS` of them.
+        """Learn from normal rows (n, d): the covariance of all, the neighbourhood of a random
+        `ROWS` of them.
 
-        `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is. `columns`: those that are no
-        flags, where other rows have told; by default these rows tell. `group` (n,): which kind of normal each row is.
-        """
+        `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is.
+        `columns`: those that are no flags, where other rows have told; by default these rows tell.
+        `group` (n,): which kind of normal each row is."""
         numbers = _no_flags(normals) if columns is None else columns
         self.whiten.fit(normals, shrinkage=1e-3, group=group)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
@@ -104,8 +115,11 @@ class Deviation(nn.Module):
         self.plain.fit(normals, rows, numbers, logarithms)
 
     def moved(self, rows: Tensor) -> Deviation:
-        """The same for another kind of normal, shown by rows (m, d): its covariance and scales stay."""
-        new = copy.deepcopy(self, {id(self.whiten.matrix): self.whiten.matrix})  # shared: it is large, and stays
+        """The same for another kind of normal, shown by rows (m, d): its covariance and scales
+        stay.
+        """
+        # shared: it is large, and stays
+        new = copy.deepcopy(self, {id(self.whiten.matrix): self.whiten.matrix})
         new.whiten.move(rows)
         new.raw.fill(rows)
         new.whitened.fill(new.whiten.common(rows))
@@ -119,17 +133,31 @@ class Deviation(nn.Module):
         z = self.whiten(x)
         common = z if self.whiten.mean.ndim == 1 else self.whiten.common(x)
         raw, whitened, plain = self.raw(x), self.whitened(common), self.plain(x)
-        bands = [(band.square().mean(dim=1) + NEAR).log() for band in z.flip(1).tensor_split(self.bands, dim=1)]
-        free = [(z.norm(dim=1) + NEAR).log(), raw[:, 0], whitened[:, 0], raw[:, 1], self.numbers(x), plain[:, 0]]
+        bands = [
+            (band.square().mean(dim=1) + NEAR).log()
+            for band in z.flip(1).tensor_split(self.bands, dim=1)
+        ]
+        free = [
+            (z.norm(dim=1) + NEAR).log(),
+            raw[:, 0],
+            whitened[:, 0],
+            raw[:, 1],
+            self.numbers(x),
+            plain[:, 0],
+        ]
         details = [torch.stack(bands, dim=1), raw[:, 2:], plain[:, 1:], whitened[:, 1:]]
         return torch.cat([torch.stack(free, dim=1), *details], dim=1)
 
     def nearest_one(self, description: Tensor) -> Tensor:
-        """Out of a description, the log distance to the one nearest normal, raw and whitened: (n, width) -> (n, 2)."""
+        """Out of a description, the log distance to the one nearest normal, raw and whitened: (n,
+        width) -> (n, 2).
+        """
         return description[:, [len(FREE) + self.bands, -4]]
 
     def tells(self, name: str) -> bool:
-        """Whether this measure says anything of its own: numbers alone do where there are flags beside them."""
+        """Whether this measure says anything of its own: numbers alone do where there are flags
+        beside them.
+        """
         silent = {"nearest-numbers": self.numbers.columns, "nearest-plain": self.plain.view.columns}
         return name not in silent or len(silent[name]) > 0
 
@@ -160,13 +188,17 @@ class Numbers(Resizing):
 
 
 class PlainNeighbours(nn.Module):
-    """Neighbours in the columns that are no flags, logarithms undone: (n, d) -> (n, 6); zeros where none is one."""
+    """Neighbours in the columns that are no flags, logarithms undone: (n, d) -> (n, 6); zeros where
+    none is one.
+    """
 
     def __init__(self, d: int) -> None:
         super().__init__()
         self.view, self.neighbours = Plain(), Neighbours(d)
 
-    def fit(self, normals: Tensor, rows: Tensor, columns: Tensor, logarithms: Tensor | None) -> None:
+    def fit(
+        self, normals: Tensor, rows: Tensor, columns: Tensor, logarithms: Tensor | None
+    ) -> None:
         """Learn the plain scale of normals (n, d), and remember reference rows (m, d)."""
         self.view.fit(normals, columns, logarithms)
         if len(self.view.columns):
@@ -179,7 +211,7 @@ class PlainNeighbours(nn.Module):
 def _no_flags(normals: Tensor) -> Tensor:
     """Columns in which normal rows take more than two values: (n, d) -> (c,).
 
-    >>> _no_flags(torch.tensor([[0., 0., 5.], [1., 1., 5.], [1., 2., 5.]]))
+    >>> _no_flags(torch.tensor([[0.0, 0.0, 5.0], [1.0, 1.0, 5.0], [1.0, 2.0, 5.0]]))
     tensor([1])
     """
     between = (normals > normals.amin(dim=0)) & (normals < normals.amax(dim=0))
@@ -187,10 +219,11 @@ def _no_flags(normals: Tensor) -> Tensor:
 
 
 class Ratio(nn.Module):
-    """log(distance to the nearest normal / distance to the nearest labelled anomaly), both whitened: (n,).
+    """log(distance to the nearest normal / distance to the nearest labelled anomaly), both
+    whitened: (n,).
 
-    The distance to normals comes out of a description, so that nothing is searched twice. Without labelled anomalies
-    the second distance is taken to be 1, as in methods/distances.py.
+    The distance to normals comes out of a description, so that nothing is searched twice. Without
+    labelled anomalies the second distance is taken to be 1, as in methods/distances.py.
     """
 
     def __init__(self, d: int) -> None:
@@ -216,17 +249,26 @@ def _logs(*distances: Tensor) -> Tensor:
 @torch.no_grad()
 def descriptions(deviation: Deviation, x: Tensor) -> Tensor:
     """Descriptions of many rows: (n, d) -> (n, width)."""
-    return torch.cat([deviation(chunk) for chunk in x.split(CHUNK)]) if len(x) else x.new_zeros(0, deviation.width)
+    return (
+        torch.cat([deviation(chunk) for chunk in x.split(CHUNK)])
+        if len(x)
+        else x.new_zeros(0, deviation.width)
+    )
 
 
 @torch.no_grad()
 def cross_described(
-    x: Tensor, fold: Tensor, generator: torch.Generator, *made: Tensor, logarithms: Tensor | None = None
+    x: Tensor,
+    fold: Tensor,
+    generator: torch.Generator,
+    *made: Tensor,
+    logarithms: Tensor | None = None,
 ) -> list[Tensor]:
-    """Descriptions of normals (n, d) by those of the other folds (n,), and of rows made from them: (n, width) each.
+    """Descriptions of normals (n, d) by those of the other folds (n,), and of rows made from them:
+    (n, width) each.
 
-    A row that stands in the reference bank is its own nearest, and would look more normal than any new row.
-    """
+    A row that stands in the reference bank is its own nearest, and would look more normal than any
+    new row."""
     columns = _no_flags(x)
     found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *made)]
     for k in range(int(fold.max()) + 1):

@@ -1,4 +1,6 @@
-"""Several domains, such as products, machines or tenants: each row is described by normals of its own domain."""
+"""Several domains, such as products, machines or tenants: each row is described by normals of its
+own domain.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,15 @@ from unseen.types import Run, Samples
 
 
 class Domains:
-    """The domains that normal rows belong to by their `group`, and the origin of each, the mean of its rows: (g, d).
+    """The domains that normal rows belong to by their `group`, and the origin of each, the mean of
+    its rows: (g, d).
 
-    With one domain, the origin is zero: there is nothing that positions would have to be relative to.
+    With one domain, the origin is zero: there is nothing that positions would have to be relative
+    to.
 
-    >>> domains = Domains(Samples.of(torch.tensor([[0.0], [2.0], [9.0]]), group=torch.tensor([5, 5, 7])))
+    >>> domains = Domains(
+    ...     Samples.of(torch.tensor([[0.0], [2.0], [9.0]]), group=torch.tensor([5, 5, 7]))
+    ... )
     >>> domains.origins.tolist(), domains.relative(domains.normals).x.tolist()
     ([[1.0], [9.0]], [[-1.0], [1.0], [0.0]])
     """
@@ -42,7 +48,9 @@ class Domains:
         return replace(rows, x=rows.x - self.origins[self.of(rows)])
 
     def described(self, deviation: Deviation, rows: Samples) -> Tensor:
-        """Descriptions of rows by normals of their own domain: (n, width). `deviation` is fitted on all domains."""
+        """Descriptions of rows by normals of their own domain: (n, width). `deviation` is fitted on
+        all domains.
+        """
         if len(self) == 1:
             return descriptions(deviation, rows.x)
         found, of = rows.x.new_zeros(len(rows), deviation.width), self.of(rows)
@@ -51,8 +59,12 @@ class Domains:
             found[of == domain] = descriptions(moved, rows.x[of == domain])
         return found
 
-    def crossed(self, deviation: Deviation, normals: Samples, *, folds: int, run: Run) -> list[tuple[Samples, Tensor]]:
-        """Normals, and pseudo-anomalies cut from their deviations, each with descriptions by normals of other folds."""
+    def crossed(
+        self, deviation: Deviation, normals: Samples, *, folds: int, run: Run
+    ) -> list[tuple[Samples, Tensor]]:
+        """Normals, and pseudo-anomalies cut from their deviations, each with descriptions by
+        normals of other folds.
+        """
         rows, g = self.relative(normals), run.generator
         made = replace(rows, x=feature_cut(rows.x, rows.x, g), y=torch.ones_like(rows.y))
         there, own = made.x + (normals.x - rows.x), self.of(normals)
@@ -64,8 +76,12 @@ class Domains:
             found = [rows.x.new_zeros(len(rows), deviation.width) for _ in range(2)]
             for domain in own.unique():
                 for part in fold[own == domain].unique():
-                    inside, others = (own == domain) & (fold == part), (own == domain) & (fold != part)
-                    by = normals.x[others if others.any() else inside]  # the only row of its domain describes itself
+                    inside, others = (
+                        (own == domain) & (fold == part),
+                        (own == domain) & (fold != part),
+                    )
+                    # the only row of its domain describes itself
+                    by = normals.x[others if others.any() else inside]
                     moved = deviation.moved(_thinned(by))
                     for words, x in zip(found, (normals.x, there), strict=True):
                         words[inside] = descriptions(moved, x[inside])

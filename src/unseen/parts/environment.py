@@ -1,4 +1,6 @@
-"""Rows as the states of a Markov decision process (DPLAN, Pang et al., KDD 2021): verdicts, pay, what comes next."""
+"""Rows as the states of a Markov decision process (DPLAN, Pang et al., KDD 2021): verdicts, pay,
+what comes next.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from unseen.parts.episodes import draw
 
 
 class Transition(NamedTuple):
-    """What was decided about rows, what it brought, and what the target network says of the rows that came next."""
+    """What was decided about rows, what it brought, and what the target network says of the rows
+    that came next.
+    """
 
     x: Tensor  # (n, d)
     action: Tensor  # (n,) 1: an alarm
@@ -42,7 +46,8 @@ class Replay:
 
 
 def reward(*, action: Tensor, labelled: Tensor) -> Tensor:
-    """1 for an alarm on a labelled anomaly, 0 for none on an unlabelled row, -1 otherwise: (n,), (n,) -> (n,).
+    """1 for an alarm on a labelled anomaly, 0 for none on an unlabelled row, -1 otherwise: (n,),
+    (n,) -> (n,).
 
     >>> reward(action=torch.tensor([1, 0, 1, 0]), labelled=torch.tensor([True, False, False, True]))
     tensor([ 1.,  0., -1., -1.])
@@ -51,8 +56,11 @@ def reward(*, action: Tensor, labelled: Tensor) -> Tensor:
     return torch.where((action == 1) == labelled, right, -1.0)
 
 
-def following(here: Tensor, there: Tensor, *, action: Tensor, own: Tensor, numbers: Tensor) -> Tensor:
-    """Which row of `there` comes next, the nearest after an alarm, else the farthest: (n, k), (m, k), (n,) -> (n,).
+def following(
+    here: Tensor, there: Tensor, *, action: Tensor, own: Tensor, numbers: Tensor
+) -> Tensor:
+    """Which row of `there` comes next, the nearest after an alarm, else the farthest: (n, k), (m,
+    k), (n,) -> (n,).
 
     `own` (n,) and `numbers` (m,) are row numbers: a row is not its own nearest.
     """

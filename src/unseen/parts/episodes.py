@@ -1,4 +1,6 @@
-"""Streams of mini-batches and episodes: endless generators, every draw from the generator that is given."""
+"""Streams of mini-batches and episodes: endless generators, every draw from the generator that is
+given.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def together(*parts: Samples) -> Samples:
         torch.cat([p.y for p in parts]),
         torch.cat([p.group for p in parts]),
         torch.cat([p.weight for p in parts]),
-        None if any(p.mask is None for p in parts) else torch.cat([p.mask for p in parts if p.mask is not None]),
+        None
+        if any(p.mask is None for p in parts)
+        else torch.cat([p.mask for p in parts if p.mask is not None]),
     )
 
 
@@ -39,7 +43,9 @@ def random_batches(data: Samples, size: int, generator: torch.Generator) -> Iter
 
 
 def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
-    """Batches of half normal rows, half anomalies, with replacement (Pang et al. 2019, algorithm 1), without end."""
+    """Batches of half normal rows, half anomalies, with replacement (Pang et al. 2019, algorithm
+    1), without end.
+    """
     normals = random_batches(data.normals, size // 2, generator)
     anomalies = random_batches(data.anomalies, size - size // 2, generator)
     while True:
@@ -47,8 +53,14 @@ def balanced(data: Samples, size: int, generator: torch.Generator) -> Iterator[S
 
 
 def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samples]:
-    """Balanced batches where there are labelled anomalies, and batches of normal rows where there are none."""
-    return balanced(data, size, generator) if len(data.anomalies) else random_batches(data.normals, size, generator)
+    """Balanced batches where there are labelled anomalies, and batches of normal rows where there
+    are none.
+    """
+    return (
+        balanced(data, size, generator)
+        if len(data.anomalies)
+        else random_batches(data.normals, size, generator)
+    )
 
 
 class HeldOut(NamedTuple):
@@ -59,13 +71,16 @@ class HeldOut(NamedTuple):
     known: bool  # whether the rows held out are of classes that `inside` shows
 
 
-def held_out_splits(anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6) -> list[HeldOut]:
-    """Splits of labelled anomalies: whole classes, at most `most` of them, then `folds` parts of each class.
+def held_out_splits(
+    anomalies: Samples, generator: torch.Generator, *, folds: int, most: int = 6
+) -> list[HeldOut]:
+    """Splits of labelled anomalies: whole classes, at most `most` of them, then `folds` parts of
+    each class.
 
-    With a single class nothing can be held out whole. It is then cut in half across its longest extent, and each half
-    is held out in turn: the part that looks least like the rest stands in for a class that nobody has seen. Halves of
-    fewer than 3 rows are no evidence; then only parts are held out. A single row cannot be held out: an empty list.
-    """
+    With a single class nothing can be held out whole. It is then cut in half across its longest
+    extent, and each half is held out in turn: the part that looks least like the rest stands in for
+    a class that nobody has seen. Halves of fewer than 3 rows are no evidence; then only parts are
+    held out. A single row cannot be held out: an empty list."""
     if len(anomalies) < 2:
         return []
     names = anomalies.y if len(anomalies.classes) > 1 else line_halves(anomalies.x)
@@ -74,14 +89,20 @@ def held_out_splits(anomalies: Samples, generator: torch.Generator, *, folds: in
     parts = stratified_folds(anomalies.y, folds, generator)
     whole = [(names, c, False) for c in classes.tolist()] if len(names.unique()) > 1 else []
     splits = whole + [(parts, f, True) for f in range(min(folds, len(anomalies)))]
-    return [HeldOut((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known) for kind, c, known in splits]
+    return [
+        HeldOut((kind != c).nonzero()[:, 0], (kind == c).nonzero()[:, 0], known)
+        for kind, c, known in splits
+    ]
 
 
-def hiding_and_showing(anomalies: Samples, generator: torch.Generator, *, known: float) -> list[tuple[HeldOut, float]]:
-    """Splits and their shares of the outer loss: one shows all classes, the others hide one class each.
+def hiding_and_showing(
+    anomalies: Samples, generator: torch.Generator, *, known: float
+) -> list[tuple[HeldOut, float]]:
+    """Splits and their shares of the outer loss: one shows all classes, the others hide one class
+    each.
 
-    The first has the share `known`; there, each anomaly is to be hidden from itself, so a single one shows nothing.
-    """
+    The first has the share `known`; there, each anomaly is to be hidden from itself, so a single
+    one shows nothing."""
     every = torch.arange(len(anomalies), device=anomalies.x.device)
     hiding = [split for split in held_out_splits(anomalies, generator, folds=1) if not split.known]
     showing = HeldOut(every if len(every) > 1 else every[:0], every, known=True)
@@ -96,7 +117,9 @@ def no_splits(anomalies: Samples, turns: int) -> list[HeldOut]:
 
 
 def line_halves(x: Tensor, least: int = 3) -> Tensor:
-    """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few: (n, d) -> (n,)."""
+    """0 and 1 for the halves of the rows along the line through two far ends; all 0 when too few:
+    (n, d) -> (n,).
+    """
     half = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     if len(x) >= 2 * least:
         end = x[(x - x.mean(dim=0)).norm(dim=1).argmax()]
@@ -105,8 +128,12 @@ def line_halves(x: Tensor, least: int = 3) -> Tensor:
     return half
 
 
-def parted(rows: Tensor, generator: torch.Generator, *, share: float = 0.7) -> tuple[Tensor, Tensor]:
-    """Random rows to learn from, and the others, at least one each; of a single row, or none, both are all: (n,)."""
+def parted(
+    rows: Tensor, generator: torch.Generator, *, share: float = 0.7
+) -> tuple[Tensor, Tensor]:
+    """Random rows to learn from, and the others, at least one each; of a single row, or none, both
+    are all: (n,).
+    """
     if len(rows) < 2:
         return rows, rows
     shuffled = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
@@ -134,7 +161,8 @@ def stratified_folds(y: Tensor, folds: int, generator: torch.Generator) -> Tenso
 
 
 def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iterator[Episode]:
-    """Episodes of normals and anomalies whose query shows one anomaly class, the support the others, in rotation.
+    """Episodes of normals and anomalies whose query shows one anomaly class, the support the
+    others, in rotation.
 
     With fewer than two classes support and query share the class: nothing can be held out.
     """
@@ -143,7 +171,9 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
     while True:
         for held in torch.randperm(max(len(classes), 1), generator=generator).tolist():
             outside = (
-                anomalies.y == classes[held] if len(classes) > 1 else torch.ones_like(anomalies.y, dtype=torch.bool)
+                anomalies.y == classes[held]
+                if len(classes) > 1
+                else torch.ones_like(anomalies.y, dtype=torch.bool)
             )
             inside = ~outside if len(classes) > 1 else outside
             support = [
@@ -158,30 +188,42 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
 
 
 def tasks(data: Samples, size: int, generator: torch.Generator) -> Iterator[Episode]:
-    """Episodes of distinct rows whose query holds no row of the support, and an anomaly class that it lacks; no end.
+    """Episodes of distinct rows whose query holds no row of the support, and an anomaly class that
+    it lacks; no end.
 
-    Support and query each have `size` normals, of one group where there are several, and at most as many anomalies. Of
-    a single class one half is hidden, or if that is small, some rows; a single row is in both.
-    """
+    Support and query each have `size` normals, of one group where there are several, and at most as
+    many anomalies. Of a single class one half is hidden, or if that is small, some rows; a single
+    row is in both."""
     normals, anomalies = data.normals, data.anomalies
     kinds = [normals[normals.group == g] for g in normals.group.unique()]
     halves_of = [in_two(kind, size, generator) for kind in kinds]
     while True:
         for split in hiding(anomalies, generator):
             inside, outside = next(halves_of[int(draw(len(kinds), 1, generator))])
-            shown, hidden = (some(anomalies[rows], size, generator) for rows in (split.inside, split.outside))
+            shown, hidden = (
+                some(anomalies[rows], size, generator) for rows in (split.inside, split.outside)
+            )
             yield Episode(together(inside, shown), together(outside, hidden))
 
 
 def hiding(anomalies: Samples, generator: torch.Generator) -> list[HeldOut]:
-    """Ways to hide a class, or where there is none to hide some rows, or where there are none to show and ask all."""
+    """Ways to hide a class, or where there is none to hide some rows, or where there are none to
+    show and ask all.
+    """
     splits = held_out_splits(anomalies, generator, folds=2)
     every = torch.arange(len(anomalies), device=anomalies.x.device)
-    return [split for split in splits if not split.known] or splits or [HeldOut(every, every, known=True)]
+    return (
+        [split for split in splits if not split.known]
+        or splits
+        or [HeldOut(every, every, known=True)]
+    )
 
 
-def in_two(data: Samples, size: int, generator: torch.Generator) -> Iterator[tuple[Samples, Samples]]:
-    """Two draws of `size` rows that share none: all rows in random order, before any comes again; one row is in both.
+def in_two(
+    data: Samples, size: int, generator: torch.Generator
+) -> Iterator[tuple[Samples, Samples]]:
+    """Two draws of `size` rows that share none: all rows in random order, before any comes again;
+    one row is in both.
 
     >>> data = Samples.of(torch.arange(5.0)[:, None])
     >>> [len(part) for part in next(in_two(data, 10, torch.Generator()))]

@@ -1,4 +1,6 @@
-"""Evidence: named pieces, each a score of its own, weighed by held-out anomalies and added up as surprisals."""
+"""Evidence: named pieces, each a score of its own, weighed by held-out anomalies and added up as
+surprisals.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,13 @@ from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.types import ability
 
-Held = list[tuple[Tensor, Tensor]]  # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
-_WORDS = {"Forest": "random forest", "Logistic": "logistic regression", "Nearest": "distance to the nearest normals"}
+# base scores of the normals and of the anomalies of each split: (e, a), (e, b)
+Held = list[tuple[Tensor, Tensor]]
+_WORDS = {
+    "Forest": "random forest",
+    "Logistic": "logistic regression",
+    "Nearest": "distance to the nearest normals",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Weighed:
-    """What became of a piece: its weight, and its AUROC on held-out classes and on known ones, NaN where none was."""
+    """What became of a piece: its weight, and its AUROC on held-out classes and on known ones, NaN
+    where none was.
+    """
 
     name: str
     weight: float
@@ -56,8 +65,8 @@ class BaseScores(Protocol):
 class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
-    `evidence_weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base` scores the pieces.
-    """
+    `evidence_weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base`
+    scores the pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
@@ -99,10 +108,14 @@ class EvidenceScorer(nn.Module):
         return self.contributions(x).T.sum(dim=0)
 
     def weigh(self, held: Held, splits: Sequence[HeldOut], usable: Tensor, by: Weighing) -> None:
-        """Learn surprisal and weight of each usable piece (e,) from the scores of what was held out."""
+        """Learn surprisal and weight of each usable piece (e,) from the scores of what was held
+        out.
+        """
         self.surprisal.fit(torch.cat([normals for normals, _ in held], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
-            self.auroc[e] = mean_auroc([(normals[e], anomalies[e]) for normals, anomalies in held], splits)
+            self.auroc[e] = mean_auroc(
+                [(normals[e], anomalies[e]) for normals, anomalies in held], splits
+            )
         found = evidence_weights(
             self.auroc[usable],
             self.uses_labels[usable],
@@ -120,9 +133,9 @@ def held_out_scores(
 ) -> Held:
     """The outer level: base scores of what each split holds out, by pieces that learned without it.
 
-    `fold` (m,): of each normal row, of which one is held out by each split in turn. `trained(inside, shown)` learns
-    from the normals of a mask (m,) and the anomalies of row numbers, and returns what scores others.
-    """
+    `fold` (m,): of each normal row, of which one is held out by each split in turn.
+    `trained(inside, shown)` learns from the normals of a mask (m,) and the anomalies of row
+    numbers, and returns what scores others."""
     folds, found = int(fold.max()) + 1, []
     for turn, split in enumerate(splits):
         out = fold == turn % folds
@@ -134,7 +147,8 @@ def enough_normals(count: int, method: object, noun: str) -> None:
     """DataError for fewer than 3 normals: some are learned from, others judge."""
     if count < 3:
         raise DataError(
-            f"{type(method).__name__} learns from some normal {noun} and judges on others; it was given {count}, and "
+            f"{type(method).__name__} learns from some normal {noun} and judges on others; it was "
+            f"given {count}, and "
             f"needs at least 3, better {'1,000' if noun == 'rows' else '100'}: add normal {noun}"
         )
 
@@ -144,25 +158,34 @@ def name_of(method: Any, where: str = "") -> str:
 
     >>> from unseen.methods import Nearest, Whole
     >>> name_of(Nearest(whiten=True), "on raw features"), name_of(Whole(Nearest()))
-    ('distance to the nearest normals (whiten) on raw features', 'distance to the nearest normals on whole images')
+    ('distance ... (whiten) on raw features', 'distance to the nearest normals on whole images')
     """
     base, kind = getattr(method, "base", None), type(method).__name__
     if base is not None and kind in ("Whole", "Patches"):
         return name_of(base, "on whole images" if kind == "Whole" else "on patches")
     words = _WORDS.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
-    marks = ", ".join(name for name in getattr(method, "__dataclass_fields__", ()) if getattr(method, name) is True)
+    marks = ", ".join(
+        name
+        for name in getattr(method, "__dataclass_fields__", ())
+        if getattr(method, name) is True
+    )
     own = f"{words} ({marks})" if marks else words
     return f"{own} {where}".strip()
 
 
 def mean_auroc(held: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> Tensor:
-    """Mean AUROC over splits that hold out classes, and over those that hold out rows of known classes: (2,).
+    """Mean AUROC over splits that hold out classes, and over those that hold out rows of known
+    classes: (2,).
 
-    `held`: scores of the normals and of the anomalies that each split held out. NaN where none held out any.
-    """
+    `held`: scores of the normals and of the anomalies that each split held out. NaN where none held
+    out any."""
     means = []
     for known in (False, True):
-        each = [auroc(n, a) for (n, a), split in zip(held, splits, strict=True) if split.known == known and len(a)]
+        each = [
+            auroc(n, a)
+            for (n, a), split in zip(held, splits, strict=True)
+            if split.known == known and len(a)
+        ]
         means.append(sum(each) / len(each) if each else torch.nan)
     both = torch.tensor(means)
     return torch.where(both.isnan(), both.nanmean(), both)
@@ -176,20 +199,32 @@ def evidence_weights(
     seen_class_weight: float,
     most: float,
 ) -> Tensor:
-    """Weights of evidence, which sum to 1, from its AUROC on held-out and on known classes: (e, 2), (e,) -> (e,).
+    """Weights of evidence, which sum to 1, from its AUROC on held-out and on known classes: (e, 2),
+    (e,) -> (e,).
 
-    (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to exp(inverse temperature * AUROC).
-    All evidence counts for u, but what `uses_labels` (e,) has at most `most` of it; for k that alone counts. Where
-    nothing could be held out (NaN), evidence weighs alike, and there is no k.
+    (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to exp(inverse
+    temperature * AUROC). All evidence counts for u, but what `uses_labels` (e,) has at most `most`
+    of it; for k that alone counts. Where nothing could be held out (NaN), evidence weighs alike,
+    and there is no k.
 
     >>> labels = torch.tensor([False, True, True])
-    >>> evidence_weights(torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
+    >>> evidence_weights(
+    ...     torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4
+    ... )
     tensor([0.4200, 0.2900, 0.2900])
-    >>> evidence_weights(torch.full((3, 2), torch.nan), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4)
+    >>> evidence_weights(
+    ...     torch.full((3, 2), torch.nan),
+    ...     labels,
+    ...     inverse_temperature=(10, 40),
+    ...     seen_class_weight=0.3,
+    ...     most=0.4,
+    ... )
     tensor([0.6000, 0.2000, 0.2000])
     """
     w = seen_class_weight if uses_labels.any() and not auroc.isnan().any() else 0.0
-    unseen, seen = (torch.tensor(inverse_temperature, device=auroc.device) * auroc.nan_to_num(0.0)).unbind(dim=1)
+    unseen, seen = (
+        torch.tensor(inverse_temperature, device=auroc.device) * auroc.nan_to_num(0.0)
+    ).unbind(dim=1)
     u = unseen.softmax(dim=0)
     share = u[uses_labels].sum()
     if most < share < 1:

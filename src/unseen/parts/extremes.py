@@ -1,4 +1,6 @@
-"""Distributions of what is extreme: generalised Pareto for excesses over a high value, Weibull for distances."""
+"""Distributions of what is extreme: generalised Pareto for excesses over a high value, Weibull for
+distances.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ Array = NDArray[np.float64]
 
 
 def pareto(excess: Array) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution, P(X > x) = (1 + shape x / scale)^(-1 / shape): (k,).
+    """Shape and scale of a generalised Pareto distribution, P(X > x) = (1 + shape x / scale)^(-1 /
+    shape): (k,).
 
-    By probability-weighted moments a_s = E[X (1 - F(X))^s] (Hosking & Wallis 1987): shape = 2 - a_0 / (a_0 - 2 a_1),
-    scale = (1 - shape) a_0. In closed form, and steadier than maximum likelihood for few rows. Shapes are below 1.
+    By probability-weighted moments a_s = E[X (1 - F(X))^s] (Hosking & Wallis 1987): shape = 2 - a_0
+    / (a_0 - 2 a_1), scale = (1 - shape) a_0. In closed form, and steadier than maximum likelihood
+    for few rows. Shapes are below 1.
 
     >>> p = (np.arange(10_000) + 0.5) / 10_000
-    >>> shape, scale = pareto(2 / 0.3 * ((1 - p) ** -0.3 - 1))  # quantiles for shape 0.3 and scale 2
+    >>> # quantiles for shape 0.3 and scale 2
+    >>> shape, scale = pareto(2 / 0.3 * ((1 - p) ** -0.3 - 1))
     >>> round(shape, 2), round(scale, 2)
     (0.3, 2.0)
     """
@@ -29,12 +34,14 @@ def pareto(excess: Array) -> tuple[float, float]:
 
 
 def weibull(distance: Array) -> tuple[float, float]:
-    """Shape and scale of a Weibull distribution, P(X > x) = exp(-(x / scale)^shape), by maximum likelihood: (k,).
+    """Shape and scale of a Weibull distribution, P(X > x) = exp(-(x / scale)^shape), by maximum
+    likelihood: (k,).
 
-    The shape solves sum x^a log x / sum x^a - 1/a = mean log x; then scale^a = mean x^a. Values that (nearly) agree
-    would have an infinite shape: it ends at 100.
+    The shape solves sum x^a log x / sum x^a - 1/a = mean log x; then scale^a = mean x^a. Values
+    that (nearly) agree would have an infinite shape: it ends at 100.
 
-    >>> x = 2 * (-np.log(1 - (np.arange(10_000) + 0.5) / 10_000)) ** (1 / 1.5)  # quantiles for shape 1.5 and scale 2
+    >>> # quantiles for shape 1.5 and scale 2
+    >>> x = 2 * (-np.log(1 - (np.arange(10_000) + 0.5) / 10_000)) ** (1 / 1.5)
     >>> shape, scale = weibull(x)
     >>> round(shape, 2), round(scale, 2)
     (1.5, 2.0)

@@ -1,4 +1,6 @@
-"""A normalising flow for vectors: couplings whose log-determinant is a sum (Dinh et al., ICLR 2017, RealNVP)."""
+"""A normalising flow for vectors: couplings whose log-determinant is a sum (Dinh et al., ICLR 2017,
+RealNVP).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,13 @@ from unseen.types import Samples
 class Flow(nn.Module):
     """An invertible network z = f(x) with z standard normal, so that the density of x is exact.
 
-        log p(x) = -|z|^2 / 2 - d/2 log 2 pi + log |det df/dx|        (Dinh et al. 2017, eq. 2 and 3)
+        log p(x) = -|z|^2 / 2 - d/2 log 2 pi + log |det df/dx|    (Dinh et al. 2017, eq. 2 and 3)
 
-    It starts as the identity up to order, so with the density of N(0, I). Columns are permuted at random, anew for
-    every second coupling; the one after it swaps the halves, so that two couplings change every column. The
-    permutations are drawn as it is built, as its weights are, and are saved with them. A row of one column has no
-    halves: it is only scaled and shifted, as all are behind the last coupling.
+    It starts as the identity up to order, so with the density of N(0, I). Columns are permuted at
+    random, anew for every second coupling; the one after it swaps the halves, so that two couplings
+    change every column. The permutations are drawn as it is built, as its weights are, and are
+    saved with them. A row of one column has no halves: it is only scaled and shifted, as all are
+    behind the last coupling.
 
     >>> flow = Flow(2)
     >>> flow.log_density(torch.zeros(1, 2))  # -log 2 pi
@@ -66,10 +69,11 @@ def standard_normal(z: Tensor) -> Tensor:
 
 
 class Coupling(nn.Module):
-    """Half of the columns scaled and shifted by what the other half says (Dinh et al. 2017, eq. 4 to 8).
+    """Half of the columns scaled and shifted by what the other half says (Dinh et al. 2017, eq. 4
+    to 8).
 
-    The scale's logarithm is bent smoothly into +-`most` (Ardizzone et al. 2019), which keeps far rows finite.
-    """
+    The scale's logarithm is bent smoothly into +-`most` (Ardizzone et al. 2019), which keeps far
+    rows finite."""
 
     order: Tensor
 
@@ -96,14 +100,17 @@ class Coupling(nn.Module):
     def inverse(self, z: Tensor) -> Tensor:
         telling, changed = z[:, : self.told], z[:, self.told :]
         log_scale, shift = self.steps(telling)
-        return torch.cat([telling, (changed - shift) * (-log_scale).exp()], dim=1)[:, self.order.argsort()]
+        return torch.cat([telling, (changed - shift) * (-log_scale).exp()], dim=1)[
+            :, self.order.argsort()
+        ]
 
 
 class Whitened(nn.Module):
-    """A flow of whitened rows: it starts as the Gaussian density of the normals, and learns what that misses.
+    """A flow of whitened rows: it starts as the Gaussian density of the normals, and learns what
+    that misses.
 
-    Per column, and without the constant that whitening adds, so that it compares between tables: (n, d) -> (n,).
-    """
+    Per column, and without the constant that whitening adds, so that it compares between tables:
+    (n, d) -> (n,)."""
 
     def __init__(self, d: int, *, flows: int = 1, couplings: int, width: int) -> None:
         super().__init__()
@@ -117,8 +124,12 @@ class Whitened(nn.Module):
         return torch.stack(each, dim=1) / x.shape[1]
 
 
-def dequantised(stream: Iterator[Samples], noise: float, generator: torch.Generator) -> Iterator[Samples]:
-    """Batches with normal noise on every value: a flow would give columns of few values an infinite density."""
+def dequantised(
+    stream: Iterator[Samples], noise: float, generator: torch.Generator
+) -> Iterator[Samples]:
+    """Batches with normal noise on every value: a flow would give columns of few values an infinite
+    density.
+    """
     for batch in stream:
         draw = torch.randn(batch.x.shape, generator=generator).to(batch.x.device)
         yield dataclasses.replace(batch, x=batch.x + noise * draw)

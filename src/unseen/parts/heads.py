@@ -1,4 +1,6 @@
-"""A network with one linear output, as DevNet and its relatives publish it: weights, penalty and optimiser."""
+"""A network with one linear output, as DevNet and its relatives publish it: weights, penalty and
+optimiser.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Head(nn.Module):
 
 
 def published(widths: list[int]) -> nn.Sequential:
-    """A network that starts as the published code does; nearer to its figures than torch's default."""
+    """A network that starts as the published code does; nearer to its figures than torch's
+    default.
+    """
     net = mlp(widths)
     for layer in net:
         if isinstance(layer, nn.Linear):
@@ -36,17 +40,25 @@ def published(widths: list[int]) -> nn.Sequential:
 
 
 def optimiser(net: nn.Sequential, *, rate: float, penalty: float) -> torch.optim.Optimizer:
-    """RMSprop with an L2 penalty on the hidden kernels only: not on biases, not on the output layer."""
+    """RMSprop with an L2 penalty on the hidden kernels only: not on biases, not on the output
+    layer.
+    """
     kernels = [m.weight for m in net if isinstance(m, nn.Linear)][:-1]
     others = [p for p in net.parameters() if all(p is not k for k in kernels)]
-    groups: list[dict[str, Any]] = [{"params": kernels, "weight_decay": 2 * penalty}, {"params": others}]
+    groups: list[dict[str, Any]] = [
+        {"params": kernels, "weight_decay": 2 * penalty},
+        {"params": others},
+    ]
     return torch.optim.RMSprop(groups, lr=rate, alpha=0.9, eps=1e-7)
 
 
 def check_both(method: object, data: Samples) -> None:
-    """Refuse data that lacks normal rows or labelled anomalies, for a method that learns one against the other."""
+    """Refuse data that lacks normal rows or labelled anomalies, for a method that learns one
+    against the other.
+    """
     if not len(data.anomalies) or not len(data.normals):
         raise DataError(
-            f"{type(method).__name__} needs normal rows and labelled anomalies; it was given {len(data.normals)} and "
+            f"{type(method).__name__} needs normal rows and labelled anomalies; it was given "
+            f"{len(data.normals)} and "
             f"{len(data.anomalies)}: label at least one row of each, or use a method without labels"
         )

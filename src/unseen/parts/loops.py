@@ -26,10 +26,14 @@ Batch = TypeVar("Batch", bound=Weighted)
 
 
 def descend(method: Trainable, scorer: nn.Module, data: Samples, run: Run) -> None:
-    """Train as a Trainable describes itself: prepare, then its loss over its stream by its optimiser."""
+    """Train as a Trainable describes itself: prepare, then its loss over its stream by its
+    optimiser.
+    """
     method.prepare(scorer, data, run)
     optimiser, stream = method.optimiser(scorer), method.stream(data, run)
-    minimise(lambda batch: method.loss(scorer, batch, run), optimiser, stream, run, steps=method.steps)
+    minimise(
+        lambda batch: method.loss(scorer, batch, run), optimiser, stream, run, steps=method.steps
+    )
 
 
 def minimise(
@@ -41,7 +45,8 @@ def minimise(
     steps: int,
     clip: float = 1.0,
 ) -> None:
-    """Descend the weighted mean of `loss` (n,) over batches of the stream; gradients clipped to norm `clip`.
+    """Descend the weighted mean of `loss` (n,) over batches of the stream; gradients clipped to
+    norm `clip`.
 
     Divides by the sum of the weights, so that down-weighting rows does not lower the learning rate.
     """
@@ -63,7 +68,9 @@ def weighted_mean(each: Tensor, weight: Tensor) -> Tensor:
 
 
 class Average:
-    """Running mean of a module's parameters and float buffers: steadier than its last state (Izmailov et al. 2018)."""
+    """Running mean of a module's parameters and float buffers: steadier than its last state
+    (Izmailov et al. 2018).
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -82,8 +89,12 @@ class Average:
         module.load_state_dict(self.mean)
 
 
-def settle(loss: Callable[[], Tensor], parameters: Iterable[nn.Parameter], *, steps: int = 50) -> None:
-    """Descend a smooth convex loss () of all rows at once by L-BFGS: one minimum, whatever the seed."""
+def settle(
+    loss: Callable[[], Tensor], parameters: Iterable[nn.Parameter], *, steps: int = 50
+) -> None:
+    """Descend a smooth convex loss () of all rows at once by L-BFGS: one minimum, whatever the
+    seed.
+    """
     optimiser = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
 
     def evaluated() -> float:
@@ -105,18 +116,26 @@ def adapted(
     rate: float,
     steps: int,
 ) -> nn.Module:
-    """A copy of the scorer after a few steps of plain SGD on the support: the inner loop of MAML and Reptile."""
+    """A copy of the scorer after a few steps of plain SGD on the support: the inner loop of MAML
+    and Reptile.
+    """
     fast = copy.deepcopy(scorer)
     optimiser = torch.optim.SGD([p for p in fast.parameters() if p.requires_grad], lr=rate)
     minimise(lambda batch: loss(fast, batch), optimiser, support, run, steps=steps)
     return fast
 
 
-def learned(method: Trainable, scorer: nn.Module, support: Samples, run: Run, *, rate: float, steps: int) -> nn.Module:
-    """`adapted` to what a Trainable makes of the support: a copy after a few steps on its loss over its own stream."""
+def learned(
+    method: Trainable, scorer: nn.Module, support: Samples, run: Run, *, rate: float, steps: int
+) -> nn.Module:
+    """`adapted` to what a Trainable makes of the support: a copy after a few steps on its loss over
+    its own stream.
+    """
     quiet = replace(run, log=silent)
     stream = method.stream(support, quiet)
-    return adapted(scorer, lambda m, batch: method.loss(m, batch, quiet), stream, quiet, rate=rate, steps=steps)
+    return adapted(
+        scorer, lambda m, batch: method.loss(m, batch, quiet), stream, quiet, rate=rate, steps=steps
+    )
 
 
 def mean_loss(method: Trainable, scorer: nn.Module, batch: Samples, run: Run) -> Tensor:
@@ -126,7 +145,9 @@ def mean_loss(method: Trainable, scorer: nn.Module, batch: Samples, run: Run) ->
 
 @torch.no_grad()
 def move_towards(scorer: nn.Module, adapted: Sequence[nn.Module], *, share: float) -> None:
-    """Reptile: theta + share * mean(theta' - theta) over adapted copies (Nichol et al. 2018, eq. 3 and batch form)."""
+    """Reptile: theta + share * mean(theta' - theta) over adapted copies (Nichol et al. 2018, eq. 3
+    and batch form).
+    """
     for own, *others in zip(scorer.parameters(), *(m.parameters() for m in adapted), strict=True):
         own += share * (torch.stack(others).mean(dim=0) - own)
 
@@ -138,16 +159,19 @@ def step_by(
     *,
     clip: float = 1.0,
 ) -> None:
-    """First-order MAML (Finn et al. 2017): the gradients of query losses at adapted copies step the scorer itself.
+    """First-order MAML (Finn et al. 2017): the gradients of query losses at adapted copies step the
+    scorer itself.
 
-    `losses`: each adapted copy with its reduced query loss (), already weighted by task; their gradients are summed.
-    """
+    `losses`: each adapted copy with its reduced query loss (), already weighted by task; their
+    gradients are summed."""
     own = list(scorer.parameters())
     total = [torch.zeros_like(p) for p in own]
     for fast, loss in losses:
         parameters = list(fast.parameters())
         wanted = [p for p in parameters if p.requires_grad]
-        found = dict(zip(map(id, wanted), torch.autograd.grad(loss, wanted, allow_unused=True), strict=True))
+        found = dict(
+            zip(map(id, wanted), torch.autograd.grad(loss, wanted, allow_unused=True), strict=True)
+        )
         for sum_, parameter in zip(total, parameters, strict=True):
             gradient = found.get(id(parameter))
             if gradient is not None:

@@ -1,4 +1,6 @@
-"""Network bodies, and two rules of every scorer's state: seeded initial weights, sizes that are learnt and loaded."""
+"""Network bodies, and two rules of every scorer's state: seeded initial weights, sizes that are
+learnt and loaded.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _GENERATOR = RLock()  # torch has one, which only one thread at a time may set
 
 
 def seeded(make: Callable[[], Built], seed: int) -> Built:
-    """What `make` returns when torch's global generator starts at `seed`; its state is restored afterwards.
+    """What `make` returns when torch's global generator starts at `seed`; its state is restored
+    afterwards.
 
     For initialisers, which take no generator.
 
@@ -43,7 +46,9 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.LayerNorm(width), Linear(width, width), nn.GELU(), Linear(width, width))
+        self.body = nn.Sequential(
+            nn.LayerNorm(width), Linear(width, width), nn.GELU(), Linear(width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -51,13 +56,19 @@ class Residual(nn.Module):
 
 def residual_mlp(inputs: int, width: int, outputs: int, blocks: int) -> nn.Sequential:
     """Linear, residual blocks, linear: (n, inputs) -> (n, outputs)."""
-    return nn.Sequential(Linear(inputs, width), *(Residual(width) for _ in range(blocks)), Linear(width, outputs))
+    return nn.Sequential(
+        Linear(inputs, width), *(Residual(width) for _ in range(blocks)), Linear(width, outputs)
+    )
 
 
 class Resizing(nn.Module):
-    """A module whose own tensors take the size of what is loaded: a reference bank or a forest learns its size."""
+    """A module whose own tensors take the size of what is loaded: a reference bank or a forest
+    learns its size.
+    """
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: object
+    ) -> None:
         for name, own in [*self._buffers.items(), *self._parameters.items()]:
             saved = state_dict.get(prefix + name)
             if own is not None and saved is not None and saved.shape != own.shape:
@@ -82,7 +93,9 @@ class Widening(Linear):
             fresh = nn.Linear(self.in_features, outputs, device=self.weight.device)
             self.weight, self.bias, self.out_features = fresh.weight, fresh.bias, outputs
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: object
+    ) -> None:
         saved = state_dict.get(prefix + "bias")
         if saved is not None and saved.ndim == 1:
             self.widen(len(saved))

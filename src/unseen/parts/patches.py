@@ -28,7 +28,9 @@ class PatchScorer(nn.Module):
 
     @torch.no_grad()
     def apart(self, normals: Tensor, x: Tensor) -> Tensor:
-        """How far cells lie from these normal ones (m, d), in standard deviations: (n, d, h, w) -> (n, h, w)."""
+        """How far cells lie from these normal ones (m, d), in standard deviations: (n, d, h, w) ->
+        (n, h, w).
+        """
         found = coarser(x, self.stride)
         rows = self.scaling(cells(in_context(found)))
         return (rows - normals.mean(dim=0)).norm(dim=1).view(len(x), *found.shape[2:])
@@ -59,7 +61,9 @@ def uppermost(score: Tensor, share: float) -> Tensor:
 
 
 def labelled_cells(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:
-    """These cells of labelled images as rows, each with its image's label: (n, h, w) bool -> m rows."""
+    """These cells of labelled images as rows, each with its image's label: (n, h, w) bool -> m
+    rows.
+    """
     x = scorer.scaling(cells(in_context(coarser(images.x, scorer.stride))))
     image = which.nonzero()[:, 0]
     return Samples(x[which.flatten()], images.y[image], images.group[image], images.weight[image])

@@ -1,15 +1,20 @@
-"""Matrix products whose rows do not depend on their place: what scores with them gives equal rows equal bits."""
+"""Matrix products whose rows do not depend on their place: what scores with them gives equal rows
+equal bits.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-NARROW = 16  # columns of a result below which kernels sum a row in an order that depends on where it lies in memory
+# columns of a result below which kernels sum a row in an order that depends on where it lies in
+# memory
+NARROW = 16
 
 
 def product(x: Tensor, right: Tensor) -> Tensor:
-    """x @ right, each row summed by itself where columns are few and nothing is trained: (n, k), (k, m) -> (n, m).
+    """x @ right, each row summed by itself where columns are few and nothing is trained: (n, k),
+    (k, m) -> (n, m).
 
     >>> with torch.no_grad():
     ...     product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))

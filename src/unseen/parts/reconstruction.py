@@ -1,4 +1,6 @@
-"""Bodies that reproduce their input through something narrow: a few units, a distribution, a list of codes."""
+"""Bodies that reproduce their input through something narrow: a few units, a distribution, a list
+of codes.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,9 @@ class Reconstruction(nn.Module):
 class Variational(nn.Module):
     """Encoder to a normal distribution, decoder from a draw of it (Kingma & Welling, ICLR 2014).
 
-    `likeness` is the variance of the decoder's own normal distribution: 2 / d times the negative evidence lower bound,
-    up to a constant and a factor, is error + 2 likeness / d * divergence. The score is the error at the mean.
-    """
+    `likeness` is the variance of the decoder's own normal distribution: 2 / d times the negative
+    evidence lower bound, up to a constant and a factor, is error + 2 likeness / d * divergence. The
+    score is the error at the mean."""
 
     def __init__(self, d: int, *, hidden: tuple[int, ...], latent: int, likeness: float) -> None:
         super().__init__()
@@ -47,7 +49,9 @@ class Variational(nn.Module):
         self.decoder = mlp([narrow(d, latent), *reversed(hidden), d])
 
     def terms(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Error of a draw, or without a generator of the mean, and weighted divergence: (n, d) -> (n,), (n,)."""
+        """Error of a draw, or without a generator of the mean, and weighted divergence: (n, d) ->
+        (n,), (n,).
+        """
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
         log_variance = log_variance.clamp(-10, 10)  # far rows would overflow
         code = mean
@@ -63,20 +67,26 @@ class Variational(nn.Module):
 
 
 @torch.no_grad()
-def usual(error: Callable[[Tensor], Tensor], normals: Samples, run: Run, *, rows: int = 4096) -> Tensor:
+def usual(
+    error: Callable[[Tensor], Tensor], normals: Samples, run: Run, *, rows: int = 4096
+) -> Tensor:
     """The error that 95 of 100 normal rows, of so many of them drawn at random, stay below: ()."""
     return error(next(random_batches(normals, rows, run.generator)).x).quantile(0.95)
 
 
 class Codebook(nn.Module):
-    """The nearest of k codes in place of a latent row (van den Oord et al., NeurIPS 2017): (n, d) -> (n, d)."""
+    """The nearest of k codes in place of a latent row (van den Oord et al., NeurIPS 2017): (n, d)
+    -> (n, d).
+    """
 
     def __init__(self, k: int, d: int) -> None:
         super().__init__()
         self.codes = nn.Parameter(torch.randn(k, d))
 
     def fit(self, z: Tensor, generator: torch.Generator) -> None:
-        """Start the codes at centres of latent rows (n, d), used again where there are fewer rows than codes."""
+        """Start the codes at centres of latent rows (n, d), used again where there are fewer rows
+        than codes.
+        """
         some = z[torch.randperm(len(z), generator=generator)[:ROWS].to(z.device)]
         found = centres(some, len(self.codes), generator)
         with torch.no_grad():
@@ -88,7 +98,8 @@ class Codebook(nn.Module):
 
 
 def straight_through(z: Tensor, code: Tensor) -> Tensor:
-    """The value of `code` with the gradient of `z`, as if nothing had been rounded: (n, d), (n, d) -> (n, d).
+    """The value of `code` with the gradient of `z`, as if nothing had been rounded: (n, d), (n, d)
+    -> (n, d).
 
     >>> z = torch.tensor([0.2], requires_grad=True)
     >>> (3 * straight_through(z, torch.tensor([1.0]))).backward()

@@ -1,4 +1,6 @@
-"""Where classes lie in a latent space, how far out their rows are, and new codes drawn from there."""
+"""Where classes lie in a latent space, how far out their rows are, and new codes drawn from
+there.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,21 @@ from unseen.parts.extremes import weibull
 from unseen.parts.nets import Resizing
 
 ROWS = 2048  # of a class, so many describe it
-FEWEST, JITTER = 64, 0.1  # codes that describe a class at least: where it has fewer rows, each several times, jittered
+# codes that describe a class at least: where it has fewer rows, each several times, jittered
+FEWEST, JITTER = (64, 0.1)
 TRIES = 8  # codes drawn for each that is wanted
 FAR = 60.0  # exp(60) is far enough
 
 
 class Regions(Resizing):
-    """For each class: centre and spread of its codes, and the Weibull distribution of their distances to the centre.
+    """For each class: centre and spread of its codes, and the Weibull distribution of their
+    distances to the centre.
 
     >>> regions = Regions(2)
     >>> z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
     >>> regions.fit(z, torch.zeros(2000), torch.Generator())
-    >>> regions.hazard(torch.tensor([[0.0, 0.0], [0.0, 3.0]]), 0).round(decimals=1)  # at best 0 and 9 / 2
+    >>> # at best 0 and 9 / 2
+    >>> regions.hazard(torch.tensor([[0.0, 0.0], [0.0, 3.0]]), 0).round(decimals=1)
     tensor([0.0000, 4.4000])
     """
 
@@ -42,7 +47,9 @@ class Regions(Resizing):
         return len(self.classes)
 
     def fit(self, z: Tensor, y: Tensor, generator: torch.Generator) -> None:
-        """Learn from codes (n, k) of labelled rows (n,); classes known before that have no rows stay as they are."""
+        """Learn from codes (n, k) of labelled rows (n,); classes known before that have no rows
+        stay as they are.
+        """
         before = {int(c): self.of(at) for at, c in enumerate(self.classes)}
         present = {int(c): self.described(z[y == c], generator) for c in y.unique()}
         found = before | present
@@ -64,17 +71,24 @@ class Regions(Resizing):
         return centre, z.std(dim=0, correction=0), fitted((z - centre).norm(dim=1))
 
     def hazard(self, z: Tensor, at: int) -> Tensor:
-        """-log of the chance that a row of the class with number `at` lies farther out: (n, k) -> (n,)."""
+        """-log of the chance that a row of the class with number `at` lies farther out: (n, k) ->
+        (n,).
+        """
         return hazard((z - self.centre[at]).norm(dim=1), self.distance[at])
 
-    def draws(self, rows: int, *, reject: float, generator: torch.Generator) -> Iterator[tuple[int, Tensor]]:
-        """Each class and codes drawn around its centre: those of a share `reject` that lies farthest out are dropped.
+    def draws(
+        self, rows: int, *, reject: float, generator: torch.Generator
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Each class and codes drawn around its centre: those of a share `reject` that lies
+        farthest out are dropped.
 
-        `rows` codes for class 0 and, together, for all others, each several times: some will not do.
-        """
+        `rows` codes for class 0 and, together, for all others, each several times: some will not
+        do."""
         for at, c in enumerate(self.classes.tolist()):
             count = TRIES * (rows if c == 0 else ceil(rows / (len(self) - 1)))
-            noise = torch.randn(count, self.centre.shape[1], generator=generator).to(self.centre.device)
+            noise = torch.randn(count, self.centre.shape[1], generator=generator).to(
+                self.centre.device
+            )
             z = self.centre[at] + self.spread[at] * noise
             yield c, z[self.hazard(z, at) <= -log(reject)]
 

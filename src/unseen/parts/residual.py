@@ -1,4 +1,6 @@
-"""How a row differs from the references nearest to it, and what that is worth: what ResAD scores with."""
+"""How a row differs from the references nearest to it, and what that is worth: what ResAD scores
+with.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class References(Bank):
         self.register_buffer("unit", torch.tensor(unit))
 
     def remember(self, rows: Tensor, *, k: int) -> None:
-        """Keep rows (m, d) and measure some by the others; a single row leaves the length as it was."""
+        """Keep rows (m, d) and measure some by the others; a single row leaves the length as it
+        was.
+        """
         self.fill(rows)
         if len(rows) > 1:
             some = self.residual(rows[:: (len(rows) - 1) // MEASURED + 1], k=k, skip=1)
@@ -43,9 +47,12 @@ class References(Bank):
 
 
 class ResidualScorer(nn.Module):
-    """Residual to a bank, constraintor, and two scores on one scale, density and head: (n, d) -> (n,)."""
+    """Residual to a bank, constraintor, and two scores on one scale, density and head: (n, d) ->
+    (n,).
+    """
 
-    middle: Tensor  # of the constrained residuals of normals; their standard deviation; sizes are distances from it
+    # of the constrained residuals of normals; their standard deviation; sizes are distances from it
+    middle: Tensor
     spread: Tensor
     size: Tensor
     size_spread: Tensor
@@ -73,9 +80,13 @@ class ResidualScorer(nn.Module):
         return residual + self.constraintor(residual)
 
     def columns(self, constrained: Tensor) -> Tensor:
-        """Constrained residuals and their sizes, standardised, at most 10 deviations out: (n, d) -> (n, 2d)."""
+        """Constrained residuals and their sizes, standardised, at most 10 deviations out: (n, d) ->
+        (n, 2d).
+        """
         apart = constrained - self.middle
-        return torch.cat([apart / self.spread, (apart.abs() - self.size) / self.size_spread], dim=1).clamp(-10, 10)
+        return torch.cat(
+            [apart / self.spread, (apart.abs() - self.size) / self.size_spread], dim=1
+        ).clamp(-10, 10)
 
     @torch.no_grad()
     def judge(self, rows: Samples, *, ridge: float) -> None:
@@ -92,13 +103,21 @@ class ResidualScorer(nn.Module):
             sums = (rows.weight * anomaly).sum(), (rows.weight * ~anomaly).sum()
             weight = rows.weight / torch.where(anomaly, *sums).clamp_min(1e-12)
             with torch.enable_grad():
-                decide(self.head, replace(rows, x=self.columns(constrained), weight=weight), ridge=ridge)
+                decide(
+                    self.head,
+                    replace(rows, x=self.columns(constrained), weight=weight),
+                    ridge=ridge,
+                )
         self.standard.fit(self.both(normals))
 
     def both(self, constrained: Tensor) -> Tensor:
-        """Minus the log density of normals, up to a constant, and the head's verdict: (n, d) -> (2, n)."""
+        """Minus the log density of normals, up to a constant, and the head's verdict: (n, d) -> (2,
+        n).
+        """
         surprise = ((constrained - self.middle) / self.size).square().log1p().mean(dim=1)
         return torch.stack([surprise, -losses.normal_logit(self.head(self.columns(constrained)))])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.standard(self.both(self.constrained(self.residual(x, self.references)))).mean(dim=0)
+        return self.standard(self.both(self.constrained(self.residual(x, self.references)))).mean(
+            dim=0
+        )

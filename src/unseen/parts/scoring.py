@@ -10,14 +10,15 @@ from torch import Tensor
 from unseen.parts.threads import spread
 
 CHUNK = 1024  # rows scored at once: the distances to a bank of neighbours then stay in the cache
-WHOLE = 64  # rows of a block are a multiple of it: kernels sum the last rows of other blocks in another order
+# rows of a block are a multiple of it: kernels sum the last rows of other blocks in another order
+WHOLE = 64
 
 
 def scores(scorer: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) -> Tensor:
     """Scores of rows, without gradients: (n, d) -> (n,) on the CPU; maps (n, d, h, w) one by one.
 
-    Equal rows get equal scores, to the last bit, whatever rows are scored with them: alone, in any batch, at any place,
-    on any number of threads.
+    Equal rows get equal scores, to the last bit, whatever rows are scored with them: alone, in any
+    batch, at any place, on any number of threads.
     """
     if not len(x):
         return torch.zeros(0)

@@ -26,7 +26,9 @@ class Standard(nn.Module):
     def fit(self, normals: Tensor) -> None:
         """Learn from scores of normals (e, m); a score that does not vary keeps its scale."""
         self.mean = normals.mean(dim=1, keepdim=True)
-        sd = normals.std(dim=1, keepdim=True) if normals.shape[1] > 1 else torch.ones_like(self.mean)
+        sd = (
+            normals.std(dim=1, keepdim=True) if normals.shape[1] > 1 else torch.ones_like(self.mean)
+        )
         self.sd = torch.where(sd > 1e-12, sd, 1.0)
 
     def forward(self, score: Tensor) -> Tensor:

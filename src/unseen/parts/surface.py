@@ -1,4 +1,6 @@
-"""A linear decision surface between normal rows and anomalies: one minimum, the same whatever the seed."""
+"""A linear decision surface between normal rows and anomalies: one minimum, the same whatever the
+seed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from unseen.types import Samples
 
 
 def decide(head: nn.Linear, rows: Samples, *, ridge: float) -> None:
-    """Settle two logits, normal first, on rows (n, d): weighted mean of `losses.confidence` plus ridge |w|^2."""
+    """Settle two logits, normal first, on rows (n, d): weighted mean of `losses.confidence` plus
+    ridge |w|^2.
+    """
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
 

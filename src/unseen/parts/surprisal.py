@@ -9,23 +9,29 @@ from torch import Tensor
 
 from unseen.parts.nets import Resizing
 
-ALIKE = 1e-5  # of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
+# of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
+ALIKE = 1e-5
 
 
 class Surprisal(Resizing):
-    """-log of the share of normals that score higher, for e kinds of score at once: (e, n) -> (e, n), 0 to `MOST`.
+    """-log of the share of normals that score higher, for e kinds of score at once: (e, n) -> (e,
+    n), 0 to `MOST`.
 
-    Up to the 90% quantile of the normals the share is theirs; beyond, few normals are left to count, and an exponential
-    tail with their mean excess goes on (the peaks-over-threshold of extreme value theory with shape 0). Normals that
-    score alike, up to rounding, stand in the middle of the places that they take, so that what a score is worth does
-    not hang on its last digits.
+    Up to the 90% quantile of the normals the share is theirs; beyond, few normals are left to
+    count, and an exponential tail with their mean excess goes on (the peaks-over-threshold of
+    extreme value theory with shape 0). Normals that score alike, up to rounding, stand in the
+    middle of the places that they take, so that what a score is worth does not hang on its last
+    digits.
 
     >>> surprisal = Surprisal(1)
     >>> surprisal.fit(torch.arange(100.0)[None])
     >>> surprisal(torch.tensor([[49.5, 90.0, 1e9]])).round(decimals=3)
     tensor([[ 0.6930,  2.3540, 20.0000]])
-    >>> surprisal.fit(torch.tensor([[0.0] * 50 + [1.0] * 50]))  # two values, then one that no normal has
-    >>> surprisal(torch.tensor([[0.0, 1e-9, 1.0, 1.0 + 1e-6, 2.0]])).exp().reciprocal().round(decimals=2)
+    >>> # two values, then one that no normal has
+    >>> surprisal.fit(torch.tensor([[0.0] * 50 + [1.0] * 50]))
+    >>> surprisal(torch.tensor([[0.0, 1e-9, 1.0, 1.0 + 1e-6, 2.0]])).exp().reciprocal().round(
+    ...     decimals=2
+    ... )
     tensor([[0.7500, 0.7500, 0.2500, 0.2500, 0.0000]])
     """
 
@@ -50,7 +56,9 @@ class Surprisal(Resizing):
         self.settle()
 
     def settle(self) -> None:
-        """What follows from the normals: their places, in the middle of those alike, and what counts as alike."""
+        """What follows from the normals: their places, in the middle of those alike, and what
+        counts as alike.
+        """
         m, middle = self.normals.shape[1], self.normals.median(dim=1, keepdim=True).values
         alike = ALIKE * (self.normals - middle).abs().mean(dim=1, keepdim=True)
         first = torch.searchsorted(self.normals, (self.normals - alike).contiguous())

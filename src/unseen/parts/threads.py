@@ -1,4 +1,6 @@
-"""Threads: arithmetic that takes one of them, and work spread over several. No setting of the process changes."""
+"""Threads: arithmetic that takes one of them, and work spread over several. No setting of the
+process changes.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, the arithmetic of the calling thread takes one thread; other threads keep what they have.
+    """Inside, the arithmetic of the calling thread takes one thread; other threads keep what they
+    have.
 
-    Training steps this small gain little from two threads, wait long for each other on a busy machine, and would sum
-    in another order.
+    Training steps this small gain little from two threads, wait long for each other on a busy
+    machine, and would sum in another order.
     """
     before = torch.get_num_threads()
     if before == 1:
@@ -38,11 +41,14 @@ def one_thread() -> Iterator[None]:
         _take(before)
 
 
-def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None) -> Iterator[Result]:
-    """What `work` makes of each item, in order, on as many workers as torch has threads, each with one.
+def spread(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None
+) -> Iterator[Result]:
+    """What `work` makes of each item, in order, on as many workers as torch has threads, each with
+    one.
 
-    Workers that do not wait for one another lose nothing when other programs keep the cores busy. Called by a worker,
-    it works through the items itself.
+    Workers that do not wait for one another lose nothing when other programs keep the cores busy.
+    Called by a worker, it works through the items itself.
     """
     count = torch.get_num_threads() if workers is None else workers
     if count == 1:
@@ -52,18 +58,21 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
     with _LOCK:
         pool = _POOLS.get(count)
         if pool is None:
-            pool = _POOLS[count] = ThreadPoolExecutor(count, "unseen", initializer=_take, initargs=(1,))
+            pool = _POOLS[count] = ThreadPoolExecutor(
+                count, "unseen", initializer=_take, initargs=(1,)
+            )
     yield from pool.map(work, items)
 
 
 def _take(threads: int) -> None:
     """From now on the arithmetic of the calling thread takes so many threads.
 
-    torch also gives the last number that any thread asked for to threads that start later: that one is put back.
-    """
+    torch also gives the last number that any thread asked for to threads that start later: that one
+    is put back."""
     with _LOCK:
         usual = _elsewhere(torch.get_num_threads)
-        torch.get_num_threads()  # a thread's first question gives it the usual number: later would undo what is set
+        # a thread's first question gives it the usual number: later would undo what is set
+        torch.get_num_threads()
         torch.set_num_threads(threads)
         _elsewhere(lambda: torch.set_num_threads(usual))
 

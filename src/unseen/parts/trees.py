@@ -20,9 +20,9 @@ AGAIN = 4  # levels between two looks at who has reached a leaf
 class Trees(Resizing):
     """Mean over trees of the value of the leaf that a row falls into: (n, d) -> (n,).
 
-    All trees share flat node tables. A row holds one node number per tree; each step moves every one of them a level
-    down, and a leaf points to itself. Children stand side by side, so that right = left + 1.
-    """
+    All trees share flat node tables. A row holds one node number per tree; each step moves every
+    one of them a level down, and a leaf points to itself. Children stand side by side, so that
+    right = left + 1."""
 
     feature: Tensor  # (nodes,) column that a node tests; 0 at a leaf
     threshold: Tensor  # (nodes,) a row goes right when its value is above; +inf at a leaf
@@ -46,7 +46,9 @@ class Trees(Resizing):
         starts = np.cumsum([0] + [len(t["left"]) for t in tables])
         self.feature = torch.from_numpy(np.concatenate([t["feature"] for t in tables]))
         self.threshold = torch.from_numpy(np.concatenate([t["threshold"] for t in tables]))
-        self.left = torch.from_numpy(np.concatenate([t["left"] + s for t, s in zip(tables, starts, strict=False)]))
+        self.left = torch.from_numpy(
+            np.concatenate([t["left"] + s for t, s in zip(tables, starts, strict=False)])
+        )
         self.value = torch.from_numpy(np.concatenate([t["value"] for t in tables]))
         self.roots = torch.from_numpy(starts[:-1].astype(np.int64))
         self.depth = torch.tensor(max(int(tree.max_depth) for tree in trees))
@@ -54,9 +56,11 @@ class Trees(Resizing):
     def forward(self, x: Tensor) -> Tensor:
         walkers = len(x) * len(self.roots)
         fits = max(x.numel(), walkers, len(self.left)) < 2**31
-        whole = torch.int32 if fits else torch.int64  # the smaller, the more of a table stays in the cache
+        # the smaller, the more of a table stays in the cache
+        whole = torch.int32 if fits else torch.int64
         feature, left, roots = (table.to(whole) for table in (self.feature, self.left, self.roots))
-        start = torch.arange(len(x), dtype=whole, device=x.device) * x.shape[1]  # where a row's cells begin
+        # where a row's cells begin
+        start = torch.arange(len(x), dtype=whole, device=x.device) * x.shape[1]
         node, start = roots.repeat(len(x)), start.repeat_interleave(len(roots))  # (n * trees,)
         cells = x.reshape(-1)
 
@@ -69,26 +73,38 @@ class Trees(Resizing):
             node = below(node, start)
         walking, here = torch.arange(walkers, device=x.device), node
         for level in range(depth - TOGETHER):
-            if level % AGAIN == 0:  # walk the few that have not reached a leaf by now, and look anew every few levels
+            if (
+                level % AGAIN == 0
+            ):  # walk the few that have not reached a leaf by now, and look anew every few levels
                 node = node.index_copy(0, walking, here)
                 on = (left.index_select(0, here) != here).nonzero()[:, 0]
-                walking, here, start = (table.index_select(0, on) for table in (walking, here, start))
+                walking, here, start = (
+                    table.index_select(0, on) for table in (walking, here, start)
+                )
             here = below(here, start)
         node = node.index_copy(0, walking, here)
         return self.value.index_select(0, node).view(len(x), len(roots)).mean(dim=1)
 
     def check_loaded(self, x: Tensor) -> None:
-        """DataError unless the tables are trees for rows like x (n, d): every node has one parent, every path ends."""
+        """DataError unless the tables are trees for rows like x (n, d): every node has one parent,
+        every path ends.
+        """
         tables = (self.feature, self.threshold, self.left, self.value)
-        if len({tuple(table.shape) for table in tables}) > 1 or self.left.ndim != 1 or not len(self.roots):
+        if (
+            len({tuple(table.shape) for table in tables}) > 1
+            or self.left.ndim != 1
+            or not len(self.roots)
+        ):
             raise DataError("trees: expected tables of one length, and roots")
         here = torch.arange(len(self.left))
         inner = self.left > here
         met = torch.cat([self.left[inner], self.left[inner] + 1, self.roots.reshape(-1)])
         checks = {
-            f"columns from 0 to {x.shape[1] - 1}": (self.feature >= 0) & (self.feature < x.shape[1]),
+            f"columns from 0 to {x.shape[1] - 1}": (self.feature >= 0)
+            & (self.feature < x.shape[1]),
             "children after their parents": self.left >= here,
-            "an infinite threshold at a leaf, and only there": (self.threshold == torch.inf) != inner,
+            "an infinite threshold at a leaf, and only there": (self.threshold == torch.inf)
+            != inner,
             f"nodes from 0 to {len(here) - 1}": (met >= 0) & (met < len(here)),
             f"at most {DEEPEST:,} levels": (self.depth >= 0) & (self.depth <= DEEPEST),
         }
@@ -108,8 +124,8 @@ class Trees(Resizing):
 def _flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
     """One tree's tables with its nodes renumbered level by level, so that siblings are neighbours.
 
-    scikit-learn sends a float32 value left when it is <= a float64 threshold. The largest float32 that is not above the
-    threshold decides every float32 value the same way.
+    scikit-learn sends a float32 value left when it is <= a float64 threshold. The largest float32
+    that is not above the threshold decides every float32 value the same way.
     """
     inner = tree.children_left >= 0
     order, place = [0], np.zeros(tree.node_count, dtype=np.int64)

@@ -1,4 +1,6 @@
-"""Judged images: a table by file, and pictures of those that are flagged, with a report page of them."""
+"""Judged images: a table by file, and pictures of those that are flagged, with a report page of
+them.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +57,14 @@ class Folders(Protocol):
 
 @dataclass
 class ImageSink:
-    """Writes score, p-value, verdict and defect box of each image; a PNG of each that is flagged, and a report of them.
+    """Writes score, p-value, verdict and defect box of each image; a PNG of each that is flagged,
+    and a report of them.
 
     Parameters
     ----------
     source : Folders
-        Where the images come from: those that are flagged are seen a second time, to find the place.
+        Where the images come from: those that are flagged are seen a second time, to find the
+        place.
     detector : Detector
         What judged them.
     target : Path
@@ -81,27 +85,37 @@ class ImageSink:
     threshold: float = 0.0
     _places: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    def take(self, judged: Iterator[Judged], progress: Callable[[int], None] = lambda done: None) -> None:
+    def take(
+        self, judged: Iterator[Judged], progress: Callable[[int], None] = lambda done: None
+    ) -> None:
         """Write all of them."""
         mapped = any(member.peaks is not None for member in self.detector.members_)
         if self.overlays is not None:
             new_path(self.overlays)
             if not mapped:
                 raise Unsupported(
-                    f"{option('overlays')} needs a method that looks at cells: this one judges images as a whole"
+                    f"{option('overlays')} needs a method that looks at cells: this one judges "
+                    "images as a whole"
                 )
         with Making() as made, Writer(self.target, made) as out:
             each = list(judged)
             score, pvalue, verdict = (
-                np.concatenate([getattr(part, name) for part in each]) for name in ("score", "pvalue", "verdict")
+                np.concatenate([getattr(part, name) for part in each])
+                for name in ("score", "pvalue", "verdict")
             )
             self.threshold = each[0].threshold
-            self.rows, self.flagged = int((verdict != "failed").sum()), int((verdict == "anomaly").sum())
+            self.rows, self.flagged = (
+                int((verdict != "failed").sum()),
+                int((verdict == "anomaly").sum()),
+            )
             flagged = np.flatnonzero(verdict == "anomaly")
-            flagged = flagged[np.lexsort((-score[flagged], pvalue[flagged]))]  # the most anomalous first
+            # the most anomalous first
+            flagged = flagged[np.lexsort((-score[flagged], pvalue[flagged]))]
             if mapped:
                 folder = None if self.overlays is None else made.folder(self.overlays)
-                self._look_at(flagged, score, pvalue, folder, failed=int((verdict == "failed").sum()))
+                self._look_at(
+                    flagged, score, pvalue, folder, failed=int((verdict == "failed").sum())
+                )
             keys = pa.concat_tables([part.keys for part in each])
             out.write(self._table(keys, score, pvalue, verdict))
 
@@ -112,14 +126,18 @@ class ImageSink:
         pvalue: NDArray[np.float64],
         verdict: NDArray[np.str_],
     ) -> pa.Table:
-        """A row for each file; with a column for the name of its overlay where there is one to be had."""
+        """A row for each file; with a column for the name of its overlay where there is one to be
+        had.
+        """
         places = [self._places.get(row, {}) for row in range(len(score))]
         found = {
             "file": keys["file"],
             "score": pa.array(score, from_pandas=True),
             "pvalue": pa.array(pvalue, from_pandas=True),
             "verdict": pa.array(verdict, pa.string()),
-            **{edge: pa.array([place.get(edge) for place in places], pa.int64()) for edge in _EDGES},
+            **{
+                edge: pa.array([place.get(edge) for place in places], pa.int64()) for edge in _EDGES
+            },
             "problem": keys["problem"],
         }
         if self.overlays is not None:
@@ -135,7 +153,9 @@ class ImageSink:
         *,
         failed: int,
     ) -> None:
-        """The box of each flagged image and, in a folder, its overlay, numbered, and a report of the first ones."""
+        """The box of each flagged image and, in a folder, its overlay, numbered, and a report of
+        the first ones.
+        """
         level, images = self.threshold or self.level, self.source.images()
         scale = self.detector.heat_range(level)
         cards: list[Shown] = []
@@ -166,38 +186,60 @@ class ImageSink:
                 yield row, self.detector.heat(maps.take(np.array([k])))[0]
 
     def _notes(
-        self, images: Images, flagged: int, failed: int, level: float, scale: tuple[float, float, float]
+        self,
+        images: Images,
+        flagged: int,
+        failed: int,
+        level: float,
+        scale: tuple[float, float, float],
     ) -> list[str]:
         """What a reader of the report needs to know."""
         low, threshold, top = scale
         rest = f"; {failed:,} could not be used" if failed else ""
         text = [
             f"{images.root}: {len(images):,} images, {flagged:,} flagged for a p-value of at most "
-            f"{self.threshold:.3g}{rest}. The most anomalous come first. A p-value is the chance that a normal image "
+            f"{self.threshold:.3g}{rest}. The most anomalous come first. A p-value is the chance "
+            "that a normal image "
             "scores as high.",
-            f"A colour is the same score of a patch in all images: from {low:.3g}, what the hottest patch of a usual "
+            f"A colour is the same score of a patch in all images: from {low:.3g}, what the "
+            "hottest patch of a usual "
             f"normal image has, to {top:.3g} or more.",
-            f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest patch of a normal image "
-            f"exceeds it with a chance of about {level:.3g}. What exceeds it is outlined. An image can be anomalous "
+            f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest patch "
+            "of a normal image "
+            f"exceeds it with a chance of about {level:.3g}. What exceeds it is outlined. An image "
+            "can be anomalous "
             "without.",
         ]
-        more = f"The first {_SHOWN} are shown here; the folder of this page has a picture of each of the {flagged:,}."
+        more = (
+            f"The first {_SHOWN} are shown here; the folder of this page has a picture of "
+            f"each of the {flagged:,}."
+        )
         return [*text, more] if flagged > _SHOWN else text
 
 
 def _numbered_name(rank: int, name: str) -> str:
-    """A short file name of its own for any image: its rank, then what of its name every system can spell.
+    """A short file name of its own for any image: its rank, then what of its name every system can
+    spell.
 
     >>> _numbered_name(7, "größe/Bild 1.jpg"), numbered_name(12345, "漢字.png")
     ('0007-grosse-Bild-1.png', '12345.png')
     """
-    plain = normalize("NFKD", name.rsplit(".", 1)[0].replace("ß", "ss")).encode("ascii", "ignore").decode()
+    plain = (
+        normalize("NFKD", name.rsplit(".", 1)[0].replace("ß", "ss"))
+        .encode("ascii", "ignore")
+        .decode()
+    )
     kept = re.sub(r"[^A-Za-z0-9_]+", "-", plain)[-_NAME:].strip("-")
     return f"{rank:04}-{kept}.png" if kept else f"{rank:04}.png"
 
 
 def _drawn(
-    images: Images, row: int, heat: NDArray[np.float32], scale: tuple[float, float, float], *, title: str
+    images: Images,
+    row: int,
+    heat: NDArray[np.float32],
+    scale: tuple[float, float, float],
+    *,
+    title: str,
 ) -> bytes:
     """The overlay of an image; of a large one every so many pixels."""
     low, threshold, top = scale

@@ -1,4 +1,6 @@
-"""What was found where: an image beside its heat as a PNG, the box around the hottest region, and a report page."""
+"""What was found where: an image beside its heat as a PNG, the box around the hottest region, and a
+report page.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,27 @@ from unseen.errors import DataError, Unsupported
 from unseen.evaluation.pixels import numbered
 
 WIDTH, HEIGHT = 900, 400  # pixels of an overlay
-PLACES = ((10, 10, 350, 330), (370, 10, 350, 330), (788, 24, 18, 300))  # image, heat, bar: left, bottom, width, height
-DEFECT, EDGE = "#39ff14", "#00e5ff"  # the true outline; the threshold: neither is a colour of the heat
-GREY, OPAQUE = 0.6, 0.85  # brightness of the image below the heat; share of heat from the threshold on
+# image, heat, bar: left, bottom, width, height
+PLACES = ((10, 10, 350, 330), (370, 10, 350, 330), (788, 24, 18, 300))
+# the true outline; the threshold: neither is a colour of the heat
+DEFECT, EDGE = (
+    "#39ff14",
+    "#00e5ff",
+)
+# brightness of the image below the heat; share of heat from the threshold on
+GREY, OPAQUE = (0.6, 0.85)
 HEADS = ("image", "label", "score", "p-value", "verdict", "where")
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --text: #1b1b1f; --faint: #5c5f66; --ground: #fff; --line: #d8dae0; }}
+:root {{ color-scheme: light dark; --text: #1b1b1f; --faint: #5c5f66;
+  --ground: #fff; --line: #d8dae0; }}
 @media (prefers-color-scheme: dark) {{
   :root {{ --text: #e6e6ea; --faint: #a3a6ae; --ground: #16171a; --line: #35373d; }}
 }}
@@ -37,7 +47,8 @@ body {{ margin: 2rem auto; max-width: 90rem; padding: 0 1rem; overflow-x: auto;
 h1 {{ font-size: 1.5rem; }}
 header p {{ color: var(--faint); max-width: 45rem; margin: 0.25rem 0; }}
 table {{ border-collapse: collapse; width: 100%; margin-top: 1.5rem; }}
-th, td {{ padding: 0.5rem 0.75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }}
+th, td {{ padding: 0.5rem 0.75rem; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); }}
 thead th {{ color: var(--faint); font-weight: normal; }}
 tbody th {{ overflow-wrap: anywhere; }}
 .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
@@ -66,7 +77,9 @@ img {{ display: block; min-width: 28rem; max-width: 100%; height: auto; border-r
 
 @dataclass(frozen=True)
 class Shown:
-    """An image in the report; `label` is None where it is not known, `picture` a PNG of `overlay` kept as `file`."""
+    """An image in the report; `label` is None where it is not known, `picture` a PNG of `overlay`
+    kept as `file`.
+    """
 
     name: str
     label: str | None
@@ -87,10 +100,11 @@ def overlay(
     mask: NDArray[np.bool_] | None = None,
     title: str = "",
 ) -> bytes:
-    """A PNG: the image with its defect outlined, and in grey below its heat, outlined where above the threshold.
+    """A PNG: the image with its defect outlined, and in grey below its heat, outlined where above
+    the threshold.
 
-    Colours run from `low` to `top`, whatever the image: the same colour is the same score in all of them.
-    (h, w, 3), (h, w), mask (h, w) -> bytes of 900 x 400 pixels
+    Colours run from `low` to `top`, whatever the image: the same colour is the same score in all of
+    them. (h, w, 3), (h, w), mask (h, w) -> bytes of 900 x 400 pixels
     """
     _check_shapes(pixels, heat, mask, low, threshold, top)
     try:
@@ -98,10 +112,14 @@ def overlay(
         from matplotlib.colors import Normalize
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise Unsupported('drawing an overlay needs matplotlib: pip install "unseen[images]"') from error
+        raise Unsupported(
+            'drawing an overlay needs matplotlib: pip install "unseen[images]"'
+        ) from error
     colours = ScalarMappable(Normalize(low, top), "inferno")
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, facecolor="white")
-    left, right, bar = (figure.add_axes((x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT)) for x, y, w, h in PLACES)
+    left, right, bar = (
+        figure.add_axes((x / WIDTH, y / HEIGHT, w / WIDTH, h / HEIGHT)) for x, y, w, h in PLACES
+    )
     figure.text(0.5, 0.98, title, ha="center", va="top", fontsize=10, parse_math=False)
     _panel(left, pixels, "image")
     if mask is not None and mask.any():
@@ -112,7 +130,9 @@ def overlay(
     if heat.max() > threshold:
         right.set_title("heat, outlined where above the threshold", fontsize=8)
         _outline(right, heat, threshold, outside=low, colour=EDGE)
-    figure.colorbar(colours, cax=bar).set_label("score of a patch (same scale in all images)", fontsize=8)
+    figure.colorbar(colours, cax=bar).set_label(
+        "score of a patch (same scale in all images)", fontsize=8
+    )
     bar.set_title(f"{top:.3g} or more", fontsize=8)
     bar.set_xlabel(f"{low:.3g} or less", fontsize=8)
     bar.tick_params(labelsize=8)
@@ -123,11 +143,12 @@ def overlay(
 
 
 def box(heat: NDArray[np.floating[Any]], threshold: float) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the region above the threshold that holds the highest score, in pixels, half-open.
+    """Left, top, right, bottom of the region above the threshold that holds the highest score, in
+    pixels, half-open.
 
     None where no score exceeds the threshold. (h, w) -> 4 integers
 
-    >>> box(np.array([[0., 0., 0.], [0., 3., 2.]]), threshold=1.0)
+    >>> box(np.array([[0.0, 0.0, 0.0], [0.0, 3.0, 2.0]]), threshold=1.0)
     (1, 1, 3, 2)
     """
     if not heat.max() > threshold:
@@ -138,12 +159,18 @@ def box(heat: NDArray[np.floating[Any]], threshold: float) -> tuple[int, int, in
 
 
 def page(rows: Iterable[Shown], *, title: str, notes: Sequence[str]) -> str:
-    """A report as one HTML file that loads nothing: a row for each image, in the order given, below the notes.
+    """A report as one HTML file that loads nothing: a row for each image, in the order given, below
+    the notes.
 
-    >>> "<h1>Tiles &amp; cracks</h1>" in page([], title="Tiles & cracks", notes=["Threshold at p = 0.05."])
+    >>> "<h1>Tiles &amp; cracks</h1>" in page(
+    ...     [], title="Tiles & cracks", notes=["Threshold at p = 0.05."]
+    ... )
     True
     """
-    heads = (f'<th scope="col"{_number_class(head in ("score", "p-value"))}>{head}</th>' for head in HEADS)
+    heads = (
+        f'<th scope="col"{_number_class(head in ("score", "p-value"))}>{head}</th>'
+        for head in HEADS
+    )
     return PAGE.format(
         title=escape(title),
         notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
@@ -161,18 +188,26 @@ def _check_shapes(
     top: float,
 ) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise DataError(f"pixels must be uint8 of shape (h, w, 3), got {pixels.dtype} of shape {pixels.shape}")
+        raise DataError(
+            f"pixels must be uint8 of shape (h, w, 3), got {pixels.dtype} of shape {pixels.shape}"
+        )
     for name, values in {"heat": heat, "mask": mask}.items():
         if values is not None and values.shape != pixels.shape[:2]:
-            raise DataError(f"{name} must have shape {pixels.shape[:2]} like the image, got {values.shape}")
+            raise DataError(
+                f"{name} must have shape {pixels.shape[:2]} like the image, got {values.shape}"
+            )
     if not np.isfinite(heat).all():
         raise DataError("heat has scores that are not finite numbers")
     if not low < threshold <= top < np.inf:
         raise DataError(f"the scale needs low < threshold <= top, got {low}, {threshold}, {top}")
 
 
-def _over_grey(pixels: NDArray[np.uint8], colour: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
-    """The image in dark grey, mixed with the heat's colour by weight: (h, w, 3), (h, w, 3), (h, w) -> (h, w, 3)."""
+def _over_grey(
+    pixels: NDArray[np.uint8], colour: NDArray[Any], weight: NDArray[Any]
+) -> NDArray[Any]:
+    """The image in dark grey, mixed with the heat's colour by weight: (h, w, 3), (h, w, 3), (h, w)
+    -> (h, w, 3).
+    """
     grey = GREY * (pixels @ np.array([0.299, 0.587, 0.114])) / 255  # luma of ITU-R BT.601: (h, w)
     return grey[..., None] * (1 - weight[..., None]) + colour * weight[..., None]
 
@@ -184,11 +219,20 @@ def _panel(axes: Any, picture: NDArray[Any], title: str) -> None:
 
 
 def _outline(axes: Any, field: NDArray[Any], level: float, *, outside: float, colour: str) -> None:
-    """The line where a field passes a level; closed at the image's border, beyond which the field is `outside`."""
+    """The line where a field passes a level; closed at the image's border, beyond which the field
+    is `outside`.
+    """
     h, w = field.shape
     limits = axes.axis()
     closed = np.pad(field, 1, constant_values=outside)
-    axes.contour(np.arange(-1, w + 1), np.arange(-1, h + 1), closed, levels=[level], colors=[colour], linewidths=1.5)
+    axes.contour(
+        np.arange(-1, w + 1),
+        np.arange(-1, h + 1),
+        closed,
+        levels=[level],
+        colors=[colour],
+        linewidths=1.5,
+    )
     axes.axis(limits)
 
 
@@ -196,7 +240,11 @@ def _mark(bar: Any, threshold: float) -> None:
     """The threshold across the colour bar, its name at the left."""
     bar.plot([-0.3, 1], [threshold, threshold], color="black", linewidth=3.5, clip_on=False)
     bar.plot([-0.3, 1], [threshold, threshold], color=EDGE, linewidth=2, clip_on=False)
-    place = {"xy": (0, threshold), "xycoords": bar.get_yaxis_transform(), "textcoords": "offset points"}
+    place = {
+        "xy": (0, threshold),
+        "xycoords": bar.get_yaxis_transform(),
+        "textcoords": "offset points",
+    }
     bar.annotate("threshold", xytext=(-8, 0), ha="right", va="center", fontsize=8, **place)
 
 

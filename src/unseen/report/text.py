@@ -1,4 +1,6 @@
-"""What the command line shows: a detector and an evaluation as text and tables that fit 80 columns."""
+"""What the command line shows: a detector and an evaluation as text and tables that fit 80
+columns.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,25 @@ def contents(bundle: Bundle) -> RenderableType:
     """Everything that is known of a detector."""
     detector = bundle.detector
     columns = detector.schema_.columns_by_kind()
-    lines = [*_method_lines(bundle), *data(bundle), *columns, *calibration(bundle), *thresholds(detector)]
+    lines = [
+        *_method_lines(bundle),
+        *data(bundle),
+        *columns,
+        *calibration(bundle),
+        *thresholds(detector),
+    ]
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
     reported: list[RenderableType] = []
     if evaluation and "evaluation" not in rest:
         try:
             reported = ["", report(evaluation)]
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):  # somebody's own
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+        ):  # somebody's own
             rest["evaluation"] = as_text(evaluation)
     return Group(grid([*lines, *rest.items()]), *evidence(detector), *reported)
 
@@ -56,15 +70,22 @@ def contents(bundle: Bundle) -> RenderableType:
 def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
     fields = to_json(bundle.detector.chosen(), to_read=True)
     name = fields.pop("name")
-    several = [key for key, value in fields.items() if key in ("base_scores", *VIEWS) or _lists_methods(value)]
+    several = [
+        key
+        for key, value in fields.items()
+        if key in ("base_scores", *VIEWS) or _lists_methods(value)
+    ]
     lists = {key.replace("_", " "): fields.pop(key) for key in several}
     chosen = ", ".join(f"{key} {_in_words(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
     lines += [
-        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some)) for key, some in lists.items()
+        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some))
+        for key, some in lists.items()
     ]
     if (facts := of_form(Made, bundle.facts)) is not None:
-        lines.append(("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}"))
+        lines.append(
+            ("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}")
+        )
     return lines
 
 
@@ -85,14 +106,19 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
     kind = encoder.noun
     lines = []
     if (counts := of_form(Counts, facts)) is not None:
-        parts = f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} anomalies{others(counts)}"
+        parts = (
+            f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} "
+            f"anomalies{others(counts)}"
+        )
         lines = [
             ("data", f"{counts.source}, {told(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
             ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
         ]
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
-        lines.append(("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}"))
+        lines.append(
+            ("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}")
+        )
     asked = of_form(list[str], facts.get("drop"))
     return [*lines, *encoder.described(), *([("left out", first_few(asked))] if asked else [])]
 
@@ -106,49 +132,84 @@ def others(counts: Counts) -> str:
 def told(label: str | None, kind: str) -> str:
     """Where labels came from."""
     if label is None:
-        return "labels by folder" if kind == "images" else "no label column: all rows are taken for normal"
+        return (
+            "labels by folder"
+            if kind == "images"
+            else "no label column: all rows are taken for normal"
+        )
     return f"labels in column {label!r}"
 
 
 def calibration(bundle: Bundle) -> list[tuple[str, str]]:
-    m, folds, kind = len(bundle.detector.conformal_.scores), len(bundle.detector.members_), bundle.detector.schema_.noun
+    m, folds, kind = (
+        len(bundle.detector.conformal_.scores),
+        len(bundle.detector.members_),
+        bundle.detector.schema_.noun,
+    )
     how = (
-        f"in {folds} folds, each scored by a detector that did not see it" if folds > 1 else "that training did not see"
+        f"in {folds} folds, each scored by a detector that did not see it"
+        if folds > 1
+        else "that training did not see"
     )
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new kind, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
-        return [("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")]
-    return [("calibration", f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model (tail)")]
+        return [
+            ("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")
+        ]
+    return [
+        (
+            "calibration",
+            f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model "
+            "(tail)",
+        )
+    ]
 
 
 def thresholds(detector: Detector) -> list[tuple[str, str]]:
     """Scores from which on a row is flagged, for two levels."""
     levels = {alpha: detector.conformal_.threshold(alpha) for alpha in (0.05, 0.01)}
-    scores = {alpha: f"score {score:.4g}" if score < inf else "out of reach" for alpha, score in levels.items()}
+    scores = {
+        alpha: f"score {score:.4g}" if score < inf else "out of reach"
+        for alpha, score in levels.items()
+    }
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
 
 
 def evidence(detector: Detector) -> list[RenderableType]:
-    """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those of the first."""
+    """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those
+    of the first.
+    """
     pieces = ability(detector.members_[0].scorer, "evidence") or ()
     if not pieces:
         return []
     table = _lined("evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes")
     for piece in pieces:
-        table.add_row(piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen))
-    return ["", Text("Evidence by weight, which grows with how well it found anomalies held out"), table]
+        table.add_row(
+            piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
+        )
+    return [
+        "",
+        Text("Evidence by weight, which grows with how well it found anomalies held out"),
+        table,
+    ]
 
 
 def _method_in_words(method: dict[str, Any]) -> str:
     """The name of a member, with the switches that are on: a stack may hold a method twice."""
     marks = ", ".join(key for key, value in method.items() if value is True)
     own = f"{method['name']} ({marks})" if marks else str(method["name"])
-    return f"{_method_in_words(method['base'])} of {own}" if isinstance(method.get("base"), dict) else own
+    return (
+        f"{_method_in_words(method['base'])} of {own}"
+        if isinstance(method.get("base"), dict)
+        else own
+    )
 
 
 class Tally(Protocol):
-    """What became of judged rows: how many there are, how many alarms, and the largest p-value of an alarm."""
+    """What became of judged rows: how many there are, how many alarms, and the largest p-value of
+    an alarm.
+    """
 
     @property
     def rows(self) -> int: ...
@@ -159,7 +220,9 @@ class Tally(Protocol):
 
 
 def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
-    """How many were flagged, and how many false alarms that promises; `finest` is the smallest p-value there can be."""
+    """How many were flagged, and how many false alarms that promises; `finest` is the smallest
+    p-value there can be.
+    """
     share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
     if policy.needs_all and not found.flagged:
         return f"{none}: no p-value is small enough for at most {share} of false alarms."
@@ -174,7 +237,11 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
 def suspects_line(table: Any, noun: str) -> str:
     """How many training rows were taken for normal, and how many of them are worth a look."""
     doubted = int((table["weight"].to_numpy() < 1).sum())
-    look = f"{doubted:,} have a weight below 1: look at the first ones" if doubted else "none has a weight below 1"
+    look = (
+        f"{doubted:,} have a weight below 1: look at the first ones"
+        if doubted
+        else "none has a weight below 1"
+    )
     return f"{len(table):,} {noun} were taken for normal; {look}"
 
 
@@ -186,25 +253,41 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     facts, noun = bundle.facts, bundle.detector.schema_.noun
     bare = noun == "rows" and facts["label"] is None
     lacks = lacking(facts["anomalies"], facts["unlabelled"], noun)
-    needs = ([f"a column that says what each row is ({option('label', ...)})"] if bare else []) + list(lacks.values())
+    needs = (
+        [f"a column that says what each row is ({option('label', ...)})"] if bare else []
+    ) + list(lacks.values())
     blind = "find out how blind such a detector is to classes without labels"
     heat = ["--overlays", "pictures"] if bundle.detector.members_[0].peaks is not None else []
+    extra = [*heat, *trust_words(bundle)]
     lines = [
         f"\nNext: score other {noun}{'' if needs else f'; {blind}'}.",
-        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *heat, *trust_words(bundle))}",
+        f"  {command_line('score', folder, 'DATA', '--out', 'scores.csv', *extra)}",
     ]
     if needs:
         lines.append(f"To {blind}, evaluate needs {', and '.join(needs)}:")
     other = bare or "labels" in lacks  # another file, or this one with more labels
-    place = ("LABELLED" if noun == "rows" else "FOLDER") if other else "TRAIN" if str(train) == "-" else str(train)
-    flags = [word for name, value in same.items() if value not in ((), None) for word in words(name, value)]
+    place = (
+        ("LABELLED" if noun == "rows" else "FOLDER")
+        if other
+        else "TRAIN"
+        if str(train) == "-"
+        else str(train)
+    )
+    flags = [
+        word
+        for name, value in same.items()
+        if value not in ((), None)
+        for word in words(name, value)
+    ]
     blank = words("label", ...) if bare else []
     test = ["--test", "TEST"] if lacks and not other else []
     return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *flags, *test)}"])
 
 
 def trust_words(bundle: Bundle) -> list[str]:
-    """The words by which a command lets a saved detector run methods of other packages, if it has any."""
+    """The words by which a command lets a saved detector run methods of other packages, if it has
+    any.
+    """
     return words("trust", tuple(paths_in(to_json(bundle.detector.chosen(), to_read=True))))
 
 
@@ -214,10 +297,15 @@ def command_line(*parts: object) -> str:
 
 
 def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
-    """An evaluation: unseen and seen classes apart, what it cost, the hardest classes, and how blind it still is."""
+    """An evaluation: unseen and seen classes apart, what it cost, the hardest classes, and how
+    blind it still is.
+    """
     choices = reports[0]["protocol"]
     shots = f"{choices['shots']} labelled rows of each were in training"
-    drawn = "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to {normals:,} normal rows"
+    drawn = (
+        "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to "
+        "{normals:,} normal rows"
+    )
     parts: list[RenderableType] = [
         Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
         "",
@@ -236,16 +324,27 @@ def averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
     table = _lined("method", *HEADS.values())
     for entry in reports:
         table.add_row(
-            entry["method"], *(_mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"]) for key in HEADS)
+            entry["method"],
+            *(
+                _mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"])
+                for key in HEADS
+            ),
         )
     return table
 
 
 def costs(reports: Sequence[dict[str, Any]]) -> Table:
-    table = _lined("method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second")
+    table = _lined(
+        "method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second"
+    )
     for entry in reports:
         share = f"{entry['normals_flagged_at_5']:.1%}"
-        table.add_row(entry["method"], share, f"{entry['fit_seconds']:.1f}", f"{entry['rows_per_second']:,.0f}")
+        table.add_row(
+            entry["method"],
+            share,
+            f"{entry['fit_seconds']:.1f}",
+            f"{entry['rows_per_second']:,.0f}",
+        )
     return table
 
 
@@ -256,7 +355,9 @@ def classes(entry: dict[str, Any], role: str) -> Table:
     for row in (row for row in entry["classes"] if row["role"] == role):
         few = few or not row["averaged"]
         name = row["class"] if row["averaged"] else f"{row['class']} *"
-        table.add_row(name, f"{row['rows']:,}", str(row["seeds"]), *(figure(row[key]) for key in keys))
+        table.add_row(
+            name, f"{row['rows']:,}", str(row["seeds"]), *(figure(row[key]) for key in keys)
+        )
     if few:
         table.caption = f"* fewer than {LEAST} test rows: listed, not averaged"
         table.caption_justify = "left"
@@ -268,12 +369,14 @@ def _blindness(entry: dict[str, Any]) -> str:
     counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
     if not counted:
         return (
-            f"No unseen class has {LEAST} test rows, so nothing is known of how blind {entry['method']} is. Bring more "
+            f"No unseen class has {LEAST} test rows, so nothing is known of how blind "
+            f"{entry['method']} is. Bring more "
             f"rows of known kinds of anomalies, or others to test on ({option('test', ...)})."
         )
     worst = min(counted, key=lambda row: row["auroc"])
     return (
-        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is found worst, "
+        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is "
+        "found worst, "
         f"AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of the normal rows "
         f"misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
     )

@@ -76,21 +76,34 @@ class ImageFolder:
         self._counts(images)  # before minutes are spent on them
         _note_unlabelled(images)
         maps, failed = self._seen(images)
-        facts: dict[str, Any] = {"source": self.folder.absolute().name, "label": None, "drop": [], "group": None}
+        facts: dict[str, Any] = {
+            "source": self.folder.absolute().name,
+            "label": None,
+            "drop": [],
+            "group": None,
+        }
         counts = self._counts(maps.images, failed=len(failed))
         return Labelled(maps, maps.labels, None, _files(maps.images.names), facts | counts)
 
     def normals(self) -> Labelled:
-        """Images of another domain to move to: those in sub-folders of other classes are left out."""
+        """Images of another domain to move to: those in sub-folders of other classes are left
+        out.
+        """
         images = self.images()
         if any(label is not None for label in images.labels):
-            self._counts(images, advice="name the folder that has normal images in it, and nothing else")
+            self._counts(
+                images, advice="name the folder that has normal images in it, and nothing else"
+            )
             codes, _ = encode_labels(images.labels, rows=len(images), normal=self.normal)
             images = images.take(np.flatnonzero(codes == 0))
-        return Labelled(self._seen(images)[0], None, None, None, {"source": self.folder.absolute().name})
+        return Labelled(
+            self._seen(images)[0], None, None, None, {"source": self.folder.absolute().name}
+        )
 
     def _seen(self, images: Images) -> tuple[Maps, dict[str, str]]:
-        """Maps of the images that can be used, to learn from, and why the others cannot, by name."""
+        """Maps of the images that can be used, to learn from, and why the others cannot, by
+        name.
+        """
         failed: dict[str, str] = {}
         maps = Maps.of(
             images,
@@ -108,14 +121,22 @@ class ImageFolder:
         return self.labelled()
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
-        """The images, a block at a time, then files of types that are not read; `problem` tells why one has no row."""
+        """The images, a block at a time, then files of types that are not read; `problem` tells why
+        one has no row.
+        """
         images, failed = self.images(), dict[str, str]()
         for start in range(0, len(images), _BLOCK):
             part = images.take(np.arange(start, min(start + _BLOCK, len(images))))
             here: dict[str, str] = {}
-            maps = Maps.of(part, self.features, cache=self.cache, failed=here, progress=self.progress)
-            used = np.array([k for k, name in enumerate(part.names) if name not in here], dtype=np.int64)
-            why = {name: text.removeprefix(f"{images.root / name}: ") for name, text in here.items()}
+            maps = Maps.of(
+                part, self.features, cache=self.cache, failed=here, progress=self.progress
+            )
+            used = np.array(
+                [k for k, name in enumerate(part.names) if name not in here], dtype=np.int64
+            )
+            why = {
+                name: text.removeprefix(f"{images.root / name}: ") for name, text in here.items()
+            }
             yield Batch(maps, _files(part.names, why), used, self.name)
             failed |= here
         _note_failed(len(images), failed)
@@ -128,18 +149,25 @@ class ImageFolder:
             }
             yield Batch(None, _files(names, why), np.zeros(0, dtype=np.int64), self.name)
 
-    def _counts(self, images: Images, *, failed: int = 0, advice: str | None = None) -> dict[str, Any]:
-        """How many images are normal, unlabelled, and of each class, most frequent first; DataError without normals."""
+    def _counts(
+        self, images: Images, *, failed: int = 0, advice: str | None = None
+    ) -> dict[str, Any]:
+        """How many images are normal, unlabelled, and of each class, most frequent first; DataError
+        without normals.
+        """
         labels = images.labels if any(label is not None for label in images.labels) else None
         codes, names = encode_labels(labels, rows=len(images), normal=self.normal)
         counts = count_classes(codes, names)
         if not counts["normals"]:
             advice = advice or (
-                f"say which are normal ({option('normal', ...)}), or put normal ones into a sub-folder of that name"
+                f"say which are normal ({option('normal', ...)}), or put normal ones into a "
+                "sub-folder of that name"
             )
             raise DataError(
-                f"{images.root}: no usable image is in a sub-folder {self.normal!r}{resembling(self.normal, names)}; "
-                f"of its {len(images) + failed:,} images {failed:,} cannot be used, {counts['unlabelled']:,} are in no "
+                f"{images.root}: no usable image is in a sub-folder "
+                f"{self.normal!r}{resembling(self.normal, names)}; "
+                f"of its {len(images) + failed:,} images {failed:,} cannot be used, "
+                f"{counts['unlabelled']:,} are in no "
                 f"sub-folder, the others are in {spell_counts(counts['anomalies'])}: {advice}"
             )
         return {**counts, "failed": failed}
@@ -150,7 +178,9 @@ def _files(names: list[str], problems: Mapping[str, str] | None = None) -> pa.Ta
     table = pa.table({"file": pa.array(map(writable, names), pa.string())})
     if problems is None:
         return table
-    return table.append_column("problem", pa.array([problems.get(name) for name in names], pa.string()))
+    return table.append_column(
+        "problem", pa.array([problems.get(name) for name in names], pa.string())
+    )
 
 
 def _note_failed(count: int, failed: Mapping[str, str]) -> None:
@@ -158,18 +188,27 @@ def _note_failed(count: int, failed: Mapping[str, str]) -> None:
     if failed:
         first, more = [*failed.values()][:_NAMED], len(failed) - _NAMED
         text = "; ".join(first) + (f"; and {more:,} more" if more > 0 else "")
-        log.warning("%d of %d images cannot be used, the others go on: %s", len(failed), count, text)
+        log.warning(
+            "%d of %d images cannot be used, the others go on: %s", len(failed), count, text
+        )
 
 
 def _note_unlabelled(images: Images) -> None:
-    """Log that no folder names a class, or which images have a mask, but no folder that says what they show."""
+    """Log that no folder names a class, or which images have a mask, but no folder that says what
+    they show.
+    """
     if all(label is None for label in images.labels):
-        log.warning("%s: no sub-folder names a class: all %d images are taken for normal", images.root, len(images))
+        log.warning(
+            "%s: no sub-folder names a class: all %d images are taken for normal",
+            images.root,
+            len(images),
+        )
     each = zip(images.names, images.labels, images.masks, strict=True)
     found = [name for name, label, spot in each if label is None and spot is not None]
     if found:
         log.warning(
-            "%d images with a mask are in no folder of a class, first %s: they are taken for normal; put those that "
+            "%d images with a mask are in no folder of a class, first %s: they are taken for "
+            "normal; put those that "
             "show a defect into a sub-folder that names it",
             *(len(found), found[0]),
         )

@@ -18,14 +18,18 @@ from unseen.storage.facts import headed
 
 @dataclass
 class TableSink:
-    """Writes judged rows to a CSV or Parquet file, whole or not there; counts them, and the alarms."""
+    """Writes judged rows to a CSV or Parquet file, whole or not there; counts them, and the
+    alarms.
+    """
 
     target: Path
     rows: int = 0
     flagged: int = 0
     threshold: float = 0.0
 
-    def take(self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None) -> None:
+    def take(
+        self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None
+    ) -> None:
         """Write all of them."""
         with Writer(self.target) as out:
             for scored in judged:

@@ -1,4 +1,6 @@
-"""Sources by their path: the one place that asks whether something is a file or a folder of images."""
+"""Sources by their path: the one place that asks whether something is a file or a folder of
+images.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from unseen.storage.facts import headed, of_data
 from unseen.types import Encoder
 from unseen.vision.features import Features
 
-_ROWS = ("label", "drop", "group", "kind", "keep", "no-header")  # flags that mean nothing for images
+# flags that mean nothing for images
+_ROWS = ("label", "drop", "group", "kind", "keep", "no-header")
 _IMAGES = ("backbone", "size", "tiles", "cache", "overlays")  # and for rows
 
 
@@ -27,11 +30,21 @@ def _is_folder(path: Path) -> bool:
 
 
 def check_flags(path: Path, given: Mapping[str, object]) -> None:
-    """DataError for flags, by name, that mean nothing for what is there: those for rows, or those for images."""
+    """DataError for flags, by name, that mean nothing for what is there: those for rows, or those
+    for images.
+    """
     folder = _is_folder(path)
-    wrong = [f"--{name}" for name in (_ROWS if folder else _IMAGES) if given.get(name) not in (None, (), False)]
+    wrong = [
+        f"--{name}"
+        for name in (_ROWS if folder else _IMAGES)
+        if given.get(name) not in (None, (), False)
+    ]
     if wrong:
-        what = "a folder of images, without columns, a class a sub-folder" if folder else "no folder of images"
+        what = (
+            "a folder of images, without columns, a class a sub-folder"
+            if folder
+            else "no folder of images"
+        )
         raise DataError(f"{path} is {what}: leave out {', '.join(wrong)}")
 
 
@@ -65,15 +78,18 @@ def source_like(
     cache: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> TableFile | ImageFolder:
-    """More of what a detector was trained on: rows of a file with its columns, or images seen as it sees them.
+    """More of what a detector was trained on: rows of a file with its columns, or images seen as it
+    sees them.
 
-    `encoder`: the detector's; `known`: what its bundle tells of its data. DataError for the other sort.
-    """
+    `encoder`: the detector's; `known`: what its bundle tells of its data. DataError for the other
+    sort."""
     facts, noun, folder = of_data(known), encoder.noun, _is_folder(path)
     if folder != (noun == ImageFolder.noun):
         expected, found = ("a folder of images", "a file") if not folder else ("a file", "a folder")
         what = "images" if noun == ImageFolder.noun else "rows of tables"
-        raise DataError(f"{path}: expected {expected}, as this detector judges {what}, found {found}")
+        raise DataError(
+            f"{path}: expected {expected}, as this detector judges {what}, found {found}"
+        )
     if folder:
         resaved = bool(getattr(encoder, "resaved", False))
         return ImageFolder(path, normal, features, cache, resaved, progress)

@@ -1,4 +1,6 @@
-"""The scoring stream: rows of any source, judged block by block; what becomes of them is a sink's matter."""
+"""The scoring stream: rows of any source, judged block by block; what becomes of them is a sink's
+matter.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ from unseen.types import Source
 
 @dataclass(frozen=True)
 class Scored:
-    """Judged rows: a table `keys` that tells them apart, scores and p-values, NaN where one could not be judged, and
-    the largest p-value that is an alarm: (n,) each.
+    """Judged rows: a table `keys` that tells them apart, scores and p-values, NaN where one could
+    not be judged, and the largest p-value that is an alarm: (n,) each.
     """
 
     keys: pa.Table
@@ -53,11 +55,15 @@ class Scored:
         found = self.keys
         for name in RESULTS:
             column = pa.array(getattr(self, name), from_pandas=True)
-            found = found.append_column(name, column.cast(pa.string()) if name == "verdict" else column)
+            found = found.append_column(
+                name, column.cast(pa.string()) if name == "verdict" else column
+            )
         return found
 
 
-def score(source: Source, detector: Detector, policy: Policy, *, beside: Path | None = None) -> Iterator[Scored]:
+def score(
+    source: Source, detector: Detector, policy: Policy, *, beside: Path | None = None
+) -> Iterator[Scored]:
     """Judge all rows of a source, in order, a block at a time.
 
     Parameters
@@ -67,8 +73,9 @@ def score(source: Source, detector: Detector, policy: Policy, *, beside: Path | 
     detector : Detector
         A fitted one; several threads may share it.
     policy : Policy
-        Which p-values are alarms. One that needs all of them, such as a false-discovery rate, reads the source to its
-        end first; what was judged waits in a hidden file `beside` a path, or in the folder for temporary files.
+        Which p-values are alarms. One that needs all of them, such as a false-discovery rate, reads
+        the source to its end first; what was judged waits in a hidden file `beside` a path, or in
+        the folder for temporary files.
     """
     detector.check_reach(policy)
     judged = _judged(source, detector)
@@ -86,7 +93,9 @@ def score(source: Source, detector: Detector, policy: Policy, *, beside: Path | 
             yield Scored(keys, _as_numbers(batch["score"]), _as_numbers(batch["pvalue"]), threshold)
 
 
-def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
+def _judged(
+    source: Source, detector: Detector
+) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
     """Keys, scores and p-values, block by block."""
     detector.check_fitted()
     told = ToldOnce()

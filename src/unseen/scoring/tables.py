@@ -23,7 +23,18 @@ log = logging.getLogger("unseen")
 RESULTS = ("score", "pvalue", "verdict")  # columns of judged rows, behind their keys
 ROW = "row"  # counts from 1 below the header
 _LIKELY = frozenset(
-    ("label", "labels", "class", "kind", "target", "y", "anomaly", "outlier", "is_anomaly", "is_outlier")
+    (
+        "label",
+        "labels",
+        "class",
+        "kind",
+        "target",
+        "y",
+        "anomaly",
+        "outlier",
+        "is_anomaly",
+        "is_outlier",
+    )
 )
 _SHOWN = 3  # columns that a hint names
 
@@ -45,8 +56,8 @@ class TableFile:
     header : bool
         Whether the first line of a CSV file names the columns.
     keep : sequence of str
-        Columns that tell the rows apart; without any, all columns when it is learned from, and the row number when it
-        is scored.
+        Columns that tell the rows apart; without any, all columns when it is learned from, and the
+        row number when it is scored.
     """
 
     file: Path
@@ -73,18 +84,27 @@ class TableFile:
         return self._labelled(self._table([*aside, *self.keep]))
 
     def normals(self) -> Labelled:
-        """Rows of another domain to move to: labels count where the file has them; what is set aside may be missing."""
+        """Rows of another domain to move to: labels count where the file has them; what is set
+        aside may be missing.
+        """
         table = self._table([])
-        aside = [name for name in (*self.drop, self.label, self.group) if name in table.column_names]
+        aside = [
+            name for name in (*self.drop, self.label, self.group) if name in table.column_names
+        ]
         y = table[self.label] if self.label in aside else None
-        return Labelled(table.drop_columns(aside), y, None, None, {"source": self.file.absolute().name})
+        return Labelled(
+            table.drop_columns(aside), y, None, None, {"source": self.file.absolute().name}
+        )
 
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
-        """All rows with their labels; a file that `tests` may lack columns that are dropped, and domains."""
+        """All rows with their labels; a file that `tests` may lack columns that are dropped, and
+        domains.
+        """
         if self.label is None:
             names = self._table([]).column_names
             raise DataError(
-                f"{self.file}: an evaluation needs the column that says what each row is, 'normal' or the name of a "
+                f"{self.file}: an evaluation needs the column that says what each row is, 'normal' "
+                "or the name of a "
                 f"kind of anomaly ({option('label', ...)}){_likely_labels(names)}"
             )
         if not tests:
@@ -115,9 +135,17 @@ class TableFile:
         for batch in read.batches(self.file, header=self.header, expected=encoder.needed):
             require(self.keep, batch.column_names, where=self.name)
             n = len(batch)
-            keys = batch.select(self.keep) if self.keep else pa.table({ROW: np.arange(done + 1, done + n + 1)})
+            keys = (
+                batch.select(self.keep)
+                if self.keep
+                else pa.table({ROW: np.arange(done + 1, done + n + 1)})
+            )
             rows = batch.drop_columns([name for name in self.keep if name not in encoder.inputs])
-            where = f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again" if done else self.name
+            where = (
+                f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again"
+                if done
+                else self.name
+            )
             yield Batch(rows, keys, np.arange(n), where)
             done += n
 
@@ -127,15 +155,19 @@ class TableFile:
         require(wanted, table.column_names, where=self.name)
         if len(table) == 0:
             raise DataError(
-                f"{self.file}: the file has no rows below its header; expected normal rows and labelled anomalies"
+                f"{self.file}: the file has no rows below its header; expected normal rows and "
+                "labelled anomalies"
             )
         return table
 
     def _unlabelled(self, rows: pa.Table) -> dict[str, Any]:
-        """The counts of a file without a label column, of which all rows are taken for normal; that is logged."""
+        """The counts of a file without a label column, of which all rows are taken for normal; that
+        is logged.
+        """
         if self.normal != "normal":
             raise DataError(
-                f"{self.file}: {option('normal', self.normal)} says what the label column calls normal, and no column "
+                f"{self.file}: {option('normal', self.normal)} says what the label column calls "
+                "normal, and no column "
                 f"is named: add {option('label', ...)}"
             )
         log.warning(
@@ -147,21 +179,27 @@ class TableFile:
     def _counts(self, labels: pa.ChunkedArray) -> dict[str, Any]:
         """How many rows are normal, unlabelled, and of each class, most frequent first.
 
-        DataError when none is normal, unless most have no label: those are taken for normal, and that is logged.
-        """
+        DataError when none is normal, unless most have no label: those are taken for normal, and
+        that is logged."""
         codes, names = encode_labels(labels, rows=len(labels), normal=self.normal)
         names = as_given(names, labels)
         counts = count_classes(codes, names)
-        if not counts["normals"] and self.normal == "normal" and 2 * counts["unlabelled"] > len(codes):
+        if (
+            not counts["normals"]
+            and self.normal == "normal"
+            and 2 * counts["unlabelled"] > len(codes)
+        ):
             log.warning(
                 "no row of column %r is 'normal': the %s rows without a label are taken for normal",
                 *(self.label, f"{counts['unlabelled']:,}"),
             )
         elif not counts["normals"]:
             raise DataError(
-                f"{self.file}: no row of column {self.label!r} is {self.normal!r}{resembling(self.normal, names)}; of "
+                f"{self.file}: no row of column {self.label!r} is "
+                f"{self.normal!r}{resembling(self.normal, names)}; of "
                 f"its {len(codes):,} rows {counts['unlabelled']:,} have no label, the others are "
-                f"{spell_counts(counts['anomalies'])}: say which are normal ({option('normal', ...)})"
+                f"{spell_counts(counts['anomalies'])}: say which are normal "
+                f"({option('normal', ...)})"
             )
         return counts
 
@@ -171,7 +209,8 @@ def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
     clash = [name for name in keep if name in taken]
     if clash:
         raise DataError(
-            f"column {clash[0]!r} cannot be kept, as the result has one of that name: rename it, or keep others"
+            f"column {clash[0]!r} cannot be kept, as the result has one of that name: rename it, "
+            "or keep others"
         )
     twice = sorted({name for name in keep if keep.count(name) > 1})
     if twice:
@@ -184,7 +223,11 @@ def _likely_labels(names: Sequence[str]) -> str:
     if not found:
         return ""
     columns = " and ".join(map(repr, found))
-    what = f"column {columns} looks like labels" if len(found) == 1 else f"columns {columns} look like labels"
+    what = (
+        f"column {columns} looks like labels"
+        if len(found) == 1
+        else f"columns {columns} look like labels"
+    )
     return f"; {what}: if so, add {option('label', found[0])}"
 
 

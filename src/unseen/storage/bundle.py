@@ -1,4 +1,6 @@
-"""Bundle: a trained detector as a folder of JSON and tensors, to be read, checked and moved; nothing is pickled."""
+"""Bundle: a trained detector as a folder of JSON and tensors, to be read, checked and moved;
+nothing is pickled.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,13 @@ from unseen.wording import option
 
 @dataclass(frozen=True)
 class Bundle:
-    """A fitted detector, and facts about its making that JSON can hold: data, versions, an evaluation if one was run.
+    """A fitted detector, and facts about its making that JSON can hold: data, versions, an
+    evaluation if one was run.
 
     >>> import tempfile
-    >>> detector = Detector("mahalanobis", random_state=0).fit([[float(i % 7), i % 5] for i in range(100)])
+    >>> detector = Detector("mahalanobis", random_state=0).fit(
+    ...     [[float(i % 7), i % 5] for i in range(100)]
+    ... )
     >>> folder = Path(tempfile.mkdtemp()) / "detector"
     >>> Bundle(detector, {"source": "two counters"}).save(folder)
     >>> Bundle.load(folder).score([[3.0, 2.0], [90.0, -90.0]])["verdict"].to_pylist()
@@ -60,28 +65,33 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path, *, trust: Collection[str] = ()) -> Self:
-        """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was trained.
+        """Read and check a folder that `save` wrote; the detector is on the CPU, wherever it was
+        trained.
 
         Parameters
         ----------
         folder : str or Path
             The folder of a saved detector.
         trust : tuple of str
-            Import paths, such as "mypackage.mine:Mine", of methods of other packages that loading may import. Importing
-            one runs its code: name none that you would not run. Without any, loading runs no code but `unseen`'s.
+            Import paths, such as "mypackage.mine:Mine", of methods of other packages that loading
+            may import. Importing one runs its code: name none that you would not run. Without any,
+            loading runs no code but `unseen`'s.
 
         Raises
         ------
         BundleError
-            Where parts are missing, changed or of another format, and for a method of another package that `trust` does
-            not name, or that cannot be imported.
+            Where parts are missing, changed or of another format, and for a method of another
+            package that `trust` does not name, or that cannot be imported.
         DataError
             Where `trust` is no tuple of import paths.
         """
         place = Path(folder)
         if not os.path.isdir(place):
             found = "a file" if os.path.exists(place) else "nothing"
-            raise BundleError(f"{place}: expected the folder of a saved detector, found {found}; check the spelling")
+            raise BundleError(
+                f"{place}: expected the folder of a saved detector, found {found}; check the "
+                "spelling"
+            )
         manifest = Manifest.read(place / JSON)
         _check_trust(place, manifest.method, trust)
         tensors = read_tensors(place / TENSORS, said=manifest.tensors)
@@ -89,7 +99,8 @@ class Bundle:
             return cls(_rebuilt(manifest, tensors, trust), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
-                f"{place}: its parts make no detector in unseen {__version__} ({error}); it was saved by unseen "
+                f"{place}: its parts make no detector in unseen {__version__} ({error}); it was "
+                "saved by unseen "
                 f"{manifest.facts.get('unseen')}: load it with that release, or fit and save again"
             ) from error
 
@@ -105,12 +116,14 @@ class Bundle:
         return type(self)(detector, {**self.facts, "adapted": facts, "evaluation": []})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
-        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most alpha, else "normal".
+        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most
+        alpha, else "normal".
 
         Parameters
         ----------
         X : data frame, array (n, columns), Images or Maps
-            Rows or images like those of training. There may be no rows; columns are checked all the same.
+            Rows or images like those of training. There may be no rows; columns are checked all the
+            same.
         alpha : float
             The share of normal rows that may be flagged.
         """
@@ -125,7 +138,9 @@ class Bundle:
 
 
 def _manifest(bundle: Bundle, tensors: str) -> Manifest:
-    """Everything about a bundle that is not a tensor; facts that are known already, as of a loaded bundle, stay."""
+    """Everything about a bundle that is not a tensor; facts that are known already, as of a loaded
+    bundle, stay.
+    """
     detector, seed = bundle.detector, bundle.detector.random_state
     made = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -153,12 +168,17 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
 
 
 def _state_of(detector: Detector) -> dict[str, Tensor]:
-    """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*", ..."""
+    """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*",
+    ...
+    """
     detector.check_fitted()
     state: dict[str, Tensor] = {}
     for k, member in enumerate(detector.members_):
         learned = member.scorer.state_dict().items()
-        state |= {f"{k}.scorer.{name}": tensor.detach().cpu().contiguous().clone() for name, tensor in learned}
+        state |= {
+            f"{k}.scorer.{name}": tensor.detach().cpu().contiguous().clone()
+            for name, tensor in learned
+        }
         state[f"{k}.calibration"] = torch.from_numpy(member.calibration.copy())
         if member.peaks is not None:
             state[f"{k}.peaks"] = torch.from_numpy(member.peaks.copy())
@@ -168,10 +188,13 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
 
 
 def _check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) -> None:
-    """BundleError unless all methods of other packages are named in `trust`, and can be imported."""
+    """BundleError unless all methods of other packages are named in `trust`, and can be
+    imported.
+    """
     if others := untrusted(method, trust):
         raise BundleError(
-            f"{place}: it was trained by a method of another package, {' and '.join(others)}, and importing that runs "
+            f"{place}: it was trained by a method of another package, {' and '.join(others)}, and "
+            "importing that runs "
             f"its code; if you trust it, load with {option('trust', (*trust, *others))}"
         )
     for path in paths_in(method):
@@ -181,22 +204,30 @@ def _check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) ->
             raise BundleError(f"{place}: {error}") from error
 
 
-def _rebuilt(manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection[str] = ()) -> Detector:
+def _rebuilt(
+    manifest: Manifest, tensors: Mapping[str, Tensor], trust: Collection[str] = ()
+) -> Detector:
     """The detector that the manifest describes, with what its members learned."""
     method = from_json(manifest.method, trust=trust)
     detector = Detector(method, **manifest.detector.model_dump())
     detector.schema_ = _encoder_from(manifest.columns)
-    detector.features = getattr(detector.schema_, "features", None) if len(detector.schema_.shape) > 1 else None
+    detector.features = (
+        getattr(detector.schema_, "features", None) if len(detector.schema_.shape) > 1 else None
+    )
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
     inputs = detector.schema_.inputs
-    if len(detector.schema_.shape) == 1 and inputs != tuple(f"x{j}" for j in range(len(inputs))):  # as of a matrix
+    if len(detector.schema_.shape) == 1 and inputs != tuple(
+        f"x{j}" for j in range(len(inputs))
+    ):  # as of a matrix
         detector.name_features(inputs)
     schemas = [_encoder_from(plain) for plain in manifest.members]
     if any(schema.reads() != detector.schema_.reads() for schema in schemas):
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
-    members = tuple(_member(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas))
+    members = tuple(
+        _member(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas)
+    )
     state.check_empty()
     return detector.assemble(members)
 
@@ -209,7 +240,8 @@ def _encoder_from(plain: dict[str, Any]) -> Encoder:
 def _member(method: Method, schema: Encoder, state: State) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
-    held = state.rows("held", count=len(calibration)) if "held" in state.left else None  # earlier releases kept none
+    # earlier releases kept none
+    held = state.rows("held", count=len(calibration)) if "held" in state.left else None
     scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
     mapped = ability(scorer, "map") is not None and "peaks" in state.left
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None

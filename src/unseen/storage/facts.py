@@ -1,4 +1,6 @@
-"""What is said about the making of a detector beside what it learned: anything that JSON holds, by whoever saved it."""
+"""What is said about the making of a detector beside what it learned: anything that JSON holds, by
+whoever saved it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,11 @@ class Made(BaseModel):
 def of_form(kind: Any, facts: object) -> Any:
     """The facts as this form, or one of them as this type; None where they have another.
 
-    >>> of_form(Adapted, {"source": "new.csv", "rows": 7}), of_form(Adapted, {"rows": "7"}), of_form(list[str], 7)
+    >>> (
+    ...     of_form(Adapted, {"source": "new.csv", "rows": 7}),
+    ...     of_form(Adapted, {"rows": "7"}),
+    ...     of_form(list[str], 7),
+    ... )
     (Adapted(source='new.csv', rows=7), None, None)
     """
     try:
@@ -63,13 +69,19 @@ def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     {'source': 'the data', 'label': 'kind', 'rows': 430}
     """
     forms = {"source": str, "label": str, "group": str, "drop": list[str], "rows": Count}
-    told = {name: facts[name] for name, form in forms.items() if of_form(form, facts.get(name)) is not None}
+    told = {
+        name: facts[name]
+        for name, form in forms.items()
+        if of_form(form, facts.get(name)) is not None
+    }
     none = {name: None for name in ("label", "group") if name in facts and facts[name] is None}
     return {"source": "the data", **none, **told}
 
 
 def headed(facts: Mapping[str, Any]) -> bool:
-    """Whether a CSV file begins with names of columns, as the one did that the detector was trained on."""
+    """Whether a CSV file begins with names of columns, as the one did that the detector was trained
+    on.
+    """
     return facts.get("header") is not False
 
 
@@ -87,7 +99,9 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         "evaluation": list[dict[str, Any]],
     }
     told = {
-        name for name, kind in said.items() if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
+        name
+        for name, kind in said.items()
+        if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }
     for kind, part in ((Made, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
         if of_form(kind, part) is not None:

@@ -1,4 +1,5 @@
-"""The text beside the tensors of a saved detector: what it says, and whether it is still what was written.
+"""The text beside the tensors of a saved detector: what it says, and whether it is still what was
+written.
 
 Hashes tell an accident from a whole copy; they do not tell who wrote it.
 """
@@ -52,7 +53,9 @@ class Settings(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What bundle.json holds. `columns` is a schema; `members` are those that the trained scorers read by, one each."""
+    """What bundle.json holds. `columns` is a schema; `members` are those that the trained scorers
+    read by, one each.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
     format: Literal[2] = 2
@@ -70,10 +73,12 @@ class Manifest(BaseModel):
         try:
             plain = parsed(_json_text(self.model_dump()).encode())
         except (TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"facts of a saved detector must be plain JSON values: {error}") from error
-        return _json_text(plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False).encode(
-            errors="surrogatepass"
-        )
+            raise DataError(
+                f"facts of a saved detector must be plain JSON values: {error}"
+            ) from error
+        return _json_text(
+            plain | {"sha256": digest(canonical(plain))}, indent=1, ensure_ascii=False
+        ).encode(errors="surrogatepass")
 
     @classmethod
     def read(cls, file: Path) -> Manifest:
@@ -81,29 +86,38 @@ class Manifest(BaseModel):
         try:
             plain = parsed(_manifest_bytes(file))
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}") from error
+            raise BundleError(
+                f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}"
+            ) from error
         _check_format(file, plain)
         said = plain.pop("sha256", None)
         compare(file, found=digest(canonical(plain)), said=said)
         try:
             return cls.model_validate(plain)
         except ValidationError as error:
-            raise BundleError(f"{file}: expected the fields of format {FORMAT}, found {error}; {AGAIN}") from error
+            raise BundleError(
+                f"{file}: expected the fields of format {FORMAT}, found {error}; {AGAIN}"
+            ) from error
 
 
 def _check_format(file: Path, plain: object) -> None:
     found = plain.get("format") if isinstance(plain, dict) else None
     if isinstance(found, int) and found > FORMAT:
         raise BundleError(
-            f"{file}: format {found} is newer than {FORMAT}, the newest that unseen {__version__} reads; upgrade unseen"
+            f"{file}: format {found} is newer than {FORMAT}, the newest that unseen {__version__} "
+            "reads; upgrade unseen"
         )
     if isinstance(found, int) and 0 < found < FORMAT:
         raise BundleError(
-            f"{file}: format {found} is that of an earlier release, and unseen {__version__} reads format {FORMAT}: "
-            "fit and save again, or load it with the release that saved it (unseen 0.1.0 wrote format 1)"
+            f"{file}: format {found} is that of an earlier release, and unseen {__version__} reads "
+            f"format {FORMAT}: "
+            "fit and save again, or load it with the release that saved it (unseen 0.1.0 wrote "
+            "format 1)"
         )
     if found != FORMAT:
-        raise BundleError(f"{file}: expected a saved detector of format {FORMAT}, found format {found!r}; {AGAIN}")
+        raise BundleError(
+            f"{file}: expected a saved detector of format {FORMAT}, found format {found!r}; {AGAIN}"
+        )
 
 
 def canonical(plain: object) -> bytes:
@@ -127,14 +141,17 @@ def _number(value: object) -> Any:
 
 
 def parsed(data: bytes) -> Any:
-    """Plain values from JSON in UTF-8; ValueError for what another reader might take otherwise, or not at all.
+    """Plain values from JSON in UTF-8; ValueError for what another reader might take otherwise, or
+    not at all.
 
     >>> parsed(b'{"a": 1, "a": 2}')
     Traceback (most recent call last):
     ValueError: key 'a' occurs twice
     """
     text = data.decode(errors="surrogatepass")  # half characters, which names of files may have
-    plain = json.loads(text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_unique_pairs)
+    plain = json.loads(
+        text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_unique_pairs
+    )
     level, depth = [plain], 0
     while level:
         if depth > DEEPEST:
@@ -172,7 +189,9 @@ def digest(data: bytes) -> str:
 
 def compare(file: Path, *, found: str, said: object) -> None:
     if found != said:
-        raise BundleError(f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}")
+        raise BundleError(
+            f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}"
+        )
 
 
 def _manifest_bytes(file: Path) -> bytes:
@@ -187,6 +206,10 @@ def readable(file: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise BundleError(f"{file}: missing; a saved detector holds {JSON} and {TENSORS}; {AGAIN}") from error
+        raise BundleError(
+            f"{file}: missing; a saved detector holds {JSON} and {TENSORS}; {AGAIN}"
+        ) from error
     except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror}); check what it is and who may read it") from error
+        raise BundleError(
+            f"{file}: cannot be read ({error.strerror}); check what it is and who may read it"
+        ) from error

@@ -1,4 +1,5 @@
-"""What a saved detector learned: tensors read and taken one by one, and a scorer in their state, tried before use.
+"""What a saved detector learned: tensors read and taken one by one, and a scorer in their state,
+tried before use.
 
 Nothing here trusts the file: neither its sizes nor its names, types and values.
 """
@@ -33,23 +34,30 @@ FAR = 10.0  # where encoded values end
 
 
 def read_tensors(file: Path, *, said: str) -> dict[str, Tensor]:
-    """The tensors of a file, which has the hash that was said, and the size that its own header tells."""
+    """The tensors of a file, which has the hash that was said, and the size that its own header
+    tells.
+    """
     with readable(file), opened(file) as (stream, size):
         length = int.from_bytes(stream.read(LENGTH), "little")
         if not LENGTH + length <= size <= MOST or length > HEADER:
             raise BundleError(
-                f"{file}: expected a header and tensors, found {size:,} bytes that say otherwise; {AGAIN}"
+                f"{file}: expected a header and tensors, found {size:,} bytes that say otherwise; "
+                f"{AGAIN}"
             )
         told = LENGTH + length + _told_by(file, stream.read(length))
         if told != size:
-            raise BundleError(f"{file}: its header tells of {told:,} bytes, found {size:,}; {AGAIN}")
+            raise BundleError(
+                f"{file}: its header tells of {told:,} bytes, found {size:,}; {AGAIN}"
+            )
         stream.seek(0)
         data = stream.read(size)
     compare(file, found=digest(data), said=said)
     try:
         return tensors_from(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{file}: expected tensors, but they cannot be read ({error}); {AGAIN}") from error
+        raise BundleError(
+            f"{file}: expected tensors, but they cannot be read ({error}); {AGAIN}"
+        ) from error
 
 
 def _told_by(file: Path, header: bytes) -> int:
@@ -57,10 +65,17 @@ def _told_by(file: Path, header: bytes) -> int:
     try:
         entries = parsed(header)
         return max(
-            (int(entry["data_offsets"][1]) for name, entry in entries.items() if name != "__metadata__"), default=0
+            (
+                int(entry["data_offsets"][1])
+                for name, entry in entries.items()
+                if name != "__metadata__"
+            ),
+            default=0,
         )
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise BundleError(f"{file}: expected the header of a file of tensors, found {error}; {AGAIN}") from error
+        raise BundleError(
+            f"{file}: expected the header of a file of tensors, found {error}; {AGAIN}"
+        ) from error
 
 
 class State:
@@ -73,23 +88,32 @@ class State:
     def part(self, prefix: str) -> State:
         """Those below a prefix, which are taken away here."""
         names = [name for name in self.left if name.startswith(prefix)]
-        return State({name.removeprefix(prefix): self.left.pop(name) for name in names}, self.prefix + prefix)
+        return State(
+            {name.removeprefix(prefix): self.left.pop(name) for name in names}, self.prefix + prefix
+        )
 
     def sorted(self, name: str, *, count: int | None = None) -> NDArray[np.float64]:
         """Finite scores in rising order (m,)."""
         found = self.take(name, torch.float64)
         if found.ndim != 1 or not len(found) or count not in (None, len(found)):
             wanted = "of one dimension" if count is None else f"({count},)"
-            raise BundleError(f"tensor {self.prefix + name!r}: expected scores {wanted}, found {tuple(found.shape)}")
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected scores {wanted}, found "
+                f"{tuple(found.shape)}"
+            )
         if not found.isfinite().all() or (found.diff() < 0).any():
-            raise BundleError(f"tensor {self.prefix + name!r}: expected finite scores in rising order")
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected finite scores in rising order"
+            )
         return found.numpy()
 
     def rows(self, name: str, *, count: int) -> Rows:
         """Row numbers, each once (count,)."""
         found = self.take(name, torch.int64)
         if found.shape != (count,) or found.min() < 0 or len(found.unique()) < count:
-            raise BundleError(f"tensor {self.prefix + name!r}: expected {count} row numbers, each once")
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected {count} row numbers, each once"
+            )
         return found.numpy()
 
     def take(self, name: str, kind: torch.dtype) -> Tensor:
@@ -97,7 +121,9 @@ class State:
             raise BundleError(f"tensor {self.prefix + name!r}: missing")
         found = self.left.pop(name)
         if found.dtype != kind:
-            raise BundleError(f"tensor {self.prefix + name!r}: expected {kind}, found {found.dtype}")
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected {kind}, found {found.dtype}"
+            )
         return found
 
     def check_empty(self) -> None:
@@ -121,24 +147,37 @@ def scorer_of(method: Method, shape: tuple[int, ...], state: Mapping[str, Tensor
 
 
 def _check_plan(planned: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """BundleError unless the tensors are those that the method's fields ask for: by name, type and total size."""
-    for what, names in ("unknown", state.keys() - planned.keys()), ("missing", planned.keys() - state.keys()):
+    """BundleError unless the tensors are those that the method's fields ask for: by name, type and
+    total size.
+    """
+    for what, names in (
+        ("unknown", state.keys() - planned.keys()),
+        ("missing", planned.keys() - state.keys()),
+    ):
         if names:
             raise BundleError(f"tensor {min(names)!r}: {what}, as the method's fields have it")
     for name, tensor in planned.items():
         if tensor.dtype != state[name].dtype:
-            raise BundleError(f"tensor {name!r}: expected {tensor.dtype}, found {state[name].dtype}")
+            raise BundleError(
+                f"tensor {name!r}: expected {tensor.dtype}, found {state[name].dtype}"
+            )
     asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (planned, state))
     if asked > held:
-        raise BundleError(f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}")
+        raise BundleError(
+            f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}"
+        )
 
 
 def _check_values(scorer: nn.Module) -> None:
-    """BundleError for NaN and infinity, but where a module's `may_be_nan` or `may_be_infinite` names the tensor; for
-    tensors that `in_order` names and that do not rise along their last dimension.
+    """BundleError for NaN and infinity, but where a module's `may_be_nan` or `may_be_infinite`
+    names the tensor; for tensors that `in_order` names and that do not rise along their last
+    dimension.
     """
     for path, module in scorer.named_modules():
-        own = {**dict(module.named_buffers(recurse=False)), **dict(module.named_parameters(recurse=False))}
+        own = {
+            **dict(module.named_buffers(recurse=False)),
+            **dict(module.named_parameters(recurse=False)),
+        }
         for name, tensor in own.items():
             where = f"tensor {f'{path}.{name}'.lstrip('.')!r}"
             if tensor.isnan().any() and name not in getattr(module, "may_be_nan", ()):
@@ -150,27 +189,38 @@ def _check_values(scorer: nn.Module) -> None:
 
 
 def _check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
-    """BundleError unless a few rows get finite scores; modules with `check_loaded` see what they will be given."""
+    """BundleError unless a few rows get finite scores; modules with `check_loaded` see what they
+    will be given.
+    """
 
     def check(module: Any, given: tuple[Tensor, ...]) -> None:
         module.check_loaded(given[0])
 
     rows = _trial(shape)
-    hooks = [m.register_forward_pre_hook(check) for m in scorer.modules() if hasattr(m, "check_loaded")]
+    hooks = [
+        m.register_forward_pre_hook(check) for m in scorer.modules() if hasattr(m, "check_loaded")
+    ]
     with torch.no_grad():
         found = scorer(rows)
     for hook in hooks:
         hook.remove()
     if found.shape != (len(rows),) or not found.is_floating_point():
-        raise BundleError(f"{len(rows)} rows were given scores of shape {tuple(found.shape)} and type {found.dtype}")
+        raise BundleError(
+            f"{len(rows)} rows were given scores of shape {tuple(found.shape)} and type "
+            f"{found.dtype}"
+        )
     if not found.isfinite().all():
         raise BundleError(f"scores are not finite: {found.tolist()}")
 
 
 def _trial(shape: tuple[int, ...]) -> Tensor:
-    """Rows to try a scorer on: usual, far on either side, and in a table single columns far: (r, *shape)."""
+    """Rows to try a scorer on: usual, far on either side, and in a table single columns far: (r,
+    *shape).
+    """
     d = math.prod(shape)
     rows = torch.stack([torch.zeros(d), torch.full((d,), FAR), torch.full((d,), -FAR)])
     places = torch.linspace(0, d - 1, min(COLUMNS, d)).long().unique()
     single = torch.zeros(len(places), d).scatter(1, places[:, None], FAR)
-    return torch.cat([rows, single] if len(shape) == 1 else [rows])[: max(1, CELLS // d)].view(-1, *shape)
+    return torch.cat([rows, single] if len(shape) == 1 else [rows])[: max(1, CELLS // d)].view(
+        -1, *shape
+    )

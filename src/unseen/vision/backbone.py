@@ -19,7 +19,9 @@ from unseen.vision.cache import FeatureCache, halved, key_of
 from unseen.vision.features import Features
 from unseen.vision.framing import letterbox, scaled_down
 
-_LONGEST = 4  # times the square that is seen: longer images are shrunk before they are re-saved, which would take long
+# times the square that is seen: longer images are shrunk before they are re-saved, which would take
+# long
+_LONGEST = 4
 _NO_MASK = -1.0  # share of a cell that is defect, where no mask tells
 
 
@@ -33,7 +35,9 @@ class View:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded backbone: the side of the square it sees in pixels, the shape of its maps, and the text for a cache."""
+    """A loaded backbone: the side of the square it sees in pixels, the shape of its maps, and the
+    text for a cache.
+    """
 
     module: nn.Module
     features: Features
@@ -44,7 +48,9 @@ class Backbone:
     def read(
         self, file: Path, mask: Path | None, *, resaved: bool = False
     ) -> tuple[list[View], NDArray[np.float16], tuple[int, int]]:
-        """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also what is seen then."""
+        """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also
+        what is seen then.
+        """
         pixels, content = files.pixels(file), files.image_bytes(file)
         height, width = pixels.shape[:2]
         shares = np.full(self.shape[1:], _NO_MASK, np.float16)
@@ -53,7 +59,9 @@ class Backbone:
         views = [View(self.square(pixels), key_of(content, self.text))]
         if resaved:
             smaller = (
-                scaled_down(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side).permute(1, 2, 0).numpy()
+                scaled_down(torch.from_numpy(pixels).permute(2, 0, 1), _LONGEST * self.side)
+                .permute(1, 2, 0)
+                .numpy()
             )
             square = self.square(resave.resaved(smaller, content))
             views.append(View(square, key_of(content, f"{self.text} resaved {resave.FORMULA}")))
@@ -67,7 +75,11 @@ class Backbone:
         """The map of a square."""
         found = None if cache is None else cache.get(view.key)
         if found is None:
-            found = halved(frozen.maps(self.module, view.square[None], self.features.size, self.features.tiles)[0])
+            found = halved(
+                frozen.maps(
+                    self.module, view.square[None], self.features.size, self.features.tiles
+                )[0]
+            )
             if cache is not None:
                 cache.put(view.key, found)
         return found.half().numpy()

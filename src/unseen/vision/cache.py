@@ -22,7 +22,8 @@ LARGEST = torch.finfo(torch.float16).max
 
 
 def key_of(content: bytes, features_text: str) -> str:
-    """Name of a map: the digest of the image file's bytes and of a text that says how features are made of them.
+    """Name of a map: the digest of the image file's bytes and of a text that says how features are
+    made of them.
 
     >>> key_of(b"an image", "lite0")[:8]
     'c0c81a9e'
@@ -31,7 +32,8 @@ def key_of(content: bytes, features_text: str) -> str:
 
 
 def halved(features: Tensor) -> Tensor:
-    """What is left of a map after half precision, as floats: score this, and a score is the same with a cache or none.
+    """What is left of a map after half precision, as floats: score this, and a score is the same
+    with a cache or none.
 
     >>> halved(torch.tensor([1.0, 0.1, 1e6]))
     tensor([1.0000e+00, 9.9976e-02, 6.5504e+04])
@@ -40,10 +42,12 @@ def halved(features: Tensor) -> Tensor:
 
 
 class FeatureCache:
-    """Maps of features in a folder, in half precision: 2 d h w bytes each, 0.24 MB for Lite0 at 224 pixels.
+    """Maps of features in a folder, in half precision: 2 d h w bytes each, 0.24 MB for Lite0 at 224
+    pixels.
 
-    Nothing is ever removed: 10,000 images take 2.4 GB; the folder may be deleted at any time. Several processes may
-    share it: a file appears whole or not at all, and one that does not hold what was put there is a miss.
+    Nothing is ever removed: 10,000 images take 2.4 GB; the folder may be deleted at any time.
+    Several processes may share it: a file appears whole or not at all, and one that does not hold
+    what was put there is a miss.
 
     >>> import tempfile
     >>> cache = FeatureCache(tempfile.mkdtemp())
@@ -75,19 +79,29 @@ class FeatureCache:
             replace(path, content)
         except OSError as error:
             raise DataError(
-                f"{self.folder}: features cannot be kept there ({error.strerror}); make room, or name another folder"
+                f"{self.folder}: features cannot be kept there ({error.strerror}); make room, or "
+                "name another folder"
             ) from error
 
     def path(self, key: str) -> Path:
         if not DIGEST.fullmatch(key):
-            raise DataError(f"key must be 64 hexadecimal digits, as key_of returns them, got {key!r}")
+            raise DataError(
+                f"key must be 64 hexadecimal digits, as key_of returns them, got {key!r}"
+            )
         return self.folder / f"{key}.safetensors"
 
 
 def _kept_map(kept: dict[str, Tensor]) -> Tensor | None:
-    """The map in a file's tensors, if it is what `put` writes: three dimensions, half precision, finite, unchanged."""
+    """The map in a file's tensors, if it is what `put` writes: three dimensions, half precision,
+    finite, unchanged.
+    """
     found = kept.get("map")
-    if kept.keys() != {"map", "digest"} or found is None or found.dtype != torch.float16 or found.ndim != 3:
+    if (
+        kept.keys() != {"map", "digest"}
+        or found is None
+        or found.dtype != torch.float16
+        or found.ndim != 3
+    ):
         return None
     whole = torch.equal(kept["digest"], _map_digest(found)) and bool(found.isfinite().all())
     return found.float() if whole else None

@@ -86,12 +86,17 @@ class Vision:
         if isinstance(X, Images):
             return Maps.of(X, self.features, resaved=twice)
         if not isinstance(X, Maps):
-            raise DataError(f"this detector was trained on images: expected Images.read(folder), got {type(X)}")
+            raise DataError(
+                f"this detector was trained on images: expected Images.read(folder), got {type(X)}"
+            )
         if X.features != self.features:
-            raise DataError(f"this detector sees images by {self.features}; got maps made by {X.features}")
+            raise DataError(
+                f"this detector sees images by {self.features}; got maps made by {X.features}"
+            )
         if twice and X.resaved is None:
             raise DataError(
-                "this detector learned from each image as it is and as it is re-saved, and was given "
+                "this detector learned from each image as it is and as it is re-saved, and was "
+                "given "
                 "maps of images as they are: give it the images, or "
                 "Maps.of(images, features, resaved=True)"
             )
@@ -123,15 +128,21 @@ class Vision:
         return maps.pair()[0].astype(np.float32)
 
     def samples(self, rows: Maps, y: NDArray[np.int64], group: NDArray[np.int64]) -> Samples:
-        """Images with their labels, masks and, where training sees them twice, their other version."""
-        first, second = (None if x is None else torch.from_numpy(x.astype(np.float32)) for x in rows.pair())
+        """Images with their labels, masks and, where training sees them twice, their other
+        version.
+        """
+        first, second = (
+            None if x is None else torch.from_numpy(x.astype(np.float32)) for x in rows.pair()
+        )
         assert first is not None
         mask = torch.from_numpy(rows.mask.astype(np.float32))
         data = Samples.of(first, torch.from_numpy(y), torch.from_numpy(group), mask)
         return data if second is None else dataclasses.replace(data, resaved=second)
 
     def copies(self, rows: Maps, kind: NDArray[np.int64], repeats: str | None) -> Rows:
-        """For each image the number of the one that stands for it: images are never alike by chance."""
+        """For each image the number of the one that stands for it: images are never alike by
+        chance.
+        """
         x = rows.identical().astype(np.float32)[:, None]
         return representatives(Table(x, np.zeros(1, dtype=np.int64), kind), repeats, chance=False)
 
@@ -144,15 +155,21 @@ class Vision:
         return None
 
     def unprecedented(self, rows: Maps, told: object = None) -> NDArray[np.float64]:
-        """How much each image shows that training never did, which only columns tell: zeros (n,)."""
+        """How much each image shows that training never did, which only columns tell: zeros
+        (n,).
+        """
         return np.zeros(len(rows))
 
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """In how many columns of few values samples lie beyond them, which images lack: zeros (n,)."""
+        """In how many columns of few values samples lie beyond them, which images lack: zeros
+        (n,).
+        """
         return np.zeros(len(x))
 
     def placer(self, rows: Maps) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
-        """What puts scores of cells (n, h', w') at the size of each image: n times (height, width)."""
+        """What puts scores of cells (n, h', w') at the size of each image: n times (height,
+        width).
+        """
         side = loaded(self.features).side
 
         def placed(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -197,4 +214,6 @@ class Vision:
                 raise DataError(f"maps of shape {saved.shape} are none of images")
             return cls(Features(**saved.features.model_dump()), saved.shape, saved.resaved)
         except ValueError as error:
-            raise BundleError(f"the saved image encoder cannot be read, save the detector again: {error}") from error
+            raise BundleError(
+                f"the saved image encoder cannot be read, save the detector again: {error}"
+            ) from error

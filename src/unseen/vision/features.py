@@ -1,8 +1,9 @@
-"""Frozen backbones: images of 8 bits to maps of features, with nothing learnt from the images at hand.
+"""Frozen backbones: images of 8 bits to maps of features, with nothing learnt from the images at
+hand.
 
-Each level of a network is averaged over 3 x 3 cells, brought to the finest grid among them, and put side by side (Roth
-et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1). Nothing is ever downloaded.
-"""
+Each level of a network is averaged over 3 x 3 cells, brought to the finest grid among them, and put
+side by side (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section
+3.1). Nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from unseen.errors import DataError
 from unseen.vision import framing
 from unseen.vision.backbones import Hidden, Lite0
 
-FORMULA = 1  # counted up when the same weights give other features than before: maps kept on disk are then made anew
+# counted up when the same weights give other features than before: maps kept on disk are then made
+# anew
+FORMULA = 1
 LEAST = 32  # pixels on a side that a backbone can do something with
 
 
@@ -27,10 +30,10 @@ LEAST = 32  # pixels on a side that a backbone can do something with
 class Features:
     """Which frozen backbone turns images into maps of features, and how it sees them.
 
-    `backbone` is "lite0" (EfficientNet-Lite0, trained on ImageNet, in the extra `images`), the path of a folder with a
-    vision model of Hugging Face, or a module of your own as in `Frozen`; `levels` are the blocks or hidden states used,
-    () the usual ones; `size` the pixels of the square it sees, and `tiles` how many such squares in a row see a large
-    image.
+    `backbone` is "lite0" (EfficientNet-Lite0, trained on ImageNet, in the extra `images`), the path
+    of a folder with a vision model of Hugging Face, or a module of your own as in `Frozen`;
+    `levels` are the blocks or hidden states used, () the usual ones; `size` the pixels of the
+    square it sees, and `tiles` how many such squares in a row see a large image.
 
     >>> Features(levels=(4,)).load()(torch.zeros(1, 3, 64, 64)).shape
     torch.Size([1, 40, 8, 8])
@@ -47,7 +50,9 @@ class Features:
         if self.tiles < 1:
             raise DataError(f"tiles is a number of squares in a row, at least 1, got {self.tiles}")
         if list(self.levels) != sorted({*self.levels}) or min(self.levels, default=0) < 0:
-            raise DataError(f"levels must be numbers from 0 in rising order, each once, got {self.levels}")
+            raise DataError(
+                f"levels must be numbers from 0 in rising order, each once, got {self.levels}"
+            )
 
     def load(self) -> nn.Module:
         """The backbone, frozen: (n, 3, h, w) of 0..255 -> (n, d, h', w')."""
@@ -58,17 +63,23 @@ class Features:
         return Frozen(body, body.mean, body.scale)
 
     def text(self, module: nn.Module) -> str:
-        """What decides a map besides the image: the key to a cache. Weights count by their bytes, not by their name."""
+        """What decides a map besides the image: the key to a cache. Weights count by their bytes,
+        not by their name.
+        """
         weights = sha256(repr(module).encode())  # layers without weights count, too
         for name, tensor in module.state_dict().items():
             weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             weights.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         levels = ",".join(map(str, self.levels))
-        return f"formula {FORMULA} weights {weights.hexdigest()} levels {levels} size {self.size} tiles {self.tiles}"
+        return (
+            f"formula {FORMULA} weights {weights.hexdigest()} levels {levels} size "
+            f"{self.size} tiles {self.tiles}"
+        )
 
 
 class Frozen(nn.Module):
-    """A module that maps (n, 3, h, w) to a map (n, d, h', w'), or to several, made a backbone: in evaluation for good.
+    """A module that maps (n, 3, h, w) to a map (n, d, h', w'), or to several, made a backbone: in
+    evaluation for good.
 
     It sees (pixels - mean) / scale, by default values in 0..1. The module given is itself frozen.
 
@@ -81,7 +92,10 @@ class Frozen(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, body: nn.Module, mean: Sequence[float] = (0.0, 0.0, 0.0), scale: Sequence[float] = (255.0, 255.0, 255.0)
+        self,
+        body: nn.Module,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        scale: Sequence[float] = (255.0, 255.0, 255.0),
     ) -> None:
         super().__init__()
         self.body = body.requires_grad_(False)
@@ -99,25 +113,31 @@ class Frozen(nn.Module):
 
 
 def joined(levels: Sequence[Tensor]) -> Tensor:
-    """Neighbourhoods of each level, on the finest grid, side by side: (n, d_l, h_l, w_l) each -> (n, d, h, w).
+    """Neighbourhoods of each level, on the finest grid, side by side: (n, d_l, h_l, w_l) each ->
+    (n, d, h, w).
 
     >>> joined([torch.eye(2)[None, None], torch.tensor(7.0).view(1, 1, 1, 1)])[0].tolist()
     [[[0.5, 0.5], [0.5, 0.5]], [[7.0, 7.0], [7.0, 7.0]]]
     """
     for found in levels:
         if found.ndim != 4:
-            raise DataError(f"a backbone must return maps (n, d, h, w), got shape {tuple(found.shape)}")
+            raise DataError(
+                f"a backbone must return maps (n, d, h, w), got shape {tuple(found.shape)}"
+            )
     finest = max(tuple(found.shape[2:]) for found in levels)
-    near = [F.avg_pool2d(found, 3, stride=1, padding=1, count_include_pad=False) for found in levels]
+    near = [
+        F.avg_pool2d(found, 3, stride=1, padding=1, count_include_pad=False) for found in levels
+    ]
     return torch.cat([F.interpolate(found, finest, mode="bilinear") for found in near], dim=1)
 
 
 @torch.no_grad()
 def maps(module: nn.Module, squares: Tensor, size: int | None = None, tiles: int = 1) -> Tensor:
-    """Maps of squares (n, 3, s, s) of 8 bits, seen whole or as tiles of `size` pixels: -> (n, d, h, w).
+    """Maps of squares (n, 3, s, s) of 8 bits, seen whole or as tiles of `size` pixels: -> (n, d, h,
+    w).
 
-    One by one: sums are rounded differently in batches of another size, and a score must not depend on which images
-    come along. On a processor, batches are no faster.
+    One by one: sums are rounded differently in batches of another size, and a score must not depend
+    on which images come along. On a processor, batches are no faster.
 
     >>> maps(Frozen(nn.AvgPool2d(2)), torch.zeros(5, 3, 4, 4, dtype=torch.uint8)).shape
     torch.Size([5, 3, 2, 2])

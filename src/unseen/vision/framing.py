@@ -1,7 +1,8 @@
-"""Geometry between an image and the square that a backbone sees: letterbox, tiles of a larger square, and the way back.
+"""Geometry between an image and the square that a backbone sees: letterbox, tiles of a larger
+square, and the way back.
 
-The square shows the whole image, its aspect kept. What is left over reflects the image, so that no border and no value
-appears there that an image does not have.
+The square shows the whole image, its aspect kept. What is left over reflects the image, so that no
+border and no value appears there that an image does not have.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def frame(height: int, width: int, size: int) -> tuple[int, int, int, int]:
 
 
 def letterbox(pixels: Tensor, size: int) -> Tensor:
-    """The image in the middle of a square, its longer side as long, the rest its reflection: (3, h, w) -> (3, s, s).
+    """The image in the middle of a square, its longer side as long, the rest its reflection: (3, h,
+    w) -> (3, s, s).
 
     Scaled without aliasing; 8 bits stay 8 bits.
 
@@ -57,7 +59,8 @@ def scaled_down(pixels: Tensor, longest: int) -> Tensor:
 
 
 def reflected(size: int, start: int, length: int) -> Tensor:
-    """Which of `length` places each of `size` shows when these begin at `start` and go back and forth: (size,).
+    """Which of `length` places each of `size` shows when these begin at `start` and go back and
+    forth: (size,).
 
     >>> reflected(8, 3, 3).tolist()
     [1, 2, 1, 0, 1, 2, 1, 0]
@@ -68,7 +71,8 @@ def reflected(size: int, start: int, length: int) -> Tensor:
 
 
 def unletterbox(score: Tensor, height: int, width: int, size: int) -> Tensor:
-    """A map of the square of `size` pixels as a map of the image's pixels, bilinear: (h', w') -> (height, width).
+    """A map of the square of `size` pixels as a map of the image's pixels, bilinear: (h', w') ->
+    (height, width).
 
     >>> unletterbox(torch.tensor([[9.0, 9.0], [1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]), 4, 4, 2).shape
     torch.Size([4, 4])
@@ -77,7 +81,9 @@ def unletterbox(score: Tensor, height: int, width: int, size: int) -> Tensor:
     y = (top + (torch.arange(height, device=score.device) + 0.5) * h / height) * 2 / size - 1
     x = (left + (torch.arange(width, device=score.device) + 0.5) * w / width) * 2 / size - 1
     places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)  # (height, width, 2)
-    found = F.grid_sample(score[None, None], places[None].to(score), padding_mode="border", align_corners=False)
+    found = F.grid_sample(
+        score[None, None], places[None].to(score), padding_mode="border", align_corners=False
+    )
     return found[0, 0]
 
 
@@ -100,7 +106,8 @@ def span(cells: int, count: int) -> int:
 
 
 def side(size: int, count: int, cells: int) -> int:
-    """Pixels of the square that `count` tiles of `size` in a row cover, when a tile has so many cells in a row.
+    """Pixels of the square that `count` tiles of `size` in a row cover, when a tile has so many
+    cells in a row.
 
     Tiles lie a whole number of cells apart: the cells of all of them form one grid.
 
@@ -109,14 +116,16 @@ def side(size: int, count: int, cells: int) -> int:
     """
     if count > 1 and size % cells:
         raise DataError(
-            f"tiles={count} needs a backbone whose map divides its {size} pixels evenly, got {cells} cells in a row; "
+            f"tiles={count} needs a backbone whose map divides its {size} pixels evenly, got "
+            f"{cells} cells in a row; "
             "take tiles=1, or another size"
         )
     return span(cells, count) * (size // cells) if count > 1 else size
 
 
 def tiles(square: Tensor, count: int, size: int) -> Tensor:
-    """Overlapping squares that cover a larger one, line by line: (3, s, s) -> (count^2, 3, size, size).
+    """Overlapping squares that cover a larger one, line by line: (3, s, s) -> (count^2, 3, size,
+    size).
 
     >>> tiles(torch.arange(9.0).view(1, 3, 3), 2, 2)[1, 0]
     tensor([[1., 2.],
@@ -126,14 +135,16 @@ def tiles(square: Tensor, count: int, size: int) -> Tensor:
     step = (longer - size) // max(count - 1, 1)
     if longer != size + step * (count - 1) or not step <= size or (count > 1 and step < 1):
         raise DataError(
-            f"{count} tiles of {size} pixels in a row cannot cover a square of {longer} evenly; `side` says which can"
+            f"{count} tiles of {size} pixels in a row cannot cover a square of {longer} evenly; "
+            "`side` says which can"
         )
     starts = [step * k for k in range(count)]
     return torch.stack([square[:, y : y + size, x : x + size] for y in starts for x in starts])
 
 
 def merge(maps: Tensor, count: int) -> Tensor:
-    """Maps of `tiles` as one; where they overlap, one fades into the other: (count^2, d, h, w) -> (d, H, W).
+    """Maps of `tiles` as one; where they overlap, one fades into the other: (count^2, d, h, w) ->
+    (d, H, W).
 
     The edges of a tile, which know least of what is around them, count least.
 
@@ -145,7 +156,8 @@ def merge(maps: Tensor, count: int) -> Tensor:
         return maps[0]
     d, h, w = maps.shape[1:]
     fade = (_faded(h)[:, None] * _faded(w)).to(maps)
-    total = maps.new_zeros(d + 1, span(h, count), span(w, count))  # the last channel sums the weights
+    # the last channel sums the weights
+    total = maps.new_zeros(d + 1, span(h, count), span(w, count))
     for k, one in enumerate(maps):
         y, x = k // count * (h - shared(h)), k % count * (w - shared(w))
         total[:d, y : y + h, x : x + w] += one * fade

@@ -29,10 +29,11 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Images:
-    """Image files, what each shows (None where nobody said), and where its defect is (a mask file, or None).
+    """Image files, what each shows (None where nobody said), and where its defect is (a mask file,
+    or None).
 
-    `unread`: files of the folder that are pictures, too, but of a type that is not read. Names in tables of results are
-    relative to `root`.
+    `unread`: files of the folder that are pictures, too, but of a type that is not read. Names in
+    tables of results are relative to `root`.
     """
 
     files: tuple[Path, ...]
@@ -43,12 +44,14 @@ class Images:
 
     @classmethod
     def read(cls, folder: str | Path, *, normal: str = "normal") -> Images:
-        """The images below a folder in the order of their names, those of train first: hidden ones are left out.
+        """The images below a folder in the order of their names, those of train first: hidden ones
+        are left out.
 
-        A file directly in the folder has no label; any other that of the first folder below. Where there is train/good,
-        or test and ground_truth, the labels are the folders in train and test, `good` being called `normal`.
-        A file called x_mask, or in a folder `mask`, `masks` or `ground_truth`, is no image but the mask of the one that
-        has its name. So is x.png beside x.jpg. What is left out is logged. Links to folders are not followed.
+        A file directly in the folder has no label; any other that of the first folder below. Where
+        there is train/good, or test and ground_truth, the labels are the folders in train and test,
+        `good` being called `normal`. A file called x_mask, or in a folder `mask`, `masks` or
+        `ground_truth`, is no image but the mask of the one that has its name. So is x.png beside
+        x.jpg. What is left out is logged. Links to folders are not followed.
 
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -83,7 +86,12 @@ class Images:
     def take(self, rows: NDArray[np.int64]) -> Images:
         """The images with these row numbers, in their order.
 
-        >>> images = Images(files=(Path("a.png"), Path("b.png")), labels=("x", "y"), masks=(None, None), root=Path())
+        >>> images = Images(
+        ...     files=(Path("a.png"), Path("b.png")),
+        ...     labels=("x", "y"),
+        ...     masks=(None, None),
+        ...     root=Path(),
+        ... )
         >>> images.take(np.array([1])).labels
         ('y',)
         """
@@ -102,15 +110,17 @@ class Images:
 
 
 def writable(name: str) -> str:
-    """A file's name as text of which UTF-8 can be made: bytes that spell nothing stand as their numbers."""
+    """A file's name as text of which UTF-8 can be made: bytes that spell nothing stand as their
+    numbers.
+    """
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def pixels(file: str | Path) -> NDArray[np.uint8]:
     """The first frame of an image, upright as its EXIF data says, in RGB.
 
-    Transparency is dropped and the colours below it shown, since any backdrop would add edges that no camera saw.
-    Grey values of more than 8 bits are scaled as `eight_bits` says. Shape (h, w, 3).
+    Transparency is dropped and the colours below it shown, since any backdrop would add edges that
+    no camera saw. Grey values of more than 8 bits are scaled as `eight_bits` says. Shape (h, w, 3).
 
     >>> pixels("nowhere.png")
     Traceback (most recent call last):
@@ -125,7 +135,8 @@ def pixels(file: str | Path) -> NDArray[np.uint8]:
 
 
 def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where a mask marks a defect: the brightest channel is above half of its range, or is 1 and nowhere more: (h, w).
+    """Where a mask marks a defect: the brightest channel is above half of its range, or is 1 and
+    nowhere more: (h, w).
 
     JPEG leaves greys around an edge; where most of a mask is grey, it is a photo.
 
@@ -136,7 +147,8 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     values = pixels(file).max(axis=2)  # (h, w): a defect may be marked in any colour
     if values.shape != shape:
         raise DataError(
-            f"{file}: the mask must have the height and width of its image, {shape}, got {values.shape}; "
+            f"{file}: the mask must have the height and width of its image, {shape}, got "
+            f"{values.shape}; "
             "save it in that size, or remove it"
         )
     highest = int(values.max())
@@ -148,8 +160,10 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     between = float(np.mean((values >= BLACK) & (values <= 255 - BLACK)))
     if between > 0.5:
         raise DataError(
-            f"{file}: expected a mask, black and white, but {between:.0%} of its pixels are neither; if it"
-            " is a photo, give it a name or a folder that is not that of a mask; if it is a mask, save it as 0 and 255"
+            f"{file}: expected a mask, black and white, but {between:.0%} of its pixels are "
+            "neither; if it"
+            " is a photo, give it a name or a folder that is not that of a mask; if it is a mask, "
+            "save it as 0 and 255"
         )
     return values > (0 if highest == 1 else 127)
 
@@ -160,7 +174,9 @@ def _check_file(file: Path) -> None:
     except FileNotFoundError as error:
         raise DataError(f"{file}: no such file; check the spelling and the folder") from error
     except OSError as error:
-        raise DataError(f"{file}: it cannot be read ({error.strerror}); allow it, or remove it") from error
+        raise DataError(
+            f"{file}: it cannot be read ({error.strerror}); allow it, or remove it"
+        ) from error
     if size == 0:
         raise DataError(f"{file}: the file is empty; expected an image; copy it anew, or remove it")
 
@@ -170,7 +186,9 @@ def image_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file}: it cannot be read ({error.strerror}); copy it anew, or remove it") from error
+        raise DataError(
+            f"{file}: it cannot be read ({error.strerror}); copy it anew, or remove it"
+        ) from error
 
 
 def decoded(file: Path) -> NDArray[Any]:
@@ -188,10 +206,21 @@ def decoded(file: Path) -> NDArray[Any]:
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{file}: expected at most {MOST} pixels, found far more ({error}); scale it down") from error
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error) as error:
         raise DataError(
-            f"{file}: expected an image ({', '.join(FORMATS)}), but it cannot be read as one ({error}); copy it anew, "
+            f"{file}: expected at most {MOST} pixels, found far more ({error}); scale it down"
+        ) from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+        LookupError,
+        EOFError,
+        struct.error,
+    ) as error:
+        raise DataError(
+            f"{file}: expected an image ({', '.join(FORMATS)}), but it cannot be read as one "
+            f"({error}); copy it anew, "
             "or remove it"
         ) from error
 
@@ -199,15 +228,18 @@ def decoded(file: Path) -> NDArray[Any]:
 def _check_pixels(file: Path, width: int, height: int) -> None:
     if min(width, height) < LEAST or width * height > MOST:
         raise DataError(
-            f"{file}: expected at least {LEAST} pixels a side and at most {MOST} in all, found {width} x {height}; "
+            f"{file}: expected at least {LEAST} pixels a side and at most {MOST} in all, found "
+            f"{width} x {height}; "
             "scale it, or remove it"
         )
 
 
 def eight_bits(values: NDArray[Any], file: Path) -> NDArray[np.uint8]:
-    """Grey values as 8 bits: divided by 257 where they use 16 bits, but by 4095/255 where all fit into 12, by 1 into 8.
+    """Grey values as 8 bits: divided by 257 where they use 16 bits, but by 4095/255 where all fit
+    into 12, by 1 into 8.
 
-    The largest value of the image decides, as cameras of 12 bits save files of 16: (h, w) -> (h, w).
+    The largest value of the image decides, as cameras of 12 bits save files of 16: (h, w) -> (h,
+    w).
 
     >>> eight_bits(np.array([[0, 2570, 65535]]), Path("x.tif"))
     array([[  0,  10, 255]], dtype=uint8)
@@ -215,7 +247,8 @@ def eight_bits(values: NDArray[Any], file: Path) -> NDArray[np.uint8]:
     low, high = values.min(), values.max()
     if not np.issubdtype(values.dtype, np.integer) or low < 0 or high > RANGES[-1]:
         raise DataError(
-            f"{file}: expected grey values of 8 or 16 bits, found {values.dtype} from {low} to {high}, of which black "
+            f"{file}: expected grey values of 8 or 16 bits, found {values.dtype} from {low} to "
+            f"{high}, of which black "
             "and white are not known; scale it to 0..65535 and save it as a 16-bit PNG"
         )
     full = next(top for top in RANGES if high <= top)

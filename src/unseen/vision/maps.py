@@ -1,4 +1,6 @@
-"""Images as their frozen backbone sees them, made once, so that several detectors can share them."""
+"""Images as their frozen backbone sees them, made once, so that several detectors can share
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,13 @@ BLOCK = 32  # images read before a backbone sees them
 
 @dataclass(frozen=True)
 class Maps:
-    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, in the order of `images`.
+    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, in the order of
+    `images`.
 
-    `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2): height and width in
-    pixels. `resaved` (n, d, h, w), for training: each image once more, in other light, and blurred or saved by another
-    program. A detector takes maps wherever it takes images, so that several can share them.
-    """
+    `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2):
+    height and width in pixels. `resaved` (n, d, h, w), for training: each image once more, in other
+    light, and blurred or saved by another program. A detector takes maps wherever it takes images,
+    so that several can share them."""
 
     x: NDArray[np.float16]
     mask: NDArray[np.float16]
@@ -48,11 +51,12 @@ class Maps:
         failed: dict[str, str] | None = None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Maps:
-        """Run the backbone once on every image, with `resaved` twice: maps to train on, as `Detector.fit` makes them.
+        """Run the backbone once on every image, with `resaved` twice: maps to train on, as
+        `Detector.fit` makes them.
 
-        `cache`: a folder that keeps the maps, 2 bytes a number. `failed`: gets the names of files that cannot be used,
-        and why, and the others go on; without it the first one raises DataError.
-        """
+        `cache`: a folder that keeps the maps, 2 bytes a number. `failed`: gets the names of files
+        that cannot be used, and why, and the others go on; without it the first one raises
+        DataError."""
         chosen = features or Features()
         backbone = loaded(chosen)
         kept = None if cache is None else FeatureCache(cache)
@@ -96,29 +100,41 @@ class Maps:
     def take(self, rows: NDArray[np.int64]) -> Maps:
         """The images with these row numbers."""
         again = None if self.resaved is None else self.resaved[rows]
-        return Maps(self.x[rows], self.mask[rows], self.sizes[rows], self.images.take(rows), self.features, again)
+        return Maps(
+            self.x[rows],
+            self.mask[rows],
+            self.sizes[rows],
+            self.images.take(rows),
+            self.features,
+            again,
+        )
 
     def plain(self) -> Maps:
         """The images alone, as a fitted detector scores them."""
         return replace(self, resaved=None)
 
     def pair(self) -> tuple[NDArray[np.float16], NDArray[np.float16] | None]:
-        """Each image in one of its two versions, and in the other, None where there is one: (n, d, h, w) each.
+        """Each image in one of its two versions, and in the other, None where there is one: (n, d,
+        h, w) each.
 
-        Half of the images, by their file names, come re-saved first: what is held out to calibrate is then like photos
-        of which half have come another way.
+        Half of the images, by their file names, come re-saved first: what is held out to calibrate
+        is then like photos of which half have come another way.
         """
         if self.resaved is None:
             return self.x, None
         names = [file.name for file in self.images.files]
-        swapped = np.array([sha256(os.fsencode(name)).digest()[0] % 2 for name in names], dtype=bool)
+        swapped = np.array(
+            [sha256(os.fsencode(name)).digest()[0] % 2 for name in names], dtype=bool
+        )
         swapped = swapped[:, None, None, None]
         return np.where(swapped, self.resaved, self.x), np.where(swapped, self.x, self.resaved)
 
     @property
     def labels(self) -> tuple[str | None, ...] | None:
         """What the folders call the images; None where none is in a folder of its own."""
-        return self.images.labels if any(label is not None for label in self.images.labels) else None
+        return (
+            self.images.labels if any(label is not None for label in self.images.labels) else None
+        )
 
     def identical(self) -> NDArray[np.int64]:
         """A number for each image, the same for those with the same map: (n,)."""

@@ -1,7 +1,8 @@
-"""Photos as another setting of the camera and another program would have left them: nobody would call them defective.
+"""Photos as another setting of the camera and another program would have left them: nobody would
+call them defective.
 
-Training sees each image once more like this, so that a method does not take the traces of a program for a defect.
-"""
+Training sees each image once more like this, so that a method does not take the traces of a program
+for a defect."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from unseen.errors import Unsupported
 
-FORMULA = 1  # counted up when the same file gives another picture than before: maps kept on disk are then made anew
+# counted up when the same file gives another picture than before: maps kept on disk are then made
+# anew
+FORMULA = 1
 LIGHT = 0.1  # largest change of the light
 RADIUS = 1.0  # pixels of the widest blur
 QUALITY = (50, 96)  # lowest and, exclusive, highest quality of a JPEG or WebP file
@@ -22,7 +25,8 @@ Pixels = NDArray[np.uint8]
 
 
 def resaved(pixels: Pixels, content: bytes) -> Pixels:
-    """A picture in other light, and blurred a little or saved as JPEG or WebP; which of it, the file's bytes decide.
+    """A picture in other light, and blurred a little or saved as JPEG or WebP; which of it, the
+    file's bytes decide.
 
     (h, w, 3) -> (h, w, 3)
 
@@ -37,7 +41,11 @@ def resaved(pixels: Pixels, content: bytes) -> Pixels:
         raise Unsupported('reading images needs Pillow: pip install "unseen[images]"') from error
     rng = np.random.default_rng([*sha256(content).digest()])
     lit = np.rint(pixels * rng.uniform(1 - LIGHT, 1 + LIGHT)).clip(0, 255).astype(np.uint8)
-    radius, quality, kind = rng.uniform(0, RADIUS), int(rng.integers(*QUALITY)), rng.choice(["", "JPEG", "WEBP"])
+    radius, quality, kind = (
+        rng.uniform(0, RADIUS),
+        int(rng.integers(*QUALITY)),
+        rng.choice(["", "JPEG", "WEBP"]),
+    )
     picture = Image.fromarray(lit)
     if not kind:
         return np.array(picture.filter(ImageFilter.GaussianBlur(radius)))
