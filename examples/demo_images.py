@@ -244,18 +244,16 @@ def notes(figures: dict[str, Figures]) -> list[str]:
     """What stands above the images of the report."""
     said = [
         f"{kind.capitalize()}, "
-        f"{'labelled in training' if kind in SEEN else 'never seen in training'}: "
-        f"{f.flagged:.0%} of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC "
-        f"{f.pixel:.3f}, "
-        f"PRO {f.pro:.3f}."
+        f"{'labelled in training' if kind in SEEN else 'never seen in training'}: {f.flagged:.0%} "
+        f"of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC {f.pixel:.3f}, PRO "
+        f"{f.pro:.3f}."
         for kind, f in figures.items()
     ]
     return [
         *said,
         f"An image is flagged as an anomaly where its p-value is at most {ALPHA}, as about "
-        f"{ALPHA:.0%} of good images "
-        f"are. The threshold of the heat is what the hottest place exceeds in {ALPHA:.0%} of good "
-        "images.",
+        f"{ALPHA:.0%} of good images are. The threshold of the heat is what the hottest place "
+        f"exceeds in {ALPHA:.0%} of good images.",
         f"Shown are {SHOWN} images of each kind, evenly spaced from its highest score to its "
         "lowest.",
     ]

@@ -139,8 +139,7 @@ def test_fit_then_score(here, capsys, suffix):
 def test_the_saved_detector_is_the_one_that_was_asked_for(here, capsys):
     line = (
         "fit train.csv --label label --normal normal --drop run --group service --method nearest "
-        "--set k=3 whiten=true "
-        "--kind y=category --seed 7 --out m"
+        "--set k=3 whiten=true --kind y=category --seed 7 --out m"
     )
     assert run(line, capsys)[0] == 0
     bundle = Bundle.load("m")

@@ -212,16 +212,14 @@ def test_the_next_line_measures_the_same_detector(here, capsys):
     data.to_csv("t.csv", index=False)
     line = (
         "fit t.csv --label label --drop id --group site --kind port=category --method nearest "
-        "--set k=3 "
-        "--repeats keep --tail --seed 4"
+        "--set k=3 --repeats keep --tail --seed 4"
     )
     status, out, _ = run(f"{line} --out m", capsys)
     assert status == 0
     command = next_command(out)
     assert command == (
         "unseen evaluate t.csv --label label --drop id --group site --kind port=category --method "
-        "nearest --set k=3 "
-        "--repeats keep"
+        "nearest --set k=3 --repeats keep"
     )
     assert run(command[len("unseen ") :] + " --seeds 1 --json e.json", capsys)[0] == 0
     assert json.loads((here / "e.json").read_text())["fields"]["k"] == 3
@@ -401,8 +399,7 @@ def test_fields_of_the_image_stack_stand_in_one_line():
     )
     assert lines["members"] == (
         "multi-directional of whole, nearest (whiten) of whole, nearest (whiten, coreset) of "
-        "patches, "
-        "nearest-ratio of patches"
+        "patches, nearest-ratio of patches"
     )
 
 

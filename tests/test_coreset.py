@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from unseen.methods.distances import Nearest
+from unseen.methods.distances import Nearest, spread_out
 from unseen.parts import coreset
-from unseen.parts.coreset import spread_out
 from unseen.testing import trained
 from unseen.types import Run, Samples
 

@@ -12,9 +12,9 @@ from unseen.data.labels import encode_groups, encode_labels
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, NotFitted, Unsupported
 from unseen.methods.csad import CSAD
+from unseen.methods.csad.regions import FEWEST, Regions, hazard
 from unseen.methods.distances import Mahalanobis
 from unseen.parts.ranking import auroc
-from unseen.parts.regions import FEWEST, Regions, hazard
 from unseen.storage.bundle import Bundle
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples

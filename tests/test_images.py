@@ -205,8 +205,7 @@ def test_masks_of_mvtec_without_images_are_logged(folder, caplog):
     Images.read(folder(*MVTEC, "ground_truth/scratch/000_mask.png"))
     assert [r.getMessage().split(": ", 1)[1] for r in caplog.records] == [
         "left out 1 masks, first ground_truth/scratch/000_mask.png: no image has its name; if the "
-        "folder 'ground_truth'"
-        " holds photos, give it another name"
+        "folder 'ground_truth' holds photos, give it another name"
     ]
 
 

@@ -92,8 +92,7 @@ def test_more_rows_of_one_class_than_normal_ones_are_doubted(caplog):
     [message] = noted(caplog, [False] * 10 + [True] * 50)
     assert message == (
         "50 of 60 rows are labelled True and taken for anomalies, only 10 rows are taken for "
-        "normal: if True is the "
-        "label of normal rows, say so with normal=True"
+        "normal: if True is the label of normal rows, say so with normal=True"
     )
 
 

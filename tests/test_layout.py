@@ -95,8 +95,7 @@ def test_a_mask_that_may_belong_to_two_images_belongs_to_none_and_it_is_said():
     assert rows(layout) == [("crack/1.jpg", "crack", None), ("hole/1.jpg", "hole", None)]
     assert layout.notes == (
         "left out 1 masks, first masks/1.png: it may belong to crack/1.jpg or to hole/1.jpg: give "
-        "it the same "
-        "sub-folder",
+        "it the same sub-folder",
     )
 
 
@@ -114,8 +113,7 @@ def test_photos_in_a_folder_called_mask_are_named_unless_they_are_the_normal_one
     assert rows(layout) == [("no_mask/3.jpg", "no_mask", None)]
     assert layout.notes == (
         "left out 2 masks, first mask/1.jpg: no image has its name; if the folder 'mask' holds "
-        "photos, give it another "
-        "name",
+        "photos, give it another name",
     )
     layout = laid(*names, normal="mask")
     assert [label for _, label, _ in rows(layout)] == ["mask", "mask", "no_mask"]

@@ -20,13 +20,11 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.deepsad import DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.methods.dplan import DPLAN, strangeness
+from unseen.methods.dplan import DPLAN, Replay, following, reward, strangeness
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.maml import MAML
-from unseen.methods.metaocc import MetaOCC
+from unseen.methods.metaocc import MetaOCC, discriminants
 from unseen.parts import terms
-from unseen.parts.eigen import discriminants
-from unseen.parts.environment import Replay, following, reward
 from unseen.parts.episodes import in_two, some, tasks
 from unseen.parts.pseudo import feature_noise, feature_swap
 from unseen.testing import scored, toy_rows, trained

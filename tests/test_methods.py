@@ -22,10 +22,9 @@ from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forest import Forest, grown, laplace
 from unseen.methods.isolation import IsolationForest, expected_path
 from unseen.methods.logistic import Logistic
-from unseen.methods.multidirectional import MultiDirectional
+from unseen.methods.multidirectional import DescribedScorer, MultiDirectional
 from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.methods.ratio import NearestRatio
-from unseen.parts.described import DescribedScorer
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, some, together

@@ -131,9 +131,8 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
     with caplog.at_level(logging.WARNING, logger="unseen"):
         schema.unprecedented(later, ToldOnce())
     assert [record.message for record in caplog.records] == [
-        "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first 6 "
-        "in place of 5 "
-        "in row 2",
+        "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first "
+        "6 in place of 5 in row 2",
         "values are missing in columns in which training never lacked one: 'flow' in 2 of 4 rows, "
         "first in row 3",
         "columns that had no value in training have some, and are not used: 'note'",

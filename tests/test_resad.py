@@ -9,11 +9,11 @@ import torch
 
 from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
+from unseen.methods.resad.residual import References
 from unseen.parts import losses, terms
 from unseen.parts.bank import Bank
 from unseen.parts.pseudo import pushed_residuals, with_pushed
 from unseen.parts.ranking import auroc
-from unseen.parts.residual import References
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples
 

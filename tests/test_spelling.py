@@ -169,11 +169,9 @@ def test_slips_beside_decimal_commas(caplog):
         schema = Schema.infer(table)
     assert [record.message for record in caplog.records] == [
         "numbers with marks of their own are read so: 'a': '0,5' is 0.5; ask for kind 'category' "
-        "where they are none "
-        "(kinds=...)",
+        "where they are none (kinds=...)",
         "cells that are no numbers: 'a': 1 of 201 values is no number, first 'n.v.' in row 201: "
-        "taken for missing; "
-        "correct them, or ask for a kind (kinds=...)",
+        "taken for missing; correct them, or ask for a kind (kinds=...)",
     ]
     raw = schema.columns[0].raw(words("3,5", "n.v."))
     assert raw[0].tolist() == [3.5, 0]

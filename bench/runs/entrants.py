@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from bench.peers import PEERS
 from numpy.typing import NDArray
 from torch import Tensor
 
 import unseen
-from bench.peers import PEERS
 from unseen import Detector, Method, Run, Samples
 from unseen.methods import METHODS, EvidenceStack
 

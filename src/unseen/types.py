@@ -214,6 +214,9 @@ class Source(Protocol):
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """All of it, in order, a few rows at a time."""
 
+    def places(self, keys: Any, rows: Any) -> dict[str, Any]:
+        """What tells a user where rows with these numbers (k,) and keys are, beside the keys."""
+
     def count(self) -> int | None:
         """How many rows there are; None where only reading all of them would tell."""
 

@@ -383,9 +383,10 @@ def sink_of(
     return TableSink(target)
 
 
-def target_name(target: Path) -> str:
-    """What a message calls a file to write."""
-    return "standard output" if str(target) == "-" else str(target)
+def written_to(target: Path, overlays: Path | None = None) -> str:
+    """What the last line says of a file that was written, and of the report beside it."""
+    name = "standard output" if str(target) == "-" else str(target)
+    return f"written to {name}" + (f"; look at {overlays / 'report.html'}" if overlays else "")
 
 
 def typed_default(default: object) -> str | None:

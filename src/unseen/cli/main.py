@@ -116,9 +116,7 @@ def score(
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Write a score, a p-value and a verdict for each row of a file, or for each image of a
-    folder.
-    """
+    """Write a score, a p-value and a verdict for each row of a file or image of a folder."""
     from unseen.report.text import alarms as found
     from unseen.scoring.stream import score as judged
 
@@ -132,10 +130,7 @@ def score(
         sink.take(judged(source, detector, policy, beside=target), bar)
     tell = aloud(target)
     tell(found(sink, source.noun, policy, detector.conformal_.finest))
-    tell(
-        f"written to {flags.target_name(target)}"
-        + (f"; look at {overlays / 'report.html'}" if overlays else "")
-    )
+    tell(flags.written_to(target, overlays))
 
 
 @app.command(
@@ -157,9 +152,7 @@ def adapt(
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Move a detector to a new kind of normal, such as another machine, and save it. Nothing is
-    trained anew.
-    """
+    """Move a detector to normal rows of another kind, as of a new machine, without training."""
     from unseen.report.text import command_line, summary, trust_words
 
     new_path(target)
@@ -198,9 +191,7 @@ def evaluate(
         Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")
     ] = None,
 ) -> None:
-    """Measure how well anomaly classes are found that are not in the labels, beside those that
-    are.
-    """
+    """Measure how well anomaly classes without labels are found, beside those with labels."""
     from unseen.evaluation.protocol import run_protocol
     from unseen.report.text import report
     from unseen.scoring.sinks import save_json
@@ -211,9 +202,7 @@ def evaluate(
     methods = learning.methods(method, source)
     data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
     with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
-        reports = run_protocol(
-            *data, choices=protocol, methods=methods, progress=lambda: bar(1), **more
-        )
+        reports = run_protocol(*data, choices=protocol, methods=methods, progress=bar, **more)
     out.print(report(reports))
     if target is not None:
         save_json(target, reports[0] if len(reports) == 1 else reports)
@@ -241,9 +230,7 @@ def audit(
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Write the training rows or images that were taken for normal, those that look least like it
-    first.
-    """
+    """Write the training rows or images that were taken for normal, the least normal first."""
     from unseen.io.write import Writer
     from unseen.report.text import suspects_line as found
     from unseen.scoring.suspects import suspects
@@ -256,7 +243,7 @@ def audit(
         file.write(table)
     tell = aloud(target)
     tell(found(table, source.noun))
-    tell(f"written to {flags.target_name(target)}")
+    tell(flags.written_to(target))
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")

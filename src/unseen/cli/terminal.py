@@ -151,10 +151,8 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def progressing(what: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
-    """A bar on standard error, where that is a terminal; yields what is to be told the number of
-    steps done.
-    """
+def progressing(what: str, total: int | None = None) -> Iterator[Callable[..., Any]]:
+    """A bar on standard error, where that is a terminal; yields what takes the steps done, or 1."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -163,4 +161,4 @@ def progressing(what: str, total: int | None = None) -> Iterator[Callable[[int],
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+        yield lambda steps=1: bar.advance(task, steps)

@@ -38,8 +38,7 @@ def check_request(names: Sequence[str], kinds: Mapping[str, str], drop: Sequence
         if kind not in get_args(Kind):
             raise DataError(
                 f"{option('kinds', {name: kind})}: a kind must be one of "
-                f"{', '.join(get_args(Kind))}, got {kind!r}"
-                f"{resembling(str(kind), get_args(Kind))}"
+                f"{', '.join(get_args(Kind))}, got {kind!r}{resembling(str(kind), get_args(Kind))}"
             )
 
 

@@ -285,7 +285,7 @@ def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
         (
             "numbers with marks of their own are read so: %s; ask for kind 'category' where they "
             f"are none ({how})",
-            _marked,
+            _example,
         ),
         (f"cells that are no numbers: %s; correct them, or ask for a kind ({how})", _dirty),
         (
@@ -302,7 +302,7 @@ def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
             log.warning(sentence, "; ".join(parts[:SHOWN]) + more)
 
 
-def _marked(each: _Fate) -> str:
+def _example(each: _Fate) -> str:
     if not (each.used and each.reading.example):
         return ""
     return each.reading.example + ("" if each.reading.sure else " (nothing in the column shows it)")

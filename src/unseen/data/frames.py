@@ -120,8 +120,7 @@ def _text(name: str, values: list[Any]) -> pa.ChunkedArray:
         if not (value is None or isinstance(value, SCALARS) or type(value).__name__ == "Interval"):
             raise DataError(
                 f"column {name!r}: expected numbers or text, got a {type(value).__name__} in row "
-                f"{row}; "
-                "turn such values into columns of their own, or drop the column"
+                f"{row}; turn such values into columns of their own, or drop the column"
             )
     return pa.chunked_array(
         [pa.array([None if v is None else str(v) for v in given], pa.large_string())]

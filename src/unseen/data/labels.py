@@ -54,11 +54,9 @@ def encode_labels(
         elif len(present) == 2 and name != "-1":
             raise DataError(
                 "y holds only -1 and 1, which is scikit-learn's convention for predictions and "
-                "ambiguous as labels: "
-                f"say which is normal, {option('normal', 1)} (scikit-learn's convention) or "
-                f"{option('normal', -1)}; or "
-                "pass 0 or 'normal' for normal rows, 1, 2, ... or names for anomalies, and -1 only "
-                "for unlabelled rows"
+                f"ambiguous as labels: say which is normal, {option('normal', 1)} (scikit-learn's "
+                f"convention) or {option('normal', -1)}; or pass 0 or 'normal' for normal rows, "
+                "1, 2, ... or names for anomalies, and -1 only for unlabelled rows"
             )
     fixed[name] = NORMAL
     if name == "normal":  # another name leaves 0 to be a class
@@ -116,9 +114,8 @@ def doubt(codes: NDArray[np.int64], names: Sequence[str], y: Any) -> None:
         return
     label = originals(y)[names[int(counts.argmax()) - 1]]
     log.warning(
-        "%s of %s rows are labelled %r and taken for anomalies, only %s rows are taken for normal: "
-        "if %r is the label "
-        "of normal rows, say so with %s",
+        "%s of %s rows are labelled %r and taken for anomalies, only %s rows are taken for "
+        "normal: if %r is the label of normal rows, say so with %s",
         *(
             f"{counts.max():,}",
             f"{len(codes):,}",
@@ -149,8 +146,7 @@ def encode_groups(
     if gaps:
         raise DataError(
             f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, "
-            "the first is row "
-            f"{gaps[0]:,}: give these rows a kind, or leave them out"
+            f"the first is row {gaps[0]:,}: give these rows a kind, or leave them out"
         )
     present, place = np.unique(values.astype(str), return_inverse=True)
     names = (*known, *(str(name) for name in present if name not in known))
@@ -238,16 +234,13 @@ def check_normals(codes: NDArray[np.int64], what: str = "rows") -> None:
     if normals < LEAST:
         raise DataError(
             f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or "
-            "unlabelled, and learning "
-            f"normality needs at least {LEAST}, better 1,000: add normal rows, or check the name "
-            "of the normal label "
-            f"({option('normal', ...)})"
+            f"unlabelled, and learning normality needs at least {LEAST}, better 1,000: add normal "
+            f"rows, or check the name of the normal label ({option('normal', ...)})"
         )
     if normals < FEW:
         warnings.warn(
             f"only {normals} normal {what} (fewer than {FEW}): no p-value can be below "
-            f"{1 / (normals + 1):.2g}, and "
-            f"thresholds are uncertain; add normal {what}",
+            f"{1 / (normals + 1):.2g}, and thresholds are uncertain; add normal {what}",
             FewNormals,
             stacklevel=3,
         )

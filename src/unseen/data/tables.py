@@ -81,9 +81,8 @@ def _matrix(table: object) -> NDArray[Any]:
     if array.ndim == 1:
         raise DataError(
             f"Expected 2D array, got 1D array instead: shape {array.shape}. Reshape your data "
-            "either using "
-            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a "
-            "single sample."
+            "either using array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) "
+            "if it is a single sample."
         )
     if array.ndim > 2:
         raise DataError(

@@ -161,10 +161,9 @@ def _unreadable(
     """
     rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(bad), words.type)).to_numpy())
     return DataError(
-        f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, "
-        f"first {beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave "
-        "them empty if they are "
-        f"unknown, or fit with {option('kinds', {name: 'category'})}"
+        f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, first "
+        f"{beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them "
+        f"empty if they are unknown, or fit with {option('kinds', {name: 'category'})}"
     )
 
 

@@ -27,10 +27,9 @@ def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> N
     if np.median(calibration) > before[-1]:
         log.warning(
             "most of these normal rows score higher, even by what adapted to them, than every row "
-            "that calibrated the "
-            "detector before: only anomalies that lie farther out still can be found. Check that "
-            "these rows are normal "
-            "and in the units of the training rows, or fit anew on rows of this kind"
+            "that calibrated the detector before: only anomalies that lie farther out still can "
+            "be found. Check that these rows are normal and in the units of the training rows, or "
+            "fit anew on rows of this kind"
         )
 
 

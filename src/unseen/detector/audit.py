@@ -66,8 +66,7 @@ def audited(
     ):
         raise Unsupported(
             "adapt moved this detector to these rows, and trained it on none of them, so there is "
-            "nothing to audit: "
-            "audit the detector that it came from, or fit one on these rows"
+            "nothing to audit: audit the detector that it came from, or fit one on these rows"
         )
     for member in members:
         _check_same_table(member, taken, rows, score)
@@ -104,9 +103,9 @@ def _check_same_table(
     foreign = held.max() >= len(taken) or not taken[held].all()
     if foreign or np.mean(_agree(score(member, held), member.calibration)) < ALIKE:
         raise DataError(
-            "expected the table that the detector was trained on, found one in which the rows that "
-            "it held out score "
-            "otherwise: the audit needs the very same rows and labels, in the same order"
+            "expected the table that the detector was trained on, found one in which the rows "
+            "that it held out score otherwise: the audit needs the very same rows and labels, in "
+            "the same order"
         )
 
 

@@ -169,9 +169,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if ability(self.chosen(), "update") is None:
             able = ", ".join(name for name, method in METHODS.items() if ability(method, "update"))
             raise Unsupported(
-                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that do: "
-                f"{able}. Take one of "
-                "them, or fit anew on all rows"
+                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that "
+                f"do: {able}. Take one of them, or fit anew on all rows"
             )
         return self.learn_on
 
@@ -197,8 +196,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(folds) < parts:
             raise DataError(
                 f"this detector was trained in {parts} folds, and {len(folds)} normal rows cannot "
-                "be cut in as many: "
-                "give more normal rows at a time"
+                "be cut in as many: give more normal rows at a time"
             )
         each = zip(self.members_, folds, strict=True)
         members = tuple(learning.updated(member, told, counts[held]) for member, held in each)
@@ -222,9 +220,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(calibrating) < LEAST:
             raise DataError(
                 f"adapt was given {len(calibrating)} normal rows of {len(rows)}, and needs at "
-                f"least {LEAST}, better "
-                "20: each is scored by what adapted on the others, and m of them give no p-value "
-                "below 1/(m + 1)"
+                f"least {LEAST}, better 20: each is scored by what adapted on the others, and m "
+                "of them give no p-value below 1/(m + 1)"
             )
         told = Told(rows, codes, np.zeros_like(codes), counts)
         new: Detector = clone(self)
@@ -318,10 +315,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if policy.level < finest:
             warnings.warn(
                 f"level {policy.level} asked for, but with {len(self.conformal_.scores)} "
-                "calibration normals no "
-                f"p-value is below {finest:.2g}: nothing can be flagged. Train on more normals, "
-                f"ask for {finest:.2g} "
-                f"or more, or let a model go on where the normals end ({option('tail', True)})",
+                f"calibration normals no p-value is below {finest:.2g}: nothing can be flagged. "
+                f"Train on more normals, ask for {finest:.2g} or more, or let a model go on where "
+                f"the normals end ({option('tail', True)})",
                 FewNormals,
                 stacklevel=3,
             )
@@ -436,9 +432,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         super().set_params(**params)
         if fields and self.method is None:
             raise DataError(
-                f"method is None, the default of what fit is given, so {next(iter(fields))!r} is a "
-                "field of none "
-                f"yet: set the method too, for example method={next(iter(METHODS))!r}"
+                f"method is None, the default of what fit is given, so {next(iter(fields))!r} is "
+                "a field of none yet: set the method too, for example "
+                f"method={next(iter(METHODS))!r}"
             )
         if fields:
             self.method = with_parameters(method_of(self.method), fields)
@@ -500,8 +496,8 @@ def _check_finite(found: NDArray[np.float64], method: Method) -> None:
     if len(bad):
         raise DataError(
             f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a "
-            "finite number is "
-            f"expected, and {len(bad) - 1:,} other rows likewise: fit again, or take another method"
+            f"finite number is expected, and {len(bad) - 1:,} other rows likewise: fit again, or "
+            "take another method"
         )
 
 
@@ -512,8 +508,8 @@ def _enough(count: int) -> bool:
     if count < ROWS:
         warnings.warn(
             f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond "
-            "them: p-values end "
-            f"at {1 / (count + 1):.2g} as without {option('tail', True)}; add normal rows",
+            f"them: p-values end at {1 / (count + 1):.2g} as without {option('tail', True)}; add "
+            "normal rows",
             FewNormals,
             stacklevel=3,
         )

@@ -92,22 +92,20 @@ def _warn_of_copies(
     if repeats != "keep" and (where := encoder.near_copies(rows, kind, counts[codes[counts] <= 0])):
         log.warning(
             "many normal rows differ from another one in %s alone: if they are copies of one "
-            "record, p-values come out "
-            "too small; leave the copies out%s",
+            "record, p-values come out too small; leave the copies out%s",
             *(where, ", or the column" if where.startswith("column") else ""),
         )
     if len(counts) < n:
         log.warning(
             "%s of %s training %s repeat another one and are counted once, as a copy would "
-            "calibrate against itself; "
-            "to count each of them, ask for %s",
+            "calibrate against itself; to count each of them, ask for %s",
             *(f"{n - len(counts):,}", f"{n:,}", encoder.noun, option("repeats", "keep")),
         )
     if repeats is None and (again := encoder.repeated(rows, kind, counts)):
         log.warning(
             "%s of %s training rows repeat another one and count each time, as rows of few values "
-            "and states do; if "
-            "they are copies of one record, p-values come out too small: ask for %s",
+            "and states do; if they are copies of one record, p-values come out too small: ask "
+            "for %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
 
@@ -117,8 +115,7 @@ def refuse(metadata: Mapping[str, Any]) -> None:
     if "sample_weight" in metadata:
         raise DataError(
             "sample_weight is not supported: p-values count normal rows, each of them once. Leave "
-            "it out; a row that "
-            "may be no normal one can be labelled as unknown (None)"
+            "it out; a row that may be no normal one can be labelled as unknown (None)"
         )
     if metadata:
         raise DataError(f"fit takes X, y and groups, and no {next(iter(metadata))!r}: leave it out")

@@ -58,8 +58,7 @@ class Policy:
         if (alpha is None) == (fdr is None):
             raise DataError(
                 f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or "
-                f"{option('fdr', 0.1)} "
-                "(share of false alarms)"
+                f"{option('fdr', 0.1)} (share of false alarms)"
             )
         return cls.alpha(alpha) if alpha is not None else cls.fdr(fdr)  # type: ignore[arg-type]
 

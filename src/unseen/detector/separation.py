@@ -48,9 +48,8 @@ def separation(scores: NDArray[np.float64], y: Any, normal: Any) -> float:
     if not len(normals) or not len(anomalies):
         raise DataError(
             f"a score needs normal rows and anomalies, and y labels {len(normals)} and "
-            f"{len(anomalies)} of these: "
-            f"check the label of normal rows ({option('normal', normal)}); in cross-validation, "
-            "have both in each fold "
+            f"{len(anomalies)} of these: check the label of normal rows "
+            f"({option('normal', normal)}); in cross-validation, have both in each fold "
             "(cv=StratifiedKFold(3, shuffle=True))"
         )
     return auroc(normals, anomalies)

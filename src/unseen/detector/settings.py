@@ -91,8 +91,7 @@ def method_of(asked: object) -> Method:
     meant = f"; the method of unseen with that name is unseen.{kind}()" if kind in ours else ""
     raise DataError(
         "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such "
-        "as Mahalanobis(), "
-        f"got {asked!r:.80}{meant}"
+        f"as Mahalanobis(), got {asked!r:.80}{meant}"
     )
 
 
@@ -133,8 +132,7 @@ def with_parameters(method: Any, changes: Mapping[str, Any]) -> Method:
             known = list(parameters(method))
             raise DataError(
                 f"{type(method).__name__} has no field {name!r}{resembling(name, known)}; its "
-                "fields are "
-                f"{', '.join(known)}"
+                f"fields are {', '.join(known)}"
             )
         inner.setdefault(outer, {})[rest] = value
     nested = {
@@ -212,8 +210,7 @@ def adaptable(method: Method) -> Adaptable:
         )
         raise Unsupported(
             f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on "
-            "the kinds that you "
-            "have, or fit anew on examples of the new kind"
+            "the kinds that you have, or fit anew on examples of the new kind"
         )
     return cast(Adaptable, method)
 

@@ -33,8 +33,7 @@ class Protocol:
         if not 0 <= self.contamination < 1:
             raise DataError(
                 f"{option('contamination')} must be a share of the training normals, from 0 to "
-                "below 1, got "
-                f"{self.contamination}"
+                f"below 1, got {self.contamination}"
             )
 
 

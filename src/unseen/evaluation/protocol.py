@@ -137,9 +137,8 @@ def run_protocol(
         if not draw.seen and seed == 0:
             log.warning(
                 "no anomaly class can be shown: it takes %d training rows, and another class to "
-                "hide. So all are "
-                "unseen, and no label is used: name anomalies by their kinds, or show fewer rows "
-                "of each (%s)",
+                "hide. So all are unseen, and no label is used: name anomalies by their kinds, or "
+                "show fewer rows of each (%s)",
                 choices.shots,
                 option("shots", ...),
             )
@@ -213,8 +212,7 @@ def _encoded(
     if given.y is None:
         raise DataError(
             "an evaluation needs labels: a column that says what each row is "
-            f"({option('label', ...)}), or a folder "
-            "for each class of images; found none"
+            f"({option('label', ...)}), or a folder for each class of images; found none"
         )
     where = given.facts.get("where") or f"column {given.facts.get('label')!r}"
     codes, names = encode_labels(given.y, rows=len(given.rows), normal=normal, known=known)
@@ -228,8 +226,8 @@ def _encoded(
     if (codes == -1).any():
         raise DataError(
             f"{where}: expected a label in every row, found none in {(codes == -1).sum():,} of "
-            f"{len(codes):,}: an "
-            "evaluation needs to know what each row is; label these rows, or leave them out"
+            f"{len(codes):,}: an evaluation needs to know what each row is; label these rows, or "
+            "leave them out"
         )
     return codes, names, spelling
 

@@ -132,8 +132,8 @@ def _parsed(decoder: json.JSONDecoder, source: Text, number: int, line: str) -> 
     if not isinstance(values, dict):
         raise DataError(
             f'{where}: expected a JSON object such as {{"bytes": 10}}, found '
-            f"{line[:40].strip()!r}; of a list of "
-            "objects write one a line, for example: jq -c '.[]'"
+            f"{line[:40].strip()!r}; of a list of objects write one a line, for example: jq -c "
+            "'.[]'"
         )
     return values
 
@@ -173,9 +173,8 @@ def _batch(source: Text, block: list[_Line], keys: list[str], schema: pa.Schema)
     if len(keys) > MANY and SPARSE * (values + MANY) < len(keys) * len(block):
         raise DataError(
             f"{shown(source.file)}, lines {block[0].number:,} to {block[-1].number:,}: expected "
-            "objects with the same "
-            f"keys, found {len(keys):,}, and {values / len(block):.3g} of them in an object; make "
-            "what varies a value"
+            f"objects with the same keys, found {len(keys):,}, and {values / len(block):.3g} of "
+            "them in an object; make what varies a value"
         )
     columns = []
     for key, kind in zip(keys, schema.types, strict=True):

@@ -151,8 +151,7 @@ def _separated(source: Text, header: bool) -> tuple[pa.Schema, Iterator[pa.Recor
     if top.doubtful:
         log.warning(
             "%s: the first line was taken for the names of the columns, but looks like a row of "
-            "data: %s; if it is "
-            "one, say so with %s",
+            "data: %s; if it is one, say so with %s",
             *(
                 shown(source.file),
                 ", ".join(map(repr, top.names[:5])) + (", ..." if top.names[5:] else ""),
@@ -190,9 +189,8 @@ def _check_unpacked_size(file: Path, size: int) -> None:
     disk = file.stat().st_size if file.is_file() else size
     if size > max(FREE, RATIO * disk):
         raise DataError(
-            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no table "
-            "of data; look at "
-            "long texts that are repeated, and leave out such columns"
+            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no "
+            "table of data; look at long texts that are repeated, and leave out such columns"
         )
 
 

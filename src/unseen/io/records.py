@@ -71,8 +71,7 @@ def _row_blocks(source: Text, top: Head, width: int) -> Iterator[tuple[int, byte
     if still_open:
         raise DataError(
             f"{shown(source.file)}, line {line + lines_in(rest[:end])}: expected a quote that "
-            "closes, found none up to "
-            "the end of the file; correct the line where the quote opens"
+            "closes, found none up to the end of the file; correct the line where the quote opens"
         )
     if rest:
         yield line, rest

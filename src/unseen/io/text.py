@@ -105,8 +105,8 @@ class Text(io.RawIOBase):
         if codec == "utf-32":
             raise DataError(
                 f"{shown(self.file)}: expected UTF-8 or UTF-16 text, found UTF-32 by its byte "
-                "order mark; convert it: "
-                f"iconv -f utf-32 -t utf-8 {self.file.name} > converted.csv"
+                f"order mark; convert it: iconv -f utf-32 -t utf-8 {self.file.name} > "
+                "converted.csv"
             )
         decoder, length, block = codecs.getincrementaldecoder(codec)(), 0, first[len(mark) :]
         while True:
@@ -152,16 +152,15 @@ class Text(io.RawIOBase):
         where = f"{shown(self.file)}, line {line}"
         if codec != "utf-8":
             return DataError(
-                f"{where}: expected {codec.upper()} text, as the byte order mark says, found other "
-                "bytes "
-                f"({error.reason}); write or copy the file anew"
+                f"{where}: expected {codec.upper()} text, as the byte order mark says, found "
+                f"other bytes ({error.reason}); write or copy the file anew"
             )
         if b"\0" in error.object[: 1 << 10]:
             return zeros(where, self.file)
         return DataError(
             f"{where}: expected UTF-8 text, found the byte 0x{error.object[error.start]:02x}; "
-            "convert the file, for "
-            f"example from Latin-1: iconv -f latin1 -t utf-8 {self.file.name} > converted.csv"
+            "convert the file, for example from Latin-1: iconv -f latin1 -t utf-8 "
+            f"{self.file.name} > converted.csv"
         )
 
 
@@ -184,14 +183,12 @@ class _Rejoined(io.RawIOBase):
 def zeros(where: str, file: Path) -> DataError:
     return DataError(
         f"{where}: expected text, found zero bytes, as in UTF-16 without a byte order mark; "
-        "convert the file, for "
-        f"example: iconv -f utf-16le -t utf-8 {file.name} > converted.csv"
+        f"convert the file, for example: iconv -f utf-16le -t utf-8 {file.name} > converted.csv"
     )
 
 
 def too_long(file: Path, line: int) -> DataError:
     return DataError(
         f"{shown(file)}, line {line:,}: expected a row of at most {BLOCK / 2**20:g} MiB, found a "
-        "longer one; is it a "
-        "table, and is every quote closed?"
+        "longer one; is it a table, and is every quote closed?"
     )

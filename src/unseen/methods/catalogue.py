@@ -160,8 +160,7 @@ def suited(method: Method | None, shape: tuple[int, ...]) -> Method:
     if len(shape) == 1 and takes_images(method):
         raise DataError(
             f"{type(method).__name__} is a method for images, and was given a table: give it "
-            "Images.read(folder), "
-            "or take a method for rows"
+            "Images.read(folder), or take a method for rows"
         )
     return for_images(method) if len(shape) > 1 else method
 
@@ -195,8 +194,8 @@ def method_named(name: str) -> Method:
         return EVERY[name]
     raise DataError(
         f"{option('method', name)}: there is no method of that "
-        f"name{resembling(name, list(EVERY))}; the names "
-        f"are {', '.join(EVERY)}, and a method of another package is named as mypackage.mine:Mine"
+        f"name{resembling(name, list(EVERY))}; the names are {', '.join(EVERY)}, and a method of "
+        "another package is named as mypackage.mine:Mine"
     )
 
 

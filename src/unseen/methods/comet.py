@@ -80,8 +80,8 @@ class CoMet:
         if not isinstance(self.base, Trainable):
             raise DataError(
                 "CoMet trains by a method's loss, batches and optimiser, and "
-                f"{type(self.base).__name__} offers none: "
-                "wrap a method that is trained by gradient descent, such as AutoEncoder or DevNet"
+                f"{type(self.base).__name__} offers none: wrap a method that is trained by "
+                "gradient descent, such as AutoEncoder or DevNet"
             )
         for name, kind in (("meta", Meta), ("penalty", Penalty)):
             if (value := getattr(self, name)) not in get_args(kind):

@@ -61,9 +61,8 @@ class Forest:
         if not len(normals) or not len(anomalies):
             raise DataError(
                 f"Forest learns normals against labelled anomalies; it was given {len(normals)} "
-                "rows of the first and "
-                f"{len(anomalies)} of the second: label at least one row of each, or use a method "
-                "without labels"
+                f"rows of the first and {len(anomalies)} of the second: label at least one row of "
+                "each, or use a method without labels"
             )
         some = torch.randperm(len(normals), generator=run.generator)[: 2 * self.rows]
         drawn = together(normals[some.to(data.x.device)], anomalies)

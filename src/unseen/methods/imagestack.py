@@ -95,8 +95,8 @@ class ImageStack:
         if not usable.any():
             raise DataError(
                 "every member of this ImageStack learns from labelled images, and there are none: "
-                "label some, or add a "
-                "member that learns from good images alone, such as Patches(Nearest())"
+                "label some, or add a member that learns from good images alone, such as "
+                "Patches(Nearest())"
             )
 
         def trained(

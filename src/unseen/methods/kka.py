@@ -81,9 +81,8 @@ class KKA:
         if self.pool < 0 or not len(pool):
             raise DataError(
                 f"KKA takes anomaly class {self.pool} for its pool, and no row is labelled with "
-                "it: set pool to one of "
-                f"{data.classes}, the classes with rows, numbered in the order of their names, or "
-                "to 0 to make a pool"
+                f"it: set pool to one of {data.classes}, the classes with rows, numbered in the "
+                "order of their names, or to 0 to make a pool"
             )
         return (known if len(known.anomalies) else data), pool
 

@@ -53,9 +53,8 @@ class Logistic:
         if y.all() or not y.any():
             raise DataError(
                 f"Logistic learns normals against labelled anomalies; it was given {(~y).sum()} "
-                "rows of the first and "
-                f"{y.sum()} of the second: label at least one row of each, or use a method without "
-                "labels"
+                f"rows of the first and {y.sum()} of the second: label at least one row of each, "
+                "or use a method without labels"
             )
         normals = data.normals.x
         scorer.centre, scorer.scale = normals.mean(dim=0), normals.std(dim=0, correction=0) + 1e-6

@@ -16,12 +16,14 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.bank import Bank
-from unseen.parts.eigen import discriminants
 from unseen.parts.episodes import some, tasks, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.parts.products import product
 from unseen.types import Run, Samples
+
+# share of the mean eigenvalue between two that tie: their difference divides in the backward pass
+APART = 1e-9
 
 # rows that the last, and every later, eigenvalue problem takes at most
 NORMALS, ANOMALIES = (8192, 256)
@@ -74,8 +76,8 @@ class MetaOCC:
         if len(data.normals) < 2 or not len(data.anomalies):
             raise DataError(
                 "MetaOCC needs 2 normal rows and a labelled anomaly; it was given "
-                f"{len(data.normals)} and "
-                f"{len(data.anomalies)}: label at least one anomaly, or use a method without labels"
+                f"{len(data.normals)} and {len(data.anomalies)}: label at least one anomaly, or "
+                "use a method without labels"
             )
 
         def queries() -> Iterator[Samples]:
@@ -149,3 +151,32 @@ class ProjectedScorer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return product(self.net(x) - self.centre, self.matrix).square().sum(dim=1).log1p()
+
+
+def discriminants(*, anomalies: Tensor, within: Tensor, directions: int) -> Tensor:
+    """W whose columns solve S_a w = lambda S_n w for the largest lambda, with w' S_n w = 1: (k,
+    min(directions, a, k)).
+
+    `anomalies` (a, k), centred at the normals and already scaled, so that S_a = A'A; `within` (k,
+    k) is S_n, positive definite. With few anomalies S_a has rank a, and all other eigenvalues tie
+    at 0: then the gradient of the problem as it stands is NaN. Its dual A S_n^-1 A' u = lambda u
+    has a rows, and w = S_n^-1 A' u / sqrt(lambda). Anomalies that are alike tie there too: a ramp
+    on the diagonal, far below any figure that counts, sets them apart.
+
+    >>> discriminants(
+    ...     anomalies=torch.tensor([[0.0, 3.0]]),
+    ...     within=torch.diag(torch.tensor([1.0, 4.0])),
+    ...     directions=2,
+    ... )
+    tensor([[0.0000],
+            [0.5000]])
+    """
+    a = anomalies.double()
+    solved = torch.linalg.solve(within.double(), a.T)  # (k, a)
+    dual = a @ solved  # (a, a)
+    ramp = torch.arange(1, len(a) + 1, dtype=dual.dtype, device=dual.device)
+    apart = APART * dual.detach().diagonal().mean() + 1e-12
+    values, vectors = torch.linalg.eigh((dual + dual.T) / 2 + torch.diag(apart * ramp))
+    top = min(directions, *anomalies.shape)
+    w = solved @ vectors[:, -top:].flip(1) / values[-top:].flip(0).sqrt()
+    return w.to(anomalies.dtype)

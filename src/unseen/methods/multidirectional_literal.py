@@ -71,9 +71,8 @@ class MultiDirectionalLiteral:
         if len(data.normals) < 3 or not len(data.anomalies):
             raise DataError(
                 "MultiDirectionalLiteral needs 3 normal rows and a labelled anomaly; it was given "
-                f"{len(data.normals)} "
-                f"and {len(data.anomalies)}: label at least one anomaly, or use a method without "
-                "labels"
+                f"{len(data.normals)} and {len(data.anomalies)}: label at least one anomaly, or "
+                "use a method without labels"
             )
         domains = Domains(data.normals)
         if len(domains) > 1:

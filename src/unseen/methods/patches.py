@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from unseen.parts.cells import cells, coarser, in_context
+from unseen.parts.cells import Scaling, cells, coarser, highest, in_context
 from unseen.parts.episodes import together
-from unseen.parts.patches import PatchScorer, labelled_cells, marked, told_where, uppermost
 from unseen.types import Method, Run, Samples, ability
 
 ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
@@ -65,14 +64,14 @@ class Patches:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
         anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
-        told = told_where(anomalies)
+        told = _told_by_mask(anomalies)
         rows = together(
-            normals, labelled_cells(scorer, anomalies[told], marked(anomalies[told], self.stride))
+            normals, _labelled_cells(scorer, anomalies[told], _marked(anomalies[told], self.stride))
         )
         untold = anomalies[~told]
         distance = scorer.apart(normals.x, untold.x)
         for _ in range(ROUNDS if len(untold) else 0):
-            guessed = labelled_cells(scorer, untold, uppermost(distance, self.top))
+            guessed = _labelled_cells(scorer, untold, _uppermost(distance, self.top))
             self.base.train(scorer.inner.train(), together(rows, guessed), run)
             with torch.no_grad():
                 distance = scorer.eval().map(untold.x)
@@ -107,3 +106,63 @@ class Patches:
         moved._modules = dict(scorer._modules)
         moved.inner = self.base.adapt(scorer.inner, self.normals(scorer, support, run), run)  # type: ignore[attr-defined]
         return moved
+
+
+class PatchScorer(nn.Module):
+    """What the base says of cells, and of an image by its highest: (n, d, h, w) -> (n,)."""
+
+    def __init__(self, d: int, inner: nn.Module, *, stride: int, top: float) -> None:
+        super().__init__()
+        self.stride, self.top = stride, top
+        self.scaling = Scaling(d)
+        self.inner = inner
+
+    def map(self, x: Tensor) -> Tensor:
+        """A score for every cell: (n, d, h, w) -> (n, h / stride, w / stride)."""
+        found = coarser(x, self.stride)
+        return self.inner(self.scaling(cells(in_context(found)))).view(len(x), *found.shape[2:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return highest(self.map(x), self.top)
+
+    @torch.no_grad()
+    def apart(self, normals: Tensor, x: Tensor) -> Tensor:
+        """How far cells lie from these normal ones (m, d), in standard deviations: (n, d, h, w) ->
+        (n, h, w).
+        """
+        found = coarser(x, self.stride)
+        rows = self.scaling(cells(in_context(found)))
+        return (rows - normals.mean(dim=0)).norm(dim=1).view(len(x), *found.shape[2:])
+
+
+def _told_by_mask(data: Samples) -> Tensor:
+    """Which images have a mask that shows something: (n,)."""
+    if data.mask is None:
+        return torch.zeros(len(data), dtype=torch.bool, device=data.x.device)
+    return data.mask.flatten(1).amax(dim=1) > 0 if len(data) else torch.zeros(0, dtype=torch.bool)
+
+
+def _marked(data: Samples, stride: int) -> Tensor:
+    """Cells that the masks cover by half, or by as much as they cover any: (n, h, w) bool."""
+    if data.mask is None or not len(data):
+        return torch.zeros(len(data), 1, 1, dtype=torch.bool, device=data.x.device)
+    share = coarser(data.mask[:, None], stride)[:, 0]
+    return share >= share.amax(dim=(1, 2), keepdim=True).clamp_max(0.5)
+
+
+def _uppermost(score: Tensor, share: float) -> Tensor:
+    """The highest `share` of each image's cells, one at least: (n, h, w) -> (n, h, w) bool."""
+    if not len(score):
+        return score > 0
+    flat = score.flatten(1)
+    least = flat.topk(max(1, round(share * flat.shape[1])), dim=1).values[:, -1:]
+    return (flat >= least).view_as(score)
+
+
+def _labelled_cells(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:
+    """These cells of labelled images as rows, each with its image's label: (n, h, w) bool -> m
+    rows.
+    """
+    x = scorer.scaling(cells(in_context(coarser(images.x, scorer.stride))))
+    image = which.nonzero()[:, 0]
+    return Samples(x[which.flatten()], images.y[image], images.group[image], images.weight[image])

@@ -148,8 +148,8 @@ def enough_normals(count: int, method: object, noun: str) -> None:
     if count < 3:
         raise DataError(
             f"{type(method).__name__} learns from some normal {noun} and judges on others; it was "
-            f"given {count}, and "
-            f"needs at least 3, better {'1,000' if noun == 'rows' else '100'}: add normal {noun}"
+            f"given {count}, and needs at least 3, better {'1,000' if noun == 'rows' else '100'}: "
+            f"add normal {noun}"
         )
 
 

@@ -59,6 +59,6 @@ def check_both(method: object, data: Samples) -> None:
     if not len(data.anomalies) or not len(data.normals):
         raise DataError(
             f"{type(method).__name__} needs normal rows and labelled anomalies; it was given "
-            f"{len(data.normals)} and "
-            f"{len(data.anomalies)}: label at least one row of each, or use a method without labels"
+            f"{len(data.normals)} and {len(data.anomalies)}: label at least one row of each, or "
+            "use a method without labels"
         )

@@ -199,16 +199,12 @@ class ImageSink:
         text = [
             f"{images.root}: {len(images):,} images, {flagged:,} flagged for a p-value of at most "
             f"{self.threshold:.3g}{rest}. The most anomalous come first. A p-value is the chance "
-            "that a normal image "
-            "scores as high.",
+            "that a normal image scores as high.",
             f"A colour is the same score of a patch in all images: from {low:.3g}, what the "
-            "hottest patch of a usual "
-            f"normal image has, to {top:.3g} or more.",
-            f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest patch "
-            "of a normal image "
-            f"exceeds it with a chance of about {level:.3g}. What exceeds it is outlined. An image "
-            "can be anomalous "
-            "without.",
+            f"hottest patch of a usual normal image has, to {top:.3g} or more.",
+            f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest "
+            f"patch of a normal image exceeds it with a chance of about {level:.3g}. What exceeds "
+            "it is outlined. An image can be anomalous without.",
         ]
         more = (
             f"The first {_SHOWN} are shown here; the folder of this page has a picture of "

@@ -370,15 +370,14 @@ def _blindness(entry: dict[str, Any]) -> str:
     if not counted:
         return (
             f"No unseen class has {LEAST} test rows, so nothing is known of how blind "
-            f"{entry['method']} is. Bring more "
-            f"rows of known kinds of anomalies, or others to test on ({option('test', ...)})."
+            f"{entry['method']} is. Bring more rows of known kinds of anomalies, or others to "
+            f"test on ({option('test', ...)})."
         )
     worst = min(counted, key=lambda row: row["auroc"])
     return (
         f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is "
-        "found worst, "
-        f"AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of the normal rows "
-        f"misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
+        f"found worst, AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of "
+        f"the normal rows misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
     )
 
 

@@ -120,6 +120,10 @@ class ImageFolder:
         """All images with the labels of their folders."""
         return self.labelled()
 
+    def places(self, keys: pa.Table, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Their files."""
+        return {"file": keys["file"]}
+
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The images, a block at a time, then files of types that are not read; `problem` tells why
         one has no row.
@@ -165,10 +169,10 @@ class ImageFolder:
             )
             raise DataError(
                 f"{images.root}: no usable image is in a sub-folder "
-                f"{self.normal!r}{resembling(self.normal, names)}; "
-                f"of its {len(images) + failed:,} images {failed:,} cannot be used, "
-                f"{counts['unlabelled']:,} are in no "
-                f"sub-folder, the others are in {spell_counts(counts['anomalies'])}: {advice}"
+                f"{self.normal!r}{resembling(self.normal, names)}; of its "
+                f"{len(images) + failed:,} images {failed:,} cannot be used, "
+                f"{counts['unlabelled']:,} are in no sub-folder, the others are in "
+                f"{spell_counts(counts['anomalies'])}: {advice}"
             )
         return {**counts, "failed": failed}
 
@@ -208,7 +212,6 @@ def _note_unlabelled(images: Images) -> None:
     if found:
         log.warning(
             "%d images with a mask are in no folder of a class, first %s: they are taken for "
-            "normal; put those that "
-            "show a defect into a sub-folder that names it",
+            "normal; put those that show a defect into a sub-folder that names it",
             *(len(found), found[0]),
         )

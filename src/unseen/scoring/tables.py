@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from unseen.data.labels import as_given, encode_labels
 from unseen.errors import DataError
@@ -103,9 +104,9 @@ class TableFile:
         if self.label is None:
             names = self._table([]).column_names
             raise DataError(
-                f"{self.file}: an evaluation needs the column that says what each row is, 'normal' "
-                "or the name of a "
-                f"kind of anomaly ({option('label', ...)}){_likely_labels(names)}"
+                f"{self.file}: an evaluation needs the column that says what each row is, "
+                "'normal' or the name of a kind of anomaly "
+                f"({option('label', ...)}){_likely_labels(names)}"
             )
         if not tests:
             return self.labelled()
@@ -128,6 +129,10 @@ class TableFile:
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
         groups = table[self.group].to_pylist() if self.group else None
         return Labelled(rows, y, groups, table.select(self.keep or table.column_names), facts)
+
+    def places(self, keys: pa.Table, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """The numbers of rows, where no column was chosen to tell them apart, or has that name."""
+        return {} if self.keep or ROW in keys.column_names else {ROW: pa.array(rows + 1)}
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""
@@ -167,8 +172,7 @@ class TableFile:
         if self.normal != "normal":
             raise DataError(
                 f"{self.file}: {option('normal', self.normal)} says what the label column calls "
-                "normal, and no column "
-                f"is named: add {option('label', ...)}"
+                f"normal, and no column is named: add {option('label', ...)}"
             )
         log.warning(
             "no label column is named (%s): all %s rows are taken for normal%s",
@@ -196,8 +200,8 @@ class TableFile:
         elif not counts["normals"]:
             raise DataError(
                 f"{self.file}: no row of column {self.label!r} is "
-                f"{self.normal!r}{resembling(self.normal, names)}; of "
-                f"its {len(codes):,} rows {counts['unlabelled']:,} have no label, the others are "
+                f"{self.normal!r}{resembling(self.normal, names)}; of its {len(codes):,} rows "
+                f"{counts['unlabelled']:,} have no label, the others are "
                 f"{spell_counts(counts['anomalies'])}: say which are normal "
                 f"({option('normal', ...)})"
             )

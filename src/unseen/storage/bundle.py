@@ -100,8 +100,8 @@ class Bundle:
         except Exception as error:  # whatever a file of unknown origin leads to
             raise BundleError(
                 f"{place}: its parts make no detector in unseen {__version__} ({error}); it was "
-                "saved by unseen "
-                f"{manifest.facts.get('unseen')}: load it with that release, or fit and save again"
+                f"saved by unseen {manifest.facts.get('unseen')}: load it with that release, or "
+                "fit and save again"
             ) from error
 
     def with_tail(self, tail: bool) -> Self:
@@ -194,8 +194,8 @@ def _check_trust(place: Path, method: dict[str, Any], trust: Collection[str]) ->
     if others := untrusted(method, trust):
         raise BundleError(
             f"{place}: it was trained by a method of another package, {' and '.join(others)}, and "
-            "importing that runs "
-            f"its code; if you trust it, load with {option('trust', (*trust, *others))}"
+            "importing that runs its code; if you trust it, load with "
+            f"{option('trust', (*trust, *others))}"
         )
     for path in paths_in(method):
         try:

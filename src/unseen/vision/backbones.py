@@ -87,8 +87,7 @@ class Hidden(nn.Module):
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise DataError(
                 f"{folder}: cannot be used as a vision model with weights in safetensors "
-                f"({error}); copy the whole "
-                "folder of the model anew, or take another"
+                f"({error}); copy the whole folder of the model anew, or take another"
             ) from error
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -106,10 +105,9 @@ class Hidden(nn.Module):
         h, w = height // patch, width // patch
         if height % patch or width % patch or tokens.shape[1] < h * w:
             raise DataError(
-                f"expected a model with a token for each {patch} x {patch} pixels, and a size that "
-                "is a multiple of "
-                f"{patch}, got {tokens.shape[1]} tokens for {height} x {width} pixels; change size "
-                "or the model"
+                f"expected a model with a token for each {patch} x {patch} pixels, and a size "
+                f"that is a multiple of {patch}, got {tokens.shape[1]} tokens for {height} x "
+                f"{width} pixels; change size or the model"
             )
         return tokens[:, -h * w :].mT.unflatten(2, (h, w))
 
@@ -118,10 +116,8 @@ def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise DataError(
             f"backbone {str(folder)!r}: expected 'lite0' or a folder with config.json and "
-            "model.safetensors of a "
-            "Hugging Face vision model, found none; nothing is downloaded here: get the model "
-            "where there is a "
-            "network, copy its folder, and give its path"
+            "model.safetensors of a Hugging Face vision model, found none; nothing is downloaded "
+            "here: get the model where there is a network, copy its folder, and give its path"
         )
 
 

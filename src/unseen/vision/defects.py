@@ -252,7 +252,6 @@ def _height_and_width(pixels: Pixels) -> tuple[int, int]:
     ):
         raise DataError(
             f"pixels must be uint8 of shape (height, width, 3), at least {LEAST_SIDE} high and "
-            "wide, "
-            f"got {pixels.dtype} {pixels.shape}: convert the image to RGB, or enlarge it"
+            f"wide, got {pixels.dtype} {pixels.shape}: convert the image to RGB, or enlarge it"
         )
     return pixels.shape[0], pixels.shape[1]

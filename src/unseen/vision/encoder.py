@@ -96,9 +96,8 @@ class Vision:
         if twice and X.resaved is None:
             raise DataError(
                 "this detector learned from each image as it is and as it is re-saved, and was "
-                "given "
-                "maps of images as they are: give it the images, or "
-                "Maps.of(images, features, resaved=True)"
+                "given maps of images as they are: give it the images, or Maps.of(images, "
+                "features, resaved=True)"
             )
         return X if learns else X.plain()
 

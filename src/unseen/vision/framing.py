@@ -117,8 +117,7 @@ def side(size: int, count: int, cells: int) -> int:
     if count > 1 and size % cells:
         raise DataError(
             f"tiles={count} needs a backbone whose map divides its {size} pixels evenly, got "
-            f"{cells} cells in a row; "
-            "take tiles=1, or another size"
+            f"{cells} cells in a row; take tiles=1, or another size"
         )
     return span(cells, count) * (size // cells) if count > 1 else size
 

@@ -148,8 +148,7 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if values.shape != shape:
         raise DataError(
             f"{file}: the mask must have the height and width of its image, {shape}, got "
-            f"{values.shape}; "
-            "save it in that size, or remove it"
+            f"{values.shape}; save it in that size, or remove it"
         )
     highest = int(values.max())
     if 1 < highest <= 127:
@@ -161,9 +160,8 @@ def mask(file: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if between > 0.5:
         raise DataError(
             f"{file}: expected a mask, black and white, but {between:.0%} of its pixels are "
-            "neither; if it"
-            " is a photo, give it a name or a folder that is not that of a mask; if it is a mask, "
-            "save it as 0 and 255"
+            "neither; if it is a photo, give it a name or a folder that is not that of a mask; if "
+            "it is a mask, save it as 0 and 255"
         )
     return values > (0 if highest == 1 else 127)
 
@@ -220,8 +218,7 @@ def decoded(file: Path) -> NDArray[Any]:
     ) as error:
         raise DataError(
             f"{file}: expected an image ({', '.join(FORMATS)}), but it cannot be read as one "
-            f"({error}); copy it anew, "
-            "or remove it"
+            f"({error}); copy it anew, or remove it"
         ) from error
 
 
@@ -229,8 +226,7 @@ def _check_pixels(file: Path, width: int, height: int) -> None:
     if min(width, height) < LEAST or width * height > MOST:
         raise DataError(
             f"{file}: expected at least {LEAST} pixels a side and at most {MOST} in all, found "
-            f"{width} x {height}; "
-            "scale it, or remove it"
+            f"{width} x {height}; scale it, or remove it"
         )
 
 
@@ -248,8 +244,8 @@ def eight_bits(values: NDArray[Any], file: Path) -> NDArray[np.uint8]:
     if not np.issubdtype(values.dtype, np.integer) or low < 0 or high > RANGES[-1]:
         raise DataError(
             f"{file}: expected grey values of 8 or 16 bits, found {values.dtype} from {low} to "
-            f"{high}, of which black "
-            "and white are not known; scale it to 0..65535 and save it as a 16-bit PNG"
+            f"{high}, of which black and white are not known; scale it to 0..65535 and save it as "
+            "a 16-bit PNG"
         )
     full = next(top for top in RANGES if high <= top)
     return np.rint(np.arange(full + 1) * (255 / full)).astype(np.uint8)[values]

@@ -313,6 +313,6 @@ def imageless(root: Path, found: list[Path]) -> DataError:
     what = f"{len(found)} files ({', '.join(kinds[:5])})" if found else "no file"
     return DataError(
         f"{root}: no image in it; expected files that end in {', '.join(ENDINGS)}, found {what}; "
-        "name another folder "
-        "(masks are no images, hidden files are skipped, links to folders are not followed)"
+        "name another folder (masks are no images, hidden files are skipped, links to folders are "
+        "not followed)"
     )

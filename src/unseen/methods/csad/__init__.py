@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unseen.errors import DataError
+from unseen.methods.csad.regions import Regions, fitted, hazard
 from unseen.parts.episodes import mixed, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import Resizing
 from unseen.parts.products import Linear
 from unseen.parts.reconstruction import Variational, narrow
-from unseen.parts.regions import Regions, fitted, hazard
 from unseen.types import NORMAL, UNLABELLED, Run, Samples
 
 # replays of normals, and of all anomalies together; normals that tell how large the error is

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
+from unseen.methods.resad.residual import References, ResidualScorer
 from unseen.parts import losses, terms
 from unseen.parts.episodes import random_batches, some, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import with_pushed
-from unseen.parts.residual import References, ResidualScorer
 from unseen.types import Run, Samples
 
 KINDS = 4  # of normal in one batch
@@ -88,8 +88,7 @@ class ResAD:
         if len(data.normals) < 2:
             raise DataError(
                 f"{type(self).__name__} compares normal rows with one another, and was given "
-                f"{len(data.normals)}: add "
-                "normal rows, 2 at least"
+                f"{len(data.normals)}: add normal rows, 2 at least"
             )
         scorer.references.remember(
             some(data.normals, self.bank, run.generator).x, k=self.neighbours
