@@ -13,10 +13,13 @@ CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
 
 # Tests that run a second time, as on another processor: those of numbers, in the minutes that CI has.
-NUMERICAL := $(patsubst %,tests/test_%.py,calibrate coreset covariance csad deviation duq equal_rows heads meta methods parts \
-	plain reconstruction repeats resad settings simplenet tail topk)
+NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector/test_conformal detector/test_conformal_tail \
+	detector/test_equal_rows detector/test_settings methods/test_csad methods/test_distances methods/test_duq methods/test_heads \
+	methods/test_meta methods/test_methods methods/test_resad methods/test_simplenet methods/test_topk parts/test_covariance \
+	parts/test_deviation parts/test_parts parts/test_plain parts/test_reconstruction)
 # Tests of what each package below its tested version has to do: frames, files, formats, pictures.
-LOWEST := $(patsubst %,tests/test_%.py,bundle calibrate images overlay parts read schema tables write)
+LOWEST := $(patsubst %,tests/%.py,data/test_schema data/test_tables detector/test_conformal io/test_read io/test_write \
+	parts/test_parts report/test_overlay storage/test_bundle vision/test_images)
 
 .PHONY: help demo demo-images test test-baseline lint fuzz dist lowest docs bench bench-quick tutorial install clean
 

@@ -1,5 +1,5 @@
 """Run Python as on an x86-64 processor without AVX: `python tests/baseline.py -m pytest
-tests/test_methods.py`.
+tests/methods/test_methods.py`.
 
 Sums run in another order there, so what hangs on the last digits of one processor shows on any.
 """

@@ -183,3 +183,35 @@ def test_commands_are_short():
             bodies[node.name] = node.end_lineno - first.lineno + 1
     assert len(bodies) >= 6
     assert max(bodies.values()) <= 15, bodies
+
+
+TESTS = Path(__file__).parent
+# Test files that hold a law of several modules of their room, and so have no module's name.
+LAWS = {
+    "bench/results": "runs that count, and the tables made of them",
+    "bench/report": "all pages",
+    "cli/signals": "what stops a run, from the first import on",
+    "detector/equal_rows": "equal rows have equal scores, whatever lies between them",
+    "detector/sklearn": "the detector among scikit-learn's tools",
+    "methods/heads": "methods that learn a head on rows",
+    "methods/meta": "methods that learn from tasks",
+    "methods/methods": "what every method keeps",
+    "parts/parts": "parts of a few lines each",
+}
+
+
+def test_tests_mirror_the_package():
+    for file in TESTS.glob("*/test_*.py"):
+        here, name = file.parent.name, file.stem.removeprefix("test_")
+        home = ROOT / here if (ROOT / here).is_dir() else TESTS.parent / here
+        modules = {path.stem for path in home.rglob("*.py")} | {
+            path.name for path in home.iterdir()
+        }
+        about = {module for module in modules if name == module or name.startswith(f"{module}_")}
+        assert about or f"{here}/{name}" in LAWS, f"{file}: no module of {here} has this name"
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: path.stem)
+def test_a_test_says_its_law_and_imports_no_other_test(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert not [name for name in imports(path) if name.split(".")[0].startswith("test_")]

@@ -9,7 +9,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.inside import LEAST, Draw, draw_rows, halves
+from bench.inside import LEAST, Draw, class_halves, draw_rows
 from bench.pages.contamination import AUDIT_RATE, AUDITED, VARIANTS, contamination
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
@@ -88,7 +88,7 @@ def drawn(data: Data, job: Record) -> tuple[Draw, NDArray[np.bool_]]:
     """A draw with anomalies of all classes hidden among its normals, and which rows they are."""
     rngs = [np.random.default_rng(job["seed"]) for _ in range(3)]
     draw = draw_rows(data.codes, data.answers, Protocol(normals=NORMALS), rngs[0], data.alike)
-    split = halves(data.codes, rngs[1])  # the very split of draw_rows
+    split = class_halves(data.codes, rngs[1])  # the very split of draw_rows
     half = np.arange(len(data.codes)) if data.alike is None else split[0]
     spare = np.setdiff1d(half[data.codes[half] > 0], draw.train)
     wanted = round(NORMALS * job["rate"] / (1 - job["rate"]))

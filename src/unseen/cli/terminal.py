@@ -41,7 +41,7 @@ def _printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-class _Printer(Console):
+class Printer(Console):
     """A console that shows names from files, folders and saved detectors as what they are, not as
     commands to it.
     """
@@ -53,8 +53,8 @@ class _Printer(Console):
             yield part if part.control else Segment(_printable(part.text), part.style)
 
 
-out = _Printer(markup=False, emoji=False, highlight=False)
-err = _Printer(markup=False, emoji=False, highlight=False, stderr=True)
+out = Printer(markup=False, emoji=False, highlight=False)
+err = Printer(markup=False, emoji=False, highlight=False, stderr=True)
 
 
 def say(text: str) -> None:

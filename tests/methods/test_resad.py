@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from toys import domains
 from unseen.errors import DataError
 from unseen.methods.resad import ResAD, ResADPlusPlus
 from unseen.methods.resad.residual import References
@@ -24,18 +25,6 @@ def bank(*rows):
     filled = Bank(len(rows[0]))
     filled.fill(torch.tensor(rows))
     return filled
-
-
-def kinds(shift=(0.0, 20.0, -30.0), rows=60, anomalies=6, axis=0, seed=0):
-    """Normals in 6 dimensions around a point for each kind, and anomalies 6 off along one axis."""
-    g = torch.Generator().manual_seed(seed)
-    parts = []
-    for kind, offset in enumerate(shift):
-        x = torch.randn(rows + anomalies, 6, generator=g)
-        y = (torch.arange(len(x)) >= rows).long()
-        x[rows:, axis] += 6.0
-        parts.append((x + offset, y, torch.full((len(x),), kind)))
-    return Samples.of(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
 
 def test_a_residual_is_what_the_plane_through_the_references_leaves():
@@ -86,8 +75,8 @@ def test_a_single_reference_leaves_the_unit_as_it_was():
 
 
 def test_the_spread_of_the_new_kind_does_not_matter():
-    method, new = QUICK, kinds(shift=(40.0,), seed=5)
-    scorer = trained(method, kinds())
+    method, new = QUICK, domains(shift=(40.0,), seed=5)
+    scorer = trained(method, domains())
     wide = dataclasses.replace(new, x=new.x * 50)
     here, there = (
         scored(method.adapt(scorer, rows.normals[:8], Run(torch.Generator())), rows.x)
@@ -116,10 +105,10 @@ def test_what_no_label_shows_is_not_swallowed(method):
     # All labelled anomalies lie along one axis: the constraintor learns that nothing else matters,
     # unless it is told.
     guarded, bare = method(), method(pushed=0.0)
-    new = kinds(shift=(0.0,), axis=3, seed=5)
+    new = domains(shift=(0.0,), axis=3, seed=5)
     lengths = []
     for each in (guarded, bare):
-        scorer = trained(each, kinds())
+        scorer = trained(each, domains())
         bank = References(6)
         bank.remember(new.normals.x, k=8)
         with torch.no_grad():
@@ -183,7 +172,7 @@ def test_no_row_is_its_own_reference(rows):
 
 
 def test_references_are_of_the_rows_own_kind():
-    data, method = kinds(), QUICK
+    data, method = domains(), QUICK
     stream = method.residuals(method.build((6,)), data, Run(torch.Generator().manual_seed(0)))
     for batch in islice(stream, 20):
         assert set(batch.group.tolist()) <= {0, 1, 2}
@@ -193,7 +182,7 @@ def test_references_are_of_the_rows_own_kind():
 
 
 def test_anomalies_of_a_kind_without_normals_are_left_out():
-    data = kinds()
+    data = domains()
     data = data[(data.group != 2) | (data.y > 0)]
     rows = QUICK.kinds(data, Run(torch.Generator()))
     assert [(len(normals), len(anomalies)) for normals, anomalies in rows] == [(60, 6), (60, 6)]
@@ -203,7 +192,7 @@ def test_the_first_phase_moves_the_constraintor_alone():
     for method in (QUICK, ResADPlusPlus(steps=60, batch=64)):
         scorer = method.build((6,))
         run = Run(torch.Generator().manual_seed(0))
-        batch = next(method.residuals(scorer, kinds(), run))
+        batch = next(method.residuals(scorer, domains(), run))
         names, parameters = zip(*scorer.named_parameters(), strict=True)
         torch.nn.init.normal_(scorer.constraintor[-1].weight, std=0.1, generator=run.generator)
         slopes = torch.autograd.grad(
@@ -218,7 +207,7 @@ def test_the_first_phase_moves_the_constraintor_alone():
 
 
 def test_the_constraintor_draws_normals_in_and_leaves_anomalies_out():
-    data, method = kinds(), ResAD(steps=300, pushed=0.0)
+    data, method = domains(), ResAD(steps=300, pushed=0.0)
     scorer = trained(method, data)
     batch = next(method.residuals(scorer, data, Run(torch.Generator().manual_seed(1))))
     with torch.no_grad():
@@ -247,8 +236,8 @@ def test_density_by_hand():
 
 @pytest.mark.parametrize("method", [QUICK, ResADPlusPlus(steps=60, batch=64)])
 def test_what_was_learned_on_some_kinds_finds_other_anomalies_in_another_kind(method):
-    scorer, run = trained(method, kinds()), Run(torch.Generator().manual_seed(0))
-    new = kinds(shift=(70.0,), axis=3, seed=5)
+    scorer, run = trained(method, domains()), Run(torch.Generator().manual_seed(0))
+    new = domains(shift=(70.0,), axis=3, seed=5)
     moved = method.adapt(scorer, new.normals[:8], run)
     score = scored(moved, new.x[8:])
     assert auroc(score[new.y[8:] == 0], score[new.y[8:] > 0]) > 0.9

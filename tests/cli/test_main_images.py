@@ -740,5 +740,5 @@ def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
 
 def page_text(name, heading):
     """What stands below a heading of a page."""
-    text = (Path(__file__).parents[1] / name).read_text()
+    text = (Path(__file__).parents[2] / name).read_text()
     return text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from unseen.methods import distances
 from unseen.methods.distances import Nearest, spread_out
-from unseen.parts import coreset
 from unseen.testing import trained
 from unseen.types import Run, Samples
 
@@ -58,7 +58,7 @@ def test_no_row_is_chosen_twice_not_even_of_equal_ones():
 def test_wide_rows_are_projected_and_each_cluster_gets_a_centre():
     corners = 3.0 * torch.eye(300)[:10]
     rows = corners.repeat(30, 1) + 0.02 * spread(300, 300)
-    points = coreset.projected(rows, generator())
+    points = distances.projected(rows, generator())
     assert points.shape == (300, 64)
     kept = torch.pdist(points) / torch.pdist(rows)
     assert kept.mean().item() == pytest.approx(1.0, abs=0.1)
@@ -66,7 +66,7 @@ def test_wide_rows_are_projected_and_each_cluster_gets_a_centre():
 
 
 def test_of_many_rows_a_random_part_is_considered(monkeypatch):
-    monkeypatch.setattr(coreset, "CANDIDATES", 30)
+    monkeypatch.setattr(distances, "CANDIDATES", 30)
     drawn = torch.randperm(500, generator=generator())[:30]
     assert torch.isin(spread_out(spread(), 20, generator()), drawn).all()
     assert len(spread_out(spread(), 40, generator())) == 40

@@ -4,7 +4,6 @@ the stack of them.
 
 import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from quick import quick
+from toys import BOTH, maps_of
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
 from unseen.methods import EVERY, IMAGES, METHODS
@@ -33,11 +33,6 @@ from unseen.parts.episodes import together
 from unseen.parts.ranking import auroc
 from unseen.testing import check_method, scored, toy_maps, trained
 from unseen.types import Run, Samples, ability
-from unseen.vision.features import Features
-from unseen.vision.images import Images
-from unseen.vision.maps import Maps
-
-NAMES = ("normal", "bright", "dark", "odd")  # of classes 0, 1, ..., each a shift of another channel
 
 
 def run(seed=3):
@@ -46,18 +41,6 @@ def run(seed=3):
 
 def unmasked(data):
     return replace(data, mask=None)
-
-
-def maps_of(data, features=None, labels=None):
-    """Samples as if a backbone had seen files: 64 x 64 pixels each, in folders of their names."""
-    n = len(data)
-    labels = tuple(NAMES[k] for k in data.y.tolist()) if labels is None else labels
-    images = Images(tuple(Path(f"{i}.png") for i in range(n)), labels, (None,) * n, Path())
-    mask = torch.full((n, 6, 6), -1.0) if data.mask is None else data.mask
-    sizes = np.full((n, 2), 64)
-    return Maps(
-        data.x.half().numpy(), mask.half().numpy(), sizes, images, features or Features(size=64)
-    )
 
 
 @dataclass(frozen=True)
@@ -467,9 +450,6 @@ class Distance(nn.Module):
 
     def forward(self, x):
         return (x.mean(dim=(1, 2, 3)) - self.reference).abs()
-
-
-BOTH = ImageStack((Patches(Nearest(k=1)), Patches(NearestRatio())))
 
 
 def test_weights_sum_to_one_and_a_useless_member_has_little():

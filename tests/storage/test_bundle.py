@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from quick import quick
+from toys import rewrite
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, NotFitted
 from unseen.io.atomic import Folder
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.storage.bundle import Bundle
-from unseen.storage.manifest import MOST, canonical, digest
+from unseen.storage.manifest import MOST
 
 
 def table(n=150, anomalies=10, seed=0):
@@ -45,18 +46,6 @@ def saved(tmp_path):
     folder = tmp_path / "detector"
     Bundle(fitted(Nearest(bank=50), calibration=0.2), {"source": "toy"}).save(folder)
     return folder
-
-
-def rewrite(folder, **changes):
-    """Change the manifest and its hashes, as somebody would who means it."""
-    file = folder / "bundle.json"
-    plain = (
-        json.loads(file.read_text())
-        | {"tensors": digest((folder / "tensors.safetensors").read_bytes())}
-        | changes
-    )
-    plain.pop("sha256")
-    file.write_bytes(json.dumps(plain | {"sha256": digest(canonical(plain))}).encode())
 
 
 @pytest.mark.parametrize("calibration", [0.2, 2], ids=["split", "folds"])

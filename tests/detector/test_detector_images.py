@@ -11,8 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from test_bundle import rewrite
-from test_image_methods import BOTH, maps_of
+from toys import BOTH, maps_of, rewrite
 from unseen.detector.conformal import Conformal
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, FewNormals, NotFitted, Unsupported

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from quick import quick
-from test_resad import kinds
+from toys import domains
 from unseen.cli import main as cli
 from unseen.detector import adapt
 from unseen.detector.detector import Detector
@@ -110,7 +110,7 @@ def test_one_group_is_no_group(method):
 
 
 def test_rows_are_described_by_normals_of_their_own_kind():
-    data = kinds()
+    data = domains()
     group, normals = Domains(data.normals), data.normals
     deviation = Deviation(6)
     deviation.fit(normals.x, torch.Generator().manual_seed(0), group=normals.group)
@@ -125,7 +125,7 @@ def test_rows_are_described_by_normals_of_their_own_kind():
 
 
 def test_normals_are_described_by_others_of_their_kind():
-    data = kinds().normals
+    data = domains().normals
     group = Domains(data)
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
@@ -140,7 +140,7 @@ def test_normals_are_described_by_others_of_their_kind():
 
 
 def test_a_moved_description_is_the_old_one_with_other_rows_and_its_covariance():
-    data = kinds().normals
+    data = domains().normals
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
     before = descriptions(deviation, data.x)
@@ -153,7 +153,7 @@ def test_a_moved_description_is_the_old_one_with_other_rows_and_its_covariance()
 
 
 def test_a_kind_with_one_normal_row_and_a_kind_with_none_do_no_harm():
-    data = kinds()
+    data = domains()
     lonely = torch.ones(len(data), dtype=torch.bool)
     lonely[(data.group == 1).nonzero()[1:60]] = False
     lonely[(data.group == 2) & (data.y <= 0)] = False
@@ -163,7 +163,7 @@ def test_a_kind_with_one_normal_row_and_a_kind_with_none_do_no_harm():
 
 @pytest.mark.parametrize("method", [MultiDirectional(), quick(ResAD()), Mahalanobis()])
 def test_known_kinds_are_told_apart_without_being_named(method):
-    data, new = kinds(rows=100, anomalies=8), kinds(rows=40, anomalies=8, seed=4)
+    data, new = domains(rows=100, anomalies=8), domains(rows=40, anomalies=8, seed=4)
     score = scored(trained(method, data), new.x)
     assert auroc(score[new.y == 0], score[new.y > 0]) > 0.97
     between = torch.full((1, 6), -5.0)  # between two kinds, near none
@@ -175,7 +175,7 @@ def test_known_kinds_are_told_apart_without_being_named(method):
 
 @pytest.mark.parametrize("method", list(RELATIVE.values()), ids=list(RELATIVE))
 def test_where_the_new_kind_lies_does_not_matter(method):
-    data, new = kinds(), kinds(shift=(40.0,), seed=5)
+    data, new = domains(), domains(shift=(40.0,), seed=5)
     scorer = trained(method, data)
     here = scored(method.adapt(scorer, new.normals[:8], run()), new.x)
     there = scored(method.adapt(scorer, Samples.of(new.normals.x[:8] - 100), run()), new.x - 100)
@@ -183,7 +183,7 @@ def test_where_the_new_kind_lies_does_not_matter(method):
 
 
 def test_a_kind_can_be_moved_to_without_groups_in_training():
-    data, new = kinds(shift=(0.0,)), kinds(shift=(40.0,), seed=5, axis=2)
+    data, new = domains(shift=(0.0,)), domains(shift=(40.0,), seed=5, axis=2)
     for method in (MultiDirectional(), quick(ResAD())):
         moved = method.adapt(trained(method, data), new.normals[:12], run())
         score = scored(moved, new.x[12:])
@@ -192,17 +192,17 @@ def test_a_kind_can_be_moved_to_without_groups_in_training():
 
 def test_a_method_moves_by_a_single_row():
     for method in ABLE.values():
-        moved = method.adapt(trained(method, kinds()), kinds(shift=(40.0,)).normals[:1], run())
-        assert torch.isfinite(scored(moved, kinds(shift=(40.0,)).x)).all()
+        moved = method.adapt(trained(method, domains()), domains(shift=(40.0,)).normals[:1], run())
+        assert torch.isfinite(scored(moved, domains(shift=(40.0,)).x)).all()
 
 
 def test_the_literal_recipe_has_a_logit_for_each_kind_and_one_for_anomalies():
     method = MultiDirectionalLiteral(episodes=2, inner_steps=10, outer_steps=10)
-    scorer = trained(method, kinds(shift=(-2.0, 0.0, 2.0)))
+    scorer = trained(method, domains(shift=(-2.0, 0.0, 2.0)))
     assert scorer.head[-1].out_features == 4
     again = method.build((6,))
     again.load_state_dict(scorer.state_dict())
-    x = kinds().x
+    x = domains().x
     assert torch.equal(scored(again, x), scored(scorer, x))
     with torch.no_grad():
         share = (scorer.head(scorer.encoder(x)) / scorer.log_temperature.exp()).softmax(dim=1)[:, 3]
