@@ -1,3 +1,5 @@
+"""Pixel figures on small images, by hand and beside another implementation."""
+
 from itertools import pairwise
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The report on images: outlines and colours by hand, texts of strangers, what cannot be drawn."""
+
 import base64
 import io
 import re
