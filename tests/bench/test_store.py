@@ -98,7 +98,7 @@ def test_a_run_that_hangs_dies_or_fails_costs_no_other():
     assert (found["one"]["value"], found["one"]["error"]) == (3, None)
     assert found["hang"] == {"error": "TimeoutError: not done after 2 s"}
     assert found["die"] == {"error": "ProcessError: the process ended"}
-    assert found["fail"]["error"].startswith("ValueError: no such luck (test_bench_store.py:")
+    assert found["fail"]["error"].startswith("ValueError: no such luck (test_store.py:")
     assert found["three"]["value"] == 5
     assert found["three"]["process"] not in (found["one"]["process"], os.getpid())
 

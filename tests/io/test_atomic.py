@@ -213,9 +213,9 @@ def test_replace_takes_the_place_of_what_is_there(tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from unseen.io.atomic import Making, scratch
+from unseen.io.atomic import Making, scratch_folder
 place = Path(sys.argv[1])
-with Making() as made, scratch(place / "b") as folder:
+with Making() as made, scratch_folder(place / "b") as folder:
     made.file(place / "a").write(b"1")
     made.folder(place / "b").write("c", b"1")
     print("there", flush=True)

@@ -69,7 +69,7 @@ def encode_labels(
 def _normal_name(normal: Any) -> str:
     """The one spelling of the label of normal rows.
 
-    >>> _normal_name(True), normal_name("1.0"), normal_name(" ok ")
+    >>> _normal_name(True), _normal_name("1.0"), _normal_name(" ok ")
     ('1', '1', 'ok')
     """
     if not isinstance(normal, str | int | float | np.generic) or _absent(normal):

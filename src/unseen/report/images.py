@@ -217,7 +217,7 @@ def _numbered_name(rank: int, name: str) -> str:
     """A short file name of its own for any image: its rank, then what of its name every system can
     spell.
 
-    >>> _numbered_name(7, "größe/Bild 1.jpg"), numbered_name(12345, "漢字.png")
+    >>> _numbered_name(7, "größe/Bild 1.jpg"), _numbered_name(12345, "漢字.png")
     ('0007-grosse-Bild-1.png', '12345.png')
     """
     plain = (

@@ -120,7 +120,7 @@ class ImageFolder:
         """All images with the labels of their folders."""
         return self.labelled()
 
-    def places(self, keys: pa.Table, rows: NDArray[np.int64]) -> dict[str, Any]:
+    def places(self, keys: pa.Table, rows: pa.Array) -> dict[str, Any]:
         """Their files."""
         return {"file": keys["file"]}
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
 from unseen.data.labels import as_given, encode_labels
 from unseen.errors import DataError
@@ -130,9 +130,9 @@ class TableFile:
         groups = table[self.group].to_pylist() if self.group else None
         return Labelled(rows, y, groups, table.select(self.keep or table.column_names), facts)
 
-    def places(self, keys: pa.Table, rows: NDArray[np.int64]) -> dict[str, Any]:
+    def places(self, keys: pa.Table, rows: pa.Array) -> dict[str, Any]:
         """The numbers of rows, where no column was chosen to tell them apart, or has that name."""
-        return {} if self.keep or ROW in keys.column_names else {ROW: pa.array(rows + 1)}
+        return {} if self.keep or ROW in keys.column_names else {ROW: pc.add(rows, 1)}
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""

@@ -150,7 +150,7 @@ def _depth(file: Path, normal: str) -> int | None:
     """How many folders lie above the first folder of masks that a file is in; None where it is in
     none.
 
-    >>> _depth(Path("crack/Ground Truth/1.png"), "normal"), depth(Path("crack/1.png"), "normal")
+    >>> _depth(Path("crack/Ground Truth/1.png"), "normal"), _depth(Path("crack/1.png"), "normal")
     (1, None)
     """
     folders = enumerate(file.parts[:-1])
