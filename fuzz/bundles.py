@@ -254,7 +254,7 @@ def name_of_tensor(tensors: Tensors, name: str, rng: Rng) -> None:
                 "surplus",
                 "1.calibration",
                 "0.peaks",
-                "0.held",
+                "0.held_out",
                 "00.calibration",
                 "",
             ]

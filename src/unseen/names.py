@@ -31,8 +31,8 @@ def require(wanted: Collection[str], present: Sequence[str], *, where: str) -> N
         return
     shown = ", ".join(repr(name) + resembling(str(name), present) for name in absent[:5])
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-    held = ", ".join(map(repr, present[:20])) + (", ..." if len(present) > 20 else "")
-    raise DataError(f"{where} has no column {shown}{more}; it has {held or 'no columns'}")
+    present_names = ", ".join(map(repr, present[:20])) + (", ..." if len(present) > 20 else "")
+    raise DataError(f"{where} has no column {shown}{more}; it has {present_names or 'no columns'}")
 
 
 def resembling(name: str, present: Sequence[str]) -> str:

@@ -282,7 +282,7 @@ class Encoder(Protocol):
     ) -> str | None:
         """Where normal rows differ that are nearly copies, in words; None without any."""
 
-    def unprecedented(self, rows: Any, told: Any = None) -> NDArray[np.float64]:
+    def unprecedented(self, rows: Any, once: Any = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing: (n,). It is logged with
         `told`.
         """

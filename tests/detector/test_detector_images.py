@@ -117,9 +117,11 @@ def test_images_in_no_folder_are_normal_and_some_in_none_are_unlabelled():
 
 
 @pytest.mark.parametrize(("count", "held"), [(199, [40, 40, 40, 40, 39]), (200, [40])])
-def test_from_200_normal_images_on_one_split_calibrates(count, held):
+def test_from_200_normal_images_on_one_split_calibrates(count, held_out):
     detector = fitted(WHOLE, normals(count), calibration=None)
-    assert sorted((len(member.calibration) for member in detector.members_), reverse=True) == held
+    assert (
+        sorted((len(member.calibration) for member in detector.members_), reverse=True) == held_out
+    )
 
 
 def test_few_normal_images_calibrate_in_folds_and_are_judged_by_all():
@@ -129,7 +131,7 @@ def test_few_normal_images_calibrate_in_folds_and_are_judged_by_all():
     assert detector.pvalue(new).min() == pytest.approx(1 / 41)
     each = [member.heat(new, torch.device("cpu")) for member in detector.members_]
     assert all(not np.array_equal(each[0], other) for other in each[1:])
-    assert len(np.unique(np.concatenate([member.held for member in detector.members_]))) == 40
+    assert len(np.unique(np.concatenate([member.held_out for member in detector.members_]))) == 40
 
 
 def test_an_odd_image_among_the_normals_is_the_first_of_the_audit():
@@ -275,7 +277,7 @@ def test_members_share_the_heat():
 def test_the_threshold_of_heat_by_hand():
     maps = maps_of(toy_maps())
     [member] = fitted(PATCHES, maps).members_
-    peaks = member.heat(maps.take(member.held), torch.device("cpu")).max(axis=(1, 2))
+    peaks = member.heat(maps.take(member.held_out), torch.device("cpu")).max(axis=(1, 2))
     np.testing.assert_allclose(member.peaks, np.sort(peaks))
     detector = fitted(PATCHES, maps)
     for alpha, place in (
@@ -644,15 +646,15 @@ def test_a_method_learns_from_both_and_a_fitted_detector_scores_images_as_they_a
     detector = Detector(method, calibration=0.25, random_state=0)
     detector.chosen = lambda schema=None: method
     detector.fit(images)
-    held = detector.members_[0].held
-    inside = np.setdiff1d(np.arange(40), held)
+    held_out = detector.members_[0].held_out
+    inside = np.setdiff1d(np.arange(40), held_out)
     first, other = images.pair()
     both = method.data.both
     assert len(both) == 2 * len(inside) == 60
     assert np.array_equal(
         both.x.numpy(), np.concatenate([first[inside], other[inside]]).astype(np.float32)
     )
-    sums = first[held].astype(np.float32).sum(axis=(1, 2, 3))
+    sums = first[held_out].astype(np.float32).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(detector.members_[0].calibration, sums, rtol=1e-5)
     plain = images.x.astype(np.float32).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(detector.anomaly_score(images), plain, rtol=1e-5)

@@ -203,7 +203,7 @@ def test_each_refresh_and_meta_step_leaves_its_trace(name):
     assert len(scorer.penalty) == 2
     assert ((scorer.penalty >= 0.005) & (scorer.penalty <= 0.0075)).all()
     assert scorer.weight[data.y > 0].tolist() == [1.0] * 24
-    assert torch.equal(scorer.standing.isnan(), data.y > 0)
+    assert torch.equal(scorer.outlyingness.isnan(), data.y > 0)
     assert ((scorer.weight > 0) & (scorer.weight <= 1)).all()
 
 
@@ -347,7 +347,7 @@ def test_all_state_is_saved_with_the_scorer(tmp_path):
     before, after = (
         d.members_[0].scorer.state_dict() for d in (detector, Bundle.load(tmp_path / "d").detector)
     )
-    assert {"weight", "standing", "counting", "penalty"} <= before.keys()
+    assert {"weight", "outlyingness", "counting", "penalty"} <= before.keys()
     for name, tensor in before.items():
         assert torch.equal(after[name], tensor), name
     assert len(before["weight"]) == 320
@@ -398,7 +398,7 @@ def test_members_that_saw_a_row_carry_its_weight_on_average():
     row = 395
     carried = []
     for member in detector.members_:
-        inside = np.setdiff1d(np.arange(400), member.held)
+        inside = np.setdiff1d(np.arange(400), member.held_out)
         carried += member.scorer.weight[inside == row].tolist()
     assert len(carried) == 3
     found = detector.audit_
@@ -413,9 +413,9 @@ def test_a_row_is_judged_by_a_member_that_did_not_see_it():
     x[17] = 9.0
     detector = Detector(Nearest(k=1), random_state=0, calibration=5).fit(x)
     assert detector.audit_["row"][0].as_py() == 17
-    [member] = [m for m in detector.members_ if 17 in m.held]
-    own = member.calibration[member.held == 17][0]
-    expected = excess(torch.from_numpy(member.calibration))[member.held == 17].item()
+    [member] = [m for m in detector.members_ if 17 in m.held_out]
+    own = member.calibration[member.held_out == 17][0]
+    expected = excess(torch.from_numpy(member.calibration))[member.held_out == 17].item()
     assert own == member.calibration.max()
     assert detector.audit_["score"][0].as_py() == pytest.approx(expected)
 
@@ -454,6 +454,8 @@ def test_training_rows_are_kept_with_no_copy_of_the_detector(tmp_path):
 
 def test_a_detector_of_an_earlier_release_says_what_it_lacks():
     detector = Detector(Mahalanobis(), random_state=0).fit(planted(0)[0].x.numpy())
-    detector.assemble(tuple(dataclasses.replace(member, held=None) for member in detector.members_))
+    detector.assemble(
+        tuple(dataclasses.replace(member, held_out=None) for member in detector.members_)
+    )
     with pytest.raises(Unsupported, match="fit again"):
         _ = detector.audit_

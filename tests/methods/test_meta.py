@@ -20,7 +20,7 @@ from unseen.methods.autoencoder import AutoEncoder
 from unseen.methods.deepsad import DeepSVDD
 from unseen.methods.devnet import DevNet
 from unseen.methods.distances import Mahalanobis, Nearest
-from unseen.methods.dplan import DPLAN, Replay, following, reward, strangeness
+from unseen.methods.dplan import DPLAN, Replay, following, novelty, reward
 from unseen.methods.ensemble import Ensemble
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC, discriminants
@@ -241,7 +241,7 @@ def test_one_step_of_ahl_by_hand(monkeypatch):
 def test_distributions_share_neither_row_nor_class_nor_pseudo_kind():
     data = toy_rows(24)
     method = AHL(DevNet(), distributions=8, size=20)
-    for task in method.made(data, generator()):
+    for task in method.episodes(data, generator()):
         normals = [
             {tuple(row) for row in part.normals.x.tolist()} for part in (task.support, task.query)
         ]
@@ -267,7 +267,7 @@ def test_a_distribution_keeps_to_a_cluster_of_normals():
         + torch.randn(40, 2, generator=generator()) / 9
     )
     data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 40 + [1, 1, 2, 2]))
-    for task in AHL(DevNet(), clusters=2).made(data, generator()):
+    for task in AHL(DevNet(), clusters=2).episodes(data, generator()):
         assert torch.cat([task.support.normals.x, task.query.normals.x]).std(dim=0).max() < 1
 
 
@@ -276,7 +276,7 @@ def test_no_cluster_of_normals_is_left_out(seed):
     corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     x = corners.repeat_interleave(10, dim=0) + torch.randn(30, 2, generator=generator()) / 9
     data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 30 + [1, 1, 2, 2]))
-    made = AHL(DevNet(), clusters=3, distributions=4).made(data, generator(seed))
+    made = AHL(DevNet(), clusters=3, distributions=4).episodes(data, generator(seed))
     corner = [
         torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item()
         for task in made
@@ -286,7 +286,7 @@ def test_no_cluster_of_normals_is_left_out(seed):
 
 def test_made_anomalies_are_never_normal_without_labels():
     data = toy_rows().normals
-    for task in AHL(DeepSVDD(), distributions=6, clusters=2).made(data, generator()):
+    for task in AHL(DeepSVDD(), distributions=6, clusters=2).episodes(data, generator()):
         for part in (task.support, task.query):
             assert (part.y > 0).sum() == len(part) // 2  # as many made ones as normals
             assert (part.y >= 0).all()
@@ -472,13 +472,13 @@ def test_replay_forgets_the_oldest():
     assert torch.equal(pay, state / 2)
 
 
-def test_strangeness_spans_zero_to_one():
+def test_novelty_spans_zero_to_one():
     x = torch.cat([torch.randn(200, 2, generator=generator()), torch.full((1, 2), 9.0)])
-    strange = strangeness(x, 200, run())
+    strange = novelty(x, 200, run())
     assert strange.min() == 0
     assert strange.argmax() == 200
     assert strange.max() == 1
-    assert strangeness(torch.zeros(5, 2), 4, run()).tolist() == [0.0] * 5
+    assert novelty(torch.zeros(5, 2), 4, run()).tolist() == [0.0] * 5
 
 
 def test_experience_pays_what_the_rows_deserve():

@@ -260,9 +260,9 @@ def test_fields_that_do_not_belong(saved, changes, message):
         ("0.calibration", lambda t: t[:0].clone()),
         ("0.calibration", lambda t: t.fill_(torch.nan)),
         ("0.calibration", None),
-        ("0.held", lambda t: t[:-1].clone()),
-        ("0.held", lambda t: t.float()),
-        ("0.held", lambda t: t.fill_(3)),
+        ("0.held_out", lambda t: t[:-1].clone()),
+        ("0.held_out", lambda t: t.float()),
+        ("0.held_out", lambda t: t.fill_(3)),
     ],
 )
 def test_tensors_that_do_not_fit(saved, name, change):
@@ -281,7 +281,7 @@ def test_tensors_that_do_not_fit(saved, name, change):
 def test_a_detector_of_before_there_were_audits_is_read(saved):
     file = saved / "tensors.safetensors"
     tensors = load_file(file)
-    del tensors["0.held"]
+    del tensors["0.held_out"]
     save_file(tensors, file)
     rewrite(saved)
     assert Bundle.load(saved).score(table()[0]) == Bundle(
@@ -360,7 +360,7 @@ def copied(bundles, tmp_path):
             torch.tensor([torch.inf], dtype=torch.float64),
             "finite scores in rising order",
         ),
-        ("folds", "2.held", torch.zeros(0, dtype=torch.int64), "row numbers, each once"),
+        ("folds", "2.held_out", torch.zeros(0, dtype=torch.int64), "row numbers, each once"),
         (
             "folds",
             "2.scorer.whiten.mean",
@@ -559,7 +559,7 @@ def test_a_folder_behind_a_link_is_as_good(saved, tmp_path):
         (lambda d: d[:-8], r"its header tells of .* bytes, found"),
         (lambda d: d[:8] + b"[" + d[9:], "expected the header of a file of tensors"),
         (lambda d: d.replace(b'"F32"', b'"F99"', 1), "expected tensors, but they cannot be read"),
-        (lambda d: d.replace(b'"0.held"', b'"0.hold"', 1), "unknown tensors '0.hold'"),
+        (lambda d: d.replace(b'"0.held_out"', b'"0.hold_out"', 1), "unknown tensors '0.hold_out'"),
     ],
 )
 def test_files_of_tensors_that_nobody_saved(saved, change, message):

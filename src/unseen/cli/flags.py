@@ -335,7 +335,7 @@ class Alarms:
         return (
             Policy.alpha(ALPHA)
             if self.alpha is None and self.fdr is None
-            else Policy.asked(self.alpha, self.fdr)
+            else Policy.of(self.alpha, self.fdr)
         )
 
 

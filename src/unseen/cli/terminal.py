@@ -74,7 +74,7 @@ def aloud(target: Path) -> Callable[[str], None]:
 @contextmanager
 def noted() -> Iterator[None]:
     """What the library warns of or logs meanwhile, each once, as a note on standard error."""
-    told: set[str] = set()
+    seen: set[str] = set()
     log, level, shown = (
         logging.getLogger("unseen"),
         logging.getLogger("unseen").level,
@@ -82,8 +82,8 @@ def noted() -> Iterator[None]:
     )
 
     def note(text: str) -> None:
-        if text not in told:
-            told.add(text)
+        if text not in seen:
+            seen.add(text)
             complain(f"note: {text}")
 
     def record(message: logging.LogRecord) -> bool:

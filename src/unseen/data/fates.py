@@ -87,21 +87,21 @@ class _Fate:
 UNDECIDED, NUMBER = _Fate(""), _Fate("number", Reading(PLAIN))
 
 
-def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dict[str, _Fate]:
+def fates(table: pa.Table, kinds: Mapping[str, str], drop: Iterable[str]) -> dict[str, _Fate]:
     """The fate of each column, in order; all that was understood in another way than as plain
     values is told.
     """
     columns, dropped = dict(zip(table.column_names, table.columns, strict=True)), set(drop)
     found = {name: _Fate("asked") if name in dropped else UNDECIDED for name in columns}
     undecided = [name for name, each in found.items() if each is UNDECIDED]
-    typed = [name for name in undecided if name not in asked and is_number(columns[name].type)]
+    typed = [name for name in undecided if name not in kinds and is_number(columns[name].type)]
     step = max(CELLS // max(len(table), 1), 1)
-    for some in (typed[start : start + step] for start in range(0, len(typed), step)):
+    for block in (typed[start : start + step] for start in range(0, len(typed), step)):
         found |= _number_fates(
-            np.column_stack([numbers(name, columns[name]) for name in some]), some
+            np.column_stack([numbers(name, columns[name]) for name in block]), block
         )
     found |= {
-        name: _fate(name, columns[name], asked.get(name))
+        name: _fate(name, columns[name], kinds.get(name))
         for name in undecided
         if found[name] is UNDECIDED
     }
@@ -116,7 +116,7 @@ def fates(table: pa.Table, asked: Mapping[str, str], drop: Iterable[str]) -> dic
             ):
                 found[name] = _beside_commas(name, columns[name], each)
     found |= _of_copies(
-        table, [name for name in undecided if name not in asked and found[name].used]
+        table, [name for name in undecided if name not in kinds and found[name].used]
     )
     _warn_of_fates(found)
     return found
@@ -170,17 +170,17 @@ def _names_rows(found: _Fate) -> bool:
     return found.kind in ("identifier", "date", "local date") or bool(found.doubt)
 
 
-def _fate(name: str, array: pa.ChunkedArray, asked: str | None) -> _Fate:
+def _fate(name: str, array: pa.ChunkedArray, kind: str | None) -> _Fate:
     """What becomes of a column for which a kind may be asked."""
     if reason := _emptiness(array):
         return _Fate(reason)
-    if asked is None:
+    if kind is None:
         return nature(name, array)
-    if asked == "number" and is_text(array.type):
+    if kind == "number" and is_text(array.type):
         words = written(array)
         plain = floats(words) is not None or seconds(words) is not None
-        return _Fate(asked, Reading(PLAIN) if plain else read_as(words))
-    return _Fate(asked)
+        return _Fate(kind, Reading(PLAIN) if plain else read_as(words))
+    return _Fate(kind)
 
 
 def nature(name: str, array: pa.ChunkedArray) -> _Fate:
@@ -281,7 +281,7 @@ def _beside_commas(name: str, array: pa.ChunkedArray, before: _Fate) -> _Fate:
 def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
     """One warning for each sort of thing that was not plain to see."""
     how = option("kinds", ...)
-    told: tuple[tuple[str, Callable[[_Fate], str]], ...] = (
+    notes: tuple[tuple[str, Callable[[_Fate], str]], ...] = (
         (
             "numbers with marks of their own are read so: %s; ask for kind 'category' where they "
             f"are none ({how})",
@@ -295,8 +295,8 @@ def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
         ),
         ("columns that are not used: %s", _why_unused),
     )
-    for sentence, part in told:
-        parts = [f"{name!r}: {said}" for name, each in found.items() if (said := part(each))]
+    for sentence, part in notes:
+        parts = [f"{name!r}: {text}" for name, each in found.items() if (text := part(each))]
         if parts:
             more = f"; and {len(parts) - SHOWN:,} more columns" if len(parts) > SHOWN else ""
             log.warning(sentence, "; ".join(parts[:SHOWN]) + more)

@@ -37,7 +37,7 @@ def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     return pa.table(
-        {str(name): _listed(str(name), [row.get(name) for row in rows]) for name in names}
+        {str(name): _as_arrow(str(name), [row.get(name) for row in rows]) for name in names}
     )
 
 
@@ -105,7 +105,7 @@ def _is_pointer(series: nw.Series[Any], kind: pa.DataType) -> bool:
     return series.dtype == nw.Object and pa.types.is_fixed_size_binary(kind)
 
 
-def _listed(name: str, values: list[Any]) -> pa.ChunkedArray:
+def _as_arrow(name: str, values: list[Any]) -> pa.ChunkedArray:
     """Python objects as Arrow values of one type, else as text."""
     try:
         return pa.chunked_array([pa.array(values, from_pandas=True)])

@@ -64,17 +64,17 @@ class Witness:
         np.add.at(self.alone[1], gaps[:, lacking == 1].argmax(axis=0), 1)
         head = np.sort(values[:HEAD], axis=0)
         filled = (~np.isnan(head)).sum(axis=0)
-        some = np.flatnonzero(filled >= FEWEST)
+        steady = np.flatnonzero(filled >= FEWEST)
         second = min(1, len(head) - 1)  # a fold of two rows is one row
         # the second and last but one of equal ones
-        usual, other = (head[second, some], head[filled[some] - 2, some])
-        some, usual = some[usual == other], usual[usual == other]
-        some, usual = some[np.isfinite(usual)], usual[np.isfinite(usual)]
-        moved = ~gaps[:, some] & (values[:, some] != usual)
-        enough = 2 * lacking[some] <= len(values)
+        usual, other = (head[second, steady], head[filled[steady] - 2, steady])
+        steady, usual = steady[usual == other], usual[usual == other]
+        steady, usual = steady[np.isfinite(usual)], usual[np.isfinite(usual)]
+        moved = ~gaps[:, steady] & (values[:, steady] != usual)
+        enough = 2 * lacking[steady] <= len(values)
         np.add.at(self.alone[0], moved[:, enough & (moved.sum(axis=0) == 1)].argmax(axis=0), 1)
         for j, value in zip(
-            some[enough & ~moved.any(axis=0)], usual[enough & ~moved.any(axis=0)], strict=True
+            steady[enough & ~moved.any(axis=0)], usual[enough & ~moved.any(axis=0)], strict=True
         ):
             self.keep(plans[j], float(value) if found is None else found[int(value)])
 
@@ -109,10 +109,10 @@ def learn(
                 witness.keep(Plan(name, "number"), value)
         witness.complete += constant
         return _learn_matrix(plans, given, [place[plan.name] for plan in plans], witness)
-    held = dict(zip(given.column_names, given.columns, strict=True))
+    arrays = dict(zip(given.column_names, given.columns, strict=True))
     for name in constant:
-        _learn_constant(name, held[name], witness)
-    return _learn_table(plans, held, witness)
+        _learn_constant(name, arrays[name], witness)
+    return _learn_table(plans, arrays, witness)
 
 
 def _learn_matrix(

@@ -48,9 +48,9 @@ def beyond(x: NDArray[np.float32], limits: Limits) -> NDArray[np.float64]:
     >>> beyond(np.array([[2.0, 7.0], [9.0, 8.0]], np.float32), ((-2.0, 5.0), (7.0, 7.0)))
     array([0., 2.])
     """
-    some = np.array([j for j, each in enumerate(limits) if each is not None], dtype=np.int64)
-    if not len(some):
+    bounded = np.array([j for j, each in enumerate(limits) if each is not None], dtype=np.int64)
+    if not len(bounded):
         return np.zeros(len(x))
-    low, high = np.array([limits[j] for j in some], dtype=np.float32).T
-    part = x if len(some) == x.shape[1] else x[:, some]
+    low, high = np.array([limits[j] for j in bounded], dtype=np.float32).T
+    part = x if len(bounded) == x.shape[1] else x[:, bounded]
     return np.asarray(((part < low) | (part > high)).sum(axis=1), dtype=np.float64)

@@ -37,7 +37,7 @@ class _Finding:
     first: int
     value: str = ""
 
-    def said(self, n: int) -> str:
+    def in_words(self, n: int) -> str:
         return (
             f"{self.name!r} in {self.rows:,} of {n:,} rows, first{self.value} in row "
             f"{self.first + 1:,}"
@@ -54,7 +54,7 @@ class News:
     blank: Mask | None = None
     filled: tuple[str, ...] = ()
 
-    def tell(self, told: ToldOnce) -> None:
+    def tell(self, once: ToldOnce) -> None:
         """A warning for each sort of it that was not told before."""
         n = len(self.amount)
         for found, sentence in (
@@ -62,12 +62,12 @@ class News:
             (self.gaps, "values are missing in columns in which training never lacked one: %s"),
         ):
             if found:
-                parts = [finding.said(n) for finding in found[:SHOWN]]
+                parts = [finding.in_words(n) for finding in found[:SHOWN]]
                 more = f"; and {len(found) - SHOWN:,} more columns" if len(found) > SHOWN else ""
-                told.warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
+                once.warn(sentence, "; ".join(parts) + more, [finding.name for finding in found])
         if self.blank is not None:
             rows, first = f"{self.blank.sum():,}", f"{self.blank.argmax() + 1:,}"
-            told.warn(
+            once.warn(
                 "rows in which every value is missing: %s",
                 f"{rows} of {n:,}, the first is row {first}",
                 [""],
@@ -76,7 +76,7 @@ class News:
             names = ", ".join(map(repr, self.filled[:SHOWN])) + (
                 ", ..." if len(self.filled) > SHOWN else ""
             )
-            told.warn(
+            once.warn(
                 "columns that had no value in training have some, and are not used: %s",
                 names,
                 self.filled,
@@ -188,13 +188,15 @@ def news_of_matrix(
     n, place = len(array), {name: j for j, name in enumerate(names)}
     watch = _Watch(n)
     floating = array.dtype.kind == "f"
-    for some in _column_blocks([place[name] for name in precedent.complete] if floating else [], n):
-        gaps = np.isnan(array[:, some])
+    for block in _column_blocks(
+        [place[name] for name in precedent.complete] if floating else [], n
+    ):
+        gaps = np.isnan(array[:, block])
         if gaps.any():
-            watch.see_gaps([names[j] for j in some], gaps)
+            watch.see_gaps([names[j] for j in block], gaps)
     constants = precedent.constants
-    for some in _column_blocks(list(range(len(constants))), n):
-        part = [constants[j] for j in some]
+    for block in _column_blocks(list(range(len(constants))), n):
+        part = [constants[j] for j in block]
         values = array[:, [place[constant.name] for constant in part]].astype(np.float64)
         far = log_distance(values, np.array([float(constant.value) for constant in part]))
         if far.any():

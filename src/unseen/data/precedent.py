@@ -62,14 +62,14 @@ class Constant:
         if not is_text(array.type):
             return log_distance(numbers(self.name, array), float(self.value))
         words = written(array)
-        strange = np.zeros(len(words), dtype=bool)
+        unread = np.zeros(len(words), dtype=bool)
         if (values := floats(words, self.spelling)) is None:
-            strange = ~reads(pc.fill_null(words, "0"), self.spelling)
+            unread = ~reads(pc.fill_null(words, "0"), self.spelling)
             values = floats(
-                pc.if_else(pa.array(strange), pa.scalar(None, words.type), words), self.spelling
+                pc.if_else(pa.array(unread), pa.scalar(None, words.type), words), self.spelling
             )
         assert values is not None
-        return np.where(strange, FAR, log_distance(values, float(self.value)))
+        return np.where(unread, FAR, log_distance(values, float(self.value)))
 
 
 def log_distance(

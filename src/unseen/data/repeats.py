@@ -82,7 +82,7 @@ class Table:
         return Table(self.x[:, kept], self.origin[kept], self.kind)
 
 
-def representatives(table: Table, asked: str | None, *, chance: bool = True) -> Rows:
+def representatives(table: Table, repeats: str | None, *, chance: bool = True) -> Rows:
     """For each row the number of the row that stands for it, itself where it counts: (n,).
 
     `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other
@@ -97,23 +97,23 @@ def representatives(table: Table, asked: str | None, *, chance: bool = True) -> 
     >>> representatives(rows, "once"), representatives(rows, "keep")
     (array([0, 1, 0]), array([0, 1, 2]))
     """
-    if asked not in (None, *CHOICES):
-        raise DataError(f"repeats must be 'keep', 'once' or None, got {asked!r}")
+    if repeats not in (None, *CHOICES):
+        raise DataError(f"repeats must be 'keep', 'once' or None, got {repeats!r}")
     n = len(table.x)
     total = table.total()
     _, first, place, count = np.unique(
         total, return_index=True, return_inverse=True, return_counts=True
     )
-    if asked == "keep" or len(first) == n:
+    if repeats == "keep" or len(first) == n:
         return np.arange(n)
-    if asked is None and (times := _whole_copies(table.kind[first], count)[place]).max() > 1:
+    if repeats is None and (times := _whole_copies(table.kind[first], count)[place]).max() > 1:
         return _of_one(table, total, times, chance=chance)
     real = (
         _by_chance(table, total, first, count > 1)
-        if asked is None and chance
+        if repeats is None and chance
         else np.zeros(len(first), dtype=bool)
     )
-    if asked is None:
+    if repeats is None:
         real |= _states(count, real, n)
     return np.where(real[place], np.arange(n), first[place])
 
@@ -167,14 +167,14 @@ def nearly(table: Table) -> int | str | None:
     units = np.unique(table.origin)
     if len(units) < 2 or len(table.x) < 2:  # values of one column lie near each other by chance
         return None
-    for held in (units[: len(units) // 2], units[len(units) // 2 :]):
-        some = _alike(table, np.isin(table.origin, held))
-        total, shares = some.total(), {}
-        for j, unit in some.units():
-            if j not in held:
+    for half in (units[: len(units) // 2], units[len(units) // 2 :]):
+        agreeing = _alike(table, np.isin(table.origin, half))
+        total, shares = agreeing.total(), {}
+        for j, unit in agreeing.units():
+            if j not in half:
                 shares[j] = _shared(total - unit(np.arange(len(total)))).mean()
         for j in sorted(shares, key=lambda j: -shares[j])[:2]:
-            if shares[j] >= NEARLY and _copies(some.without(j)):
+            if shares[j] >= NEARLY and _copies(agreeing.without(j)):
                 return j
     coarse = Table(np.round(table.x / COARSE).astype(np.float32), table.origin, table.kind)
     return "digits" if _copies(_alike(coarse, np.ones(coarse.x.shape[1], dtype=bool))) else None

@@ -17,21 +17,23 @@ from unseen.errors import DataError
 def table_rows(columns: Sequence[Column], table: pa.Table) -> Fill:
     """What writes rows of a table into a block, column by column."""
     # pyarrow looks at all names for each
-    held = dict(zip(table.column_names, table.columns, strict=True))
+    arrays = dict(zip(table.column_names, table.columns, strict=True))
 
     def fill(block: NDArray[np.float64], start: int) -> None:
         end = 0
         for column in columns:
             first, end = end, end + len(column.scales)
             array = (
-                held[column.name]
+                arrays[column.name]
                 if len(block) == len(table)
-                else held[column.name].slice(start, len(block))
+                else arrays[column.name].slice(start, len(block))
             )
             try:
                 column.write(block[:, first:end], array)
             except DataError:
-                column.raw(held[column.name])  # the same error, with the counts of the whole column
+                column.raw(
+                    arrays[column.name]
+                )  # the same error, with the counts of the whole column
                 raise
 
     return fill

@@ -142,8 +142,8 @@ def calls_for_plain(values: NDArray[np.float64], logs: NDArray[np.float64]) -> N
     >>> calls_for_plain(columns, signed_log(columns))
     array([ True, False])
     """
-    some = slice(None, None, -(-values.shape[1] // SAMPLE))
-    return np.asarray(_bend(values[:, some]) + CLEARLY < _bend(logs[:, some]))
+    sample = slice(None, None, -(-values.shape[1] // SAMPLE))
+    return np.asarray(_bend(values[:, sample]) + CLEARLY < _bend(logs[:, sample]))
 
 
 def _bend(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -92,9 +92,9 @@ class Schema:
             raise DataError(
                 "more columns than there are cannot show something new in a training row"
             )
-        if strange := self.precedent.names - set(self.inputs):
+        if unknown := self.precedent.names - set(self.inputs):
             raise DataError(
-                f"constants and gaps are known of columns that are none: {sorted(strange)[:5]}"
+                f"constants and gaps are known of columns that are none: {sorted(unknown)[:5]}"
             )
 
     @classmethod
@@ -119,14 +119,14 @@ class Schema:
             else given.column_names
         )
         check_request(names, kinds or {}, drop)
-        asked = dict(kinds or {})
+        chosen = dict(kinds or {})
         witness = Witness(normal_rows(normals, len(given)))
-        if isinstance(given, np.ndarray) and not asked and not drop:
+        if isinstance(given, np.ndarray) and not chosen and not drop:
             found = matrix_fates(given, names)
         else:
             if isinstance(given, np.ndarray):
-                asked, given = dict.fromkeys(names, "number") | asked, tabulate(given, names)
-            found = fates(given, asked, drop)
+                chosen, given = dict.fromkeys(names, "number") | chosen, tabulate(given, names)
+            found = fates(given, chosen, drop)
         dropped = {
             name: REASONS.get(each.kind, each.kind) for name, each in found.items() if not each.used
         }

@@ -210,9 +210,9 @@ def _is_dirt(counts: NDArray[np.int64], unread: NDArray[np.bool_]) -> bool:
 
 
 def _note(words: pa.ChunkedArray, texts: pa.Array, unread: NDArray[np.bool_]) -> str:
-    strange = pc.is_in(words, value_set=texts.filter(pa.array(unread))).to_numpy()
-    row = int(strange.argmax())
-    k, n = int(strange.sum()), len(words) - words.null_count
+    unlike = pc.is_in(words, value_set=texts.filter(pa.array(unread))).to_numpy()
+    row = int(unlike.argmax())
+    k, n = int(unlike.sum()), len(words) - words.null_count
     first = beginning(words[row].as_py())
     return (
         f"{k:,} of {n:,} values {'is' if k == 1 else 'are'} no number, first {first!r} in row "

@@ -122,13 +122,13 @@ def numbers(name: str, array: pa.ChunkedArray, spelling: Spelling = PLAIN) -> ND
         typed = array if pa.types.is_float64(array.type) else array.cast(pa.float64(), safe=False)
         values = np.asarray(typed.to_numpy(), dtype=np.float64)
     if values is None:
-        bad = _unread(words := written(array), spelling)
-        commas = spelling.decimal == "," or reads(pa.array(list(bad), words.type), COMMAS).all()
+        unread = _unread(words := written(array), spelling)
+        commas = spelling.decimal == "," or reads(pa.array(list(unread), words.type), COMMAS).all()
         expected = {",": "numbers with a decimal comma, as in training"}.get(
             spelling.decimal, "numbers"
         )
         hint = " (training showed no decimal commas)" if commas and spelling.decimal == "." else ""
-        raise _unreadable(name, words, bad, expected + hint)
+        raise _unreadable(name, words, unread, expected + hint)
     return values
 
 
@@ -144,22 +144,22 @@ def booleans(name: str, array: pa.ChunkedArray) -> NDArray[np.float64]:
     lower = [level.lower() for level in levels]
     if any(level not in YES | NO for level in lower):
         words = written(array)
-        bad = {
+        unread = {
             word
             for word in pc.unique(words.drop_null()).to_pylist()
             if _value_spelling(word).lower() not in YES | NO
         }
-        raise _unreadable(name, words, bad, "yes or no")
+        raise _unreadable(name, words, unread, "yes or no")
     return np.array([*(level in YES for level in lower), np.nan], dtype=np.float64)[codes]
 
 
 def _unreadable(
-    name: str, words: pa.ChunkedArray, bad: Collection[str], expected: str
+    name: str, words: pa.ChunkedArray, unread: Collection[str], expected: str
 ) -> DataError:
     """The error for text in which some words are not what its column holds; rows are counted from
     1.
     """
-    rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(bad), words.type)).to_numpy())
+    rows = np.flatnonzero(pc.is_in(words, value_set=pa.array(list(unread), words.type)).to_numpy())
     return DataError(
         f"column {name!r}: {len(rows)} of {len(words)} values are not {expected}, first "
         f"{beginning(words[rows[0]].as_py())!r} in row {rows[0] + 1}; correct them, leave them "

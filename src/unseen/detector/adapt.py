@@ -54,9 +54,9 @@ def moved(
     )
     found, peaks = np.empty((2, len(calibrating)))
     for k in range(parts.max() + 1):
-        held = calibrating[parts == k]
-        others = torch.from_numpy(np.setdiff1d(np.arange(len(support)), held)).to(run.device)
-        alone = support.x[torch.from_numpy(held).to(run.device)]
+        held_out = calibrating[parts == k]
+        others = torch.from_numpy(np.setdiff1d(np.arange(len(support)), held_out)).to(run.device)
+        alone = support.x[torch.from_numpy(held_out).to(run.device)]
         judge = adapted(support[others])
         found[parts == k] = scores(judge, alone, run.device).double().numpy()
         if (mapped := ability(judge, "map")) is not None:

@@ -36,7 +36,7 @@ class _Trained(Protocol):
     def calibration(self) -> Array: ...
 
     @property
-    def held(self) -> Rows | None: ...
+    def held_out(self) -> Rows | None: ...
 
 
 Member = TypeVar("Member", bound=_Trained)
@@ -62,7 +62,7 @@ def audited(
     """
     taken, rows = codes <= 0, np.flatnonzero(stands == np.arange(len(stands)))
     if len(members) == 1 and np.array_equal(
-        np.sort(_held_of(members[0])), rows[calibrators(codes[rows])]
+        np.sort(_held_out_by(members[0])), rows[calibrators(codes[rows])]
     ):
         raise Unsupported(
             "adapt moved this detector to these rows, and trained it on none of them, so there is "
@@ -70,22 +70,24 @@ def audited(
         )
     for member in members:
         _check_same_table(member, taken, rows, score)
-    weight, standing = np.full((2, len(codes)), np.nan)
+    weight, outlyingness = np.full((2, len(codes)), np.nan)
     for opinions in (
         _carried(members, rows),
         _outside(members),
         _inside_opinions(members, taken, score),
     ):
         if np.isnan(weight[taken]).any():  # else nobody is asked
-            unsaid = np.isnan(weight)
-            for all_, said in zip(
-                (weight, standing), _mean_opinion(list(opinions), len(codes)), strict=True
+            without = np.isnan(weight)
+            for all_, mean in zip(
+                (weight, outlyingness), _mean_opinion(list(opinions), len(codes)), strict=True
             ):
-                all_[unsaid] = said[unsaid]
-    weight, standing, rows = weight[stands], standing[stands], np.flatnonzero(taken)
-    rows = rows[np.lexsort((rows, -standing[rows], weight[rows]))]
+                all_[without] = mean[without]
+    weight, outlyingness, rows = weight[stands], outlyingness[stands], np.flatnonzero(taken)
+    rows = rows[np.lexsort((rows, -outlyingness[rows], weight[rows]))]
     labels = pa.array([normal if code == 0 else None for code in codes[rows]], pa.string())
-    return pa.table({"row": rows, "weight": weight[rows], "score": standing[rows], "label": labels})
+    return pa.table(
+        {"row": rows, "weight": weight[rows], "score": outlyingness[rows], "label": labels}
+    )
 
 
 def _check_same_table(
@@ -94,14 +96,16 @@ def _check_same_table(
     """DataError unless this is the table that the member was trained on, as far as the rows that it
     held out tell.
     """
-    held = _held_of(member)
-    if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held) != len(rows):
-        trained = len(member.scorer.weight) + len(held)
+    held_out = _held_out_by(member)
+    if isinstance(member.scorer, Confident) and len(member.scorer.weight) + len(held_out) != len(
+        rows
+    ):
+        trained = len(member.scorer.weight) + len(held_out)
         raise DataError(
             f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}"
         )
-    foreign = held.max() >= len(taken) or not taken[held].all()
-    if foreign or np.mean(_agree(score(member, held), member.calibration)) < ALIKE:
+    foreign = held_out.max() >= len(taken) or not taken[held_out].all()
+    if foreign or np.mean(_agree(score(member, held_out), member.calibration)) < ALIKE:
         raise DataError(
             "expected the table that the detector was trained on, found one in which the rows "
             "that it held out score otherwise: the audit needs the very same rows and labels, in "
@@ -109,33 +113,33 @@ def _check_same_table(
         )
 
 
-def _held_of(member: _Trained) -> Rows:
-    if member.held is None:
+def _held_out_by(member: _Trained) -> Rows:
+    if member.held_out is None:
         raise Unsupported(
             "this detector is of an earlier release and does not say which rows it held out: fit "
             "again"
         )
-    return member.held
+    return member.held_out
 
 
-def _agree(found: Array, said: Array) -> NDArray[np.bool_]:
-    return np.isclose(found, said, rtol=1e-3, atol=1e-3 * float(np.std(said)))
+def _agree(found: Array, expected: Array) -> NDArray[np.bool_]:
+    return np.isclose(found, expected, rtol=1e-3, atol=1e-3 * float(np.std(expected)))
 
 
 def _carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:
     """Weights that CoMet trained with, of the rows that it trained on."""
     for member in members:
         if isinstance(member.scorer, Confident):
-            weight, standing = (
-                t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.standing)
+            weight, outlyingness = (
+                t.cpu().double().numpy() for t in (member.scorer.weight, member.scorer.outlyingness)
             )
-            yield np.setdiff1d(counted, _held_of(member)), weight, standing
+            yield np.setdiff1d(counted, _held_out_by(member)), weight, outlyingness
 
 
 def _outside(members: Sequence[Member]) -> Iterator[Opinion]:
     """Weights of rows by members that did not see them."""
     for member in members:
-        yield _held_of(member), *_weights_and_excess(member.calibration)
+        yield _held_out_by(member), *_weights_and_excess(member.calibration)
 
 
 def _inside_opinions(
@@ -143,24 +147,24 @@ def _inside_opinions(
 ) -> Iterator[Opinion]:
     """Weights of rows by members that were trained on them."""
     for member in members:
-        rows = np.setdiff1d(np.flatnonzero(taken), _held_of(member))
+        rows = np.setdiff1d(np.flatnonzero(taken), _held_out_by(member))
         yield rows, *_weights_and_excess(score(member, rows))
 
 
 def _weights_and_excess(scores: Array) -> tuple[Array, Array]:
     """Weights of rows, and their excess over the fence: (k,) -> (k,), (k,)."""
-    standing = excess(torch.from_numpy(scores))
-    return excess_weights(standing).double().numpy(), standing.double().numpy()
+    outlyingness = excess(torch.from_numpy(scores))
+    return excess_weights(outlyingness).double().numpy(), outlyingness.double().numpy()
 
 
 def _mean_opinion(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
     """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,),
     (n,).
     """
-    count, weight, standing = np.zeros((3, n))
-    for rows, *said in opinions:
+    count, weight, outlyingness = np.zeros((3, n))
+    for rows, *figures in opinions:
         count[rows] += 1
-        weight[rows] += said[0]
-        standing[rows] += said[1]
+        weight[rows] += figures[0]
+        outlyingness[rows] += figures[1]
     with np.errstate(invalid="ignore"):
-        return weight / count, standing / count
+        return weight / count, outlyingness / count

@@ -38,7 +38,7 @@ from unseen.detector.inputs import (
     refuse,
     to_learn_from,
 )
-from unseen.detector.members import Learning, Member, Told
+from unseen.detector.members import Learning, Member, TrainingData
 from unseen.detector.policy import Policy
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
@@ -147,12 +147,14 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         counts = self._counting(rows, encoder, codes)
         if len(counts) < len(codes):
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
-        learning, told = self._learning(encoder), Told(rows, codes, group, counts)
+        learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
         rng, images = np.random.default_rng(learning.seed), len(encoder.shape) > 1
         folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, images=images)
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values
         # need to be.
-        members = tuple(learning.trained(encoder, told, counts[held]) for held in folds)
+        members = tuple(
+            learning.trained(encoder, training, counts[held_rows]) for held_rows in folds
+        )
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
@@ -190,7 +192,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.schema_.encode(take(rows, np.arange(1)))  # refuses other columns
         check_normals(codes, self.schema_.noun)
         counts = self._counting(rows, self.schema_, codes)
-        learning, told = self._learning(self.schema_), Told(rows, codes, group, counts)
+        learning, training = self._learning(self.schema_), TrainingData(rows, codes, group, counts)
         rng, parts = np.random.default_rng(learning.seed), len(self.members_)
         folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, parts=parts)
         if len(folds) < parts:
@@ -199,7 +201,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "be cut in as many: give more normal rows at a time"
             )
         each = zip(self.members_, folds, strict=True)
-        members = tuple(learning.updated(member, told, counts[held]) for member, held in each)
+        members = tuple(
+            learning.updated(member, training, counts[held_rows]) for member, held_rows in each
+        )
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
         return self.assemble(members)
@@ -223,12 +227,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 f"least {LEAST}, better 20: each is scored by what adapted on the others, and m "
                 "of them give no p-value below 1/(m + 1)"
             )
-        told = Told(rows, codes, np.zeros_like(codes), counts)
+        training = TrainingData(rows, codes, np.zeros_like(codes), counts)
         new: Detector = clone(self)
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (rows, y)
         new.name_features(getattr(self, "feature_names_in_", None))
-        member = self._learning(self.schema_).adapted(self.members_[0], told, calibrating)
+        member = self._learning(self.schema_).adapted(self.members_[0], training, calibrating)
         tell_far(member.calibration, self.members_[0].calibration)
         return new.assemble((member,))
 
@@ -256,14 +260,14 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.offset_ = -self.conformal_.threshold(max(FLAGGED.level, 1 / (count + 1)))
         return self
 
-    def anomaly_score(self, X: Any, *, told: ToldOnce | None = None) -> NDArray[np.float64]:
+    def anomaly_score(self, X: Any, *, once: ToldOnce | None = None) -> NDArray[np.float64]:
         """How anomalous each row is, higher = worse: (n,). Everything else derives from it.
 
         Parameters
         ----------
         X : data frame, array (n, columns), Images or Maps
             Rows or images like those of training.
-        told : ToldOnce, optional
+        once : ToldOnce, optional
             What was said already of earlier batches of the same rows, and is not said again.
         """
         self.check_fitted()
@@ -274,7 +278,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "required."
             )
         # of the first member, as all know it from the whole training table
-        unprecedented = self.members_[0].schema.unprecedented(rows, told or ToldOnce())
+        unprecedented = self.members_[0].schema.unprecedented(rows, once or ToldOnce())
         each = [member.scores(rows, self.torch_device(), unprecedented) for member in self.members_]
         for found in each:
             _check_finite(found, self.chosen())
@@ -303,7 +307,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         fdr : float, optional
             The share of the alarms, among these rows, that may be false (Benjamini-Hochberg).
         """
-        policy = Policy.asked(alpha, fdr)
+        policy = Policy.of(alpha, fdr)
         pvalues = self.pvalue(X)
         self.check_reach(policy)
         return pvalues <= policy.threshold(pvalues)
@@ -370,8 +374,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         codes, _ = encode_labels(y, rows=len(rows), normal=self.normal)
         stands = counting_rows(rows, self.schema_, codes, self.repeats)
 
-        def score(member: Member, some: Rows) -> NDArray[np.float64]:
-            return member.scores(take(rows, some), self.torch_device())
+        def score(member: Member, chosen: Rows) -> NDArray[np.float64]:
+            return member.scores(take(rows, chosen), self.torch_device())
 
         return audited(self.members_, codes, str(self.normal), score, stands)
 
@@ -492,12 +496,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _check_finite(found: NDArray[np.float64], method: Method) -> None:
     """No p-value follows from a score that is no number."""
-    bad = np.flatnonzero(~np.isfinite(found))
-    if len(bad):
+    infinite = np.flatnonzero(~np.isfinite(found))
+    if len(infinite):
         raise DataError(
-            f"{type(method).__name__} gave row {bad[0] + 1} the score {found[bad[0]]}, where a "
-            f"finite number is expected, and {len(bad) - 1:,} other rows likewise: fit again, or "
-            "take another method"
+            f"{type(method).__name__} gave row {infinite[0] + 1} the score "
+            f"{found[infinite[0]]}, where a finite number is expected, and "
+            f"{len(infinite) - 1:,} other rows likewise: fit again, or take another method"
         )
 
 

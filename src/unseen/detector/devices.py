@@ -16,7 +16,7 @@ EXPECTED = (
 )
 
 
-def device_of(asked: object) -> torch.device:
+def device_of(device: object) -> torch.device:
     """The device of that name, if torch finds it here.
 
     >>> device_of("cpu"), device_of(torch.device("cpu"))
@@ -25,7 +25,7 @@ def device_of(asked: object) -> torch.device:
     Traceback (most recent call last):
     unseen.errors.DataError: device='gpu' is not known; use 'cpu', 'cuda', ...
     """
-    name = str(asked) if isinstance(asked, torch.device) else asked
+    name = str(device) if isinstance(device, torch.device) else device
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name in ("cpu", "cpu:0"):

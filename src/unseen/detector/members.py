@@ -43,7 +43,7 @@ class Member:
     schema: Encoder
     scorer: nn.Module
     calibration: NDArray[np.float64]
-    held: Rows | None = None
+    held_out: Rows | None = None
     peaks: NDArray[np.float64] | None = None
 
     def scores(
@@ -61,7 +61,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Told:
+class TrainingData:
     """Rows and what the user told about them: a table or array, codes of labels (n,), codes of
     kinds of normal (n,).
 
@@ -87,35 +87,35 @@ class Learning:
     device: torch.device
     seed: int
 
-    def trained(self, whole: Encoder, told: Told, held: Rows) -> Member:
+    def trained(self, whole: Encoder, data: TrainingData, held_out: Rows) -> Member:
         """Train on all rows but those held out, which then calibrate; they shape neither schema nor
         scorer.
         """
-        inside = np.setdiff1d(told.rows, held)
+        inside = np.setdiff1d(data.rows, held_out)
         with one_thread():
-            schema = whole.relearn(take(told.table, inside), normals=told.codes[inside] <= 0)
+            schema = whole.relearn(take(data.table, inside), normals=data.codes[inside] <= 0)
         run = self.run(schema)
         scorer = seeded(lambda: self.method.build(schema.shape), run.seed()).to(self.device)
-        return self.learned(schema, scorer, self.method.train, told, held, run)
+        return self.learned(schema, scorer, self.method.train, data, held_out, run)
 
-    def updated(self, member: Member, told: Told, held: Rows) -> Member:
+    def updated(self, member: Member, data: TrainingData, held_out: Rows) -> Member:
         """A member that has learned on, by the schema that it has; the one that is given stays as
         it is.
         """
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
-        schema = member.schema.widened(told.table)
-        return self.learned(schema, scorer, self.method.update, told, held, self.run(schema))
+        schema = member.schema.widened(data.table)
+        return self.learned(schema, scorer, self.method.update, data, held_out, self.run(schema))
 
-    def adapted(self, member: Member, told: Told, calibrating: Rows) -> Member:
+    def adapted(self, member: Member, data: TrainingData, calibrating: Rows) -> Member:
         """A member for the kind of normal that these rows show; `calibrating` names those that also
         calibrate it.
         """
-        support = told.samples(member.schema, told.rows).to(self.device)
-        run, places = self.run(member.schema), np.searchsorted(told.rows, calibrating)
+        support = data.samples(member.schema, data.rows).to(self.device)
+        run, places = self.run(member.schema), np.searchsorted(data.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(self.method, member.scorer, support, places, run)
         return _member_of(
-            self.method, member.schema.widened(told.table), scorer, calibration, calibrating, peaks
+            self.method, member.schema.widened(data.table), scorer, calibration, calibrating, peaks
         )
 
     def learned(
@@ -123,19 +123,19 @@ class Learning:
         schema: Encoder,
         scorer: nn.Module,
         learn: Callable[[nn.Module, Samples, Run], None],
-        told: Told,
-        held: Rows,
+        data: TrainingData,
+        held_out: Rows,
         run: Run,
     ) -> Member:
         """The scorer once it has learned from all rows but those held out, and their scores."""
-        data = told.samples(schema, np.setdiff1d(told.rows, held)).to(self.device)
+        inside = data.samples(schema, np.setdiff1d(data.rows, held_out)).to(self.device)
         with one_thread():
-            learn(scorer, data, run)
-        rows = schema.encode(take(told.table, held))
+            learn(scorer, inside, run)
+        rows = schema.encode(take(data.table, held_out))
         calibration = _scored(scorer.eval(), rows, self.device)
-        schema = schema.limited(np.concatenate([data.x.cpu().numpy(), rows]))
+        schema = schema.limited(np.concatenate([inside.x.cpu().numpy(), rows]))
         return _member_of(
-            self.method, schema, scorer, calibration, held, _peaks_of(scorer, rows, self.device)
+            self.method, schema, scorer, calibration, held_out, _peaks_of(scorer, rows, self.device)
         )
 
     def run(self, schema: Encoder) -> Run:
@@ -150,7 +150,7 @@ def _member_of(
     schema: Encoder,
     scorer: nn.Module,
     calibration: NDArray[np.float64],
-    held: Rows,
+    held_out: Rows,
     peaks: NDArray[np.float64] | None,
 ) -> Member:
     """A member, its calibration rows in the order of their scores."""
@@ -160,7 +160,7 @@ def _member_of(
             "method"
         )
     order = np.argsort(calibration, kind="stable")
-    return Member(schema, scorer, calibration[order], held[order], peaks)
+    return Member(schema, scorer, calibration[order], held_out[order], peaks)
 
 
 def raised(

@@ -53,7 +53,7 @@ class Policy:
         return cls("fdr", level)
 
     @classmethod
-    def asked(cls, alpha: float | None = None, fdr: float | None = None) -> Self:
+    def of(cls, alpha: float | None = None, fdr: float | None = None) -> Self:
         """The policy of which exactly one level is given."""
         if (alpha is None) == (fdr is None):
             raise DataError(

@@ -42,12 +42,12 @@ def _changed(method: Any, name: str, settings: Iterable[str]) -> Method:
     another is named.
     """
     fields = _settable(method)
-    asked = pairs(settings, what="--set FIELD=VALUE")
+    choice = pairs(settings, what="--set FIELD=VALUE")
     inner: dict[str, list[str]] = {}
-    for field in list(asked):
+    for field in list(choice):
         outer, dot, rest = field.partition(".")
         if dot and outer in fields and _composed(getattr(method, outer)):
-            inner.setdefault(outer, []).append(f"{rest}={asked.pop(field)}")
+            inner.setdefault(outer, []).append(f"{rest}={choice.pop(field)}")
         elif field not in fields:
             known = ", ".join(
                 f"{key}={json.dumps(value, default=repr)}" for key, value in fields.items()
@@ -58,32 +58,32 @@ def _changed(method: Any, name: str, settings: Iterable[str]) -> Method:
             )
     changes: dict[str, Any] = {}
     hints = known_fields(type(method))
-    for field in asked.keys() | inner.keys():
+    for field in choice.keys() | inner.keys():
         if _composed(inside := getattr(method, field)):
-            base = _inner_method(field, asked[field]) if field in asked else inside
-            changes[field] = _changed(base, asked.get(field, fields[field]), inner.get(field, ()))
+            base = _inner_method(field, choice[field]) if field in choice else inside
+            changes[field] = _changed(base, choice.get(field, fields[field]), inner.get(field, ()))
         else:
-            changes[field] = _parsed_field(field, asked[field], hints[field], fields[field])
+            changes[field] = _parsed_field(field, choice[field], hints[field], fields[field])
     return created(type(method), {name: getattr(method, name) for name in hints} | changes)
 
 
-def method_of(asked: object) -> Method:
+def method_of(choice: object) -> Method:
     """A method given by its name, by its import path, or as itself.
 
     >>> method_of("mahalanobis")
     Mahalanobis(shrinkage=0.001)
     """
-    if isinstance(asked, str):
-        return method_named(asked)
-    whole = not isinstance(asked, type) and all(
-        callable(getattr(asked, part, None)) for part in ("build", "train")
+    if isinstance(choice, str):
+        return method_named(choice)
+    whole = not isinstance(choice, type) and all(
+        callable(getattr(choice, part, None)) for part in ("build", "train")
     )
-    if dataclasses.is_dataclass(asked) and whole:
-        method: Any = asked
+    if dataclasses.is_dataclass(choice) and whole:
+        method: Any = choice
         return cast(Method, method)
     ours = {type(method).__name__: name for name, method in EVERY.items()}
-    kind = asked.__name__ if isinstance(asked, type) else type(asked).__name__
-    if isinstance(asked, type) and asked in map(type, EVERY.values()):
+    kind = choice.__name__ if isinstance(choice, type) else type(choice).__name__
+    if isinstance(choice, type) and choice in map(type, EVERY.values()):
         raise DataError(
             f"method is the class {kind}: pass an object of it, such as METHODS[{ours[kind]!r}] or "
             f"{kind}(...)"
@@ -91,7 +91,7 @@ def method_of(asked: object) -> Method:
     meant = f"; the method of unseen with that name is unseen.{kind}()" if kind in ours else ""
     raise DataError(
         "method must be the name of a method of unseen, such as 'mahalanobis', or an object, such "
-        f"as Mahalanobis(), got {asked!r:.80}{meant}"
+        f"as Mahalanobis(), got {choice!r:.80}{meant}"
     )
 
 

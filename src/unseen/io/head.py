@@ -73,7 +73,9 @@ def head(source: Text, *, header: bool) -> Head:
         )
     if header:
         start = len(opening[: ends[-1]].encode())
-        return Head(names, delimiter, start, named=True, doubtful=_like_data(names, _some(records)))
+        return Head(
+            names, delimiter, start, named=True, doubtful=_like_data(names, _first_records(records))
+        )
     # there, a blank line is a row
     start = 0 if skipped and len(names) == 1 else len(opening[:place].encode())
     return Head([f"x{j}" for j in range(len(names))], delimiter, start, named=False, doubtful=False)
@@ -115,14 +117,14 @@ def _begin(file: Path, opening: str, header: bool) -> tuple[int, str]:
     """
     place = _first_line(opening, 0, header)
     line = _LINE.match(opening, place)
-    said = _SEP.fullmatch(line[0]) if line else None
-    if line and said:
-        if len(said[1]) != 1 or not said[1].isascii():
+    named = _SEP.fullmatch(line[0]) if line else None
+    if line and named:
+        if len(named[1]) != 1 or not named[1].isascii():
             raise DataError(
                 f"{shown(file)}: expected one character after 'sep=' in the first line, found "
-                f"{said[1]!r}"
+                f"{named[1]!r}"
             )
-        return _first_line(opening, line.end(), header), said[1]
+        return _first_line(opening, line.end(), header), named[1]
     if file.name.lower().endswith((".tsv", ".tsv.gz")):
         return place, "\t"
     return place, _usual_delimiter(re.sub(r'"[^"]*"', "", opening[place : place + _NEAR]))
@@ -178,7 +180,7 @@ def _check(where: str, file: Path, record: str, *, lines: int) -> None:
         raise DataError(f"{where}: a quote opens here and is not closed; correct the line")
 
 
-def _some(records: Iterator[list[str]]) -> list[list[str]]:
+def _first_records(records: Iterator[list[str]]) -> list[list[str]]:
     try:
         return list(islice(records, LOOKED_AT))
     except csv.Error:

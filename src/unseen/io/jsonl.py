@@ -63,17 +63,17 @@ def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
     """
     keys: dict[str, None] = {}
     nested: set[str] = set()
-    held, rows, size = list[pa.RecordBatch](), 0, 0
+    pending, rows, size = list[pa.RecordBatch](), 0, 0
     for block in _object_blocks(source):
         keys |= _keys(block)
         nested |= _nested(block)
-        held.append(_batch(source, block, list(keys), _schema(keys, keys, nested)))
-        rows, size = rows + len(block), size + held[-1].nbytes
+        pending.append(_batch(source, block, list(keys), _schema(keys, keys, nested)))
+        rows, size = rows + len(block), size + pending[-1].nbytes
         admit(max(size, 4 * rows * len(keys)))
-    if not held:
+    if not pending:
         raise _nothing(source)
     schema = _schema(column_names(list(keys), source.file), keys, nested)
-    return pa.Table.from_batches([_completed(batch, schema) for batch in held], schema)
+    return pa.Table.from_batches([_completed(batch, schema) for batch in pending], schema)
 
 
 def _nothing(source: Text) -> DataError:
@@ -85,9 +85,9 @@ def _nothing(source: Text) -> DataError:
 def _batches(
     source: Text, blocks: Iterable[list[_Line]], keys: list[str], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    known, told = set(keys), False
+    known, noted = set(keys), False
     for block in blocks:
-        late = [] if told else [key for key in _keys(block) if key not in known]
+        late = [] if noted else [key for key in _keys(block) if key not in known]
         if late:
             line = next(line.number for line in block if late[0] in line.values)
             log.warning(
@@ -95,7 +95,7 @@ def _batches(
                 "first in line %s",
                 *(shown(source.file), ", ".join(map(repr, late[:5])), f"{line:,}"),
             )
-            told = True
+            noted = True
         yield _batch(source, block, keys, schema)
 
 
@@ -104,18 +104,18 @@ def _object_blocks(source: Text) -> Iterator[list[_Line]]:
     decoder = json.JSONDecoder(
         parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique_keys
     )
-    held, size = list[_Line](), 0
+    pending, size = list[_Line](), 0
     with source:
         for number, line in enumerate(source.lines(), start=1):
             if line.isspace():
                 continue
-            held.append(_Line(number, line, _parsed(decoder, source, number, line)))
+            pending.append(_Line(number, line, _parsed(decoder, source, number, line)))
             size += len(line)
-            if size >= BLOCK or len(held) == ROWS:
-                yield held
-                held, size = [], 0
-    if held:
-        yield held
+            if size >= BLOCK or len(pending) == ROWS:
+                yield pending
+                pending, size = [], 0
+    if pending:
+        yield pending
 
 
 def _parsed(decoder: json.JSONDecoder, source: Text, number: int, line: str) -> dict[str, Any]:

@@ -36,17 +36,17 @@ log = logging.getLogger("unseen")
 
 def new_path(path: str | Path) -> Path:
     """The path, if something can be made there: worth asking before a long training."""
-    asked = Path(path)
-    with unwritable(asked):
-        if _exists(asked):
+    given = Path(path)
+    with unwritable(given):
+        if _exists(given):
             raise DataError(
-                f"{asked}: exists already and is left as it is; choose another name or remove it"
+                f"{given}: exists already and is left as it is; choose another name or remove it"
             )
-        if not asked.parent.is_dir():
-            raise DataError(f"{asked}: there is no folder {asked.parent}; create it first")
-        if not os.access(asked.parent, os.W_OK | os.X_OK):
+        if not given.parent.is_dir():
+            raise DataError(f"{given}: there is no folder {given.parent}; create it first")
+        if not os.access(given.parent, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied")
-    return asked
+    return given
 
 
 @contextmanager

@@ -47,12 +47,12 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
         if source and _is_json(source):
             return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
         schema, stream = _columns_and_rows(file, source, header)
-        held, size = list[pa.RecordBatch](), 0
+        pending, size = list[pa.RecordBatch](), 0
         for batch in stream:
             size += batch.nbytes
             _check_unpacked_size(file, size)
-            held.append(batch)
-        return pa.Table.from_batches(held, schema)
+            pending.append(batch)
+        return pa.Table.from_batches(pending, schema)
 
 
 def batches(
@@ -166,22 +166,22 @@ def _rechunked(
     stream: Iterator[pa.RecordBatch], schema: pa.Schema, rows: int
 ) -> Iterator[pa.Table]:
     """The same rows in tables of `rows` rows, fewer where they take more than their room."""
-    held: list[pa.RecordBatch] = []
+    pending: list[pa.RecordBatch] = []
     count, size, empty = 0, 0, True
     for batch in stream:
         while count + len(batch) >= rows:
             taken = rows - count
-            yield pa.Table.from_batches([*held, batch[:taken]], schema)
-            batch, held, count, size, empty = batch[taken:], [], 0, 0, False
+            yield pa.Table.from_batches([*pending, batch[:taken]], schema)
+            batch, pending, count, size, empty = batch[taken:], [], 0, 0, False
         if len(batch):
-            held.append(batch)
+            pending.append(batch)
             count += len(batch)
             size += batch.nbytes
         if size >= packed.ROOM:
-            yield pa.Table.from_batches(held, schema)
-            held, count, size, empty = [], 0, 0, False
-    if held or empty:
-        yield pa.Table.from_batches(held, schema)
+            yield pa.Table.from_batches(pending, schema)
+            pending, count, size, empty = [], 0, 0, False
+    if pending or empty:
+        yield pa.Table.from_batches(pending, schema)
 
 
 def _check_unpacked_size(file: Path, size: int) -> None:

@@ -144,11 +144,11 @@ def _misfit_row(source: Text, top: Head, line: int, block: bytes) -> DataError |
     )
 
 
-def _arrow_error(source: Text, done: int, said: str) -> DataError:
+def _arrow_error(source: Text, done: int, message: str) -> DataError:
     """The error by Arrow's words, which count the rows of a block."""
-    found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", said)
+    found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
     if not found:
-        return DataError(f"{shown(source.file)}, below row {done:,}: {said}")
+        return DataError(f"{shown(source.file)}, below row {done:,}: {message}")
     row, expected, got = map(int, found.groups())
     return DataError(
         f"{shown(source.file)}, row {done + row:,}: expected {expected} fields, found {got}; "

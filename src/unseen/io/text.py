@@ -49,7 +49,7 @@ class Text(io.RawIOBase):
         self.feeds = self.returns = 0  # line ends of blocks that are done
         self.raw = sys.stdin.buffer if str(file) == STANDARD else file.open("rb")
         self.blocks = self._checked()
-        self.held, self.at = b"", 0
+        self.buffered, self.at = b"", 0
 
     def readable(self) -> bool:
         return True
@@ -64,11 +64,11 @@ class Text(io.RawIOBase):
         view = memoryview(buffer)
         done = 0
         while done < len(view):
-            if self.at == len(self.held):
-                self.held, self.at = next(self.blocks, b""), 0
-                if not self.held:
+            if self.at == len(self.buffered):
+                self.buffered, self.at = next(self.blocks, b""), 0
+                if not self.buffered:
                     break
-            part = self.held[self.at : self.at + len(view) - done]
+            part = self.buffered[self.at : self.at + len(view) - done]
             view[done : done + len(part)] = part
             done, self.at = done + len(part), self.at + len(part)
         return done
@@ -77,11 +77,11 @@ class Text(io.RawIOBase):
         """The first block of what has not been read, which stays to be read; shorter only at the
         end of the text.
         """
-        parts = [self.held[self.at :]]
+        parts = [self.buffered[self.at :]]
         while sum(map(len, parts)) < BLOCK and (block := next(self.blocks, b"")):
             parts.append(block)
-        self.held, self.at = b"".join(parts), 0
-        return self.held
+        self.buffered, self.at = b"".join(parts), 0
+        return self.buffered
 
     def filled(self) -> bool:
         """Whether there is more than some blank lines."""

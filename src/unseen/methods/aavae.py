@@ -29,10 +29,11 @@ class AAVAE:
     the variance of the decoder's own distribution.
 
     Equation:
-        score(x) = E(x), the mean squared error of what the code's mean is decoded to; of a random
-        code in training phase 1: E(x) + KL(x),  KL the divergence of the code from N(0, I), times 2
-        likeness / d phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly, a
-        rising from 0 to `awareness`
+        score(x) = E(x), the mean squared error of what the code's mean is decoded to;
+            in training of what a random code is decoded to
+        phase 1: E(x) + KL(x),  KL the divergence of the code from N(0, I), times 2 likeness / d
+        phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly,
+            a rising from 0 to `awareness`
 
     When: a handful of labelled anomalies, and thousands of normal rows whose columns depend on one
     another.

@@ -75,12 +75,12 @@ class AHL:
 
     def train(self, scorer: nn.Module, data: Samples, run: Run) -> None:
         self.base.prepare(scorer, data, run)
-        made, optimiser = self.made(data, run.generator), self.base.optimiser(scorer)
-        errors = torch.full((len(made),), torch.nan)
+        episodes, optimiser = self.episodes(data, run.generator), self.base.optimiser(scorer)
+        errors = torch.full((len(episodes),), torch.nan)
         with one_thread():
             for _ in range(self.steps):
-                drawn = torch.randperm(len(made), generator=run.generator)[: self.tasks]
-                copies, table = self.copies(scorer, [made[i] for i in drawn.tolist()], run)
+                drawn = torch.randperm(len(episodes), generator=run.generator)[: self.tasks]
+                copies, table = self.copies(scorer, [episodes[i] for i in drawn.tolist()], run)
                 errors[drawn] = remembered(errors[drawn], of_others(table), self.memory)
                 shares = (_task_weights(errors[drawn]) / len(drawn)).tolist()
                 step_by(
@@ -90,7 +90,7 @@ class AHL:
                 )
         run.log(self.steps, {"query": float(table.diagonal().mean())})
 
-    def made(self, data: Samples, generator: torch.Generator) -> list[Episode]:
+    def episodes(self, data: Samples, generator: torch.Generator) -> list[Episode]:
         """The distributions, each a support and a query that share no row, no labelled class, no
         kind of pseudo.
         """
@@ -99,7 +99,7 @@ class AHL:
         several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [
             normals
         ]
-        ways, pseudo = hiding(anomalies, generator), max(data.classes, default=0) + 1
+        splits, pseudo = hiding(anomalies, generator), max(data.classes, default=0) + 1
         rounds = math.ceil(self.distributions / len(several))
         order = torch.cat(
             [torch.randperm(len(several), generator=generator) for _ in range(rounds)]
@@ -108,18 +108,18 @@ class AHL:
         for i in range(self.distributions):
             cluster = several[order[i]]
             kinds = torch.randperm(len(KINDS), generator=generator).tolist()
-            way, parts = ways[i % len(ways)], []
+            split, parts = splits[i % len(splits)], []
             rows = next(in_two(cluster, self.size, generator))
-            for part, of, kind in zip(rows, (way.inside, way.outside), kinds, strict=False):
+            for part, of, kind in zip(rows, (split.inside, split.outside), kinds, strict=False):
                 few = (
                     anomalies[of[draw(len(of), len(part), generator).to(of.device)]]
                     if len(of)
                     else anomalies
                 )
-                strange = replace(
+                pseudo_rows = replace(
                     part, x=KINDS[kind](part.x, generator), y=torch.full_like(part.y, pseudo + kind)
                 )
-                parts.append(together(part, few, strange))
+                parts.append(together(part, few, pseudo_rows))
             found.append(Episode(*parts))
         return found
 

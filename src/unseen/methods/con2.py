@@ -81,11 +81,11 @@ class Con2:
         context = torch.arange(2 * len(x), device=x.device) // len(x)
         row = torch.arange(2 * len(x), device=x.device) % len(x)
         alike, double = context[:, None] == context, row[:, None] == row
-        told = terms.contrast(
+        by_context = terms.contrast(
             z=z, positive=alike, among=torch.ones_like(alike), temperature=self.temperature
         )
         aligned = terms.contrast(z=z, positive=double, among=~alike, temperature=self.temperature)
-        return (told + alpha * aligned).view(2, -1).mean(dim=0)
+        return (by_context + alpha * aligned).view(2, -1).mean(dim=0)
 
 
 class Contexts(nn.Module):

@@ -77,8 +77,8 @@ class DMAD:
             raise DataError(
                 "DMAD learns to reproduce normal rows, and was given none: add normal rows"
             )
-        some = next(random_batches(data.normals, min(len(data.normals), 10_000), run.generator))
-        scorer.codebook.fit(scorer.encoder(some.x), run.generator)
+        sample = next(random_batches(data.normals, min(len(data.normals), 10_000), run.generator))
+        scorer.codebook.fit(scorer.encoder(sample.x), run.generator)
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         return random_batches(data.normals, self.batch, run.generator)

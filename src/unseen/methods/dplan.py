@@ -28,8 +28,8 @@ REPLAY = 50_000  # transitions remembered
 
 @dataclass(frozen=True)
 class DPLAN:
-    """An agent that is paid for alarms on labelled anomalies and for looking at strange rows (Pang
-    et al., KDD 2021).
+    """An agent that is paid for alarms on labelled anomalies and for looking at novel rows (Pang et
+    al., KDD 2021).
 
     The state is a row, the action an alarm or none. With equal chance the next row is a labelled
     anomaly, or one of `subset` random other rows in the network's last hidden layer: after an alarm
@@ -38,8 +38,8 @@ class DPLAN:
     scaled to [0, 1], taken anew with the target network every `sync` steps.
 
     Equation:
-        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] +
-        strangeness loss = (r + discount max_a Q'(s', a) - Q(s, a))^2;  score(x) = Q(x, alarm)
+        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] + novelty
+        loss = (r + discount max_a Q'(s', a) - Q(s, a))^2;  score(x) = Q(x, alarm)
 
     When: to compare with. In a table of independent rows no verdict changes what comes next: that
     it seems to is the method's construction, and it costs more than methods that learn from each
@@ -93,9 +93,9 @@ class DPLAN:
         replay, state = Replay(REPLAY, device), draw(len(rows), self.environments, g).to(device)
         for step in itertools.count():
             if step % self.sync == 0:
-                target, strange = (
+                target, novel = (
                     copy.deepcopy(scorer),
-                    strangeness(scorer.features(rows.x), first, run),
+                    novelty(scorer.features(rows.x), first, run),
                 )
             epsilon = max(self.explore, 1 - 2 * step / self.steps * (1 - self.explore))
             action = scorer.values(rows.x[state]).argmax(dim=1)
@@ -111,7 +111,7 @@ class DPLAN:
                 state,
                 action,
                 after,
-                reward(action=action, labelled=state >= first) + strange[state],
+                reward(action=action, labelled=state >= first) + novel[state],
             )
             state = after
             was, action_, then, pay = replay.batch(self.batch, g)
@@ -125,7 +125,7 @@ def _chance(share: float, like: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(len(like), generator=generator) < share).to(like.device)
 
 
-def strangeness(features: Tensor, unlabelled: int, run: Run) -> Tensor:
+def novelty(features: Tensor, unlabelled: int, run: Run) -> Tensor:
     """Scores of an isolation forest that the first rows grew, scaled to [0, 1] over all: (n, k) ->
     (n,).
     """

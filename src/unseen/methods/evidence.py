@@ -69,9 +69,8 @@ class EvidenceStack:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normals that score higher with e), at most 20
         weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
-            each of u and k summing to 1,
-                      u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
-                          k_e ~ exp(inverse_temperature_1 AUROC_known_e)
+            each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
+            k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
     When: you do not know what to expect. Not when every second counts: it trains its members
     several times.
@@ -141,13 +140,13 @@ class EvidenceStack:
         normals, anomalies, base = data.normals, data.anomalies, cast(TableEvidence, scorer.base)
         enough_normals(len(normals), self, "rows")
         base.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
-        some = normals[
+        sample = normals[
             torch.randperm(len(normals), generator=run.generator)[: self.rows].to(data.x.device)
         ]
-        folds = min(self.folds, len(some))
-        fold = torch.arange(len(some), device=data.x.device) % folds  # of rows in random order
-        rows = together(some, anomalies)
-        [crossed] = cross_described(some.x, fold, run.generator, logarithms=run.logarithms)
+        folds = min(self.folds, len(sample))
+        fold = torch.arange(len(sample), device=data.x.device) % folds  # of rows in random order
+        rows = together(sample, anomalies)
+        [crossed] = cross_described(sample.x, fold, run.generator, logarithms=run.logarithms)
         description = torch.cat([crossed, descriptions(base.deviation, anomalies.x)])
         splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(
             anomalies, folds
@@ -161,26 +160,26 @@ class EvidenceStack:
             )
             trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
             trial.deviation = base.deviation
-            learned = torch.cat([inside.nonzero()[:, 0], len(some) + shown])
+            learned = torch.cat([inside.nonzero()[:, 0], len(sample) + shown])
             self.learn(trial, rows[learned], description[learned], run)
 
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
                 of_normals, of_anomalies = (
                     trial.described_scores(rows.x[r], description[r], every)
-                    for r in (out.nonzero()[:, 0], len(some) + hidden)
+                    for r in (out.nonzero()[:, 0], len(sample) + hidden)
                 )
                 return of_normals, of_anomalies
 
             return score
 
-        held = held_out_scores(fold, splits, trained)
+        scores = held_out_scores(fold, splits, trained)
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         usable[: len(self.base_scores)] &= torch.tensor(
             [base.deviation.tells(name) for name in self.base_scores]
         )
         scorer.weigh(
-            held,
+            scores,
             splits,
             usable,
             Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels),

@@ -32,8 +32,8 @@ class Forest:
     normals, so that few labels are not drowned.
 
     Equation:
-        score(x) = mean over trees of (weight of anomalies + 1) / (weight of all rows + 2) in the
-        leaf of x
+        score(x) = mean over trees of (weight of anomalies + 1) / (weight of all rows + 2)
+            in the leaf of x
     When: the kinds to find are the labelled ones. Where new kinds lie no tree has cut, so they
     share leaves with normal rows, and the nearest-ratio is ahead. It refuses to train without
     labels.
@@ -64,8 +64,8 @@ class Forest:
                 f"rows of the first and {len(anomalies)} of the second: label at least one row of "
                 "each, or use a method without labels"
             )
-        some = torch.randperm(len(normals), generator=run.generator)[: 2 * self.rows]
-        drawn = together(normals[some.to(data.x.device)], anomalies)
+        sample = torch.randperm(len(normals), generator=run.generator)[: 2 * self.rows]
+        drawn = together(normals[sample.to(data.x.device)], anomalies)
         x, y, weight = (
             drawn.x.cpu().contiguous().numpy(),
             (drawn.y > 0).cpu().numpy(),

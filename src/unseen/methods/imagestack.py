@@ -110,17 +110,19 @@ class ImageStack:
 
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                good, bad = (data[rows].both.x for rows in (normals[out], anomalies[hidden]))
-                found = trial.scores(good, usable), trial.scores(bad, usable)
-                base.see(trial.maps(good, usable))
+                normal, anomalous = (
+                    data[rows].both.x for rows in (normals[out], anomalies[hidden])
+                )
+                found = trial.scores(normal, usable), trial.scores(anomalous, usable)
+                base.see(trial.maps(normal, usable))
                 return found
 
             return score
 
-        held = held_out_scores(fold, splits, trained)
+        found_scores = held_out_scores(fold, splits, trained)
         self.learn(base.members, data, run)
         by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
-        scorer.weigh(held, splits, usable, by)
+        scorer.weigh(found_scores, splits, usable, by)
         base.settle()
 
     def learn(self, modules: nn.ModuleList, data: Samples, run: Run) -> None:
@@ -132,24 +134,26 @@ class ImageStack:
 
     def adapt(self, scorer: EvidenceScorer, support: Samples, run: Run) -> EvidenceScorer:
         """A new scorer for the product that `support` shows."""
-        moved, good, members = (
+        moved, normal, members = (
             copy.deepcopy(scorer),
             support.normals,
             cast(ImageEvidence, scorer.base).members,
         )
         base = cast(ImageEvidence, moved.base)
-        fold = torch.arange(len(good), device=good.x.device) % min(_REFERENCES, max(len(good), 1))
+        fold = torch.arange(len(normal), device=normal.x.device) % min(
+            _REFERENCES, max(len(normal), 1)
+        )
         for e, member in enumerate(self.members):
             move = ability(member, "adapt")
             if move is None:
                 moved.weights[e] = 0
                 continue
             base.members[e] = move(members[e], support, run)
-            if len(good) > 1:
-                others = [move(members[e], good[fold != k], run) for k in fold.unique()]
+            if len(normal) > 1:
+                others = [move(members[e], normal[fold != k], run) for k in fold.unique()]
                 with torch.no_grad():
                     found = torch.cat(
-                        [other(good[fold == k].both.x) for k, other in enumerate(others)]
+                        [other(normal[fold == k].both.x) for k, other in enumerate(others)]
                     )
                 base.shift[e] = scorer.surprisal.normals[e].median() - found.mean()
         if not moved.weights.any():
@@ -185,7 +189,7 @@ class ImageEvidence(nn.Module):
         none = x.new_zeros(len(x))
         each = zip(self.members, wanted.tolist(), strict=True)
         return (
-            torch.stack([member(x) if asked else none for member, asked in each])
+            torch.stack([member(x) if chosen else none for member, chosen in each])
             + self.shift[:, None]
         )
 
@@ -193,11 +197,11 @@ class ImageEvidence(nn.Module):
         """Scores of cells by members with a map, on the finest grid, 0 of those not `wanted`: (e',
         n, h, w).
         """
-        asked = [(i, k) for i, k in enumerate(self.mapped) if wanted[k]]
-        each = [ability(self.members[k], "map")(x) + self.shift[k] for _, k in asked]
+        chosen = [(i, k) for i, k in enumerate(self.mapped) if wanted[k]]
+        each = [ability(self.members[k], "map")(x) + self.shift[k] for _, k in chosen]
         finest = max((one.shape[1:] for one in each), default=x.shape[2:])
         found = x.new_zeros(len(self.mapped), len(x), *finest)
-        for (i, _), one in zip(asked, each, strict=True):
+        for (i, _), one in zip(chosen, each, strict=True):
             found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
         return found
 

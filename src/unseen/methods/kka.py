@@ -17,7 +17,7 @@ from unseen.parts.pseudo import anomalous, feature_cut
 from unseen.parts.scoring import scores
 from unseen.types import Run, Samples, Trainable
 
-MADE = 2048  # rows of a pool made from normals, anew each round
+POOL = 2048  # rows of a pool made from normals, anew each round
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class KKA:
 
 def _pool_of_pieces(normals: Samples, run: Run) -> Samples:
     """A pool of normal rows with features cut from one another."""
-    hosts = normals[draw(len(normals), MADE, run.generator).to(normals.x.device)]
+    hosts = normals[draw(len(normals), POOL, run.generator).to(normals.x.device)]
     return anomalous(hosts, feature_cut(hosts.x, normals.x, run.generator))
 
 

@@ -29,8 +29,8 @@ class LISAE:
 
     Equation:
         score(x) = mean_j (x_j - f(x)_j)^2
-        phase 2: score(x) of a normal row, alpha [bound - score(x)]_+ of an anomaly, bound =
-        `margin` * the score that 95 of 100 normals stay below
+        phase 2: score(x) of a normal row, alpha [bound - score(x)]_+ of an anomaly,
+            bound = `margin` * the score that 95 of 100 normals stay below
 
     When: as AA-VAE, where the anomalies that you know should change as little of the network as
     possible. Labels lift classes like them, and can still cost others: compare with `autoencoder`

@@ -34,7 +34,7 @@ class MAML:
 
     Equation:
         theta_i = theta - a grad L(theta; support_i);
-            theta <- theta - b sum_i grad L(theta_i; query_i)
+        theta <- theta - b sum_i grad L(theta_i; query_i)
 
     When: several kinds of normal are known and more will come, each with a few rows. With one kind
     it finds about what its base finds, for several times the time; the start alone, not adapted,

@@ -107,7 +107,7 @@ class MultiDirectional:
         as weight.
         """
         g, own = run.generator, domains.described(scorer.deviation, anomalies)
-        normal, made = domains.crossed(scorer.deviation, normals, folds=self.folds, run=run)
+        normal, pseudo = domains.crossed(scorer.deviation, normals, folds=self.folds, run=run)
         anomalies = domains.relative(anomalies)
         parts = []
         for split, share in hiding_and_showing(anomalies, g, known=self.seen_class_weight):
@@ -115,7 +115,7 @@ class MultiDirectional:
             hidden = anomalies[out], own[out]
             for (rows, words), skip, part in (
                 (normal, 0, 1.0),
-                (made, 0, self.cut),
+                (pseudo, 0, self.cut),
                 (hidden, int(split.known), 1.0),
             ):
                 x = scorer.columns(rows.x, words, shown, skip=skip)
@@ -138,7 +138,7 @@ class DescribedScorer(Resizing):
     origins: Tensor
     centre: Tensor
     scale: Tensor
-    trust: Tensor
+    column_weight: Tensor
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -179,11 +179,11 @@ class DescribedScorer(Resizing):
         `position` times.
         """
         self.centre, self.scale = normals.mean(dim=0), normals.std(dim=0) + 1e-2
-        self.trust[self.deviation.width + 2 :] = position
+        self.column_weight[self.deviation.width + 2 :] = position
 
     def standard(self, columns: Tensor) -> Tensor:
         """Columns on one scale, at most 10 deviations out: (n, p) -> (n, p)."""
-        return ((columns - self.centre) / self.scale).clamp(-10, 10) * self.trust
+        return ((columns - self.centre) / self.scale).clamp(-10, 10) * self.column_weight
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of normal and anomaly: (n, d) -> (n, 2)."""

@@ -27,8 +27,8 @@ class MultiDirectionalLiteral:
 
     Equation:
         inner: -log softmax(own domain) + reconstruction |x - decoder(z)|^2, on normals
-        outer: -log S_0 for normals, -log(1 - S_0) for anomalies, + pairs * margin + anchor, on one
-        class an episode
+        outer: -log S_0 for normals, -log(1 - S_0) for anomalies, + pairs * margin + anchor,
+            on one class an episode
     When: to compare with the paper. `MultiDirectional` finds more (see the benchmarks).
     Differs: a table's rows in place of images; weights averaged over the second half of the
     episodes.

@@ -33,8 +33,8 @@ class Patches:
     image's score averages. `adapt` is that of the base.
 
     Equation:
-        score(x) = mean of the highest `top` of base([x_c, x_c - mean over the image]) over the
-        cells c of x
+        score(x) = mean of the highest `top` of base([x_c, x_c - mean over the image])
+            over the cells c of x
 
     When: defects are small beside the image, or you want to see where they are. Where light or
     texture change all over, `Whole` sees more.
@@ -64,11 +64,12 @@ class Patches:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
         anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
-        told = _told_by_mask(anomalies)
+        masked = _told_by_mask(anomalies)
         rows = together(
-            normals, _labelled_cells(scorer, anomalies[told], _marked(anomalies[told], self.stride))
+            normals,
+            _labelled_cells(scorer, anomalies[masked], _marked(anomalies[masked], self.stride)),
         )
-        untold = anomalies[~told]
+        untold = anomalies[~masked]
         distance = scorer.apart(normals.x, untold.x)
         for _ in range(ROUNDS if len(untold) else 0):
             guessed = _labelled_cells(scorer, untold, _uppermost(distance, self.top))

@@ -66,10 +66,10 @@ class PRN:
         kinds = normals.group.unique()
         each = [normals.x[normals.group == kind] for kind in kinds]
         most, k = max(ROWS // len(each), 1), max(self.prototypes // len(each), 1)
-        some = [
+        sample = [
             x if len(x) <= most else x[draw(len(x), most, run.generator).to(x.device)] for x in each
         ]
-        scorer.prototypes = torch.cat([centres(x, k, run.generator) for x in some])
+        scorer.prototypes = torch.cat([centres(x, k, run.generator) for x in sample])
 
     def stream(self, data: Samples, run: Run) -> Iterator[Samples]:
         """Half normals, half anomalies; behind them pseudo-anomalies of some of these normals."""

@@ -23,8 +23,8 @@ class NearestRatio:
     as the distance to the normals does.
 
     Equation:
-        score(x) = log(d(x, nearest normal row) + 0.001) - log(d(x, nearest labelled anomaly) +
-        0.001)
+        score(x) = log(d(x, nearest normal row) + 0.001)
+            - log(d(x, nearest labelled anomaly) + 0.001)
     When: few labels, little time, and new kinds matter as known ones do. Not where anomalies lie
     among the normals.
     Differs: a nearest-neighbour rule decides by the sign; the ratio as a score, and whitening, are

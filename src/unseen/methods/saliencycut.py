@@ -70,8 +70,8 @@ class SaliencyCut:
         for batch in balanced(data, self.batch, run.generator):
             hosts = batch.normals[: int(self.cut * len(batch.normals))]
             donors = normals.x[draw(len(normals), len(hosts), run.generator).to(normals.x.device)]
-            made = saliency_cut(hosts.x, donors, saliency(scorer, donors), most=self.threshold)
-            yield together(batch, anomalous(hosts, made))
+            pasted = saliency_cut(hosts.x, donors, saliency(scorer, donors), most=self.threshold)
+            yield together(batch, anomalous(hosts, pasted))
 
     def loss(self, scorer: TwoHeads, batch: Samples, run: Run) -> Tensor:
         """Deviation loss of both heads, for the normal head with the sides swapped: (n,)."""

@@ -31,9 +31,10 @@ class TopK:
     the defect. Each batch is half normal images, half labelled ones.
 
     Equation:
-        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over the cells
-        c loss(x)  = |score(x)| if x is normal,  max(0, margin - score(x)) if x is a labelled
-        anomaly
+        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over the
+            cells c
+        loss(x)  = |score(x)| if x is normal,
+                 = max(0, margin - score(x)) if x is a labelled anomaly
 
     When: a few images are labelled, nobody has drawn masks, and defects to come look like those.
     Not where a new kind matters: nothing in the loss asks for a high score where no labelled image

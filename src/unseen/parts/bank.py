@@ -118,8 +118,8 @@ class Bank(Resizing):
         if len(size) < NARROW:
             return smallest(size - 2 * product(x, self.rows.T), k=k)
         each = [
-            smallest(torch.addmm(size, some, self.rows.T, alpha=-2), k=k)
-            for some in x.split(TOGETHER)
+            smallest(torch.addmm(size, block, self.rows.T, alpha=-2), k=k)
+            for block in x.split(TOGETHER)
         ]
         return torch.cat(each)
 

@@ -81,8 +81,8 @@ class Partition(Resizing):
         """
         self.names = normals.group.unique()
         if len(self.names) == 1:
-            some = torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.x.device)
-            self.centres = centres(normals.x[some], clusters, generator)
+            sample = torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.x.device)
+            self.centres = centres(normals.x[sample], clusters, generator)
 
     def forward(self, data: Samples) -> Tensor:
         """Numbers of kinds, -1 for a group that training did not show: (n,)."""

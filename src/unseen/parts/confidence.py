@@ -72,57 +72,57 @@ def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
 
     No fence at or above Q3 does: three quarters of the rows lie below it.
     """
-    found, asked = excess_weights(excess, rho=rho), kappa
+    found, wanted = excess_weights(excess, rho=rho), kappa
     while effective(found) < LEAST:
         kappa += RAISED
         # T - Q1 = (1 + kappa) IQR
-        found = excess_weights(excess * (1 + asked) / (1 + kappa), rho=rho)
-    if kappa > asked:
+        found = excess_weights(excess * (1 + wanted) / (1 + kappa), rho=rho)
+    if kappa > wanted:
         log.warning(
             "confidence weights with kappa %.3g would leave fewer than %.0f%% of the rows to "
             "count: %.3g is used",
-            *(asked, 100 * LEAST, kappa),
+            *(wanted, 100 * LEAST, kappa),
         )
     return found
 
 
 class Confident(Resizing):
-    """A scorer, and how far each row that it was trained on is trusted: (n, d) -> (n,).
+    """A scorer, and the weight of each row that it was trained on: (n, d) -> (n,).
 
-    `weight` (m,): of the training rows in their order; labelled anomalies have 1. `standing` (m,):
-    their excess over the fence, averaged over refreshes; NaN for labelled anomalies. `counting`
-    (r,): share of rows that counted, after each refresh. `penalty` (s,): its strength after each
-    meta step.
+    `weight` (m,): of the training rows in their order; labelled anomalies have 1. `outlyingness`
+    (m,): their excess over the fence, averaged over refreshes; NaN for labelled anomalies.
+    `counting` (r,): share of rows that counted, after each refresh. `penalty` (s,): its strength
+    after each meta step.
     """
 
     weight: Tensor
-    standing: Tensor
+    outlyingness: Tensor
     counting: Tensor
     penalty: Tensor
-    may_be_nan = ("standing",)
+    may_be_nan = ("outlyingness",)
 
     def __init__(self, scorer: nn.Module) -> None:
         super().__init__()
         self.scorer = scorer
-        for name in ("weight", "standing", "counting", "penalty"):
+        for name in ("weight", "outlyingness", "counting", "penalty"):
             self.register_buffer(name, torch.zeros(0))
 
     def start(self, labelled: Tensor) -> None:
         """Trust all rows; `labelled` (m,) says which of them are labelled anomalies."""
         self.weight = torch.ones_like(labelled, dtype=torch.float32)
-        self.standing = torch.zeros_like(self.weight).masked_fill(labelled, torch.nan)
+        self.outlyingness = torch.zeros_like(self.weight).masked_fill(labelled, torch.nan)
         self.counting = self.penalty = self.weight[:0]
 
     def refresh(self, excess: Tensor, *, kappa: float, rho: float, keep: float) -> None:
         """Take in the present excess of all rows but labelled ones; `keep` is the share of the
         past.
         """
-        rows = ~self.standing.isnan()
-        standing = (
-            keep * self.standing[rows] + (1 - keep) * excess if len(self.counting) else excess
+        rows = ~self.outlyingness.isnan()
+        outlyingness = (
+            keep * self.outlyingness[rows] + (1 - keep) * excess if len(self.counting) else excess
         )
-        self.standing[rows] = standing
-        self.weight[rows] = trusting(standing, kappa=kappa, rho=rho)
+        self.outlyingness[rows] = outlyingness
+        self.weight[rows] = trusting(outlyingness, kappa=kappa, rho=rho)
         self.counting = _appended(self.counting, effective(self.weight[rows]))
 
     def strengthen(self, share: float) -> None:

@@ -261,7 +261,7 @@ def cross_described(
     x: Tensor,
     fold: Tensor,
     generator: torch.Generator,
-    *made: Tensor,
+    *further: Tensor,
     logarithms: Tensor | None = None,
 ) -> list[Tensor]:
     """Descriptions of normals (n, d) by those of the other folds (n,), and of rows made from them:
@@ -270,10 +270,10 @@ def cross_described(
     A row that stands in the reference bank is its own nearest, and would look more normal than any
     new row."""
     columns = _no_flags(x)
-    found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *made)]
+    found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *further)]
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)
         deviation.fit(x[fold != k], generator, logarithms=logarithms, columns=columns)
-        for description, rows in zip(found, (x, *made), strict=True):
+        for description, rows in zip(found, (x, *further), strict=True):
             description[fold == k] = descriptions(deviation, rows[fold == k])
     return found

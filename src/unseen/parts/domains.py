@@ -66,8 +66,8 @@ class Domains:
         normals of other folds.
         """
         rows, g = self.relative(normals), run.generator
-        made = replace(rows, x=feature_cut(rows.x, rows.x, g), y=torch.ones_like(rows.y))
-        there, own = made.x + (normals.x - rows.x), self.of(normals)
+        pseudo = replace(rows, x=feature_cut(rows.x, rows.x, g), y=torch.ones_like(rows.y))
+        there, own = pseudo.x + (normals.x - rows.x), self.of(normals)
         if len(self) == 1:
             fold = torch.randperm(len(rows), generator=g).to(own.device) % folds
             found = cross_described(normals.x, fold, g, there, logarithms=run.logarithms)
@@ -85,7 +85,7 @@ class Domains:
                     moved = deviation.moved(_thinned(by))
                     for words, x in zip(found, (normals.x, there), strict=True):
                         words[inside] = descriptions(moved, x[inside])
-        return list(zip((rows, made), found, strict=True))
+        return list(zip((rows, pseudo), found, strict=True))
 
 
 def _thinned(rows: Tensor) -> Tensor:

@@ -169,9 +169,9 @@ def class_held_out(data: Samples, size: int, generator: torch.Generator) -> Iter
     normals, anomalies = data.normals, data.anomalies
     classes = data.classes
     while True:
-        for held in torch.randperm(max(len(classes), 1), generator=generator).tolist():
+        for hidden in torch.randperm(max(len(classes), 1), generator=generator).tolist():
             outside = (
-                anomalies.y == classes[held]
+                anomalies.y == classes[hidden]
                 if len(classes) > 1
                 else torch.ones_like(anomalies.y, dtype=torch.bool)
             )

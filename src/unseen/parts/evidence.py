@@ -19,7 +19,7 @@ from unseen.parts.surprisal import Surprisal
 from unseen.types import ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
-Held = list[tuple[Tensor, Tensor]]
+HeldOutScores = list[tuple[Tensor, Tensor]]
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -107,14 +107,16 @@ class EvidenceScorer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.contributions(x).T.sum(dim=0)
 
-    def weigh(self, held: Held, splits: Sequence[HeldOut], usable: Tensor, by: Weighing) -> None:
+    def weigh(
+        self, scores: HeldOutScores, splits: Sequence[HeldOut], usable: Tensor, by: Weighing
+    ) -> None:
         """Learn surprisal and weight of each usable piece (e,) from the scores of what was held
         out.
         """
-        self.surprisal.fit(torch.cat([normals for normals, _ in held], dim=1))
+        self.surprisal.fit(torch.cat([normals for normals, _ in scores], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
             self.auroc[e] = mean_auroc(
-                [(normals[e], anomalies[e]) for normals, anomalies in held], splits
+                [(normals[e], anomalies[e]) for normals, anomalies in scores], splits
             )
         found = evidence_weights(
             self.auroc[usable],
@@ -130,7 +132,7 @@ def held_out_scores(
     fold: Tensor,
     splits: Sequence[HeldOut],
     trained: Callable[[Tensor, Tensor], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]],
-) -> Held:
+) -> HeldOutScores:
     """The outer level: base scores of what each split holds out, by pieces that learned without it.
 
     `fold` (m,): of each normal row, of which one is held out by each split in turn.
@@ -173,7 +175,7 @@ def name_of(method: Any, where: str = "") -> str:
     return f"{own} {where}".strip()
 
 
-def mean_auroc(held: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> Tensor:
+def mean_auroc(scores: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> Tensor:
     """Mean AUROC over splits that hold out classes, and over those that hold out rows of known
     classes: (2,).
 
@@ -183,7 +185,7 @@ def mean_auroc(held: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> 
     for known in (False, True):
         each = [
             auroc(n, a)
-            for (n, a), split in zip(held, splits, strict=True)
+            for (n, a), split in zip(scores, splits, strict=True)
             if split.known == known and len(a)
         ]
         means.append(sum(each) / len(each) if each else torch.nan)

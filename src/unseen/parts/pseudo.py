@@ -107,8 +107,8 @@ def with_cut(batch: Samples, donors: Tensor, share: float, generator: torch.Gene
     anomalies.
     """
     normals = batch.normals
-    made = normals[: int(share * len(normals))]
-    return together(batch, anomalous(made, feature_cut(made.x, donors, generator)))
+    pseudo = normals[: int(share * len(normals))]
+    return together(batch, anomalous(pseudo, feature_cut(pseudo.x, donors, generator)))
 
 
 def pushed_residuals(
@@ -121,11 +121,11 @@ def pushed_residuals(
     n, d = residual.shape
     share = 0.1 + 0.4 * torch.rand(n, 1, generator=generator)
     draw = torch.rand(n, d, generator=generator)
-    way = torch.randn(n, d, generator=generator) * (
+    direction = torch.randn(n, d, generator=generator) * (
         draw <= torch.maximum(share, draw.amin(dim=1, keepdim=True))
     )
     length = least * (most / least) ** torch.rand(n, 1, generator=generator)
-    return residual + (length * way / way.norm(dim=1, keepdim=True).clamp_min(1e-6)).to(
+    return residual + (length * direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-6)).to(
         residual.device
     )
 
@@ -138,5 +138,5 @@ def with_pushed(
     """
     normals = batch.normals
     x = pushed_residuals(normals.x, generator)
-    made = anomalous(normals, x.abs() if positive else x)
-    return together(batch, replace(made, weight=weight * made.weight))
+    pseudo = anomalous(normals, x.abs() if positive else x)
+    return together(batch, replace(pseudo, weight=weight * pseudo.weight))

@@ -87,8 +87,8 @@ class Codebook(nn.Module):
         """Start the codes at centres of latent rows (n, d), used again where there are fewer rows
         than codes.
         """
-        some = z[torch.randperm(len(z), generator=generator)[:ROWS].to(z.device)]
-        found = centres(some, len(self.codes), generator)
+        sample = z[torch.randperm(len(z), generator=generator)[:ROWS].to(z.device)]
+        found = centres(sample, len(self.codes), generator)
         with torch.no_grad():
             self.codes.copy_(found[torch.arange(len(self.codes), device=z.device) % len(found)])
 

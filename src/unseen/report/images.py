@@ -97,7 +97,7 @@ class ImageSink:
                     f"{option('overlays')} needs a method that looks at cells: this one judges "
                     "images as a whole"
                 )
-        with Making() as made, Writer(self.target, made) as out:
+        with Making() as making, Writer(self.target, making) as out:
             each = list(judged)
             score, pvalue, verdict = (
                 np.concatenate([getattr(part, name) for part in each])
@@ -112,7 +112,7 @@ class ImageSink:
             # the most anomalous first
             flagged = flagged[np.lexsort((-score[flagged], pvalue[flagged]))]
             if mapped:
-                folder = None if self.overlays is None else made.folder(self.overlays)
+                folder = None if self.overlays is None else making.folder(self.overlays)
                 self._look_at(
                     flagged, score, pvalue, folder, failed=int((verdict == "failed").sum())
                 )

@@ -79,8 +79,8 @@ def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
     chosen = ", ".join(f"{key} {_in_words(value)}" for key, value in fields.items())
     lines = [("method", f"{name} ({chosen})" if chosen else name)]
     lines += [
-        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in some))
-        for key, some in lists.items()
+        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in methods))
+        for key, methods in lists.items()
     ]
     if (facts := of_form(Made, bundle.facts)) is not None:
         lines.append(
@@ -111,7 +111,7 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
             f"anomalies{others(counts)}"
         )
         lines = [
-            ("data", f"{counts.source}, {told(counts.label, kind)}"),
+            ("data", f"{counts.source}, {label_in_words(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
             ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
         ]
@@ -119,8 +119,8 @@ def data(bundle: Bundle) -> list[tuple[str, str]]:
         lines.append(
             ("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}")
         )
-    asked = of_form(list[str], facts.get("drop"))
-    return [*lines, *encoder.described(), *([("left out", first_few(asked))] if asked else [])]
+    dropped = of_form(list[str], facts.get("drop"))
+    return [*lines, *encoder.described(), *([("left out", first_few(dropped))] if dropped else [])]
 
 
 def others(counts: Counts) -> str:
@@ -129,7 +129,7 @@ def others(counts: Counts) -> str:
     return unlabelled + (f"; {counts.failed:,} more could not be used" if counts.failed else "")
 
 
-def told(label: str | None, kind: str) -> str:
+def label_in_words(label: str | None, kind: str) -> str:
     """Where labels came from."""
     if label is None:
         return (
@@ -273,7 +273,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
         if str(train) == "-"
         else str(train)
     )
-    flags = [
+    options = [
         word
         for name, value in same.items()
         if value not in ((), None)
@@ -281,7 +281,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     ]
     blank = words("label", ...) if bare else []
     test = ["--test", "TEST"] if lacks and not other else []
-    return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *flags, *test)}"])
+    return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *options, *test)}"])
 
 
 def trust_words(bundle: Bundle) -> list[str]:

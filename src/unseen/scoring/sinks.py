@@ -69,7 +69,7 @@ def score_file(
         Is told the number of rows of each batch.
     """
     check_keep(keep)
-    policy = Policy.asked(alpha, fdr)
+    policy = Policy.of(alpha, fdr)
     rows = TableFile(Path(source), header=header and headed(bundle.facts), keep=tuple(keep))
     sink = TableSink(Path(target))
     sink.take(score(rows, bundle.detector, policy, beside=sink.target), progress)
@@ -78,5 +78,5 @@ def score_file(
 
 def save_json(file: Path, plain: object) -> None:
     """A file that is whole or not there."""
-    with Making() as made:
-        made.file(file).write(json.dumps(plain, indent=1).encode())
+    with Making() as making:
+        making.file(file).write(json.dumps(plain, indent=1).encode())

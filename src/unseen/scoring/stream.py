@@ -98,19 +98,19 @@ def _judged(
 ) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
     """Keys, scores and p-values, block by block."""
     detector.check_fitted()
-    told = ToldOnce()
+    once = ToldOnce()
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
         try:
             if len(batch.used):
-                scores[batch.used] = detector.anomaly_score(batch.rows, told=told)
+                scores[batch.used] = detector.anomaly_score(batch.rows, once=once)
                 pvalues[batch.used] = detector.conformal_.pvalue(scores[batch.used])
             elif batch.rows is not None:
                 detector.schema_.encode(batch.rows)  # no rows, but columns are checked all the same
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{batch.where}: {error}") from error
         yield batch.keys, scores, pvalues
-        told.done += len(batch.keys)
+        once.done += len(batch.keys)
 
 
 def _written(

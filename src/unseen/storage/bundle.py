@@ -58,8 +58,8 @@ class Bundle:
         new_path(folder)
         tensors = bytes_of(_state_of(self.detector))
         text = _manifest(self, digest(tensors)).text()
-        with Making() as made:
-            new = made.folder(folder)
+        with Making() as making:
+            new = making.folder(folder)
             new.write(TENSORS, tensors)
             new.write(JSON, text)
 
@@ -94,7 +94,7 @@ class Bundle:
             )
         manifest = Manifest.read(place / JSON)
         _check_trust(place, manifest.method, trust)
-        tensors = read_tensors(place / TENSORS, said=manifest.tensors)
+        tensors = read_tensors(place / TENSORS, recorded=manifest.tensors)
         try:
             return cls(_rebuilt(manifest, tensors, trust), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
@@ -142,7 +142,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
     bundle, stay.
     """
     detector, seed = bundle.detector, bundle.detector.random_state
-    made = {
+    making = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unseen": __version__,
         "torch": str(torch.__version__),
@@ -156,7 +156,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
         repeats=detector.repeats,
     )
     return Manifest.model_construct(
-        facts=made | bundle.facts,
+        facts=making | bundle.facts,
         method=to_json(detector.chosen()),
         detector=settings,
         classes=list(detector.classes_),
@@ -168,9 +168,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
 
 
 def _state_of(detector: Detector) -> dict[str, Tensor]:
-    """Everything that the members learned: "0.scorer.*", "0.calibration", "0.held", "1.scorer.*",
-    ...
-    """
+    """What the members learned: "0.scorer.*", "0.calibration", "0.held_out", "1.scorer.*", ..."""
     detector.check_fitted()
     state: dict[str, Tensor] = {}
     for k, member in enumerate(detector.members_):
@@ -182,8 +180,8 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
         state[f"{k}.calibration"] = torch.from_numpy(member.calibration.copy())
         if member.peaks is not None:
             state[f"{k}.peaks"] = torch.from_numpy(member.peaks.copy())
-        if member.held is not None:
-            state[f"{k}.held"] = torch.from_numpy(member.held.astype(np.int64))
+        if member.held_out is not None:
+            state[f"{k}.held_out"] = torch.from_numpy(member.held_out.astype(np.int64))
     return state
 
 
@@ -241,9 +239,9 @@ def _member(method: Method, schema: Encoder, state: State) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     # earlier releases kept none
-    held = state.rows("held", count=len(calibration)) if "held" in state.left else None
+    held_out = state.rows("held_out", count=len(calibration)) if "held_out" in state.left else None
     scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
     mapped = ability(scorer, "map") is not None and "peaks" in state.left
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
     state.check_empty()
-    return Member(schema, scorer, calibration, held, peaks)
+    return Member(schema, scorer, calibration, held_out, peaks)

@@ -69,13 +69,13 @@ def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     {'source': 'the data', 'label': 'kind', 'rows': 430}
     """
     forms = {"source": str, "label": str, "group": str, "drop": list[str], "rows": Count}
-    told = {
+    shown = {
         name: facts[name]
         for name, form in forms.items()
         if of_form(form, facts.get(name)) is not None
     }
     none = {name: None for name in ("label", "group") if name in facts and facts[name] is None}
-    return {"source": "the data", **none, **told}
+    return {"source": "the data", **none, **shown}
 
 
 def headed(facts: Mapping[str, Any]) -> bool:
@@ -91,22 +91,22 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
     >>> formless({"rows": 430, "evaluation": "AUROC 0.9", "fit_seconds": 2.5})
     {'rows': '430', 'evaluation': '"AUROC 0.9"'}
     """
-    said = {
+    values = {
         "drop": list[str],
         "header": bool,
         "group": str | None,
         "fit_seconds": float,
         "evaluation": list[dict[str, Any]],
     }
-    told = {
+    shown = {
         name
-        for name, kind in said.items()
+        for name, kind in values.items()
         if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }
     for kind, part in ((Made, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
         if of_form(kind, part) is not None:
-            told |= {"adapted"} if kind is Adapted else set(kind.model_fields)
-    rest = [name for name in facts if name not in told]
+            shown |= {"adapted"} if kind is Adapted else set(kind.model_fields)
+    rest = [name for name in facts if name not in shown]
     found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
     return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})
 

@@ -90,8 +90,8 @@ class Manifest(BaseModel):
                 f"{file}: expected JSON, but it cannot be read ({error}); {AGAIN}"
             ) from error
         _check_format(file, plain)
-        said = plain.pop("sha256", None)
-        compare(file, found=digest(canonical(plain)), said=said)
+        recorded = plain.pop("sha256", None)
+        compare(file, found=digest(canonical(plain)), recorded=recorded)
         try:
             return cls.model_validate(plain)
         except ValidationError as error:
@@ -186,10 +186,11 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def compare(file: Path, *, found: str, said: object) -> None:
-    if found != said:
+def compare(file: Path, *, found: str, recorded: object) -> None:
+    if found != recorded:
         raise BundleError(
-            f"{file}: changed since it was saved (expected sha256 {said}, found {found}); {AGAIN}"
+            f"{file}: changed since it was saved (expected sha256 {recorded}, found {found}); "
+            f"{AGAIN}"
         )
 
 

@@ -33,8 +33,8 @@ COLUMNS = 12  # that are tried one by one
 FAR = 10.0  # where encoded values end
 
 
-def read_tensors(file: Path, *, said: str) -> dict[str, Tensor]:
-    """The tensors of a file, which has the hash that was said, and the size that its own header
+def read_tensors(file: Path, *, recorded: str) -> dict[str, Tensor]:
+    """The tensors of a file, which has the recorded hash, and the size that its own header
     tells.
     """
     with readable(file), opened(file) as (stream, size):
@@ -44,14 +44,14 @@ def read_tensors(file: Path, *, said: str) -> dict[str, Tensor]:
                 f"{file}: expected a header and tensors, found {size:,} bytes that say otherwise; "
                 f"{AGAIN}"
             )
-        told = LENGTH + length + _told_by(file, stream.read(length))
-        if told != size:
+        declared = LENGTH + length + _told_by(file, stream.read(length))
+        if declared != size:
             raise BundleError(
-                f"{file}: its header tells of {told:,} bytes, found {size:,}; {AGAIN}"
+                f"{file}: its header tells of {declared:,} bytes, found {size:,}; {AGAIN}"
             )
         stream.seek(0)
         data = stream.read(size)
-    compare(file, found=digest(data), said=said)
+    compare(file, found=digest(data), recorded=recorded)
     try:
         return tensors_from(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -161,10 +161,12 @@ def _check_plan(planned: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> N
             raise BundleError(
                 f"tensor {name!r}: expected {tensor.dtype}, found {state[name].dtype}"
             )
-    asked, held = (sum(tensor.numel() for tensor in each.values()) for each in (planned, state))
-    if asked > held:
+    expected, stored = (
+        sum(tensor.numel() for tensor in each.values()) for each in (planned, state)
+    )
+    if expected > stored:
         raise BundleError(
-            f"the method's fields ask for at least {asked:,} numbers, the file holds {held:,}"
+            f"the method's fields ask for at least {expected:,} numbers, the file holds {stored:,}"
         )
 
 

@@ -149,9 +149,9 @@ def normalisation(folder: Path) -> tuple[list[float], list[float]]:
     ImageNet's.
     """
     path = folder / "preprocessor_config.json"
-    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    mean, scale = said.get("image_mean", IMAGENET_MEAN), said.get("image_std", IMAGENET_SCALE)
-    if not said.get("do_normalize", True):
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    mean, scale = config.get("image_mean", IMAGENET_MEAN), config.get("image_std", IMAGENET_SCALE)
+    if not config.get("do_normalize", True):
         mean, scale = (0.0,) * 3, (1.0,) * 3
     return [255 * value for value in mean], [255 * value for value in scale]
 

@@ -71,11 +71,11 @@ def pasted(
     free = np.maximum(sides - 2 * half, 1e-9)
     # its middle, a quarter or more away
     source = half + (to - half + rng.uniform(0.25, 0.75, 2) * free) % free
-    ways = _turned(sides, to, angle)  # (2, h, w)
+    offsets = _turned(sides, to, angle)  # (2, h, w)
     rows, columns = (
-        np.floor(source[i] + ways[i]).astype(int).clip(0, sides[i] - 1) for i in (0, 1)
+        np.floor(source[i] + offsets[i]).astype(int).clip(0, sides[i] - 1) for i in (0, 1)
     )
-    cover = (np.abs(ways) <= half[:, None, None]).all(axis=0)
+    cover = (np.abs(offsets) <= half[:, None, None]).all(axis=0)
     return laid(pixels, jittered(pixels, rng, strength=0.1)[rows, columns], cover.astype(float))
 
 

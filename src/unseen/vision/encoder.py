@@ -153,7 +153,7 @@ class Vision:
         """Where near copies differ: nobody looks for them among images."""
         return None
 
-    def unprecedented(self, rows: Maps, told: object = None) -> NDArray[np.float64]:
+    def unprecedented(self, rows: Maps, once: object = None) -> NDArray[np.float64]:
         """How much each image shows that training never did, which only columns tell: zeros
         (n,).
         """

@@ -135,10 +135,10 @@ class CSADScorer(Resizing):
         is, as replays', which the decoder made, are smaller.
         """
         self.regions.fit(self.codes(learned.x), learned.y.clamp_min(NORMAL), generator)
-        some = data.normals.x[
+        sample = data.normals.x[
             torch.randperm(len(data.normals), generator=generator)[:ROWS].to(data.x.device)
         ]
-        self.error = fitted(self.body.terms(some)[0])
+        self.error = fitted(self.body.terms(sample)[0])
 
     @torch.no_grad()
     def replays(self, reject: float, generator: torch.Generator) -> Samples:

@@ -173,8 +173,9 @@ class ResADPlusPlus(ResAD):
     Equation:
         r(x) = the square of ResAD's, elementwise,  A = sqrt(|x'| + 1) - 1,
             R = min(0.9 smallest A of anomalies, 0.4)
-        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 -
-        cos(x', r)) B(t) = softplus(t) e^t for t > 0, e^t held constant
+        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r)
+            + 1 - cos(x', r))
+        B(t) = softplus(t) e^t for t > 0, e^t held constant
 
     When: as for ResAD. It loses the sign of a residual; where the direction of a deviation tells,
     ResAD is better.

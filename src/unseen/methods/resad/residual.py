@@ -42,8 +42,8 @@ class References(Bank):
         """
         self.fill(rows)
         if len(rows) > 1:
-            some = self.residual(rows[:: (len(rows) - 1) // MEASURED + 1], k=k, skip=1)
-            self.unit = some.square().sum(dim=1).mean().sqrt().clamp_min(NEAR)
+            sample = self.residual(rows[:: (len(rows) - 1) // MEASURED + 1], k=k, skip=1)
+            self.unit = sample.square().sum(dim=1).mean().sqrt().clamp_min(NEAR)
 
 
 class ResidualScorer(nn.Module):
@@ -114,8 +114,8 @@ class ResidualScorer(nn.Module):
         """Minus the log density of normals, up to a constant, and the head's verdict: (n, d) -> (2,
         n).
         """
-        surprise = ((constrained - self.middle) / self.size).square().log1p().mean(dim=1)
-        return torch.stack([surprise, -losses.normal_logit(self.head(self.columns(constrained)))])
+        deviation = ((constrained - self.middle) / self.size).square().log1p().mean(dim=1)
+        return torch.stack([deviation, -losses.normal_logit(self.head(self.columns(constrained)))])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.standard(self.both(self.constrained(self.residual(x, self.references)))).mean(
