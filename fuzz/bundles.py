@@ -27,7 +27,7 @@ from unseen import Bundle, Detector, UnseenError
 from unseen.cli.terminal import Printer
 from unseen.errors import BundleError
 from unseen.methods import METHODS
-from unseen.report import text as render
+from unseen.report import inspection
 from unseen.storage.manifest import JSON, TENSORS, canonical
 
 LIMITS = Limits(seconds=20, megabytes=1024)
@@ -129,7 +129,7 @@ def opened(copy: Path, rng: Rng) -> None:
 def shown(bundle: Bundle) -> None:
     """What `unseen info` prints of it has no control characters."""
     page = Printer(file=io.StringIO(), width=100, markup=False, emoji=False, highlight=False)
-    page.print(render.contents(bundle))
+    page.print(inspection.contents(bundle))
     text = page.file.getvalue()  # type: ignore[attr-defined]
     if signs := sorted({repr(sign) for sign in text if not sign.isprintable() and sign != "\n"}):
         raise Wrong(f"info prints control characters: {signs}")

@@ -18,7 +18,7 @@ from unseen.errors import BundleError, DataError, UnseenError
 from unseen.io import read
 from unseen.methods import IMAGES, METHODS
 from unseen.methods.distances import Nearest
-from unseen.report import text as render
+from unseen.report import inspection, text
 from unseen.storage.bundle import Bundle
 from unseen.vision.images import Images
 
@@ -365,19 +365,19 @@ Tally = namedtuple("Tally", ["rows", "flagged", "threshold"])
 
 
 def test_alarms_in_words():
-    assert render.alarms(Tally(10, 0, 0.001), "rows", Policy.alpha(0.001), 0.005) == (
+    assert text.alarms(Tally(10, 0, 0.001), "rows", Policy.alpha(0.001), 0.005) == (
         "0 of 10 rows flagged: no p-value is as small as 0.001."
     )
-    assert render.alarms(Tally(1287, 927, 0.05), "rows", Policy.alpha(0.05)) == (
+    assert text.alarms(Tally(1287, 927, 0.05), "rows", Policy.alpha(0.05)) == (
         "927 of 1,287 rows flagged at p <= 0.05. About 5% of normal rows are expected among them."
     )
-    assert render.alarms(Tally(10, 0, 0.001), "images", Policy.alpha(0.001)) == (
+    assert text.alarms(Tally(10, 0, 0.001), "images", Policy.alpha(0.001)) == (
         "0 of 10 images flagged at p <= 0.001. About 0.1% of normal images are expected among them."
     )
-    assert render.alarms(Tally(100, 7, 0.0123), "rows", Policy.fdr(0.1)) == (
+    assert text.alarms(Tally(100, 7, 0.0123), "rows", Policy.fdr(0.1)) == (
         "7 of 100 rows flagged at p <= 0.0123. Up to 10% of them are expected to be false alarms."
     )
-    assert render.alarms(Tally(100, 0, 0.0), "rows", Policy.fdr(0.1)) == (
+    assert text.alarms(Tally(100, 0, 0.0), "rows", Policy.fdr(0.1)) == (
         "0 of 100 rows flagged: no p-value is small enough for at most 10% of false alarms."
     )
 
@@ -385,14 +385,14 @@ def test_alarms_in_words():
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])
 def test_fields_of_every_method_are_words(name):
     bundle = Bundle(Detector(name), {})
-    lines = dict(render._method_lines(bundle))
+    lines = dict(inspection._method_lines(bundle))
     assert lines["method"].startswith(name if name != "patchcore" else "patches")
     assert not any(sign in text for text in lines.values() for sign in "{}[]'\"")
     assert all(len(text) < 300 for text in lines.values())
 
 
 def test_fields_of_the_image_stack_stand_in_one_line():
-    lines = dict(render._method_lines(Bundle(Detector("image-stack"), {})))
+    lines = dict(inspection._method_lines(Bundle(Detector("image-stack"), {})))
     assert lines["method"] == (
         "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.4, most_from_labels "
         "0.5, folds 5)"

@@ -62,7 +62,7 @@ def fit(
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
-    from unseen.report.text import next_steps, summary
+    from unseen.report import inspection, text
     from unseen.storage.bundle import Bundle
 
     new_path(folder)
@@ -75,8 +75,12 @@ def fit(
     bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
-    out.print(summary(bundle))
-    say(next_steps(bundle, folder, train, given.typed() | {"method": method} | learning.typed()))
+    out.print(inspection.summary(bundle))
+    say(
+        text.next_steps(
+            bundle, folder, train, given.typed() | {"method": method} | learning.typed()
+        )
+    )
 
 
 @app.command(
@@ -153,7 +157,8 @@ def adapt(
     trust: flags.Trust = (),
 ) -> None:
     """Move a detector to normal rows of another kind, as of a new machine, without training."""
-    from unseen.report.text import command_line, summary, trust_words
+    from unseen.report.inspection import summary
+    from unseen.report.text import command_line, trust_words
 
     new_path(target)
     bundle, source = flags.again(folder, normals, trust=trust, no_header=no_header, cache=cache)
@@ -193,7 +198,7 @@ def evaluate(
 ) -> None:
     """Measure how well anomaly classes without labels are found, beside those with labels."""
     from unseen.evaluation.protocol import run_protocol
-    from unseen.report.text import report
+    from unseen.report.evaluation import report
     from unseen.scoring.sinks import save_json
 
     if target is not None:
@@ -249,7 +254,7 @@ def audit(
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
 def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
     """Show what a saved detector was trained on, and how."""
-    from unseen.report.text import contents
+    from unseen.report.inspection import contents
     from unseen.storage.bundle import Bundle
 
     out.print(contents(Bundle.load(folder, trust=trust)))

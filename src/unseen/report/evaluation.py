@@ -1,0 +1,130 @@
+"""An evaluation as tables that fit 80 columns, and how blind each method still is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from unseen.evaluation.choices import LEAST
+from unseen.wording import option
+
+HEADS = {
+    "auroc": "AUROC",
+    "tpr_at_5_fpr": "TPR at\n5% FPR",
+    "tpr_at_1_fpr": "TPR at\n1% FPR",
+    "ap_1": "AP at 1%\nprevalence",
+    "worst_auroc": "worst\nclass",
+}
+
+
+def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
+    """An evaluation: unseen and seen classes apart, what it cost, the hardest classes, and how
+    blind it still is.
+    """
+    choices = reports[0]["protocol"]
+    shots = f"{choices['shots']} labelled rows of each were in training"
+    drawn = (
+        "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to "
+        "{normals:,} normal rows"
+    )
+    parts: list[RenderableType] = [
+        Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
+        "",
+        *_titled("Unseen classes: no row of them was labelled", _averages(reports, "unseen")),
+        *_titled(f"Seen classes: {shots}", _averages(reports, "seen")),
+        *_titled("Normal rows, and time", _costs(reports)),
+    ]
+    for entry in reports:
+        title = f"Unseen classes one by one, hardest first: {entry['method']}"
+        parts += [*_titled(title, _classes(entry, "unseen")), Text(_blindness(entry)), ""]
+    return Group(*parts[:-1])
+
+
+def _averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
+    """Means over classes, then mean and standard deviation over seeds."""
+    table = ruled_table("method", *HEADS.values())
+    for entry in reports:
+        table.add_row(
+            entry["method"],
+            *(
+                _mean_and_spread(**entry[role][key], seeds=entry["protocol"]["seeds"])
+                for key in HEADS
+            ),
+        )
+    return table
+
+
+def _costs(reports: Sequence[dict[str, Any]]) -> Table:
+    table = ruled_table(
+        "method", "normals flagged\nat p <= 0.05", "fit, seconds", "rows scored\na second"
+    )
+    for entry in reports:
+        share = f"{entry['normals_flagged_at_5']:.1%}"
+        table.add_row(
+            entry["method"],
+            share,
+            f"{entry['fit_seconds']:.1f}",
+            f"{entry['rows_per_second']:,.0f}",
+        )
+    return table
+
+
+def _classes(entry: dict[str, Any], role: str) -> Table:
+    keys = list(HEADS)[:-1]
+    table = ruled_table("class", "rows", "seeds", *(HEADS[key] for key in keys))
+    few = False
+    for row in (row for row in entry["classes"] if row["role"] == role):
+        few = few or not row["averaged"]
+        name = row["class"] if row["averaged"] else f"{row['class']} *"
+        table.add_row(
+            name, f"{row['rows']:,}", str(row["seeds"]), *(figure(row[key]) for key in keys)
+        )
+    if few:
+        table.caption = f"* fewer than {LEAST} test rows: listed, not averaged"
+        table.caption_justify = "left"
+    return table
+
+
+def _blindness(entry: dict[str, Any]) -> str:
+    """One sentence on the unseen class that is found worst."""
+    counted = [row for row in entry["classes"] if row["role"] == "unseen" and row["averaged"]]
+    if not counted:
+        return (
+            f"No unseen class has {LEAST} test rows, so nothing is known of how blind "
+            f"{entry['method']} is. Bring more rows of known kinds of anomalies, or others to "
+            f"test on ({option('test', ...)})."
+        )
+    worst = min(counted, key=lambda row: row["auroc"])
+    return (
+        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is "
+        f"found worst, AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of "
+        f"the normal rows misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
+    )
+
+
+def _titled(title: str, table: Table) -> list[RenderableType]:
+    return [Text(title, style="bold"), table, ""]
+
+
+def ruled_table(*heads: str) -> Table:
+    """An empty table: names to the left, figures to the right, a line below the heads."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(heads[0], vertical="bottom", overflow="fold")
+    for head in heads[1:]:
+        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+    return table
+
+
+def _mean_and_spread(mean: float | None, sd: float | None, *, seeds: int) -> str:
+    """Mean and standard deviation over seeds, of which one alone has none."""
+    if mean is None or sd is None:
+        return "-"
+    return f"{mean:.3f}±" + f"{sd:.3f}".removeprefix("0") if seeds > 1 else f"{mean:.3f}"
+
+
+def figure(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

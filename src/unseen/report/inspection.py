@@ -1,0 +1,202 @@
+"""What is known of a saved detector, as text and tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from unseen.detector.detector import Detector
+from unseen.methods.catalogue import to_json
+from unseen.methods.evidence import VIEWS
+from unseen.names import first_few
+from unseen.report.evaluation import figure, report, ruled_table
+from unseen.storage.bundle import Bundle
+from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
+from unseen.types import ability
+
+
+def summary(bundle: Bundle) -> RenderableType:
+    """What was learned from which data, in a few lines."""
+    return _grid([*_method_lines(bundle), *_data(bundle), *_calibration(bundle)])
+
+
+def contents(bundle: Bundle) -> RenderableType:
+    """Everything that is known of a detector."""
+    detector = bundle.detector
+    columns = detector.schema_.columns_by_kind()
+    lines = [
+        *_method_lines(bundle),
+        *_data(bundle),
+        *columns,
+        *_calibration(bundle),
+        *_thresholds(detector),
+    ]
+    rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
+    reported: list[RenderableType] = []
+    if evaluation and "evaluation" not in rest:
+        try:
+            reported = ["", report(evaluation)]
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+        ):  # somebody's own
+            rest["evaluation"] = as_text(evaluation)
+    return Group(_grid([*lines, *rest.items()]), *_evidence(detector), *reported)
+
+
+def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
+    fields = to_json(bundle.detector.chosen(), to_read=True)
+    name = fields.pop("name")
+    several = [
+        key
+        for key, value in fields.items()
+        if key in ("base_scores", *VIEWS) or _lists_methods(value)
+    ]
+    lists = {key.replace("_", " "): fields.pop(key) for key in several}
+    chosen = ", ".join(f"{key} {_in_words(value)}" for key, value in fields.items())
+    lines = [("method", f"{name} ({chosen})" if chosen else name)]
+    lines += [
+        (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in methods))
+        for key, methods in lists.items()
+    ]
+    if (facts := of_form(Made, bundle.facts)) is not None:
+        lines.append(
+            ("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}")
+        )
+    return lines
+
+
+def _lists_methods(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, dict) for each in value)
+
+
+def _in_words(value: Any) -> str:
+    """A field's value in words: a list without its brackets, a method inside by its name."""
+    if isinstance(value, dict):
+        return _method_in_words(value)
+    return (" and ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def _data(bundle: Bundle) -> list[tuple[str, str]]:
+    """Rows and columns; of a bundle that the command line made also what their labels said."""
+    facts, encoder = bundle.facts, bundle.detector.schema_
+    kind = encoder.noun
+    lines = []
+    if (counts := of_form(Counts, facts)) is not None:
+        parts = (
+            f"{counts.normals:,} normal, {sum(counts.anomalies.values()):,} "
+            f"anomalies{_others(counts)}"
+        )
+        lines = [
+            ("data", f"{counts.source}, {_label_in_words(counts.label, kind)}"),
+            (kind, f"{counts.rows:,}: {parts}"),
+            ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
+        ]
+    if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
+        lines.append(
+            ("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}")
+        )
+    dropped = of_form(list[str], facts.get("drop"))
+    return [*lines, *encoder.described(), *([("left out", first_few(dropped))] if dropped else [])]
+
+
+def _others(counts: Counts) -> str:
+    """Rows without a label, and files that could not be used, if there are any."""
+    unlabelled = f", {counts.unlabelled:,} unlabelled" if counts.unlabelled else ""
+    return unlabelled + (f"; {counts.failed:,} more could not be used" if counts.failed else "")
+
+
+def _label_in_words(label: str | None, kind: str) -> str:
+    """Where labels came from."""
+    if label is None:
+        return (
+            "labels by folder"
+            if kind == "images"
+            else "no label column: all rows are taken for normal"
+        )
+    return f"labels in column {label!r}"
+
+
+def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
+    m, folds, kind = (
+        len(bundle.detector.conformal_.scores),
+        len(bundle.detector.members_),
+        bundle.detector.schema_.noun,
+    )
+    how = (
+        f"in {folds} folds, each scored by a detector that did not see it"
+        if folds > 1
+        else "that training did not see"
+    )
+    if of_form(Adapted, bundle.facts.get("adapted")) is not None:
+        how = "of the new kind, each scored by what adapted on the others"
+    if bundle.detector.conformal_.tail is None:
+        return [
+            ("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")
+        ]
+    return [
+        (
+            "calibration",
+            f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model "
+            "(tail)",
+        )
+    ]
+
+
+def _thresholds(detector: Detector) -> list[tuple[str, str]]:
+    """Scores from which on a row is flagged, for two levels."""
+    levels = {alpha: detector.conformal_.threshold(alpha) for alpha in (0.05, 0.01)}
+    scores = {
+        alpha: f"score {score:.4g}" if score < inf else "out of reach"
+        for alpha, score in levels.items()
+    }
+    return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
+
+
+def _evidence(detector: Detector) -> list[RenderableType]:
+    """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those
+    of the first.
+    """
+    pieces = ability(detector.members_[0].scorer, "evidence") or ()
+    if not pieces:
+        return []
+    table = ruled_table(
+        "evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes"
+    )
+    for piece in pieces:
+        table.add_row(
+            piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
+        )
+    return [
+        "",
+        Text("Evidence by weight, which grows with how well it found anomalies held out"),
+        table,
+    ]
+
+
+def _method_in_words(method: dict[str, Any]) -> str:
+    """The name of a member, with the switches that are on: a stack may hold a method twice."""
+    marks = ", ".join(key for key, value in method.items() if value is True)
+    own = f"{method['name']} ({marks})" if marks else str(method["name"])
+    return (
+        f"{_method_in_words(method['base'])} of {own}"
+        if isinstance(method.get("base"), dict)
+        else own
+    )
+
+
+def _grid(lines: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        table.add_row(name, text)
+    return table
