@@ -23,8 +23,6 @@ class FLOS:
     """A small network that learns labelled anomalies against normal rows by focal loss (Pang et
     al., 2021).
 
-    `gamma` is how fast rows that are already right lose their say.
-
     Equation:
         loss = (1 - p)^gamma (-log p),  p = sigmoid(score) of labelled anomalies,
             1 - sigmoid(score) of normal rows
@@ -32,6 +30,21 @@ class FLOS:
     When: the classes to find are the labelled ones. In the papers on images DevNet is
     a little better; the figures of both pages tell for tables.
     Differs: rows in place of images, with the network, batches and optimiser of DevNet for tables.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    gamma : float
+        How fast rows that are already right lose weight; at 0 the loss is cross-entropy.
+    penalty : float
+        Weight of the squared length of the hidden layers' kernels.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies.
+    rate : float
+        Learning rate of RMSprop.
 
     >>> FLOS(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

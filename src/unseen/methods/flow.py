@@ -21,10 +21,8 @@ class FlowDensity:
     """Negative log-density of a normalising flow that was trained on normal rows (Dinh et al., ICLR
     2017).
 
-    No label is used: labelled anomalies are left out. The flow has `couplings` coupling layers,
-    each with a network of one hidden layer of `width` units. Training rows get normal noise of
-    standard deviation `noise`, where a column has 1: without it a column of few values has an
-    infinite density.
+    No label is used: labelled anomalies are left out. The flow is a chain of coupling layers, each
+    with a network of one hidden layer.
 
     Equation:
         score(x) = -log p(x) / d,  log p(x) = log N(f(x); 0, I) + log |det df/dx|,
@@ -36,6 +34,22 @@ class FlowDensity:
     was trained.
     Differs: vectors in place of images; rows are whitened first, so that it starts as the Gaussian
     density.
+
+    Parameters
+    ----------
+    couplings : int
+        Coupling layers; it takes two to change every column.
+    width : int
+        Width of the hidden layer of each coupling's network.
+    noise : float
+        Standard deviation of the noise on training rows, where a column has 1: without noise a
+        column of few values has an infinite density. Its square is the shrinkage of the whitening.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
 
     >>> FlowDensity(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -32,8 +32,7 @@ class FlowRatio:
     What makes any row likely, such as how little it varies, cancels in the ratio. General rows are
     the normal ones, rows made of them by cutting features from other rows, and labelled anomalies
     where there are any. The flow p of normals learns from normals, the general one, g, from all;
-    `outlier` weighs a classifier of the two, whose logit is the ratio. `noise`, `couplings` and
-    `width` as in the flow density.
+    and both learn as a classifier of normal and general rows, whose logit is the ratio.
 
     Equation:
         score(x) = (log [0.99 g(x) + 0.01 N(Wx; 0, 10^2 I)] - log p(x)) / d,  W the whitening
@@ -47,6 +46,24 @@ class FlowRatio:
     tables; the paper's outlier term is for general rows alone, ours for normals too. Far from all
     rows the ratio of two flows is chance, so a hundredth of the general rows may lie anywhere:
     without, rows far off in a constant column scored below normals.
+
+    Parameters
+    ----------
+    couplings : int
+        Coupling layers of each flow; it takes two to change every column.
+    width : int
+        Width of the hidden layer of each coupling's network.
+    noise : float
+        Standard deviation of the noise on training rows, where a column has 1. Its square is the
+        shrinkage of the whitening.
+    outlier : float
+        Weight of the classifier's loss beside that of the densities; 0 leaves the densities alone.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies where there are any, before cut rows.
+    rate : float
+        Learning rate of Adam.
 
     >>> FlowRatio(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -26,10 +26,8 @@ class Forest:
     """Trees of labelled anomalies against normals (Breiman 2001; Geurts et al. 2006; Provost &
     Domingos 2003).
 
-    Half of the `trees` cut where it tells most (random forest), half at random (extremely
-    randomised trees), smoother with few labels. Both sides weigh the same. At most `rows` rows are
-    drawn for each tree, so that time does not grow, out of all anomalies and at most twice as many
-    normals, so that few labels are not drowned.
+    Half of the trees cut where it tells most (random forest), half at random (extremely randomised
+    trees), smoother with few labels. Normals and anomalies weigh the same.
 
     Equation:
         score(x) = mean over trees of (weight of anomalies + 1) / (weight of all rows + 2)
@@ -39,6 +37,14 @@ class Forest:
     labels.
     Differs: two kinds of trees; in leaves Laplace's correction, so that rows where normals are rare
     rank higher, too.
+
+    Parameters
+    ----------
+    trees : int
+        Trees of both kinds together.
+    rows : int
+        Most rows drawn for a tree, so that time does not grow. They are drawn out of all anomalies
+        and at most twice as many normals as this, so that few labels are not drowned.
 
     >>> data, scorer = (
     ...     Samples.of(torch.tensor([[0.0], [0.1], [5.0]]), torch.tensor([0, 0, 1])),

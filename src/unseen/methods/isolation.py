@@ -19,15 +19,22 @@ from unseen.types import Run, Samples
 class IsolationForest:
     """How few random cuts set a row apart from the others (Liu, Ting & Zhou, ICDM 2008).
 
-    No label is used. Each of `trees` is grown on `rows` normal rows, drawn at random.
+    No label is used.
 
     Equation:
         score(x) = 2^(-(mean number of cuts that isolate x) / c),
             c the mean for a typical row of `rows`
-    When: anomalies are extreme in some column. Each cut sees one: where only a combination is odd,
-    mahalanobis leads.
+    When: anomalies are extreme in some column. Each cut sees one: where only a combination is
+    anomalous, mahalanobis leads.
     Differs: the paper also grows trees on normals and anomalies mixed; here rows taken for normal
     are all it sees.
+
+    Parameters
+    ----------
+    trees : int
+        Trees that are grown.
+    rows : int
+        Normal rows that each tree is grown on, drawn at random; all of them where there are fewer.
 
     >>> IsolationForest().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

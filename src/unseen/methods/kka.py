@@ -26,11 +26,9 @@ class KKA:
     2502.14880).
 
     The pool is what somebody or something imagined anomalies to be, such as rows that a language
-    model wrote: add them to the table under a label of their own, and give that label's number as
-    `pool` (labels count from 1 in the order of their names). 0: there is none, and each round makes
-    one by cutting features of normals. In each of `rounds`, the half of the pool that `base` scores
-    lowest is hard; every batch gets `size` rows of the pool, none of them hard in the first round
-    and the share `most` in the last.
+    model wrote: add them to the table under a label of their own. In each round, the half of the
+    pool that `base` scores lowest is hard; every batch gets rows of the pool, none of them hard in
+    the first round, and more from round to round.
 
     Equation:
         batch = base's own + size rows of the pool,
@@ -41,6 +39,20 @@ class KKA:
     Differs: the pool is given, not written by a language model and drawn by an image generator in
     the loop; hard is what the detector ranks low within the pool, where the paper has a separate
     evaluator.
+
+    Parameters
+    ----------
+    base : Trainable
+        Method that is trained, with a loss and batches of its own, such as DevNet.
+    pool : int
+        Number of the label that holds the pool, from 1 in the order of the labels' names. 0: there
+        is none, and each round makes one by cutting features of normals.
+    rounds : int
+        Rounds, which share the optimiser steps of `base` evenly.
+    size : int
+        Rows of the pool behind each batch of `base`.
+    most : float
+        Share of hard ones among these rows in the last round, 0 to 1.
 
     >>> import torch
     >>> from unseen.methods import METHODS

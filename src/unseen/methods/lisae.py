@@ -39,6 +39,25 @@ class LISAE:
     normals are no longer reproduced either. Its negative examples are images of a near domain, ours
     the labelled anomalies.
 
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the bottleneck, at most half of the number of columns.
+    alpha : float
+        Weight of anomalies beside normal rows in phase 2.
+    margin : float
+        Factor of the bound up to which phase 2 raises the scores of anomalies.
+    steps : int
+        Optimiser steps of phase 1.
+    tuning_steps : int
+        Optimiser steps of phase 2.
+    batch : int
+        Rows in a batch; in phase 2 half of them are anomalies.
+    rate : float
+        Learning rate of Adam in both phases.
+
     >>> LISAE(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
     """

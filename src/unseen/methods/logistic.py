@@ -22,8 +22,8 @@ class Logistic:
     """Logistic regression of labelled anomalies against normal rows, with a ridge (le Cessie & van
     Houwelingen 1992).
 
-    Both sides weigh the same. Columns are standardised by the normals and clipped at 10 standard
-    deviations. The ridge has the weight `penalty`, the same however many rows there are.
+    Normals and anomalies weigh the same. Columns are standardised by the normals and clipped at 10
+    standard deviations.
 
     Equation:
         score(x) = w' z + b,  z the standardised row;
@@ -34,6 +34,11 @@ class Logistic:
     to train without labels.
     Differs: as in textbooks, but for the clipping. The default gives it a row's deviations to learn
     from, where it does far better than on the rows themselves.
+
+    Parameters
+    ----------
+    penalty : float
+        Weight of the ridge, above 0 and the same however many rows there are; more keeps w shorter.
 
     >>> data = Samples.of(torch.tensor([[-1.0], [1.0], [5.0]]), torch.tensor([0, 0, 1]))
     >>> scorer = Logistic().build((1,))

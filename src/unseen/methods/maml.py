@@ -23,25 +23,43 @@ class MAML:
     """A start from which a few steps of any base method find anomalies it was not shown (Finn et
     al., ICML 2017).
 
-    Each step draws `tasks` tasks. A task's support has `size` normals, of one group where there are
-    several, and the labelled anomalies without one class; its query has other normals of that
-    group, and that class. `inner_steps` steps of the base's own loss on the support, at
-    `inner_rate`, make a copy; the copy's loss on the query moves the start, by the base's own
-    optimiser. The scorer that training leaves has taken the inner steps on all rows.
+    Each step draws a few tasks. A task's support has normals, of one domain (`groups`) where there
+    are several, and the labelled anomalies without one class; its query has other normals of that
+    domain, and that class. Inner steps, by the base's own loss on the support, make a copy; the
+    copy's loss on the query moves the start, by the base's own optimiser. The scorer that training
+    leaves has taken the inner steps on all rows.
 
-    `adapt` takes such steps from the start, `adapt_steps` of them as a new kind of normal may be
-    far, on its support, beside the anomalies that training saw if the support shows none.
+    `adapt` takes such steps from the start on its support, beside the anomalies that training saw
+    if the support shows none.
 
     Equation:
         theta_i = theta - a grad L(theta; support_i);
         theta <- theta - b sum_i grad L(theta_i; query_i)
 
-    When: several kinds of normal are known and more will come, each with a few rows. With one kind
-    it finds about what its base finds, for several times the time; the start alone, not adapted,
-    ranks anomalies worse or better by chance.
+    When: several domains are known and more will come, each with a few rows. With one domain it
+    finds about what its base finds, for several times the time; the start alone, not adapted, ranks
+    anomalies worse or better by chance.
     Differs: first order, the gradient is taken at theta_i as if it did not depend on theta.
     Gradients of inner steps are clipped to norm 1, so a step's length does not depend on the scale
     of the base's loss.
+
+    Parameters
+    ----------
+    base : Trainable
+        Method that is trained, with a loss and batches of its own, such as DevNet.
+    steps : int
+        Optimiser steps of the start, by the optimiser of `base`.
+    tasks : int
+        Tasks in a step.
+    size : int
+        Most normals, and most anomalies, of a support and of a query. Of the anomalies that
+        training saw, so many at most are kept for `adapt`.
+    inner_steps : int
+        Steps of a copy on a support, and in the end on all rows.
+    inner_rate : float
+        Learning rate of plain SGD in the inner steps and in `adapt`.
+    adapt_steps : int
+        Steps of `adapt`: more than inner ones, as a new domain may be far. 0 takes `inner_steps`.
 
     >>> from unseen import DevNet
     >>> MAML(DevNet()).build((6,))(torch.zeros(3, 6)).shape

@@ -35,10 +35,9 @@ class MetaOCC:
     arXiv 2103.00684).
 
     Each step holds out one anomaly class. In the embedding z of the support, the anomalies' scatter
-    S_a about the normals' centre c and the normals' own S_n give, in closed form, the `directions`
+    S_a about the normals' centre c and the normals' own S_n give, in closed form, the directions
     in which anomalies lie far from c and normals near it. The embedding learns, through that
     solution, to rank the query: a smooth AUROC. In the end one such problem is solved on all rows.
-    `ridge` times the mean variance is added to S_n in every direction.
 
     `adapt` solves it on new rows: with the anomalies that training saw, if the support shows none.
 
@@ -48,11 +47,27 @@ class MetaOCC:
         loss = mean over pairs of the query of sigmoid(score(normal) - score(anomaly))
 
     When: a few labelled anomalies of several classes, as it practises on classes that it hides from
-    itself; or normals of a new kind will come, a few rows each, and the same anomalies threaten all
-    of them.
+    itself; or new domains will come, a few rows each, and the same anomalies threaten all of them.
     Differs: the problem is solved in its dual, with as many rows as anomalies, as the gradient of
     the first form is NaN with few anomalies; tasks are held-out classes of one data set, not many
     data sets; the logarithm keeps the sigmoid from saturating and ranks the same.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    latent : int
+        Width of the embedding.
+    directions : int
+        Directions w_j that count, at most one for each anomaly of a support.
+    ridge : float
+        Share of the mean variance of S_n that is added to it in every direction.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Most rows of a support, and of a query; at most half of these are normals, half anomalies.
+    rate : float
+        Learning rate of Adam.
 
     >>> MetaOCC().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -23,14 +23,12 @@ class Patches:
     """A method for rows on every cell of a feature map; an image's score is the mean of its highest
     cells.
 
-    Samples are maps (n, d, h, w) of a frozen backbone. Cells are averaged `stride` by `stride`
-    first. A row of the base is a cell and, behind it, how it differs from the mean of its image: a
-    cell may be normal by itself, and not there. At most `cells` cells of normal images train, drawn
-    at random. A cell of a labelled image is a labelled anomaly where the mask (`Samples.mask`)
-    covers at least half of it, or as much as it covers any. Where there is no mask, the `top` share
-    of its cells that lie furthest from normal ones are, then, once more, those that the base itself
-    scores highest (multiple-instance learning by turns). `top` is also the share of cells that an
-    image's score averages. `adapt` is that of the base.
+    Samples are maps (n, d, h, w) of a frozen backbone. A row of the base is a cell and, behind it,
+    how it differs from the mean of its image: a cell may be normal by itself, and not there. A cell
+    of a labelled image is a labelled anomaly where the mask (`Samples.mask`) covers at least half
+    of it, or as much as it covers any. Where there is no mask, the cells that lie furthest from
+    normal ones are, then, once more, those that the base itself scores highest (multiple-instance
+    learning by turns). `adapt` is that of the base.
 
     Equation:
         score(x) = mean of the highest `top` of base([x_c, x_c - mean over the image])
@@ -39,7 +37,19 @@ class Patches:
     When: defects are small beside the image, or you want to see where they are. Where light or
     texture change all over, `Whole` sees more.
     Differs: DevNet for images (arXiv 2108.00462) trains through the pooling; here a cell has a
-    label of its own. The mean of the image beside the cell is ours: docs/images.md says why.
+    label of its own. The mean of the image beside the cell is ours: docs/guides/images.md says why.
+
+    Parameters
+    ----------
+    base : Method
+        Method for rows that scores cells, on 2d columns.
+    stride : int
+        Cells are averaged `stride` by `stride` first; 1 leaves them as they are.
+    top : float
+        Share of an image's cells, above 0 up to 1 and one cell at least, that its score averages;
+        of a labelled image without a mask, the share that is taken for anomalous.
+    cells : int
+        Most cells of normal images in training, and in `adapt`, drawn at random.
 
     >>> from unseen.methods.distances import Nearest
     >>> Patches(Nearest()).build((5, 4, 4)).map(torch.zeros(3, 5, 4, 4)).shape

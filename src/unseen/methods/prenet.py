@@ -27,7 +27,8 @@ class PReNet:
     al., KDD 2023).
 
     The score is about 2 for normal rows and 6 for anomalies: the mean over 30 labelled anomalies
-    and 30 normals of what the pair with each is taken for. Normals are paired within their group.
+    and 30 normals of what the pair with each is taken for. Normals are paired within their domain
+    (`groups`).
 
     Equation:
         s(a, b) = u' f(a) + v' f(b) + c,
@@ -39,6 +40,19 @@ class PReNet:
     Differs: each step takes all pairs of a batch, not a random pairing: the same mean with less
     noise, and cheap, as s is a sum. For that reason, too, the references shift all scores alike:
     they set the scale, not the ranking.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    penalty : float
+        Weight of the squared length of the hidden layers' kernels.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies.
+    rate : float
+        Learning rate of RMSprop.
 
     >>> scorer = PReNet(hidden=(8,)).build((6,))
     >>> scorer.pair(torch.zeros(3, 6))[0].shape

@@ -28,18 +28,34 @@ class PRN:
     """A focal head that sees a row beside its residual to the nearest normal prototype (Zhang et
     al., CVPR 2023).
 
-    Prototypes are k-means centres of the normals, `prototypes` in all, shared evenly among the
-    groups. To each batch of half normals, half labelled anomalies come pseudo-anomalies: `cut` of
-    its normals with features of other normals.
+    Prototypes are k-means centres of the normals. To each batch of half normals, half labelled
+    anomalies come pseudo-anomalies: normals with features of other normals.
 
     Equation:
         score(x) = g([x, x - p]),  p the prototype nearest to x
         loss = (1 - q)^2 (-log q),
             q = sigmoid(score) of anomalies, 1 - sigmoid(score) of normal rows
 
-    When: a few labelled anomalies, several kinds of normal, and new kinds that may come.
+    When: a few labelled anomalies, several domains, and new kinds of anomaly that may come.
     Differs: vectors in place of feature maps, so no attention over sizes, no decoder and no mask
     loss; the residual keeps its sign, where the public code squares it.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    prototypes : int
+        Prototypes in all, shared evenly among the domains (`groups`), one each at least.
+    cut : float
+        Share of each batch's normals of which pseudo-anomalies are cut; 0 makes none.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, before pseudo-anomalies.
+    rate : float
+        Learning rate of AdamW.
+    penalty : float
+        Weight decay of AdamW.
 
     >>> PRN(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -18,9 +18,8 @@ class NearestRatio:
     """Distance to the nearest normal row over distance to the nearest labelled anomaly (after Cover
     & Hart 1967).
 
-    Both are between whitened rows, with `shrinkage` as in Mahalanobis; at most `bank` rows of each
-    side are kept. Without labelled anomalies the second distance counts as 1, and the score ranks
-    as the distance to the normals does.
+    Both are between whitened rows. Without labelled anomalies the second distance counts as 1, and
+    the score ranks as the distance to the normals does.
 
     Equation:
         score(x) = log(d(x, nearest normal row) + 0.001)
@@ -29,6 +28,14 @@ class NearestRatio:
     among the normals.
     Differs: a nearest-neighbour rule decides by the sign; the ratio as a score, and whitening, are
     ours.
+
+    Parameters
+    ----------
+    bank : int
+        Most normals, and most anomalies, that are kept, drawn at random: scoring time grows with
+        them.
+    shrinkage : float
+        Share of the normals' mean variance that whitening adds in every direction.
 
     >>> import torch
     >>> scorer, x = NearestRatio().build((1,)), torch.tensor([[-1.0], [1.0], [5.0]])

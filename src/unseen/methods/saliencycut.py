@@ -24,8 +24,7 @@ class SaliencyCut:
     Recognition 2024).
 
     A pseudo-anomaly is a normal row that takes from another one the features of low gradient
-    saliency, at most `threshold` of the largest, under the network as it is at this step; `cut` of
-    the normals of a batch become one.
+    saliency there, under the network as it is at this step.
 
     Equation:
         score(x) = a(x) - b(x);  loss = |a| + max(0, margin - b) of normal rows,
@@ -35,6 +34,25 @@ class SaliencyCut:
     Differs: features in place of regions, so no smoothing of the map, and the anomaly head sees the
     whole row, not residuals between image blocks; scores keep their sign where the public code
     takes absolute values.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    margin : float
+        Output that either head is to reach on its own side, in standard deviations of the prior.
+    threshold : float
+        Saliency up to which features are taken, from 0, the least in their row, to 1, the largest.
+    cut : float
+        Share of each batch's normals of which pseudo-anomalies are made; 0 makes none.
+    penalty : float
+        Weight of the squared length of the hidden layers' kernels.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies, before pseudo-anomalies.
+    rate : float
+        Learning rate of RMSprop.
 
     >>> import torch
     >>> SaliencyCut(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape

@@ -27,12 +27,10 @@ class SimpleNet:
     """A discriminator of normal rows and fakes, made of them by Gaussian noise (SimpleNet, Liu et
     al., CVPR 2023).
 
-    A linear projection, as wide as the row, then a discriminator D of one hidden layer, `width`
-    wide. Each normal row of a batch comes with a fake: the row and Gaussian noise of standard
-    deviation `noise` in every column. A fake counts as much as the row that it is made of. Labelled
-    anomalies are further fakes: half of each batch, before those made of its normals are added.
-    Without labels the made ones are all there is. `projection_rate` is the learning rate of the
-    projection, `rate` that of the discriminator, which alone has the `penalty`.
+    A linear projection, as wide as the row, then a discriminator D of one hidden layer. Each normal
+    row of a batch comes with a fake: the row and Gaussian noise in every column. A fake counts as
+    much as the row that it is made of. Labelled anomalies are further fakes. Without labels the
+    made ones are all there is.
 
     Equation:
         score(x) = -D(W x);  loss(x) = max(0, margin - D(W x))   if x is normal
@@ -46,6 +44,25 @@ class SimpleNet:
     LayerNorm, not BatchNorm: a score must not hang on its batch. Columns have about unit variance
     here, so `noise` is larger than the paper's 0.015, which goes with unscaled features. The paper
     uses no labels. One Adam for both parts.
+
+    Parameters
+    ----------
+    width : int
+        Width of the discriminator's hidden layer.
+    noise : float
+        Standard deviation of the noise in every column; less makes fakes nearer to normals.
+    margin : float
+        Output of D that normal rows are to reach, and fakes with a minus sign.
+    penalty : float
+        Weight decay of the discriminator; the projection has none.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies where there are any, before made fakes.
+    rate : float
+        Learning rate of Adam for the discriminator.
+    projection_rate : float
+        Learning rate of Adam for the projection.
 
     >>> SimpleNet(width=16).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

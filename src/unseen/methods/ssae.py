@@ -21,10 +21,9 @@ from unseen.types import Run, Samples
 class SSAE:
     """Error of an autoencoder that restores rows, part of which was wiped (SSAE, arXiv 2206.11723).
 
-    No label is used: labelled anomalies are left out. The columns are dealt at random into `parts`
-    masks, `rounds` times. For each mask its columns are set to 0, the normals' mean, and the
-    network, which is told the mask, restores the row. `share` weighs the error of what was wiped,
-    the rest that of what was left.
+    No label is used: labelled anomalies are left out. The columns are dealt at random into masks,
+    several times over. For each mask its columns are set to 0, the normals' mean, and the network,
+    which is told the mask, restores the row.
 
     Equation:
         score(x) = mean_M  share / |M| |M (f(x (1 - M), M) - x)|^2
@@ -37,6 +36,23 @@ class SSAE:
     Differs: vectors in place of images; masks are fixed when the network is built, in place of
     random patches, so that the score is what was trained, masks included, where the paper scores
     the error of the untouched image.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    parts : int
+        Masks that the columns are dealt into, at most one a column; more wipe fewer columns each.
+    rounds : int
+        How often the columns are dealt anew; time grows with the masks of all rounds.
+    share : float
+        Weight of the error of what was wiped, 0 to 1; the rest is that of what was left.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
 
     >>> SSAE(hidden=(32,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

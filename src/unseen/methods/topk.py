@@ -25,16 +25,14 @@ class TopK:
     al., arXiv 2108.00462).
 
     Samples are maps (n, d, h, w) of a frozen backbone. Every cell has a score from its d channels
-    alone, which are standardised by the cells of normal images: a linear score, or one by `hidden`
-    layers. `share` of the cells count, one at least. The second scale is the same network on cells
-    averaged 2 x 2. Images are labelled, cells are not: training finds by itself which of them show
-    the defect. Each batch is half normal images, half labelled ones.
+    alone, which are standardised by the cells of normal images. The second scale is the same
+    network on cells averaged 2 x 2. Images are labelled, cells are not: training finds by itself
+    which of them show the defect.
 
     Equation:
-        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over the
-            cells c
+        score(x) = mean over both scales of the mean of the highest `share` of f(x_c) over cells c
         loss(x)  = |score(x)| if x is normal,
-                 = max(0, margin - score(x)) if x is a labelled anomaly
+            max(0, margin - score(x)) if x is a labelled anomaly
 
     When: a few images are labelled, nobody has drawn masks, and defects to come look like those.
     Not where a new kind matters: nothing in the loss asks for a high score where no labelled image
@@ -43,6 +41,23 @@ class TopK:
     here it is kept, and the map shows where the defect is. The backbone is frozen, and its maps are
     averaged, not the image shrunk, for the second scale. The learning rate is higher and constant,
     as only a head learns. The prior is N(0, 1) itself.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers; without any, a cell's score is linear.
+    share : float
+        Share of an image's cells that its score averages, above 0 up to 1 and one cell at least.
+    margin : float
+        Score that labelled anomalies are to reach, in standard deviations of the prior.
+    penalty : float
+        Weight decay of Adam.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Images in a batch, half of them labelled anomalies.
+    rate : float
+        Learning rate of Adam.
 
     >>> TopK().build((5, 4, 4)).map(torch.zeros(3, 5, 4, 4)).shape
     torch.Size([3, 4, 4])

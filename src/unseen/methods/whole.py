@@ -31,6 +31,11 @@ class Whole:
     Differs: pooling of a backbone's maps is common; the standard deviation beside the mean is ours,
     and tells as much.
 
+    Parameters
+    ----------
+    base : Method
+        Method for rows that scores the images' summaries.
+
     >>> import torch
     >>> from unseen.methods.distances import Mahalanobis
     >>> Whole(Mahalanobis()).build((5, 4, 4))(torch.zeros(3, 5, 4, 4)).shape

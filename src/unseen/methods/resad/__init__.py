@@ -27,33 +27,54 @@ LEARNT = 100  # batches that density and head learn from
 
 @dataclass(frozen=True)
 class ResAD:
-    """Density and verdict on the residual of a row to reference normals of its kind (Yao et al.,
+    """Density and verdict on the residual of a row to reference normals of its domain (Yao et al.,
     NeurIPS 2024).
 
-    A row is replaced by what its `neighbours` nearest references leave of it, in units of the same
-    for the references. A network, the constraintor, pulls residuals of normals into a small sphere
-    and leaves those of anomalies where they are. The score is the mean of two, each standardised on
+    A row is replaced by what its nearest references leave of it, in units of the same for the
+    references. A network, the constraintor, pulls residuals of normals into a small sphere and
+    leaves those of anomalies where they are. The score is the mean of two, each standardised on
     normals: minus the log density of normals' constrained residuals, and a linear head on these and
-    their sizes, settled with `ridge`. In training, references are drawn for each batch from the
-    row's own kind (`groups`), never the row itself: `references` of them or more. In use all
-    normals are references, at most `bank`. `adapt` swaps them for those of a new kind, and trains
-    nothing.
+    their sizes. In training, references are drawn for each batch from the row's own domain
+    (`groups`), never the row itself. In use all normals are references. `adapt` swaps them for
+    those of a new domain, and trains nothing.
 
     Equation:
         r(x) = x - m - P'a,
             m the mean of the nearest references p_j, P their p_j - m,
-            a = (PP' + ridge)^-1 P (x - m)
+            a = (PP' + e I)^-1 P (x - m), e a tenth of the mean |p_j - m|^2
         x' = r + C(r),  L = (1 - y) (sqrt(|x'| + 1) - 1) + y |x' - r|
         score(x) = (z(mean_j log(1 + u_j^2 / s_j^2)) + z(h(u, |u|))) / 2,
             u = x' - mean of normals' x', s_j mean |u_j|
 
-    When: there are several kinds of normal, many columns that depend on one another, such as
-    embeddings, labelled anomalies of some kinds, and more kinds to come. With few columns
+    When: there are several domains, labelled anomalies in some of them, and more domains to come;
+    and many columns that depend on one another, such as embeddings. With few columns
     `MultiDirectional` moves better.
     Differs: vectors of one level; all near references, not one: steadier with few. C is a network
     with a skip, not a convolution, unused where no anomaly is labelled. Pseudo-anomalies, pushed
-    out of normals, count `pushed` and keep it from swallowing what no label shows, but leave it
-    little to do. A density of Cauchy's, no flow; and a head.
+    out of normals, keep it from swallowing what no label shows, but leave it little to do. A
+    density of Cauchy's, no flow; and a head.
+
+    Parameters
+    ----------
+    neighbours : int
+        Nearest references that explain a row.
+    references : int
+        Fewest references in training; how many there are is drawn anew for each batch, up to all
+        normals of the domain but one.
+    hidden : int
+        Width of the constraintor's hidden layer.
+    steps : int
+        Optimiser steps of the constraintor.
+    batch : int
+        Most rows in a batch, half of them labelled anomalies, before pseudo-anomalies.
+    rate : float
+        Learning rate of AdamW.
+    ridge : float
+        Weight of the squared length of the head's weights.
+    pushed : float
+        Weight of a pseudo-anomaly, as a share of that of the normal row that it is made of.
+    bank : int
+        Most normals that are references in use, and most of each domain that training draws from.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(60, 4, generator=g), torch.arange(60) % 10 == 0
@@ -171,10 +192,10 @@ class ResADPlusPlus(ResAD):
     IJCV 2026).
 
     Equation:
-        r(x) = the square of ResAD's, elementwise,  A = sqrt(|x'| + 1) - 1,
+        r(x) = sqrt(d) ResAD's squared, elementwise,  A = sqrt(|x'| + 1) - 1,
             R = min(0.9 smallest A of anomalies, 0.4)
-        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+) + y (B([R + 0.1 - A]_+) + MSE(x', r)
-            + 1 - cos(x', r))
+        L = (1 - y) B([A - R]_+ or [0.99 R - A]_+)
+            + y (B([R + 0.1 - A]_+) + MSE(x', r) + 1 - cos(x', r))
         B(t) = softplus(t) e^t for t > 0, e^t held constant
 
     When: as for ResAD. It loses the sign of a residual; where the direction of a deviation tells,
@@ -182,6 +203,15 @@ class ResADPlusPlus(ResAD):
     Differs: as for ResAD; and one phase, where the code has one on normals before. The code's
     matching of a whole test image's residuals to a codebook is left out: a row's score would depend
     on the rows beside it.
+
+    Parameters
+    ----------
+    neighbours, references, hidden, steps, batch : int
+        As in ResAD.
+    rate, ridge, pushed : float
+        As in ResAD.
+    bank : int
+        As in ResAD.
 
     >>> ResADPlusPlus().build((3,))(torch.zeros(2, 3)).shape
     torch.Size([2])
