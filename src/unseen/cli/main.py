@@ -76,11 +76,8 @@ def fit(
     bundle.save(folder)
     say(f"Trained in {seconds:.1f} s, saved in {folder}")
     out.print(inspection.summary(bundle))
-    say(
-        text.next_steps(
-            bundle, folder, train, given.typed() | {"method": method} | learning.typed()
-        )
-    )
+    typed = given.typed() | {"method": method} | learning.typed()
+    say(text.next_steps(bundle, folder, train, typed))
 
 
 @app.command(
