@@ -24,16 +24,14 @@ class AAVAE:
     arXiv 2504.11520).
 
     The first phase sees normal rows only, and is all there is without labelled anomalies. The
-    second turns the sign of the reconstruction error of anomalies, by a factor that grows to
-    `awareness`, until that error is `margin` times what 95 of 100 normals stay below. `likeness` is
-    the variance of the decoder's own distribution.
+    second turns the sign of the reconstruction error of anomalies, until that error reaches a
+    bound.
 
     Equation:
         score(x) = E(x), the mean squared error of what the code's mean is decoded to;
-            in training of what a random code is decoded to
+            of a random code in training
         phase 1: E(x) + KL(x),  KL the divergence of the code from N(0, I), times 2 likeness / d
-        phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly,
-            a rising from 0 to `awareness`
+        phase 2: the same of a normal row, a [bound - E(x)]_+ + KL(x) of an anomaly
 
     When: a handful of labelled anomalies, and thousands of normal rows whose columns depend on one
     another.
@@ -41,6 +39,27 @@ class AAVAE:
     network; the paper subtracts lambda E from E + KL, which says "reproduce it" while lambda < 1,
     so that a is its lambda - 1. The score leaves out KL, which no label moves and which drowns what
     they do.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the code; at most half as wide as the rows.
+    likeness : float
+        Variance of the decoder's own distribution, above 0; more keeps codes nearer to N(0, I).
+    awareness : float
+        Weight a of the anomalies' error at the end of phase 2; it grows to this from 0.
+    margin : float
+        Bound of the anomalies' error, as a multiple of what 95 of 100 normals stay below.
+    steps : int
+        Optimiser steps of phase 1.
+    tuning_steps : int
+        Optimiser steps of phase 2.
+    batch : int
+        Rows in a batch; in phase 2 half of them are labelled anomalies.
+    rate : float
+        Learning rate of Adam, in both phases.
 
     >>> AAVAE(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -29,14 +29,13 @@ class AHL:
     """Any base method trained on many different simulated distributions of anomalies (Zhu et al.,
     CVPR 2024).
 
-    `distributions` tasks are made once: a cluster of normals (k-means, `clusters` of them), the
-    labelled anomalies without one class, and one kind of pseudo-anomaly are the support; other rows
-    of the cluster, that class and another kind of pseudo-anomaly are the query. Pseudo-anomalies
-    have features cut from other normals, moved within the row, or noise on them. Each step draws
-    `tasks` of the tasks; copies take `inner_steps` steps of the base's loss on a support, and their
-    losses on the queries move the scorer, first order. A task whose copies do well on other tasks'
-    queries weighs more: e_i is a running mean of those losses, which remembers `memory` of its
-    past.
+    Tasks are made once: a cluster of normals (k-means), the labelled anomalies without one class,
+    and one kind of pseudo-anomaly are the support; other rows of the cluster, that class and
+    another kind of pseudo-anomaly are the query. Pseudo-anomalies have features cut from other
+    normals, moved within the row, or noise on them. At each step copies learn from the supports of
+    some tasks by the base's loss, and their losses on the queries move the scorer, first order. A
+    task whose copies do well on other tasks' queries weighs more: e_i is a running mean of those
+    losses.
 
     Equation:
         theta <- theta - b sum_i w_i grad L(theta_i; query_i),
@@ -50,6 +49,27 @@ class AHL:
     steps, as time grows with them, though more help; clusters come in turn, as the base never sees
     normals of one that chance leaves out; pseudo-anomalies are the paper's kinds carried over to
     rows of a table, noise in place of its third, and count as much as labelled anomalies.
+
+    Parameters
+    ----------
+    base : Trainable
+        Method that is trained: its network, loss, batches and optimiser.
+    steps : int
+        Optimiser steps of the scorer; the base's own number is not used.
+    distributions : int
+        Tasks that are made.
+    tasks : int
+        Tasks that a step draws from these, none twice.
+    clusters : int
+        Clusters of the normals; each task has normals of one.
+    size : int
+        Most normals in a support, and in a query.
+    inner_steps : int
+        Steps of a copy on its support.
+    inner_rate : float
+        Learning rate of the copies, a, by plain gradient descent.
+    memory : float
+        Share of its past that the running mean e_i keeps, 0 to 1.
 
     >>> from unseen import DevNet
     >>> AHL(DevNet()).build((6,))(torch.zeros(3, 6)).shape

@@ -23,8 +23,7 @@ class AutoEncoder:
     """Reconstruction error of a network with a bottleneck, trained on normal rows (Hawkins et al.,
     DaWaK 2002).
 
-    No label is used: labelled anomalies are left out. The bottleneck is `latent` wide, or half as
-    wide as the rows where those are narrower.
+    No label is used: labelled anomalies are left out.
 
     Equation:
         score(x) = mean_j (x_j - f(x)_j)^2,  f minimising the mean score of normal rows
@@ -32,6 +31,19 @@ class AutoEncoder:
     When: columns depend on one another in curved ways, and there are thousands of normal rows.
     Differs: ReLU between layers, not steps and tanh; one hidden layer on either side of the
     bottleneck.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the bottleneck; at most half as wide as the rows.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
 
     >>> AutoEncoder(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

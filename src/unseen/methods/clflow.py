@@ -26,10 +26,9 @@ class CLFlow:
     arXiv 2311.06794).
 
     Pseudo-anomalies are normals with features cut from others. An anomaly is pushed until its score
-    is `margin` beyond the `quantile` of the scores of the batch's normals. `contrast` weighs the
-    contrast of each row with its nearest normal of the batch (of a cut row mostly the one that it
-    was made of): latent rows of two normals are to point the same way, those of an anomaly and its
-    normal are not. `noise`, `couplings` and `width` as in the flow density.
+    is `margin` beyond q, a quantile of the scores of the batch's normals. Each row is contrasted
+    with its nearest normal of the batch (of a cut row mostly the one that it was made of): latent
+    rows of two normals are to point the same way, those of an anomaly and its normal are not.
 
     Equation:
         score(x) = -log p(x) / d
@@ -41,6 +40,28 @@ class CLFlow:
     Differs: vectors in place of feature maps, so that a pair is a row and its nearest normal, not
     two crops; the margin, as in BGAD (arXiv 2207.01463), is in place of a classifier with smoothed
     labels.
+
+    Parameters
+    ----------
+    couplings : int
+        Coupling layers of the flow.
+    width : int
+        Width of the one hidden layer in each coupling's network.
+    noise : float
+        Standard deviation of the noise on training rows, where a column has 1: without it a column
+        of few values has an infinite density.
+    margin : float
+        How far beyond q the score of an anomaly is pushed, in nats per column.
+    quantile : float
+        Which quantile of the scores of a batch's normals q is, 0 to 1.
+    contrast : float
+        Weight of the contrast in the loss; 0 leaves it out.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies if there are any; cut rows come on top.
+    rate : float
+        Learning rate of Adam.
 
     >>> CLFlow(couplings=2, width=8).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

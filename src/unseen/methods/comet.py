@@ -29,23 +29,18 @@ WINDOW = 5  # meta steps whose losses say how uncertain the model is
 
 @dataclass(frozen=True)
 class CoMet:
-    """Any method, trained with weights that say how far each row is to be trusted, and on tasks
-    (CoMet, ICCV 2025).
+    """Any method, trained on weighted rows and on tasks (CoMet, ICCV 2025).
 
-    `base` keeps its network, loss, batches and optimiser. It trains for `warmup` of its steps as
-    usual, so that its scores mean something. Then, every `refresh` of its steps, all rows that may
-    be normal are scored and weighted anew: those beyond Tukey's fence count less in the loss. None
-    is dropped, and labelled anomalies keep weight 1. `warmup` and `refresh` are shares of the
-    steps, or whole numbers of them from 1 on.
+    At first the base trains as usual, so that its scores mean something. Then, again and again, all
+    rows that may be normal are scored and weighted anew: those beyond Tukey's fence count less in
+    the loss. None is dropped, and labelled anomalies keep weight 1.
 
     After each refresh a meta step: small tasks of rows drawn by weight, each cut in two; a copy of
-    the network learns from one part, and its loss on the other says how well that carries over.
-    "reptile" moves the network towards the copies, "fomaml" descends the loss on the other part at
-    the copies. The penalty on the size of the parameters grows where both losses part: by the
-    determinant of their covariance ("det"), or by their gap.
+    the network learns from one part, and its loss on the other says how well that carries over. The
+    penalty on the size of the parameters grows where both losses part.
 
-    The weights stay with the scorer: `Detector.audit_` and `unseen audit` list the rows that are
-    trusted least.
+    The weights stay with the scorer: `Detector.audit_` and `unseen audit` list the rows with the
+    least weight.
 
     Equation:
         minimise  sum_i w_i loss(x_i) / sum_i w_i  +  lambda mean_p p^2
@@ -54,14 +49,34 @@ class CoMet:
         lambda = 0.005 (1 + 0.5 log(1 + det Sigma) / log 101),
             Sigma of (training, validation) loss over 5 meta steps
 
-    When: nobody has checked the normal rows, and scores of the base set odd ones apart while it
-    trains. Anomalies that lie close together are soon learned and keep their weight, and from a
+    When: nobody has checked the normal rows, and scores of the base set anomalous ones apart while
+    it trains. Anomalies that lie close together are soon learned and keep their weight, and from a
     fifth on the fence moves away from them.
     Differs: as released, the weights come once from the untrained network, fall on other rows than
     those scored, and presume scores above 0, and the meta step has the wrong sign and no length.
     Here they are refreshed, averaged and follow their rows, whatever the shift and scale of the
     scores; no row of a task is in both parts. lambda multiplies the mean of p^2, not the sum, which
     alone outweighed the loss.
+
+    Parameters
+    ----------
+    base : Trainable
+        Method that is trained; it keeps its network, loss, batches, optimiser and steps.
+    kappa : float
+        How far the fence lies above Q3, in IQRs, above -1; it moves up where too few rows would
+        count.
+    rho : float
+        How fast weights fall beyond the fence; with 0 all stay 1.
+    warmup : float
+        Share of the base's steps before the first weights, or from 1 on, their number.
+    refresh : float
+        Share of the base's steps between two refreshes of the weights, or from 1 on, their number.
+    meta : str
+        "reptile" moves the network towards the copies, "fomaml" descends the loss on the other part
+        at the copies, "none" leaves out the meta steps.
+    penalty : str
+        By what the penalty grows: "det" the determinant of the losses' covariance, "gap" their
+        gap. "none" leaves out the penalty, as does `meta="none"`.
 
     >>> from unseen.methods import METHODS
     >>> CoMet(METHODS["autoencoder"], meta="none").build((6,))(torch.zeros(3, 6)).shape

@@ -27,10 +27,9 @@ class Con2:
     """Distance to two clusters, of the rows and of their doubles in another context (Ryser et al.,
     TMLR 2025).
 
-    The context is a fixed invertible change of the row under which what is normal stays normal:
-    `flip` mirrors every value, `permute` shuffles the columns. A network learns to tell the
-    contexts apart (positives: all rows of one context) and to align the two views of a row
-    (positive: its double, among all doubles); then each context gets a Gaussian.
+    The context is a fixed invertible change of the row under which what is normal stays normal. A
+    network learns to tell the contexts apart (positives: all rows of one context) and to align the
+    two views of a row (positive: its double, among all doubles); then each context gets a Gaussian.
 
     Equation:
         loss = context contrast + alpha * content contrast,  alpha from 0 to 1
@@ -41,6 +40,24 @@ class Con2:
     digits, Gaussians behind the untrained network find more than after training.
     Differs: vectors, and no augmentation beside the context. A double is chosen among doubles
     alone: among all views, alignment undid the contrast, and the contexts became one.
+
+    Parameters
+    ----------
+    context : str
+        Change of the row: "flip" mirrors every value, "permute" shuffles the columns.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    latent : int
+        Width of the network's output.
+    temperature : float
+        Divides the cosine similarities in both contrasts, above 0; the less it is, the more the
+        most similar rows decide.
+    steps : int
+        Optimiser steps, in ten equal stages with an alpha each.
+    batch : int
+        Rows in a batch, each with its double.
+    rate : float
+        Learning rate of Adam.
 
     >>> Con2(hidden=(8,), latent=4).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

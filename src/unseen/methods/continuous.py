@@ -24,9 +24,7 @@ class ContinuousLabels:
     """Regresses labels that normals and altered normals draw from two separate ranges (Khazaie et
     al., 2022).
 
-    Half of each batch are altered normals: some features cut from another row, or noise in some
-    features. Labelled anomalies, if there are any, are half of the rest. `spread` is the width of
-    either range.
+    Altered normals have some features cut from another row, or noise in some features.
 
     Equation:
         loss = (score(x) - t)^2,  t ~ U(0 +- spread / 2) for normal rows,
@@ -36,6 +34,20 @@ class ContinuousLabels:
     rows alone teach.
     Differs: rows are altered, not images; labelled anomalies may join. A row draws its label once,
     by its own digits. We saw no gain from the draws: compare with `spread=0`.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    spread : float
+        Width of either range of labels; 0 makes all labels 0 or 1, and above 1 the ranges overlap.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch: half are altered normals, and half of the rest labelled anomalies, if there
+        are any.
+    rate : float
+        Learning rate of Adam.
 
     >>> drawn(torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 2.1]]))
     tensor([0.9944, 0.9944, 0.6624])

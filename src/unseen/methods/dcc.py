@@ -27,11 +27,10 @@ class DCC:
     """Mahalanobis distance by a covariance less the row's own residual direction (DCC, arXiv
     2506.09399, 2025).
 
-    Rows are scaled to length 1. The covariance C is that within the kinds of normal: groups, or
-    `clusters` clusters where there is one group. Its eigenvectors with the smallest eigenvalues, a
-    share `residual` of them, span what normals hardly use; the part u of a row that lies there is
-    taken out of C, so that a row counts as the farther, the more of it lies where normals do not.
-    Nothing is trained, and no label is used.
+    Rows are scaled to length 1. The covariance C is that within domains: groups, or clusters where
+    there is one group. Its eigenvectors with the smallest eigenvalues span what normals hardly use;
+    the part u of a row that lies there is taken out of C, so that a row counts as the farther, the
+    more of it lies where normals do not. Nothing is trained, and no label is used.
 
     Equation:
         score(x) = min_c sqrt((f - m_c)' (C - u u')^-1 (f - m_c)),
@@ -41,9 +40,18 @@ class DCC:
     When: many dependent columns, such as embeddings; normals near a subspace. Not with few columns.
     Differs: a row is scaled to length 1 together with one more coordinate, sqrt d, as standardised
     rows lie around 0 and would lose how far out they are. C - u u' is no covariance where u' C^-1 u
-    >= 1, which the public code does not ask, and which held for every row of four tables tried: u
-    is then shortened until u' C^-1 u is `most`. With 1/2, the squared distance along C^-1 u counts
-    twice.
+    >= 1, which the public code does not ask, and which held for every row of four tables tried:
+    here u is shortened.
+
+    Parameters
+    ----------
+    residual : float
+        Share of the eigenvectors that span what normals hardly use, 0 to 1; at least one does.
+    most : float
+        Most that u' C^-1 u may be, 0 to 0.999: where it is more, u is shortened. With 1/2, the
+        squared distance along C^-1 u then counts twice.
+    clusters : int
+        Clusters that stand for domains where the normals have one group.
 
     >>> scorer = DCC(clusters=1).build((4,))
     >>> x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor(

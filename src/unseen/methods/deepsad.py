@@ -35,10 +35,25 @@ class DeepSVDD:
         score(x) = |f(x) - c|^2,  f minimising the mean score of normal rows,
             c = mean f(x) before the first step
 
-    When: normal rows form one compact kind, and there are no labels. Mahalanobis and AutoEncoder
+    When: normal rows form one compact cluster, and there are no labels. Mahalanobis and AutoEncoder
     often find more: the network draws to the centre whatever normals share, and with it what would
     tell anomalies apart, the more so the longer it is trained.
     Differs: no pretraining as an autoencoder, and the one-class form only, not the soft boundary.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    latent : int
+        Width of the network's output.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
+    penalty : float
+        Weight of half the squared length of the kernels.
 
     >>> DeepSVDD(hidden=(32,), latent=4).build((6,))(torch.zeros(3, 6))
     tensor([0., 0., 0.], ...)
@@ -78,8 +93,7 @@ class DeepSVDD:
 class DeepSAD:
     """Deep SVDD that also drives labelled anomalies away from the centre (Ruff et al., ICLR 2020).
 
-    `eta` weighs labelled anomalies against normal rows. Without labelled anomalies this is Deep
-    SVDD.
+    Without labelled anomalies this is Deep SVDD.
 
     Equation:
         score(x) = |f(x) - c|^2;  loss = score(x) of normal rows,
@@ -90,6 +104,23 @@ class DeepSAD:
     Differs: batches are half labelled anomalies (a plain shuffle of 5,000 rows with 30 labels would
     show one or two a batch); labelled normals weigh as unlabelled rows do; no pretraining as an
     autoencoder.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    latent : int
+        Width of the network's output.
+    eta : float
+        Weight of labelled anomalies against normal rows.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
+    penalty : float
+        Weight of half the squared length of the kernels.
 
     >>> DeepSAD(hidden=(32,), latent=4).build((6,))(torch.zeros(3, 6))
     tensor([0., 0., 0.], ...)

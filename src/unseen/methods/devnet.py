@@ -22,10 +22,7 @@ class DevNet:
     """Scores at 0 for normal rows, beyond a margin for labelled anomalies (Pang, Shen & van den
     Hengel, KDD 2019).
 
-    A small network with one linear output, `hidden` layers before it. Each batch is half normal
-    rows, half labelled anomalies, with an L2 `penalty` on the kernels of the hidden layers. `cut`
-    adds pseudo-anomalies to each batch, that share of its normals with features cut from other
-    normals; `whiten` decorrelates the rows first.
+    A small network with one linear output.
 
     Equation:
         loss(x) = |score(x)|                  if x is normal
@@ -37,6 +34,25 @@ class DevNet:
     Differs: the prior is N(0, 1) itself, not 5,000 draws from it (no measurable difference). `cut`
     and `whiten` are ours, off by default; both help on kinds that were never shown. Weights start
     as in the published code.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers.
+    margin : float
+        Score that anomalies are to reach, in standard deviations of the prior.
+    penalty : float
+        Weight of the squared length of the kernels of the hidden layers.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half normal rows and half labelled anomalies; cut rows come on top.
+    rate : float
+        Learning rate of RMSprop.
+    cut : float
+        Share of each batch's normals of which pseudo-anomalies are cut; 0 makes none.
+    whiten : bool
+        Decorrelate the columns of rows first.
 
     >>> data = Samples.of(torch.tensor([[0.0], [2.0], [7.0]]), torch.tensor([0, 1, 1]))
     >>> # of a normal row, and of two anomalies

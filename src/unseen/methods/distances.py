@@ -23,9 +23,8 @@ WIDTH = 64
 class Mahalanobis:
     """Distance to the mean of the normal rows, in units of their covariance (Mahalanobis 1936).
 
-    No label is used. `shrinkage` times the mean variance is added to the variance in every
-    direction. Several kinds of normal (`groups`) have a mean each and share the covariance of rows
-    around their own; the nearest mean counts. `adapt` moves the mean, and keeps the covariance.
+    No label is used. Domains (`groups`) have a mean each and share the covariance of rows around
+    their own; the nearest mean counts. `adapt` moves the mean, and keeps the covariance.
 
     Equation:
         score(x) = sqrt((x - mu)' C^-1 (x - mu)),  mu and C mean and covariance of the normal rows
@@ -33,6 +32,11 @@ class Mahalanobis:
     product. Not where normal rows come in several clusters: the middle between them is called most
     normal.
     Differs: as in textbooks, with all normal rows in the covariance; the shrinkage is ours.
+
+    Parameters
+    ----------
+    shrinkage : float
+        How much of the mean variance is added to the variance in every direction.
 
     >>> import torch
     >>> scorer = Mahalanobis(shrinkage=0.0).build((2,))
@@ -73,12 +77,8 @@ class Nearest:
     """Mean distance to the nearest normal rows (Ramaswamy et al., SIGMOD 2000; Angiulli & Pizzuti,
     PKDD 2002).
 
-    No label is used. `k` neighbours count. `whiten` measures between rows without correlation, of
-    unit variance, with `shrinkage` as in Mahalanobis. At most `bank` normal rows are kept, drawn at
-    random: scoring time grows with them. With `coreset` they are spread out instead, each as far as
-    can be from those kept before (PatchCore, CVPR 2022), so that rare kinds of normal stay, and odd
-    rows among the normals, too. Several kinds of normal (`groups`) are whitened by the covariance
-    of rows around their own mean. `adapt` swaps the normals for others, and keeps that covariance.
+    No label is used. Domains (`groups`) are whitened by the covariance of rows around their own
+    mean. `adapt` swaps the normals for others, and keeps that covariance.
 
     Equation:
         score(x) = mean distance from x to its k nearest normal rows
@@ -86,6 +86,20 @@ class Nearest:
     the distances.
     Differs: the first paper takes the distance to the k-th neighbour; both search all rows, not a
     bank. PatchCore counts the single nearest, and raises the score where that one is rare itself.
+
+    Parameters
+    ----------
+    k : int
+        Nearest normal rows that count.
+    whiten : bool
+        Decorrelate the columns of rows first, and scale them to unit variance.
+    bank : int
+        Most normal rows that are kept, drawn at random: scoring time grows with them.
+    shrinkage : float
+        With `whiten`, how much of the mean variance is added to the variance in every direction.
+    coreset : bool
+        Keep rows that are spread out instead, each as far as can be from those before (PatchCore,
+        CVPR 2022): rare normals stay, and anomalous rows among the normals, too.
 
     >>> import torch
     >>> scorer = Nearest(k=2).build((1,))

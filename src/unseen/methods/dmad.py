@@ -26,10 +26,8 @@ class DMAD:
     al., CVPR 2023).
 
     No label is used: labelled anomalies are left out. The encoder's output is replaced by the
-    nearest of `codes`, which start at k-means centres of it; what the decoder makes of the code is
-    the reference. A second decoder of the same output says by how much to deform it, at most
-    `bound` in each column. `strength` weighs the deformation, and `commitment` how near the encoder
-    has to keep to the codes.
+    nearest of a few codes; what the decoder makes of the code is the reference. A second decoder of
+    the same output says by how much to deform it.
 
     Equation:
         score(x) = (|x - r - o|^2 + strength |o|^2) / d,  r = decoder(code nearest to z),
@@ -37,11 +35,32 @@ class DMAD:
         loss(x)  = score(x) + |sg(z) - code|^2 / k + commitment |z - sg(code)|^2 / k,
             sg: no gradient
 
-    When: normal rows come in kinds that differ by more than they vary within. On three of six sets
-    its AUROC of unseen classes was below an autoencoder's, by less than .01; on thyroid it was .07
-    above.
+    When: normal rows come in clusters that differ by more than they vary within. On three of six
+    sets its AUROC of unseen classes was below an autoencoder's, by less than .01; on thyroid it was
+    .07 above.
     Differs: vectors in place of images: an offset of each column through the bottleneck, in place
     of a pyramid of smooth fields of pixels; one code a row, not one a place.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the encoder's hidden layers; both decoders have them in reverse.
+    latent : int
+        Width k of the encoder's output and of the codes; at most half as wide as the rows.
+    codes : int
+        Number of codes, which start at k-means centres of the encoder's output.
+    bound : float
+        Most that a column is deformed, either way, where its standard deviation is 1.
+    strength : float
+        Weight of the deformation in the score; with 0 it costs nothing.
+    commitment : float
+        Weight of how near the encoder has to keep to the codes.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch.
+    rate : float
+        Learning rate of Adam.
 
     >>> DMAD(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

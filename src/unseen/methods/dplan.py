@@ -1,6 +1,4 @@
-"""DPLAN: deep reinforcement learning of known and unknown anomalies (Pang et al., KDD 2021, arXiv
-2009.06847).
-"""
+"""DPLAN: reinforcement learning of known and unknown anomalies (Pang et al., arXiv 2009.06847)."""
 
 from __future__ import annotations
 
@@ -28,24 +26,43 @@ REPLAY = 50_000  # transitions remembered
 
 @dataclass(frozen=True)
 class DPLAN:
-    """An agent that is paid for alarms on labelled anomalies and for looking at novel rows (Pang et
-    al., KDD 2021).
+    """An agent paid for alarms on labelled anomalies and for looking at rows that seem rare.
 
     The state is a row, the action an alarm or none. With equal chance the next row is a labelled
-    anomaly, or one of `subset` random other rows in the network's last hidden layer: after an alarm
-    the nearest, else the farthest, so that the agent goes on looking near what it took for an
-    anomaly. Beside the pay for its verdict it gets the row's isolation-forest score in that layer,
-    scaled to [0, 1], taken anew with the target network every `sync` steps.
+    anomaly, or of some other rows the nearest in the network's last hidden layer after an alarm,
+    else the farthest: so the agent goes on looking near what it took for an anomaly. Beside the pay
+    for its verdict it gets i, the row's isolation-forest score in that layer, scaled to [0, 1].
 
     Equation:
-        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] + novelty
+        r = [alarm on a labelled anomaly: 1; no alarm on an unlabelled row: 0; else -1] + i
         loss = (r + discount max_a Q'(s', a) - Q(s, a))^2;  score(x) = Q(x, alarm)
 
     When: to compare with. In a table of independent rows no verdict changes what comes next: that
     it seems to is the method's construction, and it costs more than methods that learn from each
     row by itself.
-    Differs: `environments` rows are walked at once, so that 1,500 steps of the optimiser see 48,000
+    Differs: several rows are walked at once, so that 1,500 steps of the optimiser see 48,000
     transitions where the paper takes 20,000 steps for as many; a row is never its own nearest.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers, at least one.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Remembered transitions in a batch.
+    environments : int
+        Rows that are walked at once: new transitions of each step.
+    subset : int
+        Normal or unlabelled rows drawn at a step, to look among for the nearest and the farthest.
+    discount : float
+        Weight of the next row's value, 0 to 1.
+    explore : float
+        Share of random actions, 0 to 1, from the middle of training on; it falls to this from 1.
+    sync : int
+        Steps after which the target network Q' and the isolation-forest scores are taken anew.
+    rate : float
+        Learning rate of RMSprop.
 
     >>> DPLAN().build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
@@ -84,9 +101,7 @@ class DPLAN:
 
     @torch.no_grad()
     def experience(self, scorer: Agent, data: Samples, run: Run) -> Iterator[Transition]:
-        """Every step `environments` rows are decided on, and a batch of what is remembered comes
-        back.
-        """
+        """A batch of what is remembered, after every decision on `environments` rows."""
         g, device = run.generator, data.x.device
         unlabelled = some(data.normals, ROWS, g)
         rows, first = together(unlabelled, data.anomalies), len(unlabelled)
@@ -157,8 +172,20 @@ class Agent(nn.Module):
 
 
 class Transition(NamedTuple):
-    """What was decided about rows, what it brought, and what the target network says of the rows
-    that came next.
+    """What was decided about rows, and what came of it.
+
+    Parameters
+    ----------
+    x : Tensor
+        Rows (n, d), float32.
+    action : Tensor
+        Decisions (n,), int64: 1 an alarm, 0 none.
+    reward : Tensor
+        Pay r (n,), float32.
+    after : Tensor
+        Q' of no alarm and of an alarm on the rows that came next (n, 2), float32.
+    weight : Tensor
+        Weights of the rows (n,), float32.
     """
 
     x: Tensor  # (n, d)

@@ -21,24 +21,44 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class DUQ:
-    """A network whose kernels fire near the centroids of kinds of normal (DUQ, van Amersfoort et
-    al., ICML 2020).
+    """A network whose kernels fire near the centroids of domains (DUQ, van Amersfoort et al., ICML
+    2020).
 
-    A kind is a group of the normals, or one of `clusters` clusters where there is one group. Each
-    has a kernel of its own on the network's features, and a centroid that follows the mean of its
-    rows, keeping `momentum` of itself at a step. Exactly the kernel of a row's kind is to fire; of
-    a labelled anomaly, none is. `penalty` keeps the length of the gradient near 1: a network may
-    else map far-away rows onto a centroid.
+    A domain is a group of the normals, or a cluster where there is one group. Each has a kernel of
+    its own on the network's features, and a centroid that follows the mean of its rows. Exactly the
+    kernel of a row's domain is to fire; of a labelled anomaly, none is.
 
     Equation:
         score(x) = min_c D_c = -log max_c K_c,  K_c = exp(-D_c),
             D_c = mean_j (W_c f(x) - e_c)_j^2 / (2 length^2)
         loss = -log K_own - sum_others log(1 - K_c) + penalty (|d sum_c K_c / dx| - 1)^2
 
-    When: normals of several kinds, labelled as groups or apart enough to be clusters.
+    When: normals of several domains, labelled as groups or apart enough to be clusters.
     Differs: the score is -log max K, which ranks as 1 - max K and does not saturate far away.
     Labelled anomalies are not in the paper. Rows are divided by sqrt d, so that they are about 1
     long and a gradient of length 1 makes sense.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers, at least one.
+    embedding : int
+        Width of each kernel's embedding W_c f(x).
+    length : float
+        Root mean square distance to a centroid at which a kernel falls to exp(-1/2), above 0.
+    penalty : float
+        Weight of keeping the length of the gradient near 1: a network may else map far-away rows
+        onto a centroid.
+    momentum : float
+        Share of itself that a centroid keeps at a step, 0 to 1.
+    clusters : int
+        Clusters that stand for domains where the normals have one group.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Rows in a batch, half of them labelled anomalies if there are any.
+    rate : float
+        Learning rate of Adam.
 
     >>> DUQ(hidden=(8,)).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])

@@ -21,11 +21,9 @@ class Ensemble:
     """Mean standardised score of several members that differ by their seed (Lakshminarayanan et
     al., NIPS 2017).
 
-    `base` is any method; each of the `members` copies has its own initial weights and its own
-    draws. Where members learned the same they agree, and where nothing was learned they scatter:
-    their mean is steadier than any of them, most of all on rows unlike any that were shown. Scores
-    are standardised by at most `rows` normals that were trained on, so that a member with large
-    scores does not outvote the others.
+    Where members learned the same they agree, and where nothing was learned they scatter: their
+    mean is steadier than any of them, most of all on rows unlike any that were shown. Scores are
+    standardised, so that a member with large scores does not outvote the others.
 
     Equation:
         score(x) = mean_k (s_k(x) - mean of s_k) / sd of s_k,  over the scores s_k of normals
@@ -33,6 +31,15 @@ class Ensemble:
     When: a method's scores change much from seed to seed, and training `members` times over is
     affordable. A method without chance, such as a distance to all normals, gains nothing.
     Differs: scores are averaged, not class probabilities; there are no adversarial examples.
+
+    Parameters
+    ----------
+    base : Method
+        Any method; each member is a copy of it.
+    members : int
+        Number of copies, each with its own initial weights and its own draws.
+    rows : int
+        Most normals, of those trained on, by which scores are standardised.
 
     >>> from unseen import Mahalanobis
     >>> Ensemble(Mahalanobis(), members=3).build((2,))(torch.zeros(4, 2)).shape

@@ -26,26 +26,37 @@ from unseen.types import Run, Samples
 
 @dataclass(frozen=True)
 class FeCAM:
-    """Distance to the nearest kind of normal, each with a covariance of its own (Goswami et al.,
-    NeurIPS 2023).
+    """Distance to the nearest domain, each with a covariance of its own (Goswami et al., NeurIPS
+    2023).
 
-    A kind is a group of the normals, or one of `clusters` clusters where there is one group.
-    Nothing is trained: each column is raised to `power`, which takes skewness out; the covariance
-    of each kind is shrunk by `variance` and `correlation` and normalised to correlations, so that
-    kinds can be compared. No label is used. `adapt` takes a new kind from a few rows: its mean is
-    theirs, its covariance that within all known kinds.
+    A domain is a group of the normals, or a cluster where there is one group. Nothing is trained:
+    the covariance of each domain is shrunk and normalised to correlations, so that domains can be
+    compared. No label is used. `adapt` takes a new domain from a few rows: its mean is theirs, its
+    covariance that within all known domains.
 
     Equation:
         score(x) = min_c sqrt((f - m_c)' N(S_c)^-1 (f - m_c)),  f = (x - low)^power
         S = C + variance mean(C_ii) I + correlation mean(C_ij, i != j) (1 - I),
             N(S)_ij = S_ij / sqrt(S_ii S_jj)
 
-    When: a strong first look at several kinds of normal, without labels and in a moment. Not where
-    normals of one kind lie on a curve.
+    When: a strong first look at several domains, without labels and in a moment. Not where normals
+    of one domain lie on a curve.
     Differs: rows take the place of a frozen network's features. Those are not negative; here `low`
     is the smallest value of each column among the normals, and below it the power goes on as an odd
-    function, so that small values stay apart. The score is the distance to the nearest kind, where
-    the paper classifies by it.
+    function, so that small values stay apart. The score is the distance to the nearest domain,
+    where the paper classifies by it.
+
+    Parameters
+    ----------
+    power : float
+        Power to which each column is raised, above 0; below 1 it takes out skewness to the right.
+    variance : float
+        How much of the mean variance is added to each variance; the more, the rounder a domain.
+    correlation : float
+        How much of the mean covariance of two columns is added to each; above `variance`, S may
+        have negative eigenvalues.
+    clusters : int
+        Clusters that stand for domains where the normals have one group.
 
     >>> scorer = FeCAM(clusters=1).build((2,))
     >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))

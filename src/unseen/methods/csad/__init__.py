@@ -31,11 +31,9 @@ class CSAD:
     2412.00860, 2024).
 
     `partial_fit` of the detector gives it new rows, normal ones and anomalies of known or new
-    classes. With `replay` it is trained on them and on rows that it drew before the update: codes
-    around the centre of each class, decoded. Codes farther out than all but a share `reject` of
-    their class, by a Weibull distribution of distances, are dropped, and those that the classifier
-    takes for the other side. Without, it is trained on the new rows alone, and forgets. Unlabelled
-    rows do not reach the classifier.
+    classes. It is trained on them and on rows that it drew before the update: codes around the
+    centre of each class, decoded. Codes far out are dropped, and those that the classifier takes
+    for the other side. Unlabelled rows do not reach the classifier.
 
     Equation:
         score(x) = log(1 + e^l(z)) + (|z - m_0| / b)^a + (E(x) / b')^a',  z the mean code of x
@@ -51,6 +49,26 @@ class CSAD:
     few labelled rows fills so little of that space that it is never drawn: here each class is drawn
     by itself. The paper's score is one of classifier and latent distance; the error finds what
     neither shows.
+
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the code; at most half as wide as the rows.
+    likeness : float
+        Variance of the decoder's own distribution, above 0; more keeps codes nearer to N(0, I).
+    replay : bool
+        Train on drawn rows, too, in an update; without, on the new rows alone, which forgets.
+    reject : float
+        Drop codes farther out than all but this share of their class, above 0 and at most 1, by a
+        Weibull distribution of distances.
+    steps : int
+        Optimiser steps of the first training, and of each update.
+    batch : int
+        Rows in a batch; in an update with `replay` half of them are drawn rows.
+    rate : float
+        Learning rate of Adam.
 
     >>> CSAD(hidden=(32,), latent=2).build((6,))(torch.zeros(3, 6)).shape
     torch.Size([3])
