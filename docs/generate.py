@@ -217,10 +217,11 @@ def _short(value: Any) -> str:
 
 
 def _overview(methods: dict[str, Any]) -> str:
-    """A table of all methods: name, use of labels, and the first sentence of the docstring."""
+    """A table of all methods: name, use of labels, and the first paragraph of the docstring."""
     rows = []
     for name, method in methods.items():
-        first = _escaped((inspect.getdoc(type(method)) or "").splitlines()[0])
+        summary = (inspect.getdoc(type(method)) or "").partition("\n\n")[0]
+        first = _escaped(" ".join(summary.split()))
         rows += [f"   * - :doc:`{name} <{name}>`", f"     - {_labels(method)}", f"     - {first}"]
     head = [".. list-table::", "   :header-rows: 1", "   :widths: 20 18 62", ""]
     return "\n".join(

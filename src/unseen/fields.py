@@ -79,6 +79,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "Features.size": (32, 10_000),
     "Features.tiles": (1, 100),
     # where a method needs more than others that have a field of this name
+    "CSAD.reject": (1e-6, 0.5),
     "DCC.most": (0, 0.999),
     "Logistic.penalty": POSITIVE,
     "MultiDirectional.rows": (5, HUGE),

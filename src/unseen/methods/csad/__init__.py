@@ -61,7 +61,7 @@ class CSAD:
     replay : bool
         Train on drawn rows, too, in an update; without, on the new rows alone, which forgets.
     reject : float
-        Drop codes farther out than all but this share of their class, above 0 and at most 1, by a
+        Drop codes farther out than all but this share of their class, from 1e-6 to 0.5, by a
         Weibull distribution of distances.
     steps : int
         Optimiser steps of the first training, and of each update.
