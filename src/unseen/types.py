@@ -23,11 +23,22 @@ UNLABELLED = -1
 class Samples:
     """A data set, a mini-batch, a support or a query set: one type, no conversions.
 
-    `x` (n, *f) float32, finite; `y` (n,) int64: 0 normal, 1.. anomaly class, -1 unlabelled;
-    `group` (n,) int64: which kind of normal, all 0 when there is one; `weight` (n,) float32 in [0,
-    1]. `mask` (n, h, w), of images: the share of each cell of a map that is defect, -1 where nobody
-    said; None for rows. `resaved` (n, *f), of images that train: each once more, as another program
-    saved it; `both` has the normal ones as rows.
+    Parameters
+    ----------
+    x : Tensor
+        Rows (n, *f), float32, finite.
+    y : Tensor
+        Labels (n,), int64: 0 normal, 1.. anomaly class, -1 unlabelled.
+    group : Tensor
+        Domains (n,), int64: all 0 when there is one.
+    weight : Tensor
+        Weights of the rows (n,), float32, in [0, 1].
+    mask : Tensor or None
+        Of images, the share of each cell of a map that is defect (n, h, w), -1 where nobody said;
+        None for rows.
+    resaved : Tensor or None
+        Of images that train, each once more, as another program saved it (n, *f); `both` has the
+        normal ones as rows.
 
     >>> data = Samples.of(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
     >>> len(data), len(data.normals), data.classes
@@ -133,8 +144,15 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One task of meta-learning: learn from `support`, be judged on `query`, whose classes the
-    support lacks.
+    """One task of meta-learning: learn from some rows, be judged on others.
+
+    Parameters
+    ----------
+    support : Samples
+        Rows to learn from: normals and, where they are shown, anomalies.
+    query : Samples
+        Rows to be judged on: normals, and anomalies of a class that the support lacks, as far as
+        there is one to hide.
     """
 
     support: Samples
@@ -147,11 +165,20 @@ def silent(step: int, values: dict[str, float]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run may use beside the data: its one source of randomness, its device and its
-    log.
+    """What a training run may use beside the data.
 
-    `logarithms` (d, 2): of columns that are encoded as signed logarithms, their centre and spread
-    before they were standardised; NaN for other columns. None: no column is one.
+    Parameters
+    ----------
+    generator : torch.Generator
+        The one source of randomness.
+    device : torch.device
+        What training computes on.
+    log : callable
+        Is told the number of a step and its values by name, such as a loss; by default it keeps
+        nothing.
+    logarithms : Tensor or None
+        Of columns that are encoded as signed logarithms, their centre and spread before they were
+        standardised (d, 2); NaN for other columns. None: no column is one.
     """
 
     generator: torch.Generator
@@ -168,8 +195,18 @@ class Run:
 class Labelled:
     """Rows to learn from as a source has them, with what it knows of each.
 
-    `y` labels and `groups` domains as `Detector.fit` takes them; `keys` a table that tells the rows
-    apart; `facts` what is worth keeping with a detector that learns from them.
+    Parameters
+    ----------
+    rows : Table, array or Maps
+        The rows (n), without columns of labels and domains.
+    y : sequence or None
+        Labels (n,), as `Detector.fit` takes them.
+    groups : sequence or None
+        Domains (n,), as `Detector.fit` takes them.
+    keys : Table or None
+        What tells the rows apart (n), where somebody asks.
+    facts : dict
+        What is worth keeping with a detector that learns from them, as JSON holds it.
     """
 
     rows: Any
@@ -181,8 +218,18 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows to score: a table `keys` (k), and `rows` of those that can be scored, which `used`
-    (n,) counts.
+    """Some rows to score, a block of a source.
+
+    Parameters
+    ----------
+    rows : Table, Maps or None
+        Those that can be scored (n); None for files of which none is read.
+    keys : Table
+        What tells all of them apart (k), those that cannot be scored, too.
+    used : array
+        Place of each of the rows in `keys` (n,), from 0.
+    where : str
+        The source and the place in it, for messages.
     """
 
     rows: Any

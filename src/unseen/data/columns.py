@@ -24,10 +24,23 @@ Kind = Literal["number", "boolean", "category", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its kind, the levels of a category, whether values were missing, and a scale for
-    each feature.
+    """One column: what it holds, and how that becomes features.
 
-    `spelling`: how text spells its numbers.
+    Parameters
+    ----------
+    name : str
+        What the table calls it.
+    kind : {"number", "boolean", "category", "text"}
+        What it holds.
+    levels : tuple of str
+        Levels of a category that have a feature of their own, most frequent first; none for other
+        kinds.
+    missing : bool
+        Whether training lacked a value: then one more feature says where values are missing.
+    scales : tuple of Scale
+        A scale for each feature.
+    spelling : Spelling
+        How text spells its numbers.
     """
 
     name: str

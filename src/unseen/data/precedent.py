@@ -23,8 +23,18 @@ FAR = 1.0  # how far a value lies that cannot be compared with the constant
 
 @dataclass(frozen=True)
 class Constant:
-    """A column in which training showed one value, apart from gaps: a number, 1 or 0 for yes or no,
-    or text.
+    """A column in which training showed one value, apart from gaps.
+
+    Parameters
+    ----------
+    name : str
+        What the table calls the column.
+    kind : {"number", "boolean", "category"}
+        What it holds.
+    value : float or str
+        The value: a finite number, 1 or 0 for yes or no, or the text of a category.
+    spelling : Spelling
+        How text spells its numbers.
     """
 
     name: str
@@ -95,10 +105,23 @@ def log_distance(
 class Precedent:
     """What training showed of constants and gaps, to tell what is without precedent.
 
-    `constants` never moved; the columns `complete` never lacked a value; `blank`: whether a row
-    lacked all of them. In some tables rows with a value of their own are commonplace: `moves` and
-    `gaps` are how many columns of a training row may show something that no other row shows, which
-    a later row must exceed."""
+    In some tables rows with a value of their own are commonplace, so a training row may show in
+    several columns what no other row shows. A later row must exceed that number, in `moves` and in
+    `gaps`.
+
+    Parameters
+    ----------
+    constants : tuple of Constant
+        Columns that never moved.
+    complete : tuple of str
+        Names of the columns that never lacked a value.
+    blank : bool
+        Whether a training row lacked every value.
+    moves : int
+        In how many columns a training row alone may have another value than all others.
+    gaps : int
+        In how many columns a training row alone may lack a value.
+    """
 
     constants: tuple[Constant, ...] = ()
     complete: tuple[str, ...] = ()

@@ -31,8 +31,19 @@ Fill = Callable[[NDArray[np.float64], int], None]
 
 @dataclass(frozen=True)
 class Scale:
-    """x -> (t(x) - centre) / spread clipped to +-10, t the signed logarithm or, if `plain`, x
-    itself; missing -> fill.
+    """x -> (t(x) - centre) / spread, clipped to +-10; missing -> fill.
+
+    Parameters
+    ----------
+    plain : bool
+        Whether t(x) is x itself; else it is the signed logarithm.
+    centre : float
+        Mean of t over normal rows.
+    spread : float
+        Standard deviation of t over normal rows, above 0; what rounding may do where they do not
+        vary.
+    fill : float
+        What stands for a missing value, from -10 to 10: the median of normal rows, scaled.
 
     >>> Scale.learn(np.array([2.0, 4.0, 9.0]), np.array([True, True, False]), plain=True)
     Scale(plain=True, centre=3.0, spread=1.0, fill=0.0)

@@ -41,11 +41,21 @@ _PLURALS = {"number": "numbers", "boolean": "yes or no", "category": "categories
 
 @dataclass(frozen=True)
 class Schema:
-    """The meaning of a table's columns: `columns` used, in training order, and `dropped` ones with
-    the reason in words.
+    """The meaning of a table's columns, learned from training rows.
 
-    `inputs` are the names of all columns that training showed, `precedent` what it showed of
-    constants and gaps.
+    Parameters
+    ----------
+    columns : tuple of Column
+        The columns used, in training order.
+    dropped : dict of str to str
+        The columns that are not used, each with the reason in words.
+    inputs : tuple of str
+        Names of all columns that training showed, in its order.
+    precedent : Precedent
+        What training showed of constants and gaps.
+    limits : tuple
+        Lower and upper limit of each encoded column of few values (d,), None for others; empty
+        while nothing is known of them.
 
     >>> table = pa.table(
     ...     {

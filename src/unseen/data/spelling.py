@@ -30,12 +30,19 @@ COMMA = r"^([+-]?\d*),(\d*(?:[eE][+-]?\d+)?)$"
 
 @dataclass(frozen=True)
 class Spelling:
-    """The decimal mark of numbers, whether a lone other mark groups thousands, and further words
-    for a missing value.
+    """How a column of text spells numbers, and which further words stand for a missing value.
 
-    `decimal`: "." or ",". `grouped`: whether "1,234" (or "1.234" beside a decimal comma) is 1234;
-    "1,234.5" always is 1234.5, and "1 234" 1234. `gaps`: what training showed in few cells of the
-    column that is no number."""
+    Parameters
+    ----------
+    decimal : {".", ","}
+        The decimal mark.
+    grouped : bool
+        Whether a lone other mark groups thousands: "1,234" is 1234, or "1.234" beside a decimal
+        comma. In "1,234.5" or "1.234,5" the other mark always does, and so does the space in
+        "1 234".
+    gaps : tuple of str
+        What training showed in few cells of the column that is no number: taken for missing.
+    """
 
     decimal: Literal[".", ","] = "."
     grouped: bool = False
@@ -82,11 +89,19 @@ def reads(words: pa.ChunkedArray, spelling: Spelling) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a column of text was read: by which spelling, None for no numbers; how sure, and what to
-    say of it.
+    """How a column of text was read, and what to say of it.
 
-    `note`: of cells that are no numbers, or of numbers in a column that is none. `example`: a
-    number and its meaning."""
+    Parameters
+    ----------
+    spelling : Spelling or None
+        How it spells numbers; None for a column that holds none.
+    sure : bool
+        Whether no other spelling reads the column as well: "1,234" alone may be 1234 or 1.234.
+    note : str
+        What to say of cells that are no numbers, or of numbers in a column that is none.
+    example : str
+        A number as the text has it, and its meaning; empty where a computer would read the same.
+    """
 
     spelling: Spelling | None = None
     sure: bool = True

@@ -35,8 +35,22 @@ class Tail:
     with shape = max(0, fitted) + 1/k and scale = mean excess * (1 - max(0, fitted)). Where the tail
     is exponential, that is exact on average over calibration sets, however few rows: 1/k is the
     price of not knowing its scale. A shape below 0 would mean that no normal row ever scores beyond
-    some point, which k rows cannot show. `ranked`: scores are those of `outranked` among m, whose
-    fraction holds the deviation that the tail is of.
+    some point, which k rows cannot show.
+
+    Parameters
+    ----------
+    start : float
+        Score beyond which the tail goes: the (k + 1)-th highest of the calibration.
+    beyond : float
+        Chance of a score above it, (k + 1) / (m + 1).
+    shape : float
+        How slowly the chance falls: above 0, larger for a heavier tail.
+    scale : float
+        Unit of the excess over the start; infinite where the excesses have no spread, so that the
+        tail says nothing.
+    ranked : int
+        m, where scores are those of `outranked` among m, whose fraction holds the deviation that
+        the tail is of; else 0.
 
     >>> # an exponential distribution, evenly spaced
     >>> tail = Tail.fit(-np.log((np.arange(1000) + 0.5) / 1000))
@@ -97,13 +111,22 @@ class Tail:
 
 @dataclass(frozen=True)
 class Conformal:
-    """Scores of held-out normals, sorted (m,): the yardstick for p-values and thresholds (Vovk et
-    al. 2005).
+    """Scores of held-out normals: the yardstick for p-values and thresholds (Vovk et al. 2005).
 
     For a normal row drawn like the held-out ones, P(pvalue <= alpha) <= alpha, whatever the scorer.
-    Calibration scores less than `tie_width` below a score count as equal to it, so that rounding
-    never makes a row an anomaly. With a `tail`, rows that score above all m have p-values below
-    1/(m+1); those are a model's, and the promise ends at 1/(m+1)."""
+    With a `tail`, rows that score above all m have p-values below 1/(m+1); those are a model's, and
+    the promise ends at 1/(m+1).
+
+    Parameters
+    ----------
+    scores : array
+        Scores of held-out normals, sorted (m,).
+    tail : Tail or None
+        How the chance of a score goes on falling beyond them; None: no p-value is below 1/(m+1).
+    alike : float
+        Calibration scores up to so much below a score count as equal to it, so that rounding never
+        makes a row an anomaly; `fit` takes their `tie_width`.
+    """
 
     scores: Array
     tail: Tail | None = None
@@ -111,7 +134,25 @@ class Conformal:
 
     @classmethod
     def fit(cls, scores: Array, *, tail: bool = False) -> Conformal:
-        """Calibrate on scores of held-out normals (m,), in any order."""
+        """Calibrate on scores of held-out normals.
+
+        Parameters
+        ----------
+        scores : array
+            Scores (m,), in any order.
+        tail : bool
+            Whether a model goes on beyond them, which takes at least 50.
+
+        Returns
+        -------
+        Conformal
+            With these scores (m,), sorted.
+
+        Raises
+        ------
+        DataError
+            For no scores, another shape or scores that are not finite, and for too few for a tail.
+        """
         if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
             raise DataError(
                 "calibration needs finite scores of shape (m,), at least one; got shape "
@@ -121,7 +162,25 @@ class Conformal:
 
     @classmethod
     def across(cls, calibration: Sequence[Array], *, tail: bool = False) -> Conformal:
-        """Calibrate `outranked` scores: K sorted arrays of out-of-fold scores, m in all."""
+        """Calibrate `outranked` scores.
+
+        Parameters
+        ----------
+        calibration : sequence of array
+            K sorted arrays of out-of-fold scores, m in all.
+        tail : bool
+            Whether a model goes on beyond them, which takes at least 50.
+
+        Returns
+        -------
+        Conformal
+            With the scores 1 .. m (m,).
+
+        Raises
+        ------
+        DataError
+            For too few scores for a tail.
+        """
         deviations = np.concatenate([_standardised(c, c) for c in calibration])
         return cls(
             np.arange(1.0, len(deviations) + 1), Tail.fit(deviations, ranked=True) if tail else None
@@ -133,8 +192,17 @@ class Conformal:
         return LEAST if self.tail else 1 / (len(self.scores) + 1)
 
     def pvalue(self, score: Array) -> Array:
-        """Chance that a normal row scores at least this high: (n,) -> (n,) in [1/(m+1), 1], with a
-        tail in (0, 1].
+        """Chance that a normal row scores at least this high.
+
+        Parameters
+        ----------
+        score : array
+            Scores of rows (n,).
+
+        Returns
+        -------
+        array
+            p-values (n,), in [1/(m+1), 1]; with a tail in (0, 1].
 
         >>> Conformal.fit(np.array([1.0, 2.0, 3.0])).pvalue(np.array([2.5]))
         array([0.5])
@@ -150,8 +218,22 @@ class Conformal:
         )
 
     def threshold(self, alpha: float) -> float:
-        """Score above which exactly the rows with pvalue <= alpha lie; infinite when alpha is below
-        all p-values.
+        """Score above which exactly the rows with pvalue <= alpha lie.
+
+        Parameters
+        ----------
+        alpha : float
+            Level, between 0 and 1, exclusive.
+
+        Returns
+        -------
+        float
+            The score; infinite when alpha is below all p-values.
+
+        Raises
+        ------
+        DataError
+            For an alpha that is no such level.
 
         >>> Conformal.fit(np.array([1.0, 2.0, 3.0])).threshold(0.5)
         2.00000666...

@@ -123,7 +123,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             names an anomaly class. No y means all rows are taken for normal, and images for what
             their folders say.
         groups : sequence (n,), optional
-            The domain of each row: which of several kinds of normal it belongs to.
+            The domain of each row.
+        **metadata
+            What scikit-learn may pass beside these, such as sample_weight: is refused.
 
         Returns
         -------
@@ -134,6 +136,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         DataError
             For rows, labels and settings that nothing can be learned from, and for other metadata.
+        Unsupported
+            Where torch does not find the device, or an extra that images need is not installed.
         """
         refuse(metadata)
         self._check_settings()
@@ -177,12 +181,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self.learn_on
 
     def learn_on(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
-        """Learn on from new rows (n, columns), without the old ones: the first call is `fit`, later
-        ones update.
+        """Learn on from new rows, without the old ones: the first call is `fit`, later ones update.
 
         Columns keep the meaning that the first call gave them; classes and groups keep their codes,
         and new names are added. p-values are renewed on new normal rows held out: they hold for
-        normal rows like those of this call."""
+        normal rows like those of this call.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images to learn from.
+        y, groups : sequence (n,), optional
+            Labels and domains, as in `fit`.
+        **metadata
+            Is refused, as in `fit`.
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            For other columns than those of the first call, labels that nothing can be learned from,
+            fewer normal rows than the detector has folds, and other metadata.
+        """
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
@@ -209,12 +233,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self.assemble(members)
 
     def adapt(self, X_normal: Any, y: Any = None) -> Detector:
-        """A new detector for a domain that this one has never seen, from a few normal rows of it
-        (m, columns).
+        """A new detector for a domain that this one has never seen, from a few normal rows of it.
 
         Nothing is trained anew, and this detector stays as it is. The rows calibrate, too, each
-        scored by what adapted on the others, so no p-value is below 1 / (m + 1). `y` (m,), as in
-        `fit`, where some rows are no normal ones."""
+        scored by what adapted on the others, so no p-value is below 1 / (m + 1).
+
+        Parameters
+        ----------
+        X_normal : data frame, array (m, columns), Images or Maps
+            Normal rows or images of the domain, at least 2, better 20.
+        y : sequence (m,), optional
+            Labels, as in `fit`, where some rows are no normal ones.
+
+        Returns
+        -------
+        Detector
+            A new one.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        Unsupported
+            For a method that cannot adapt; the message names those that can.
+        DataError
+            For fewer than 2 normal rows, and for rows of another sort than those of training.
+        """
         self.check_fitted()
         adaptable(self.chosen())  # says now which methods can
         rows = self.schema_.admit(X_normal, learns=True)
@@ -237,7 +281,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return new.assemble((member,))
 
     def name_features(self, names: Sequence[str] | None) -> None:
-        """scikit-learn's `feature_names_in_`, which there is after data frames alone."""
+        """scikit-learn's `feature_names_in_`, which there is after data frames alone.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            Names of the columns; None takes the attribute away.
+        """
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
@@ -246,6 +296,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def assemble(self, members: tuple[Member, ...]) -> Self:
         """Take over trained members; what a fit ends with, and the loading of a saved detector
         consists of.
+
+        Parameters
+        ----------
+        members : tuple of Member
+            One for each fold, or a single one; `schema_` must be there already.
+
+        Returns
+        -------
+        Detector
+            Itself.
         """
         self.members_ = members
         self.n_features_in_ = len(self.schema_.inputs)
@@ -261,7 +321,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def anomaly_score(self, X: Any, *, once: ToldOnce | None = None) -> NDArray[np.float64]:
-        """How anomalous each row is, higher = worse: (n,). Everything else derives from it.
+        """How anomalous each row is. Everything else derives from it.
 
         Parameters
         ----------
@@ -269,6 +329,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Rows or images like those of training.
         once : ToldOnce, optional
             What was said already of earlier batches of the same rows, and is not said again.
+
+        Returns
+        -------
+        array
+            Scores (n,), higher = worse.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and scores that are not
+            finite.
         """
         self.check_fitted()
         rows = self.schema_.admit(X)
@@ -287,8 +360,25 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def pvalue(self, X: Any) -> NDArray[np.float64]:
-        """Chance that a normal row scores at least as high: (n,), conformal, at least 1 / (m + 1)
-        without `tail`.
+        """Chance that a normal row scores at least as high.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+
+        Returns
+        -------
+        array
+            Conformal p-values (n,), at least 1 / (m + 1) without `tail`.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and scores that are not
+            finite.
         """
         self.check_fitted()
         return self.conformal_.pvalue(self.anomaly_score(X))
@@ -296,7 +386,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def detect(
         self, X: Any, *, alpha: float | None = None, fdr: float | None = None
     ) -> NDArray[np.bool_]:
-        """Which rows to raise an alarm for: (n,). Give one of two policies; neither needs a refit.
+        """Which rows to raise an alarm for. Give one of two policies; neither needs a refit.
 
         Parameters
         ----------
@@ -306,6 +396,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             The share of normal rows that may be flagged.
         fdr : float, optional
             The share of the alarms, among these rows, that may be false (Benjamini-Hochberg).
+
+        Returns
+        -------
+        array
+            Whether each row is an alarm (n,), bool.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            Unless exactly one policy is given, with a share between 0 and 1, exclusive; for rows,
+            as in `anomaly_score`.
         """
         policy = Policy.of(alpha, fdr)
         pvalues = self.pvalue(X)
@@ -313,7 +416,18 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return pvalues <= policy.threshold(pvalues)
 
     def check_reach(self, policy: Policy) -> None:
-        """Warn where no p-value can be as small as the policy asks for."""
+        """Warn (`FewNormals`) where no p-value can be as small as the policy asks for.
+
+        Parameters
+        ----------
+        policy : Policy
+            Which p-values are to raise an alarm.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        """
         self.check_fitted()
         finest = self.conformal_.finest
         if policy.level < finest:
@@ -327,11 +441,29 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def heat(self, X: Any) -> list[NDArray[np.float32]]:
-        """How anomalous each place of an image is, higher = worse: of every image a map of its size
-        (height, width).
+        """How anomalous each place of an image is.
 
         For images, by a method that looks at cells, as the default does. Members are averaged. Maps
         have a scale of their own, the same for all images: see `heat_threshold`.
+
+        Parameters
+        ----------
+        X : Images or Maps
+            Images like those of training.
+
+        Returns
+        -------
+        list of array
+            Of every image a map of its size (height, width), higher = worse.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        Unsupported
+            For rows of a table, and by a method that judges images as a whole.
+        DataError
+            For anything but images, and for maps of another backbone.
         """
         self.check_fitted()
         return heat.heat_maps(
@@ -341,12 +473,47 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def heat_threshold(self, alpha: float = 0.05) -> float:
         """The heat that the hottest cell of an image of a good part exceeds with a chance of about
         alpha.
+
+        Parameters
+        ----------
+        alpha : float
+            The chance, between 0 and 1, exclusive.
+
+        Returns
+        -------
+        float
+            A score of a cell.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For an alpha that is no such chance.
+        Unsupported
+            Where there is no heat map.
         """
         self.check_fitted()
         return heat.heat_threshold(self.members_, alpha)
 
     def heat_range(self, alpha: float = 0.05) -> tuple[float, float, float]:
-        """Low, threshold and top of a scale for all heat maps, from the peaks of normal images."""
+        """A scale for all heat maps, from the peaks of normal images.
+
+        Parameters
+        ----------
+        alpha : float
+            As in `heat_threshold`.
+
+        Returns
+        -------
+        tuple of float
+            Low, threshold and top, in rising order.
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `heat_threshold`.
+        """
         self.check_fitted()
         return heat.heat_range(self.members_, alpha)
 
@@ -363,11 +530,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self.audit(*self.training_)
 
     def audit(self, X: Any, y: Any = None) -> Any:
-        """Which training rows that were taken for normal look least like it: a table, lowest weight
-        first.
+        """Which training rows that were taken for normal look least like it.
 
-        X, y: what `fit` was given. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 /
-        score beyond."""
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            What `fit` was given.
+        y : sequence (n,), optional
+            Likewise.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns `row`, `weight`, `score` and `label` of the rows that were taken for normal (k),
+            lowest weight first. `row` counts from 0; `weight` is 1 up to a `score` of 1, and 1 /
+            score beyond.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For another table than the one of training.
+        Unsupported
+            For rows that the detector adapted to, and for one that an earlier release saved without
+            the rows that it held out.
+        """
         self.check_fitted()
         rows = self.schema_.admit(X, learns=True)
         y = self.schema_.labels(rows) if y is None else y
@@ -385,12 +573,48 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
     def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """scikit-learn's direction: the lower, the more abnormal (n,)."""
+        """scikit-learn's direction: the lower, the more abnormal.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+
+        Returns
+        -------
+        array
+            The negative of `anomaly_score` (n,).
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and scores that are not
+            finite.
+        """
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others
-        (n,).
+        """scikit-learn's: negative for rows with a p-value of at most 0.05, and for no others.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+
+        Returns
+        -------
+        array
+            Signed distances to the threshold (n,).
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and scores that are not
+            finite.
         """
         scores = self.anomaly_score(X)
         distance = -scores - self.offset_
@@ -400,20 +624,67 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1 (n,)."""
+        """scikit-learn's: -1 for rows with a p-value of at most 0.05, else 1.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+
+        Returns
+        -------
+        array
+            -1 or 1 for each row (n,), int64.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and scores that are not
+            finite.
+        """
         return np.where(self.pvalue(X) <= FLAGGED.level, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Chance that an anomaly scores higher than a normal row (ROC AUC), of rows X with labels y
-        as in `fit`.
+        """Chance that an anomaly scores higher than a normal row (ROC AUC).
 
-        All anomaly classes count alike, and unlabelled rows not at all.
+        Anomalies count as one class, and unlabelled rows not at all.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
+        y : sequence (n,)
+            Labels, as in `fit`.
+
+        Returns
+        -------
+        float
+            The chance, from 0 to 1.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            Unless y labels normal rows and anomalies; for rows, as in `anomaly_score`.
         """
         return separation(self.anomaly_score(X), y, self.normal)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters by name; with `deep` also the method's fields, such as `method__margin`, and
-        those inside them.
+        """Parameters by name.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether to give the method's fields, too, such as `method__margin`, and those inside
+            them.
+
+        Returns
+        -------
+        dict
+            Values by the names of parameters.
         """
         params: dict[str, Any] = super().get_params(deep=False)
         if deep and params["method"] is not None:
@@ -425,8 +696,25 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters; `method__margin=3` changes a field of the method, which there must be
-        one of.
+        """Change parameters.
+
+        Parameters
+        ----------
+        **params
+            Values by the names of parameters; `method__margin=3` changes a field of the method,
+            which there must be one of.
+
+        Returns
+        -------
+        Detector
+            Itself.
+
+        Raises
+        ------
+        DataError
+            For a field that the method does not have, or where there is no method.
+        ValueError
+            For a parameter that there is not, by scikit-learn.
         """
         fields = {
             name.removeprefix("method__"): params.pop(name)
@@ -445,7 +733,23 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def chosen(self, encoder: Encoder | None = None) -> Method:
-        """The method that learns, suited to what is encoded: for images one that takes them."""
+        """The method that learns, suited to what is encoded: for images one that takes them.
+
+        Parameters
+        ----------
+        encoder : Encoder, optional
+            What encodes; that of a fitted detector without any.
+
+        Returns
+        -------
+        Method
+            The method itself, the default, or for images one for rows put on their patches.
+
+        Raises
+        ------
+        DataError
+            For a method that nobody knows, and for one for images where rows are encoded.
+        """
         method = None if self.method is None else method_of(self.method)
         encoder = encoder or getattr(self, "schema_", None)
         return suited(method, () if encoder is None else encoder.shape)

@@ -33,12 +33,22 @@ BLOCK = 64  # images whose maps are made at once
 
 @dataclass(frozen=True)
 class Member:
-    """One trained scorer, the schema that its rows pass, and its scores of normals it did not see,
-    sorted (m,).
+    """One trained scorer, with what encodes its rows and what calibrates it.
 
-    `held` (m,): the numbers of those rows in the training table, in the order of their scores; None
-    where an earlier release did not keep them. `peaks` (m,), of images: the highest score of a cell
-    in each, sorted; None without a map."""
+    Parameters
+    ----------
+    schema : Encoder
+        What rows pass before they are scored.
+    scorer : Module
+        What was trained: (n, *f) -> (n,).
+    calibration : array
+        Its scores of normals that it did not see, sorted (m,).
+    held : array or None
+        Numbers of those rows in the training table, in the order of their scores (m,); None where
+        an earlier release did not keep them.
+    peaks : array or None
+        Of images, the highest score of a cell in each, sorted (m,); None without a map.
+    """
 
     schema: Encoder
     scorer: nn.Module
@@ -62,10 +72,18 @@ class Member:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows and what the user told about them: a table or array, codes of labels (n,), codes of
-    kinds of normal (n,).
+    """Rows and what the user told about them.
 
-    `rows` (m,): the numbers of those that count; the others are copies of them.
+    Parameters
+    ----------
+    table : Table, array or Maps
+        The rows (n).
+    codes : array
+        Codes of their labels (n,): 0 normal, 1.. anomaly class, -1 unlabelled.
+    group : array
+        Codes of their domains (n,).
+    rows : array
+        Numbers of those that count (m,); the others are copies of them.
     """
 
     table: Any
@@ -81,7 +99,17 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Learning:
-    """How members come about: by which method, where, and from which seed."""
+    """How members come about.
+
+    Parameters
+    ----------
+    method : Method
+        What builds and trains scorers.
+    device : torch.device
+        What it computes on.
+    seed : int
+        Where the randomness of each member starts, the same for all.
+    """
 
     method: Any
     device: torch.device

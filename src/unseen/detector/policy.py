@@ -42,19 +42,65 @@ class Policy:
 
     @classmethod
     def alpha(cls, level: float) -> Self:
-        """Flag rows with a p-value of at most `level`: that share of normal rows is flagged."""
+        """Flag rows with a p-value of at most `level`.
+
+        Parameters
+        ----------
+        level : float
+            The share of normal rows that may be flagged.
+
+        Returns
+        -------
+        Policy
+            Of kind "alpha".
+
+        Raises
+        ------
+        DataError
+            For a level that is no share between 0 and 1, exclusive.
+        """
         return cls("alpha", level)
 
     @classmethod
     def fdr(cls, level: float) -> Self:
-        """Flag rows so that, among the alarms, this share may be false (Benjamini & Hochberg
-        1995).
+        """Flag rows so that few of the alarms are false (Benjamini & Hochberg 1995).
+
+        Parameters
+        ----------
+        level : float
+            The share of the alarms, among rows scored together, that may be false.
+
+        Returns
+        -------
+        Policy
+            Of kind "fdr".
+
+        Raises
+        ------
+        DataError
+            For a level that is no share between 0 and 1, exclusive.
         """
         return cls("fdr", level)
 
     @classmethod
     def of(cls, alpha: float | None = None, fdr: float | None = None) -> Self:
-        """The policy of which exactly one level is given."""
+        """The policy whose level is given.
+
+        Parameters
+        ----------
+        alpha, fdr : float, optional
+            The level of one of the two policies.
+
+        Returns
+        -------
+        Policy
+            The policy.
+
+        Raises
+        ------
+        DataError
+            Unless exactly one level is given, a share between 0 and 1, exclusive.
+        """
         if (alpha is None) == (fdr is None):
             raise DataError(
                 f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged) or "
@@ -72,8 +118,19 @@ class Policy:
     def threshold(
         self, pvalues: NDArray[np.float64], counts: NDArray[np.int64] | None = None
     ) -> float:
-        """The largest p-value that is an alarm, 0 where none is; `counts` (n,) tell how often each
-        p-value occurs.
+        """The largest p-value that is an alarm.
+
+        Parameters
+        ----------
+        pvalues : array
+            p-values of rows scored together (n,); "alpha" does not look at them.
+        counts : array, optional
+            How often each of them occurs (n,), where they are too many to list.
+
+        Returns
+        -------
+        float
+            The level itself for "alpha"; for "fdr" one of the p-values, 0 where none is an alarm.
         """
         return benjamini_hochberg(pvalues, self.level, counts) if self.needs_all else self.level
 

@@ -22,6 +22,25 @@ def scorer(estimator: Any, X: Any, y: Any = None) -> float:
     not, whatever the labels: those of `Detector.fit`. It takes pipelines, searches, and
     scikit-learn's own outlier detectors with the same labels.
 
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted one with `score_samples`.
+    X : data frame, array (n, columns), Images or Maps
+        Rows or images to score.
+    y : sequence (n,)
+        Their labels; rows without one do not count.
+
+    Returns
+    -------
+    float
+        The chance, from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        Unless y labels normal rows and anomalies.
+
     >>> from sklearn.model_selection import cross_val_score
     >>> from unseen import Detector
     >>> rng = np.random.default_rng(0)

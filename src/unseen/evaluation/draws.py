@@ -16,8 +16,19 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Draw:
-    """One seed's rows: numbers into the training and the test table, and codes of the training
-    labels (n,).
+    """One seed's rows.
+
+    Parameters
+    ----------
+    train : array
+        Numbers of rows of the training table (n,).
+    y : array
+        What training is told of them (n,): 0 normal, also for hidden anomalies, else the code of a
+        seen class.
+    seen : tuple of int
+        Codes of the anomaly classes with labels, in rising order.
+    test : array
+        Numbers of rows of the test table (k,).
     """
 
     train: Rows

@@ -46,8 +46,7 @@ def evaluate(
     repeats: Literal["keep", "once"] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """Evaluate methods under the open-set protocol: a list of reports, one for each method, that
-    JSON can hold.
+    """Evaluate methods under the open-set protocol.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave
     training, and their classes are unseen. Without `test`, rows are split half and half within each
@@ -70,6 +69,22 @@ def evaluate(
         Names for the report, and methods or their names; the default without any.
     group : str, optional
         The column of domains, the `groups` of `Detector.fit`.
+    progress : callable
+        Is called, without arguments, once for each method in each seed.
+
+    Returns
+    -------
+    list of dict
+        A report for each method, that JSON can hold. "unseen" and "seen" have the mean and standard
+        deviation over seeds of each figure, "classes" the figures of each class, hardest first.
+
+    Raises
+    ------
+    DataError
+        For rows without labels, or without normal ones; for columns that are not there; and for
+        methods and settings that nobody knows.
+    Unsupported
+        Where torch does not find the device, or an extra that images need is not installed.
 
     >>> import pyarrow as pa
     >>> rng = np.random.default_rng(0)

@@ -34,8 +34,26 @@ FREE, RATIO = (1 << 30, 1000)
 
 
 def table(path: str | Path, *, header: bool = True) -> pa.Table:
-    """The whole file; "-" is standard input. Without `header` the first line of a CSV file is a
-    row.
+    """The whole of a CSV, JSON Lines or Parquet file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; "-" is standard input.
+    header : bool
+        Whether the first line of a CSV file names the columns; else it is a row, and they are
+        called x0, x1, ...
+
+    Returns
+    -------
+    pyarrow.Table
+        All rows (n, columns); columns of a CSV file are text, those of Parquet keep their types.
+
+    Raises
+    ------
+    DataError
+        For a file that is not there, is empty, ends in another type, cannot be read as what it is,
+        or unpacks to far more than files of data do.
 
     >>> table("nowhere.csv")
     Traceback (most recent call last):

@@ -89,10 +89,21 @@ def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
 class Confident(Resizing):
     """A scorer, and the weight of each row that it was trained on: (n, d) -> (n,).
 
-    `weight` (m,): of the training rows in their order; labelled anomalies have 1. `outlyingness`
-    (m,): their excess over the fence, averaged over refreshes; NaN for labelled anomalies.
-    `counting` (r,): share of rows that counted, after each refresh. `penalty` (s,): its strength
-    after each meta step.
+    Parameters
+    ----------
+    scorer : Module
+        What is trained: (n, d) -> (n,).
+
+    Attributes
+    ----------
+    weight : Tensor
+        Weights of the training rows in their order (m,); labelled anomalies have 1.
+    outlyingness : Tensor
+        Their excess over the fence, averaged over refreshes (m,); NaN for labelled anomalies.
+    counting : Tensor
+        Share of rows that counted, after each refresh (r,).
+    penalty : Tensor
+        Strength of the penalty after each meta step (s,).
     """
 
     weight: Tensor

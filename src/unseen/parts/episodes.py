@@ -64,7 +64,17 @@ def mixed(data: Samples, size: int, generator: torch.Generator) -> Iterator[Samp
 
 
 class HeldOut(NamedTuple):
-    """A split of labelled anomalies: row numbers to learn from, and row numbers to be judged on."""
+    """A split of labelled anomalies.
+
+    Parameters
+    ----------
+    inside : Tensor
+        Numbers of the rows to learn from (i,), int64.
+    outside : Tensor
+        Numbers of the rows to be judged on (o,), int64.
+    known : bool
+        Whether these are of classes that `inside` shows.
+    """
 
     inside: Tensor
     outside: Tensor

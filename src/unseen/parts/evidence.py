@@ -29,7 +29,15 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece of evidence: its name, and whether it learned from labels."""
+    """One piece of evidence.
+
+    Parameters
+    ----------
+    name : str
+        What a reader calls it.
+    uses_labels : bool
+        Whether it learns from labelled anomalies.
+    """
 
     name: str
     uses_labels: bool
@@ -49,7 +57,18 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """How AUROC becomes weight: see `evidence_weights`."""
+    """How AUROC becomes weight: see `evidence_weights`.
+
+    Parameters
+    ----------
+    inverse_temperature : pair of float
+        How sharply weights follow AUROC, on held-out and on known classes.
+    seen_class_weight : float
+        How much known classes count beside held-out ones, 0 to 1.
+    most : float
+        Share that pieces that use labels may have of the weights by held-out classes at most, 0 to
+        1.
+    """
 
     inverse_temperature: tuple[float, float]
     seen_class_weight: float
@@ -65,7 +84,7 @@ class BaseScores(Protocol):
 class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
-    `evidence_weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base`
+    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base`
     scores the pieces."""
 
     uses_labels: Tensor  # (e,)

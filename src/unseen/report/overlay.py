@@ -77,8 +77,24 @@ img {{ display: block; min-width: 28rem; max-width: 100%; height: auto; border-r
 
 @dataclass(frozen=True)
 class Shown:
-    """An image in the report; `label` is None where it is not known, `picture` a PNG of `overlay`
-    kept as `file`.
+    """An image in the report.
+
+    Parameters
+    ----------
+    name : str
+        Path of its file below the folder.
+    label : str or None
+        What its folder calls it; None where it is not known.
+    score : float
+        How anomalous it is.
+    pvalue : float
+        Chance that a normal image scores as high.
+    verdict : str
+        "anomaly" or "normal".
+    picture : bytes
+        A PNG of `overlay`.
+    file : str
+        Name of the file that keeps the picture beside the report; empty for none.
     """
 
     name: str

@@ -18,8 +18,18 @@ from unseen.storage.facts import headed
 
 @dataclass
 class TableSink:
-    """Writes judged rows to a CSV or Parquet file, whole or not there; counts them, and the
-    alarms.
+    """Writes judged rows to a file, and counts them.
+
+    Parameters
+    ----------
+    target : Path
+        CSV or Parquet file to write, whole or not there; "-" is standard output.
+    rows : int
+        Rows written so far.
+    flagged : int
+        Alarms among them.
+    threshold : float
+        The largest p-value that is an alarm, known once rows are written.
     """
 
     target: Path

@@ -28,8 +28,18 @@ from unseen.types import Source
 
 @dataclass(frozen=True)
 class Scored:
-    """Judged rows: a table `keys` that tells them apart, scores and p-values, NaN where one could
-    not be judged, and the largest p-value that is an alarm: (n,) each.
+    """Judged rows.
+
+    Parameters
+    ----------
+    keys : Table
+        What tells the rows apart (n).
+    score : array
+        Scores (n,), NaN where a row could not be judged.
+    pvalue : array
+        p-values (n,), NaN where a row could not be judged.
+    threshold : float
+        The largest p-value that is an alarm.
     """
 
     keys: pa.Table

@@ -37,8 +37,14 @@ from unseen.wording import option
 
 @dataclass(frozen=True)
 class Bundle:
-    """A fitted detector, and facts about its making that JSON can hold: data, versions, an
-    evaluation if one was run.
+    """A fitted detector, and facts about its making.
+
+    Parameters
+    ----------
+    detector : Detector
+        A fitted one.
+    facts : dict
+        What JSON can hold, by name: data, versions, an evaluation if one was run.
 
     >>> import tempfile
     >>> detector = Detector("mahalanobis", random_state=0).fit(
@@ -54,7 +60,23 @@ class Bundle:
     facts: dict[str, Any]
 
     def save(self, folder: str | Path) -> None:
-        """Write a new folder; when anything fails on the way, none is left."""
+        """Write a new folder; when anything fails on the way, none is left.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder to make.
+
+        Raises
+        ------
+        DataError
+            Where something has that name already or cannot be written, for facts that JSON cannot
+            hold, and for a method that no other program can import.
+        NotFitted
+            Where the detector has not been fitted.
+        Unsupported
+            For a backbone of your own.
+        """
         new_path(folder)
         tensors = bytes_of(_state_of(self.detector))
         text = _manifest(self, digest(tensors)).text()
@@ -76,6 +98,11 @@ class Bundle:
             Import paths, such as "mypackage.mine:Mine", of methods of other packages that loading
             may import. Importing one runs its code: name none that you would not run. Without any,
             loading runs no code but `unseen`'s.
+
+        Returns
+        -------
+        Bundle
+            The detector and the facts that were saved.
 
         Raises
         ------
@@ -105,19 +132,42 @@ class Bundle:
             ) from error
 
     def with_tail(self, tail: bool) -> Self:
-        """The same with a model of p-values below 1 / (m + 1), if `tail`."""
+        """The same with a model of p-values below 1 / (m + 1), if `tail`.
+
+        Parameters
+        ----------
+        tail : bool
+            Whether to add one; False leaves one that is there.
+
+        Returns
+        -------
+        Bundle
+            Itself, its detector changed in place.
+        """
         if tail and not self.detector.tail:
             self.detector.set_params(tail=True).assemble(self.detector.members_)
         return self
 
     def adapted(self, detector: Detector, data: Labelled) -> Self:
-        """The bundle of a detector that adapted to these data."""
+        """The bundle of a detector that adapted.
+
+        Parameters
+        ----------
+        detector : Detector
+            What `Detector.adapt` made of the one here.
+        data : Labelled
+            What it adapted to.
+
+        Returns
+        -------
+        Bundle
+            A new one, with the facts here and those of the data, without the evaluation.
+        """
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**self.facts, "adapted": facts, "evaluation": []})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
-        """`score`, `pvalue` and `verdict` of each row: "anomaly" where the p-value is at most
-        alpha, else "normal".
+        """Score, p-value and verdict of each row.
 
         Parameters
         ----------
@@ -126,6 +176,18 @@ class Bundle:
             same.
         alpha : float
             The share of normal rows that may be flagged.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns `score`, `pvalue` and `verdict`, a row for each of X (n): "anomaly" where the
+            p-value is at most alpha, else "normal".
+
+        Raises
+        ------
+        DataError
+            For an alpha that is no share between 0 and 1, and for rows of another sort than those
+            of training.
         """
         policy, rows = Policy.alpha(alpha), self.detector.schema_.admit(X)
         self.detector.check_reach(policy)

@@ -17,7 +17,25 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Counts(BaseModel):
-    """What `unseen fit` says of its data."""
+    """What `unseen fit` says of its data.
+
+    Parameters
+    ----------
+    source : str
+        Name of the file or folder.
+    label : str or None
+        The column of labels; None where none was named, and for images.
+    rows : int
+        Rows of the file, or images that could be used.
+    normals : int
+        How many of them are labelled normal; all, where there is no label.
+    unlabelled : int
+        How many have no label.
+    anomalies : dict of str to int
+        How many there are of each anomaly class, most frequent first.
+    failed : int
+        Images that could not be used.
+    """
 
     model_config = ConfigDict(strict=True)
     source: str
@@ -30,7 +48,15 @@ class Counts(BaseModel):
 
 
 class Adapted(BaseModel):
-    """What `unseen adapt` says of its data."""
+    """What `unseen adapt` says of its data.
+
+    Parameters
+    ----------
+    source : str
+        Name of the file or folder.
+    rows : int
+        Rows or images that the detector was given to adapt to.
+    """
 
     model_config = ConfigDict(strict=True)
     source: str
@@ -38,7 +64,17 @@ class Adapted(BaseModel):
 
 
 class Made(BaseModel):
-    """What saving says."""
+    """What saving says.
+
+    Parameters
+    ----------
+    created : str
+        Date and time of the first saving, in UTC, to the second (ISO 8601).
+    unseen : str
+        Release of unseen.
+    torch : str
+        Release of torch.
+    """
 
     model_config = ConfigDict(strict=True)
     created: str

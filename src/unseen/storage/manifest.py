@@ -41,7 +41,23 @@ Folds = Annotated[int, Field(ge=2)]
 
 
 class Settings(BaseModel):
-    """How the detector was asked to learn, beside its method."""
+    """How the detector was asked to learn, beside its method: parameters of `Detector`.
+
+    Parameters
+    ----------
+    normal : str
+        The label of normal rows.
+    kinds : dict of str to str or None
+        Kinds of columns that overrule the inferred ones.
+    calibration : float, int or None
+        Share of the normals held out, above 0 and below 1, or number of folds, at least 2.
+    random_state : int or None
+        The seed, from 0 to 2^32 - 1; None also for a generator of numpy.
+    tail : bool
+        Whether a model goes on below 1 / (m + 1).
+    repeats : {"keep", "once"} or None
+        How rows that occur more than once count.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
     normal: str
@@ -53,8 +69,28 @@ class Settings(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What bundle.json holds. `columns` is a schema; `members` are those that the trained scorers
-    read by, one each.
+    """What bundle.json holds.
+
+    Parameters
+    ----------
+    format : {2}
+        Number of the format.
+    facts : dict
+        What is said about the making of the detector.
+    method : dict
+        Name or import path of the method, and its fields.
+    detector : Settings
+        How the detector was asked to learn.
+    classes : list of str
+        Names of the anomaly classes, in the order of their codes, each once.
+    groups : list of str
+        Names of the domains, likewise.
+    columns : dict
+        What encodes rows: a schema, or how images are seen.
+    members : list of dict
+        Likewise for each trained scorer, at least one.
+    tensors : str
+        SHA-256 of the file of tensors.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)

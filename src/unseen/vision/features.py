@@ -30,10 +30,18 @@ LEAST = 32  # pixels on a side that a backbone can do something with
 class Features:
     """Which frozen backbone turns images into maps of features, and how it sees them.
 
-    `backbone` is "lite0" (EfficientNet-Lite0, trained on ImageNet, in the extra `images`), the path
-    of a folder with a vision model of Hugging Face, or a module of your own as in `Frozen`;
-    `levels` are the blocks or hidden states used, () the usual ones; `size` the pixels of the
-    square it sees, and `tiles` how many such squares in a row see a large image.
+    Parameters
+    ----------
+    backbone : str or Module
+        "lite0" (EfficientNet-Lite0, trained on ImageNet, in the extra `images`), the path of a
+        folder with a vision model of Hugging Face, or a module of your own as in `Frozen`.
+    levels : tuple of int
+        The blocks or hidden states used, from 0, in rising order; () takes the usual ones.
+    size : int
+        Side of the square that it sees, in pixels, at least 32.
+    tiles : int
+        How many such squares in a row see an image, at least 1; more show smaller defects of large
+        images, and take as many times longer as their square.
 
     >>> Features(levels=(4,)).load()(torch.zeros(1, 3, 64, 64)).shape
     torch.Size([1, 40, 8, 8])

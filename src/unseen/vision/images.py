@@ -29,11 +29,20 @@ log = logging.getLogger("unseen")
 
 @dataclass(frozen=True)
 class Images:
-    """Image files, what each shows (None where nobody said), and where its defect is (a mask file,
-    or None).
+    """Image files, what each shows, and where its defect is.
 
-    `unread`: files of the folder that are pictures, too, but of a type that is not read. Names in
-    tables of results are relative to `root`.
+    Parameters
+    ----------
+    files : tuple of Path
+        The files (n).
+    labels : tuple of str or None
+        What each shows (n), None where nobody said.
+    masks : tuple of Path or None
+        The mask file of each (n), which tells where its defect is; None where there is none.
+    root : Path
+        The folder that names in tables of results are relative to.
+    unread : tuple of Path
+        Files of the folder that are pictures, too, but of a type that is not read.
     """
 
     files: tuple[Path, ...]

@@ -25,13 +25,25 @@ BLOCK = 32  # images read before a backbone sees them
 
 @dataclass(frozen=True)
 class Maps:
-    """Images as their backbone sees them: `x` (n, d, h, w) in half precision, in the order of
-    `images`.
+    """Images as their backbone sees them; a detector takes maps wherever it takes images, so that
+    several can share them.
 
-    `mask` (n, h, w): the share of each cell that is defect, -1 where nobody said; `sizes` (n, 2):
-    height and width in pixels. `resaved` (n, d, h, w), for training: each image once more, in other
-    light, and blurred or saved by another program. A detector takes maps wherever it takes images,
-    so that several can share them."""
+    Parameters
+    ----------
+    x : array
+        Maps (n, d, h, w) in half precision, in the order of `images`.
+    mask : array
+        Share of each cell that is defect (n, h, w), in half precision, -1 where nobody said.
+    sizes : array
+        Height and width of each image in pixels (n, 2), int64.
+    images : Images
+        The files (n).
+    features : Features
+        The backbone, and how it saw them.
+    resaved : array or None
+        For training, each image once more, in other light, and blurred or saved by another program
+        (n, d, h, w); None for images as they are.
+    """
 
     x: NDArray[np.float16]
     mask: NDArray[np.float16]
