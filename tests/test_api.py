@@ -1,7 +1,12 @@
 """The flat public API: complete, sorted, and nothing in it but what is meant for users."""
 
+import dataclasses
+import inspect
+import re
 import subprocess
 import sys
+
+import pytest
 
 import unseen
 from unseen import errors
@@ -54,3 +59,42 @@ def test_every_public_class_and_function_says_what_it_is():
         if callable(getattr(unseen, n)) and not (getattr(unseen, n).__doc__ or "").strip()
     ]
     assert bare == []
+
+
+def fields(kind):
+    return (
+        [f.name for f in dataclasses.fields(kind) if f.init]
+        if dataclasses.is_dataclass(kind)
+        else []
+    )
+
+
+METHOD_TYPES = {type(method) for method in (*METHODS.values(), *IMAGES.values())}
+PUBLIC = {getattr(unseen, name) for name in unseen.__all__} - {unseen.Protocol}
+WITH_FIELDS = sorted(
+    (kind for kind in METHOD_TYPES | PUBLIC if isinstance(kind, type) and fields(kind)),
+    key=lambda kind: kind.__name__,
+)
+
+
+def entries(text):
+    """The names that a section `Parameters` of numpydoc has entries for, in order."""
+    lines = text.partition("Parameters\n----------\n")[2].splitlines()
+    names = []
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if set(below) == {"-"} or line.startswith(">>>"):
+            break  # the next section, or an example
+        if re.fullmatch(r"\w+(, \w+)*( : .*)?", line):
+            names += line.partition(" : ")[0].split(", ")
+    return names
+
+
+@pytest.mark.parametrize("kind", WITH_FIELDS, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_public_class_is_explained_in_order(kind):
+    assert entries(inspect.getdoc(kind)) == fields(kind)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "read_table", "scorer"])
+def test_every_argument_of_a_public_function_is_explained(name):
+    function = getattr(unseen, name)
+    assert set(inspect.signature(function).parameters) <= set(entries(inspect.getdoc(function)))

@@ -61,9 +61,9 @@ def check_method(method: Method | str, *, skip: Mapping[str, str] | None = None)
         For a name in `skip` that no check has, and for a name without a reason.
 
     >>> from unseen.methods import Mahalanobis
-    >>> found = check_method(Mahalanobis(), skip={"adapts": "only one kind of normal is met"})
+    >>> found = check_method(Mahalanobis(), skip={"adapts": "only one domain is met"})
     >>> [found[name] for name in ("same_seed", "loss", "adapts")]
-    ['passed', 'does not apply: it has no loss', 'skipped: only one kind of normal is met']
+    ['passed', 'does not apply: it has no loss', 'skipped: only one domain is met']
     """
     skip = {} if skip is None else skip
     names = [check.__name__ for check in CHECKS]

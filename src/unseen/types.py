@@ -415,10 +415,10 @@ def ability(of: object, name: str) -> Any:
 
 
 class Adaptable(Method, Protocol):
-    """A method that moves to a kind of normal that it has never seen, from a few rows of it."""
+    """A method that moves to a domain that it has never seen, from a few rows of it."""
 
     def adapt(self, scorer: Any, support: Samples, run: Run) -> nn.Module:
-        """A new scorer for the kind of normal that `support` shows; `scorer` stays as it is."""
+        """A new scorer for the domain that `support` shows; `scorer` stays as it is."""
 
 
 class Updatable(Method, Protocol):

@@ -520,7 +520,7 @@ def test_adapt(made, tmp_path, capsys, counts):
     fill(tmp_path / "good", seed=2, **counts)
     status, out, _ = run(capsys, "adapt", made / "m", tmp_path / "good", "--out", tmp_path / "m2")
     assert status == 0
-    assert "a kind of normal of which good has 8 images" in out
+    assert "a domain of which good has 8 images" in out
     assert "8 normal images of the new kind" in out
     assert "the smallest p-value is 0.11" in " ".join(out.split())  # 1 / 9
     moved = Bundle.load(tmp_path / "m2")

@@ -1,4 +1,4 @@
-"""Several kinds of normal, and moving to one that was never seen: what moves, what stays, what
+"""Several domains, and moving to one that was never seen: what moves, what stays, what
 p-values say then.
 """
 
@@ -56,7 +56,7 @@ def fitted(method=None, rows=150):
     return detector, rng.normal(size=(12, 3)) - 9.0
 
 
-# kinds of normal
+# domains
 
 
 def test_pooled_covariance_and_the_nearest_mean_by_hand():
@@ -417,7 +417,7 @@ def test_the_command_moves_a_saved_detector(here, capsys):
     assert moved.facts["adapted"] == {"source": "c.parquet", "rows": 10}
     assert "adapted" not in Bundle.load("m").facts
     assert cli.main(["info", "m2"]) == 0
-    assert "a kind of normal of which c.parquet has 10 rows" in capsys.readouterr().out
+    assert "a domain of which c.parquet has 10 rows" in capsys.readouterr().out
 
 
 def test_the_command_heeds_a_label_column_if_there_is_one(here, capsys):

@@ -152,6 +152,8 @@ def test_what_cannot_be_loaded_is_not_saved(tmp_path):
         Bundle(fitted(Own()), {}).save(tmp_path / "d")
     with pytest.raises(NotFitted):
         Bundle(Detector(Mahalanobis()), {}).save(tmp_path / "d")
+    with pytest.raises(NotFitted):
+        Bundle(Detector(Mahalanobis()), {}).score([[0.0]])
     assert list(tmp_path.iterdir()) == []
 
 

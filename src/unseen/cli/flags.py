@@ -158,7 +158,8 @@ class Given:
     ] = "normal"
     drop: Annotated[tuple[str, ...], Parameter(metavar="COL ...", help="columns to leave out")] = ()
     group: Annotated[
-        str | None, Parameter(metavar="COL", help="column of domains, several kinds of normal")
+        str | None,
+        Parameter(metavar="COL", help="column that names each row's domain, such as a machine"),
     ] = None
     no_header: NoHeader = False
     kind: Annotated[

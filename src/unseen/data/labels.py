@@ -130,7 +130,7 @@ def doubt(codes: NDArray[np.int64], names: Sequence[str], y: Any) -> None:
 def encode_groups(
     groups: Any, *, rows: int, known: tuple[str, ...] = ()
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Codes 0, 1, ... (n,) of which kind of normal a row belongs to, and the kinds' names; those
+    """Codes 0, 1, ... (n,) of which domain a row belongs to, and the domains' names; those
     `known` go first.
 
     All 0, and no new name, when nothing is said.
@@ -145,7 +145,7 @@ def encode_groups(
     ]
     if gaps:
         raise DataError(
-            f"groups must name the kind of normal of every row, and name none for {len(gaps):,}, "
+            f"groups must name the domain of every row, and name none for {len(gaps):,}, "
             f"the first is row {gaps[0]:,}: give these rows a kind, or leave them out"
         )
     present, place = np.unique(values.astype(str), return_inverse=True)

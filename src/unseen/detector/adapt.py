@@ -1,4 +1,4 @@
-"""Moving a trained scorer to another kind of normal: it adapts on a few rows of it, and is
+"""Moving a trained scorer to another domain: it adapts on a few rows of it, and is
 calibrated on the same.
 """
 
@@ -36,7 +36,7 @@ def tell_far(calibration: NDArray[np.float64], before: NDArray[np.float64]) -> N
 def moved(
     method: Adaptable, scorer: nn.Module, support: Samples, calibrating: Rows, run: Run
 ) -> tuple[nn.Module, NDArray[np.float64], NDArray[np.float64] | None]:
-    """The scorer for the kind of normal that the support shows, and scores of its `calibrating`
+    """The scorer for the domain that the support shows, and scores of its `calibrating`
     rows (m,).
 
     Each of them is scored by a scorer that adapted on the other folds: a row that stands among its

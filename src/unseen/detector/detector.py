@@ -169,18 +169,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def partial_fit(self) -> Callable[..., Self]:
-        """`learn_on`, of a method that offers `update`; else Unsupported, so that `hasattr`
-        tells.
-        """
-        if ability(self.chosen(), "update") is None:
-            able = ", ".join(name for name, method in METHODS.items() if ability(method, "update"))
-            raise Unsupported(
-                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that "
-                f"do: {able}. Take one of them, or fit anew on all rows"
-            )
-        return self.learn_on
-
-    def learn_on(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         """Learn on from new rows, without the old ones: the first call is `fit`, later ones update.
 
         Columns keep the meaning that the first call gave them; classes and groups keep their codes,
@@ -203,10 +191,21 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
+        Unsupported
+            By this very name, so that `hasattr` tells, for a method that does not offer `update`.
         DataError
             For other columns than those of the first call, labels that nothing can be learned from,
             fewer normal rows than the detector has folds, and other metadata.
         """
+        if ability(self.chosen(), "update") is None:
+            able = ", ".join(name for name, method in METHODS.items() if ability(method, "update"))
+            raise Unsupported(
+                f"{type(self.chosen()).__name__} does not learn on from new rows; methods that "
+                f"do: {able}. Take one of them, or fit anew on all rows"
+            )
+        return self._learn_on
+
+    def _learn_on(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)

@@ -135,7 +135,7 @@ class Learning:
         return self.learned(schema, scorer, self.method.update, data, held_out, self.run(schema))
 
     def adapted(self, member: Member, data: TrainingData, calibrating: Rows) -> Member:
-        """A member for the kind of normal that these rows show; `calibrating` names those that also
+        """A member for the domain that these rows show; `calibrating` names those that also
         calibrate it.
         """
         support = data.samples(member.schema, data.rows).to(self.device)

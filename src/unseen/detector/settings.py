@@ -209,7 +209,7 @@ def adaptable(method: Method) -> Adaptable:
             if each is not None
         )
         raise Unsupported(
-            f"{what} cannot move to another kind of normal; these can: {able}. Fit one of them on "
+            f"{what} cannot move to another domain; these can: {able}. Fit one of them on "
             "the kinds that you have, or fit anew on examples of the new kind"
         )
     return cast(Adaptable, method)

@@ -74,7 +74,7 @@ class DCC:
         normals = data.normals
         if not len(normals):
             raise DataError(
-                "DCC measures distances to kinds of normal row, and was given none: add normal rows"
+                "DCC measures distances to domains, and was given none: add normal rows"
             )
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)

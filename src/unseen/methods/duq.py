@@ -1,4 +1,4 @@
-"""DUQ: kernels around the centroids of kinds of normal (van Amersfoort et al., ICML 2020)."""
+"""DUQ: kernels around the centroids of domains (van Amersfoort et al., ICML 2020)."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ class DUQ:
 
     def train(self, scorer: DUQScorer, data: Samples, run: Run) -> None:
         if not len(data.normals):
-            raise DataError(
-                "DUQ puts kernels on kinds of normal row, and was given none: add normal rows"
-            )
+            raise DataError("DUQ puts kernels on domains, and was given none: add normal rows")
         scorer.grow(data.normals, self.clusters, run.generator)
         scorer.follow(next(random_batches(data.normals, self.batch, run.generator)), keep=0.0)
         stream = mixed(data, self.batch, run.generator)
@@ -129,7 +127,7 @@ class DUQScorer(Resizing):
 
     @torch.no_grad()
     def grow(self, normals: Samples, clusters: int, generator: torch.Generator) -> None:
-        """As many kernels as there are kinds of normal."""
+        """As many kernels as there are domains."""
         self.kinds.fit(normals, clusters, generator)
         k, (_, m, h) = len(self.kinds), self.kernel.shape
         drawn = torch.randn(k, m, h, generator=generator) / h**0.5

@@ -1,4 +1,4 @@
-"""FeCAM: a covariance for each kind of normal (Goswami et al., NeurIPS 2023)."""
+"""FeCAM: a covariance for each domain (Goswami et al., NeurIPS 2023)."""
 
 from __future__ import annotations
 
@@ -78,8 +78,7 @@ class FeCAM:
         normals = data.normals
         if not len(normals):
             raise DataError(
-                "FeCAM measures distances to kinds of normal row, and was given none: add normal "
-                "rows"
+                "FeCAM measures distances to domains, and was given none: add normal rows"
             )
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
@@ -106,10 +105,10 @@ class FeCAM:
         )
 
     def adapt(self, scorer: FeCAMScorer, support: Samples, run: Run) -> FeCAMScorer:
-        """The kind of normal that the support shows, and no other."""
+        """The domain that the support shows, and no other."""
         if not len(support.normals):
             raise DataError(
-                "FeCAM adapts to a kind of normal by its rows, and was given none: add normal rows"
+                "FeCAM adapts to a domain by its rows, and was given none: add normal rows"
             )
         moved = copy.deepcopy(scorer)
         moved.mean = moved.features(support.normals.x).mean(dim=0, keepdim=True)

@@ -132,7 +132,7 @@ class DescribedScorer(Resizing):
     """Columns that describe a row, standardised, and a linear head; -log S_0/(1 - S_0): (n, d) ->
     (n,).
 
-    Where a row lies is told from the origin of its kind of normal, (g, d), or of the nearest; zero
+    Where a row lies is told from the origin of its domain, (g, d), or of the nearest; zero
     if there is one."""
 
     origins: Tensor
@@ -191,7 +191,7 @@ class DescribedScorer(Resizing):
         return self.head(self.standard(self.columns(relative, self.deviation(x), self.shown.rows)))
 
     def moved(self, rows: Tensor) -> DescribedScorer:
-        """The same for another kind of normal, shown by rows (m, d): nothing is trained."""
+        """The same for another domain, shown by rows (m, d): nothing is trained."""
         new = copy.deepcopy(self)
         new.deviation = self.deviation.moved(rows)
         mean = self.deviation.whiten.mean

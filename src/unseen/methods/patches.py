@@ -112,7 +112,7 @@ class Patches:
         return self.adapted if ability(self.base, "adapt") else None
 
     def adapted(self, scorer: PatchScorer, support: Samples, run: Run) -> PatchScorer:
-        """A new scorer for the kind of normal that `support` shows."""
+        """A new scorer for the domain that `support` shows."""
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)
         moved.inner = self.base.adapt(scorer.inner, self.normals(scorer, support, run), run)  # type: ignore[attr-defined]

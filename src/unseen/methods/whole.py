@@ -63,7 +63,7 @@ class Whole:
         return self.adapted if ability(self.base, "adapt") else None
 
     def adapted(self, scorer: WholeScorer, support: Samples, run: Run) -> WholeScorer:
-        """A new scorer for the kind of normal that `support` shows."""
+        """A new scorer for the domain that `support` shows."""
         rows = replace(support, x=scorer.scaling(cell_moments(support.x)), mask=None, resaved=None)
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)

@@ -33,7 +33,7 @@ class Whitening(Resizing):
     >>> w(torch.tensor([[2.0, 4.0]])).square().sum().round(decimals=4)
     tensor(1.5000)
 
-    Several kinds of normal have a mean each, (g, d), and a row is taken relative to the nearest.
+    Several domains have a mean each, (g, d), and a row is taken relative to the nearest.
     """
 
     mean: Tensor
@@ -48,7 +48,7 @@ class Whitening(Resizing):
         """Learn mean and covariance from normal rows (n, d), in double precision.
 
         With several groups (n,) the covariance is the pooled one, of rows around the mean of their
-        own group: it holds for a kind of normal that lies elsewhere, too, and so can be had from a
+        own group: it holds for a domain that lies elsewhere, too, and so can be had from a
         few rows of it."""
         means, own = means_of(x, group)
         values, vectors = _principal(x, means, own)
@@ -59,11 +59,11 @@ class Whitening(Resizing):
         self.matrix = (vectors * scale).to(x.dtype).contiguous()
 
     def move(self, rows: Tensor) -> None:
-        """Keep the covariance, and take the mean from rows of another kind of normal (m, d)."""
+        """Keep the covariance, and take the mean from rows of another domain (m, d)."""
         self.mean = rows.mean(dim=0, dtype=torch.float64).to(rows.dtype)
 
     def kind(self, x: Tensor) -> Tensor:
-        """Number of the kind of normal whose mean is nearest, by this covariance: (n, d) ->
+        """Number of the domain whose mean is nearest, by this covariance: (n, d) ->
         (n,).
         """
         if self.mean.ndim == 1:

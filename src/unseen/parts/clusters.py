@@ -53,7 +53,7 @@ def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
 
 
 class Partition(Resizing):
-    """Which kind of normal a row is: its group where training showed several, else its nearest
+    """Which domain a row is: its group where training showed several, else its nearest
     cluster.
 
     >>> kinds = Partition(1)

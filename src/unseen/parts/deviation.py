@@ -105,7 +105,7 @@ class Deviation(nn.Module):
 
         `logarithms` (d, 2): which columns are logarithms, as in `Run`; by default none is.
         `columns`: those that are no flags, where other rows have told; by default these rows tell.
-        `group` (n,): which kind of normal each row is."""
+        `group` (n,): which domain each row is."""
         numbers = _no_flags(normals) if columns is None else columns
         self.whiten.fit(normals, shrinkage=1e-3, group=group)
         rows = normals[torch.randperm(len(normals), generator=generator)[:ROWS].to(normals.device)]
@@ -115,7 +115,7 @@ class Deviation(nn.Module):
         self.plain.fit(normals, rows, numbers, logarithms)
 
     def moved(self, rows: Tensor) -> Deviation:
-        """The same for another kind of normal, shown by rows (m, d): its covariance and scales
+        """The same for another domain, shown by rows (m, d): its covariance and scales
         stay.
         """
         # shared: it is large, and stays

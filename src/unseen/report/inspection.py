@@ -102,7 +102,7 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
         ]
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
         lines.append(
-            ("moved to", f"a kind of normal of which {adapted.source} has {adapted.rows:,} {kind}")
+            ("moved to", f"a domain of which {adapted.source} has {adapted.rows:,} {kind}")
         )
     dropped = of_form(list[str], facts.get("drop"))
     return [*lines, *encoder.described(), *([("left out", first_few(dropped))] if dropped else [])]

@@ -185,10 +185,13 @@ class Bundle:
 
         Raises
         ------
+        NotFitted
+            For a detector that was never fitted.
         DataError
             For an alpha that is no share between 0 and 1, and for rows of another sort than those
             of training.
         """
+        self.detector.check_fitted()
         policy, rows = Policy.alpha(alpha), self.detector.schema_.admit(X)
         self.detector.check_reach(policy)
         encoded = self.detector.schema_.encode(take(rows, np.arange(0)))
