@@ -25,10 +25,10 @@ from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.parts.confidence import (
     Confident,
     effective,
+    enough_weights,
     excess,
     excess_weights,
     mean_square,
-    trusting,
     uncertainty,
 )
 from unseen.parts.episodes import parted, task
@@ -98,7 +98,7 @@ def test_the_fence_moves_up_where_too_few_rows_would_count(caplog):
     low = excess(scores, kappa=-0.875)
     assert effective(excess_weights(low, rho=16.0)) < 0.3
     with caplog.at_level(logging.WARNING, logger="unseen"):
-        found = trusting(low, kappa=-0.875, rho=16.0)
+        found = enough_weights(low, kappa=-0.875, rho=16.0)
     assert effective(found) >= 0.3
     assert "would leave fewer than 30% of the rows" in caplog.text
     raised = float(caplog.text.split("count: ")[1].split()[0])

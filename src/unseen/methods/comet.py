@@ -119,7 +119,7 @@ class CoMet:
         base, inner, total = self.base, scorer.scorer, self.base.steps
         scorer.start(data.y > 0)
         base.prepare(inner, data, run)
-        optimiser, stream, trusted = base.optimiser(inner), base.stream(data, run), data
+        optimiser, stream, weighted = base.optimiser(inner), base.stream(data, run), data
         parting = data.x.new_zeros(0, 2)
         done, steps = 0, min(total, _number_of_steps(self.warmup, total))
         while done < total:
@@ -127,14 +127,14 @@ class CoMet:
                 self.judge(scorer, data, run)
                 weight = data.weight * scorer.weight
                 if not torch.equal(
-                    weight, trusted.weight
+                    weight, weighted.weight
                 ):  # else the stream goes on with what it is amid
-                    trusted = replace(data, weight=weight)
-                    stream = base.stream(trusted, run)
+                    weighted = replace(data, weight=weight)
+                    stream = base.stream(weighted, run)
                 if self.meta != "none":
-                    parting = torch.cat([parting, self.meta_step(scorer, trusted, optimiser, run)])[
-                        -WINDOW:
-                    ]
+                    parting = torch.cat(
+                        [parting, self.meta_step(scorer, weighted, optimiser, run)]
+                    )[-WINDOW:]
                     if self.penalty != "none":
                         scorer.strengthen(uncertainty(parting, by=self.penalty))
                 steps = min(total - done, max(1, _number_of_steps(self.refresh, total)))

@@ -66,7 +66,7 @@ def effective(weight: Tensor) -> float:
     return float(weight.sum().square() / (len(weight) * weight.square().sum().clamp_min(1e-12)))
 
 
-def trusting(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
+def enough_weights(excess: Tensor, *, kappa: float, rho: float) -> Tensor:
     """Weights of rows by their excess over the fence of `kappa`, which moves up where it would
     leave too few to count.
 
@@ -133,7 +133,7 @@ class Confident(Resizing):
             keep * self.outlyingness[rows] + (1 - keep) * excess if len(self.counting) else excess
         )
         self.outlyingness[rows] = outlyingness
-        self.weight[rows] = trusting(outlyingness, kappa=kappa, rho=rho)
+        self.weight[rows] = enough_weights(outlyingness, kappa=kappa, rho=rho)
         self.counting = _appended(self.counting, effective(self.weight[rows]))
 
     def strengthen(self, share: float) -> None:
