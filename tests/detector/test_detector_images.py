@@ -116,7 +116,7 @@ def test_images_in_no_folder_are_normal_and_some_in_none_are_unlabelled():
     assert len(partly.conformal_.scores) == 15  # half of those that are called normal
 
 
-@pytest.mark.parametrize(("count", "held"), [(199, [40, 40, 40, 40, 39]), (200, [40])])
+@pytest.mark.parametrize(("count", "held_out"), [(199, [40, 40, 40, 40, 39]), (200, [40])])
 def test_from_200_normal_images_on_one_split_calibrates(count, held_out):
     detector = fitted(WHOLE, normals(count), calibration=None)
     assert (

@@ -230,7 +230,7 @@ def test_one_step_of_ahl_by_hand(monkeypatch):
     # 0.5)^2 / 2 = 0.18; (-0.1 - 0.3)^2 / 2 = 0.08, (-0.1 + 0.5)^2 / 2 = 0.08. Errors on the other's
     # query: 0.18 and 0.08.
     made = [Episode(points(1.0), points(0.3)), Episode(points(-1.0), points(-0.5))]
-    monkeypatch.setattr(AHL, "made", lambda *_: made)
+    monkeypatch.setattr(AHL, "episodes", lambda *_: made)
     method = AHL(ToPoint(), steps=1, tasks=2, inner_steps=1, inner_rate=0.1)
     scorer = trained(method, points(0.0, 0.0))
     share = 1 / (1 + np.exp(0.18 - 0.08))

@@ -148,7 +148,7 @@ class DescribedScorer(Resizing):
         p = self.deviation.width + 2 + 2 * d
         self.register_buffer("centre", torch.zeros(p))
         self.register_buffer("scale", torch.ones(p))
-        self.register_buffer("trust", torch.ones(p))
+        self.register_buffer("column_weight", torch.ones(p))
         self.head = Linear(p, 2)
 
     def columns(self, x: Tensor, described: Tensor, shown: Tensor, *, skip: int = 0) -> Tensor:
