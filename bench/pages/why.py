@@ -78,12 +78,10 @@ def overview(runs: pd.DataFrame) -> str:
     """A row for each method, best on unseen classes first."""
     means = pd.DataFrame({figure: over_sets(over_seeds(runs, figure)) for figure in FIGURES})
     rows = {}
-    for name, row in means.sort_values(FIGURES[0], ascending=False).iterrows():
-        if name not in METHODS:
-            continue
-        figures = [number(row.iloc[0]), number(row.iloc[1])]
+    ours = means[means.index.isin(METHODS)].sort_values(FIGURES[0], ascending=False)
+    for name, row in ours.iterrows():
         beside = "" if name == baseline(name) else gain(gaps(runs, name))
-        rows[name] = [f"`{baseline(name)}`", *figures, beside]
+        rows[name] = [f"`{baseline(name)}`", *map(number, row), beside]
     return table(rows, "method", HEADS)
 
 
