@@ -32,7 +32,7 @@ def images(results: Path, out: Path) -> str:
         one=by_method(single, ONE),
         one_gaps=gaps(single),
         move_draws=part["move"]["draw"].nunique(),
-        moved=moved(part["move"]),
+        moved=moved(part["move"]) if len(part["move"]) else "",
         hidden=by_count(part["hidden"], HIDDEN),
         speed=markdown(speed.map(lambda v: "-" if v != v else f"{v:.1f}"), "method"),
     )

@@ -173,3 +173,14 @@ def test_the_committed_page_is_what_the_command_writes(name, tmp_path):
     assert text == (ROOT / FOLDER / f"{name}.md").read_text(), (
         f"run python -m bench pages --only {name}"
     )
+
+
+@pytest.mark.parametrize("part", ["open", "one", "move", "hidden", "speed"])
+def test_the_page_of_images_can_be_written_when_one_part_is_done(part, tmp_path):
+    from bench.pages.images import images
+
+    runs = pd.read_parquet(ROOT / FOLDER / "images.parquet")
+    file = tmp_path / "images.parquet"
+    runs[runs["part"] == part].to_parquet(file)
+    methods = runs.loc[runs["part"] == part, "method"].unique()
+    assert all(f"`{method}`" in images(file, tmp_path) for method in methods)
