@@ -304,8 +304,10 @@ class Encoder(Protocol):
         copies.
         """
 
-    def limited(self, x: NDArray[np.float32]) -> Encoder:
-        """The same, to which encoded rows (n, *f) show how far columns of few values go."""
+    def limited(self, x: NDArray[np.float32], before: Any = None) -> Encoder:
+        """The same, to which encoded rows (n, *f) show how far columns of few values go, as those
+        that `before`, the encoder of an earlier training, knew did.
+        """
 
     def widened(self, rows: Any) -> Encoder:
         """The same, to which what these rows show is nothing new."""

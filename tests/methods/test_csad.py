@@ -237,3 +237,24 @@ def test_names_that_are_known_keep_their_codes():
     assert encode_labels(None, rows=2, known=("z",))[1] == ("z",)
     codes, names = encode_groups(["x", "a", "x"], rows=3, known=("x",))
     assert (codes.tolist(), names) == ([0, 1, 0], ("x", "a"))
+
+
+def test_settings_of_an_earlier_task_stay_usual():
+    def task(settings, seed):
+        x, y = rows(seed=seed)
+        x[:, 3] = np.resize(settings, len(x))
+        return x, y
+
+    first, second = task([0.0, 1.0], seed=0), task([5.0, 6.0], seed=1)
+    detector = Detector(quick(CSAD()), calibration=0.25, random_state=0)
+    detector.partial_fit(*first)
+    before = max(member.calibration[-1] for member in detector.members_)
+    assert detector.anomaly_score(task([5.0], seed=2)[0]).min() > before  # a setting never seen
+    detector.partial_fit(*second)
+    highest = max(member.calibration[-1] for member in detector.members_)
+    old, new, never = (
+        detector.anomaly_score(task([value], seed=2)[0]) for value in (0.0, 5.0, 40.0)
+    )
+    assert (old[:200] > highest).mean() < 0.2
+    assert (new[:200] > highest).mean() < 0.2
+    assert never.min() > highest

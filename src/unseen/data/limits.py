@@ -42,6 +42,18 @@ def limits(x: NDArray[np.float32]) -> Limits:
     return tuple(found)
 
 
+def hull(one: Limits, other: Limits) -> Limits:
+    """Limits that hold what lies within either; none for a column, or all, of which one knows none.
+
+    >>> hull(((0.0, 1.0), (0.0, 1.0), None), ((5.0, 6.0), None, (0.0, 1.0)))
+    ((0.0, 6.0), None, None)
+    """
+    return tuple(
+        None if a is None or b is None else (min(a[0], b[0]), max(a[1], b[1]))
+        for a, b in zip(one, other, strict=False)
+    )
+
+
 def beyond(x: NDArray[np.float32], limits: Limits) -> NDArray[np.float64]:
     """In how many columns each row lies beyond the limits: (n, d) -> (n,).
 

@@ -132,7 +132,8 @@ class Learning:
         """
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
         schema = member.schema.widened(data.table)
-        return self.learned(schema, scorer, self.method.update, data, held_out, self.run(schema))
+        run, before = self.run(schema), member.schema
+        return self.learned(schema, scorer, self.method.update, data, held_out, run, before)
 
     def adapted(self, member: Member, data: TrainingData, calibrating: Rows) -> Member:
         """A member for the domain that these rows show; `calibrating` names those that also
@@ -154,6 +155,7 @@ class Learning:
         data: TrainingData,
         held_out: Rows,
         run: Run,
+        before: Encoder | None = None,
     ) -> Member:
         """The scorer once it has learned from all rows but those held out, and their scores."""
         inside = data.samples(schema, np.setdiff1d(data.rows, held_out)).to(self.device)
@@ -161,7 +163,7 @@ class Learning:
             learn(scorer, inside, run)
         rows = schema.encode(take(data.table, held_out))
         calibration = _scored(scorer.eval(), rows, self.device)
-        schema = schema.limited(np.concatenate([inside.x.cpu().numpy(), rows]))
+        schema = schema.limited(np.concatenate([inside.x.cpu().numpy(), rows]), before)
         return _member_of(
             self.method, schema, scorer, calibration, held_out, _peaks_of(scorer, rows, self.device)
         )

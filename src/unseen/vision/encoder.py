@@ -113,7 +113,7 @@ class Vision:
         """Itself: nothing is learned."""
         return self
 
-    def limited(self, x: NDArray[np.float32]) -> Self:
+    def limited(self, x: NDArray[np.float32], before: Self | None = None) -> Self:
         """Itself: nothing is learned."""
         return self
 
