@@ -51,6 +51,7 @@ class Judged(Protocol):
 class Folders(Protocol):
     """A source of images that can be looked at again."""
 
+    @property
     def images(self) -> Images: ...
     def maps(self, rows: NDArray[np.int64]) -> Maps: ...
 
@@ -98,7 +99,10 @@ class ImageSink:
                     "images as a whole"
                 )
         with Making() as making, Writer(self.target, making) as out:
-            each = list(judged)
+            each = []
+            for part in judged:
+                each.append(part)
+                progress(len(part.score))
             score, pvalue, verdict = (
                 np.concatenate([getattr(part, name) for part in each])
                 for name in ("score", "pvalue", "verdict")
@@ -156,7 +160,7 @@ class ImageSink:
         """The box of each flagged image and, in a folder, its overlay, numbered, and a report of
         the first ones.
         """
-        level, images = self.threshold or self.level, self.source.images()
+        level, images = self.threshold or self.level, self.source.images
         scale = self.detector.heat_range(level)
         cards: list[Shown] = []
         for rank, (row, heat) in enumerate(self._hot(flagged), start=1):

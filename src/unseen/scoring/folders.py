@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,6 +44,8 @@ class ImageFolder:
         A folder that keeps what the backbone made of each image.
     resaved : bool
         Whether images to learn from are seen a second time, as another program saves them.
+    progress : callable
+        Is told the number of images to learn from that were seen.
     """
 
     folder: Path
@@ -60,19 +63,22 @@ class ImageFolder:
 
     def count(self) -> int:
         """How many images there are."""
-        return len(self.images())
+        return len(self.images)
 
+    @cached_property
     def images(self) -> Images:
-        """The files, with what their folders tell."""
+        """The files, with what their folders tell; listed once, so that row numbers keep their
+        meaning while the folder changes.
+        """
         return Images.read(self.folder, normal=self.normal)
 
     def maps(self, rows: NDArray[np.int64]) -> Maps:
         """Maps of the images with these row numbers, to look at again."""
-        return Maps.of(self.images().take(rows), self.features, cache=self.cache)
+        return Maps.of(self.images.take(rows), self.features, cache=self.cache)
 
     def labelled(self) -> Labelled:
         """All images that can be used, and how many there are of each class."""
-        images = self.images()
+        images = self.images
         self._counts(images)  # before minutes are spent on them
         _note_unlabelled(images)
         maps, failed = self._seen(images)
@@ -89,7 +95,7 @@ class ImageFolder:
         """Images of another domain to move to: those in sub-folders of other classes are left
         out.
         """
-        images = self.images()
+        images = self.images
         if any(label is not None for label in images.labels):
             self._counts(
                 images, advice="name the folder that has normal images in it, and nothing else"
@@ -128,13 +134,11 @@ class ImageFolder:
         """The images, a block at a time, then files of types that are not read; `problem` tells why
         one has no row.
         """
-        images, failed = self.images(), dict[str, str]()
+        images, failed = self.images, dict[str, str]()
         for start in range(0, len(images), _BLOCK):
             part = images.take(np.arange(start, min(start + _BLOCK, len(images))))
             here: dict[str, str] = {}
-            maps = Maps.of(
-                part, self.features, cache=self.cache, failed=here, progress=self.progress
-            )
+            maps = Maps.of(part, self.features, cache=self.cache, failed=here)
             used = np.array(
                 [k for k, name in enumerate(part.names) if name not in here], dtype=np.int64
             )

@@ -76,7 +76,6 @@ def source_like(
     header: bool = True,
     keep: tuple[str, ...] = (),
     cache: Path | None = None,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> TableFile | ImageFolder:
     """More of what a detector was trained on: rows of a file with its columns, or images seen as it
     sees them.
@@ -92,7 +91,7 @@ def source_like(
         )
     if folder:
         resaved = bool(getattr(encoder, "resaved", False))
-        return ImageFolder(path, normal, features, cache, resaved, progress)
+        return ImageFolder(path, normal, features, cache, resaved)
     return TableFile(
         path,
         facts.get("label"),
