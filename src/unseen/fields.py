@@ -21,11 +21,11 @@ DEEPEST = 8  # methods inside methods
 PARTS = 2_000  # that a method may build, all that is inside it counted: about a second
 OWN = 4  # parts of a method without what is counted by its fields
 LONGEST = 100  # entries of a list
-SOME, HUGE = 1_000, 10_000_000
+THOUSAND, HUGE = 1_000, 10_000_000
 ABOVE = 1e-12  # stands for "above 0"
 
 COUNT, NUMBER, POSITIVE, SHARE = (1, HUGE), (0, 1e6), (ABOVE, 1e6), (0, 1)
-MANY, WIDTH, FEW, RATE = (1, 100_000), (1, 10_000), (1, SOME), (ABOVE, 1)
+MANY, WIDTH, FEW, RATE = (1, 100_000), (1, 10_000), (1, THOUSAND), (ABOVE, 1)
 
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(
@@ -67,15 +67,15 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("strength", "variance", "warmup"), NUMBER),
     **dict.fromkeys(("length", "likeness", "power", "refresh", "temperature"), POSITIVE),
     "batch": (2, HUGE),
-    "blocks": (0, SOME),
-    "folds": (2, SOME),
+    "blocks": (0, THOUSAND),
+    "folds": (2, THOUSAND),
     "parts": (1, 100),
     "pool": (0, HUGE),
     "rounds": (1, 100),
     "rows": (2, HUGE),
     "kappa": (-0.999, 1e6),
     "trees": (1, 10_000),
-    "Features.levels": (0, SOME),
+    "Features.levels": (0, THOUSAND),
     "Features.size": (32, 10_000),
     "Features.tiles": (1, 100),
     # where a method needs more than others that have a field of this name

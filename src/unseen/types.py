@@ -333,7 +333,7 @@ class Encoder(Protocol):
 
     def unprecedented(self, rows: Any, once: Any = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing: (n,). It is logged with
-        `told`.
+        `once`.
         """
 
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -361,7 +361,7 @@ class Encoder(Protocol):
 
 class Method(Protocol):
     """A frozen dataclass of hyper-parameters that builds and trains a scorer: a module, (n, *f) ->
-    (n,), high = bad.
+    (n,), high = anomalous.
     """
 
     @property

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from unseen.data.news import ToldOnce
+from unseen.data.news import NotedOnce
 from unseen.data.schema import Schema
 from unseen.detector.detector import Detector
 from unseen.detector.members import raised
@@ -111,7 +111,7 @@ def test_row_of_nothing_but_gaps_is_new_unless_training_showed_one(caplog):
     x[::2, 0] = x[1::2, 1] = np.nan
     schema = Schema.infer(x)
     with caplog.at_level(logging.WARNING, logger="unseen"):
-        schema.unprecedented([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]], ToldOnce())
+        schema.unprecedented([[1.0, np.nan], [np.nan, np.nan], [np.nan, np.nan]], NotedOnce())
     assert [record.message for record in caplog.records] == [
         "rows in which every value is missing: 2 of 3, the first is row 2"
     ]
@@ -129,7 +129,7 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
     later.loc[2:, "flow"] = np.nan
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="unseen"):
-        schema.unprecedented(later, ToldOnce())
+        schema.unprecedented(later, NotedOnce())
     assert [record.message for record in caplog.records] == [
         "columns that were constant in training have other values: 'valve' in 2 of 4 rows, first "
         "6 in place of 5 in row 2",
@@ -138,14 +138,14 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
         "columns that had no value in training have some, and are not used: 'note'",
     ]
     caplog.clear()
-    schema.unprecedented(plant(5, seed=3, note=[None] * 5), ToldOnce())
+    schema.unprecedented(plant(5, seed=3, note=[None] * 5), NotedOnce())
     assert not caplog.records
 
 
 def test_batches_tell_of_a_column_once(caplog):
     schema = Schema.infer(plant())
     caplog.clear()
-    told = ToldOnce()
+    told = NotedOnce()
     with caplog.at_level(logging.WARNING, logger="unseen"):
         for _ in range(3):
             schema.unprecedented(plant(2, valve=[5.0, 6.0]), told)

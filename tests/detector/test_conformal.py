@@ -71,12 +71,14 @@ def test_calibration_refuses_what_is_not_a_score():
 def test_what_is_neither_a_share_nor_a_number_of_folds(asked):
     codes = np.zeros(60, dtype=np.int64)
     with pytest.raises(DataError, match="calibration must"):
-        held_out(codes, codes, np.random.default_rng(0), asked=asked)
+        held_out(codes, codes, np.random.default_rng(0), calibration=asked)
 
 
 def test_shares_and_folds_may_be_numbers_of_numpy():
     codes, shares = np.zeros(60, dtype=np.int64), (np.float32(0.5), np.int64(3))
-    parts = [held_out(codes, codes, np.random.default_rng(0), asked=asked) for asked in shares]
+    parts = [
+        held_out(codes, codes, np.random.default_rng(0), calibration=asked) for asked in shares
+    ]
     assert [len(each) for each in parts] == [1, 3]
     assert len(parts[0][0]) == 30
 

@@ -97,7 +97,7 @@ def test_calibration_rows_are_never_trained_on():
     x, y = rows(300, 0)
     detector = Detector(FAST, calibration=0.2, random_state=0).fit(x, y)
     zeros = np.zeros(300, dtype=int)
-    [held] = held_out(zeros, zeros, np.random.default_rng(seed_of(0)), asked=0.2)
+    [held] = held_out(zeros, zeros, np.random.default_rng(seed_of(0)), calibration=0.2)
     moved = x.copy()
     moved[held] += 100.0
     again = Detector(FAST, calibration=0.2, random_state=0).fit(moved, y)
@@ -311,7 +311,7 @@ def test_groups_share_the_calibration_rows():
     groups = np.repeat(["a", "b"], [270, 30])
     detector = Detector(FAST, calibration=0.2, random_state=0)
     codes = np.repeat([0, 1], [270, 30])
-    [held] = held_out(np.zeros(300, dtype=int), codes, np.random.default_rng(0), asked=0.2)
+    [held] = held_out(np.zeros(300, dtype=int), codes, np.random.default_rng(0), calibration=0.2)
     assert (held >= 270).sum() == 6  # a fifth of the smaller group too
     assert len(detector.fit(x, y, groups=groups).conformal_.scores) == 60
 

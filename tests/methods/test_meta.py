@@ -25,7 +25,7 @@ from unseen.methods.ensemble import Ensemble
 from unseen.methods.maml import MAML
 from unseen.methods.metaocc import MetaOCC, discriminants
 from unseen.parts import terms
-from unseen.parts.episodes import in_two, some, tasks
+from unseen.parts.episodes import at_most, in_two, tasks
 from unseen.parts.pseudo import feature_noise, feature_swap
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Episode, Run, Samples
@@ -148,8 +148,8 @@ def test_every_normal_turns_up_before_any_comes_again():
 
 
 def test_some_draws_without_replacement():
-    assert len(numbers(some(numbered(*[0] * 9), 5, generator()))) == 5
-    assert numbers(some(numbered(0, 0), 5, generator())) == {0.0, 1.0}
+    assert len(numbers(at_most(numbered(*[0] * 9), 5, generator()))) == 5
+    assert numbers(at_most(numbered(0, 0), 5, generator())) == {0.0, 1.0}
 
 
 # MAML

@@ -27,7 +27,7 @@ from unseen.methods.multidirectional_literal import MultiDirectionalLiteral
 from unseen.methods.ratio import NearestRatio
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import HeldOut, some, together
+from unseen.parts.episodes import HeldOut, at_most, together
 from unseen.parts.evidence import evidence_weights, mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
@@ -259,7 +259,8 @@ def test_outer_level_ends_at_its_one_minimum():
     # as `trained` does: the same draws in the same order
     run = Run(torch.Generator().manual_seed(3))
     normals, anomalies = (
-        some(*each, run.generator) for each in ((data.normals, method.rows), (data.anomalies, ROWS))
+        at_most(*each, run.generator)
+        for each in ((data.normals, method.rows), (data.anomalies, ROWS))
     )
     scorer.deviation.fit(data.normals.x, run.generator)
     rows = method.splits(scorer, Domains(data.normals), normals, anomalies, run)

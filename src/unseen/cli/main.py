@@ -144,7 +144,7 @@ def adapt(
     folder: flags.Saved,
     normals: Annotated[
         Path,
-        Parameter(help="file with a few normal rows of the new kind, or a folder of good images"),
+        Parameter(help="file with a few normal rows of the new domain, or a folder of good images"),
     ],
     /,
     *,
@@ -153,7 +153,7 @@ def adapt(
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
-    """Move a detector to normal rows of another kind, as of a new machine, without training."""
+    """Move a detector to another domain, such as a new machine, by a few of its normal rows."""
     from unseen.report.inspection import summary
     from unseen.report.text import command_line, trust_words
 
@@ -165,7 +165,7 @@ def adapt(
     say(f"Moved to what {normals} holds, saved in {target}")
     out.print(summary(moved))
     line = command_line("score", target, "DATA", "--out", "scores.csv", *trust_words(moved))
-    say(f"\nNext: score other {source.noun} of that kind.\n  {line}")
+    say(f"\nNext: score other {source.noun} of that domain.\n  {line}")
 
 
 @app.command(

@@ -137,9 +137,8 @@ def stoppable() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt(number)
 
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # Python lets no other thread handle signals
+    # Python lets no other thread handle signals
+    if threading.current_thread() is not threading.main_thread():
         before = {}
     try:
         for number in before:

@@ -35,16 +35,19 @@ DATE = r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d
 DAY, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:19|20)\d\d"
 TWO = r"(?:0[1-9]|[12]\d|3[01])"
 CLOCK = (
-    r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: "
-    r"?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+    r"[ T,:]+\d?\d:\d\d(?::\d\d(?:[.,]\d+)?)?"
+    r"(?: ?[AaPp]\.?[Mm]\.?)?"
+    r"(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
 )
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-# 1.3.2024 9:05, 3/1/2024 9:05 AM, 01/Mar/2024:09:05:00 +0100, 2024/03/01, 1.3.24 9:05, Mar 1
-# 09:05:00
+# one line each: 1.3.2024 9:05 or 01/Mar/2024:09:05:00 +0100; 2024/03/01; 01.03.24; 2024-W09-1;
+# 1.3.24 9:05; Mar 1 09:05:00
 LOCAL = (
-    rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ "
-    rf"-]{YEAR}(?:{CLOCK})?|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
-    rf"|{TWO}[./-]{TWO}[./-]\d\d|{YEAR}-?W\d\d(?:-?[1-7])?|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}"
+    rf"^(?:{DAY}[./ -](?:{DAY}|{MONTH})[./ -]{YEAR}(?:{CLOCK})?"
+    rf"|{YEAR}[./]{DAY}[./]{DAY}(?:{CLOCK})?"
+    rf"|{TWO}[./-]{TWO}[./-]\d\d"
+    rf"|{YEAR}-?W\d\d(?:-?[1-7])?"
+    rf"|{DAY}[./-]{DAY}[./-]\d\d{CLOCK}"
     rf"|{MONTH} +{DAY}(?:,? {YEAR})?{CLOCK})$"
 )
 
@@ -144,14 +147,13 @@ def _of_copies(table: pa.Table, names: Sequence[str]) -> dict[str, _Fate]:
     """
     usable = table.select([name for name in table.column_names if is_usable(table[name].type)])
     found: dict[str, _Fate] = {}
-    for name in (
-        names if len(names) > 2 else ()
-    ):  # where little else is there, rows may agree by their nature
+    # where little else is there, rows may agree by their nature
+    for name in names if len(names) > 2 else ():
         head = pc.unique(table[name].slice(0, HEAD))
         if len(head) < SHUFFLED or not _names_rows(nature(name, pa.chunked_array([head]))):
             continue
-        some = usable.filter(pc.is_in(table[name], value_set=head[:SHUFFLED]))
-        if _first(some, name) is not None and (first := _first(usable, name)) is not None:
+        sample = usable.filter(pc.is_in(table[name], value_set=head[:SHUFFLED]))
+        if _first(sample, name) is not None and (first := _first(usable, name)) is not None:
             once = nature(name, table[name].take(first))
             found |= {name: once} if _names_rows(once) else {}
     return found

@@ -80,9 +80,8 @@ def _matrix_of(frame: nw.DataFrame[Any]) -> NDArray[Any] | None:
 def _column(name: str, series: nw.Series[Any]) -> pa.ChunkedArray:
     """One column as Arrow values; a column of mixed Python objects as text."""
     native = series.to_native()
-    if (kind := str(getattr(native, "dtype", ""))).startswith(
-        ("period", "Sparse")
-    ):  # pandas alone has these
+    kind = str(getattr(native, "dtype", ""))
+    if kind.startswith(("period", "Sparse")):  # pandas alone has these
         native = native.dt.to_timestamp() if kind.startswith("period") else native.sparse.to_dense()
         series = nw.from_native(native, series_only=True)
     try:

@@ -146,7 +146,7 @@ def encode_groups(
     if gaps:
         raise DataError(
             f"groups must name the domain of every row, and name none for {len(gaps):,}, "
-            f"the first is row {gaps[0]:,}: give these rows a kind, or leave them out"
+            f"the first is row {gaps[0]:,}: give these rows a domain, or leave them out"
         )
     present, place = np.unique(values.astype(str), return_inverse=True)
     names = (*known, *(str(name) for name in present if name not in known))
@@ -172,7 +172,9 @@ def _as_objects(y: Any) -> NDArray[np.object_]:
     """Labels as an array of objects, None where a masked array has none."""
     if not isinstance(y, np.ma.MaskedArray):
         return np.asarray(y, dtype=np.object_)
-    return np.where(np.ma.getmaskarray(y), None, np.asarray(y.data, dtype=np.object_))  # type: ignore[call-overload]
+    found = np.asarray(y.data, dtype=np.object_)
+    found[np.ma.getmaskarray(y)] = None
+    return found
 
 
 class _Spellings(dict[Any, str | None]):

@@ -54,7 +54,7 @@ class News:
     blank: Mask | None = None
     filled: tuple[str, ...] = ()
 
-    def tell(self, once: ToldOnce) -> None:
+    def tell(self, once: NotedOnce) -> None:
         """A warning for each sort of it that was not told before."""
         n = len(self.amount)
         for found, sentence in (
@@ -83,20 +83,20 @@ class News:
             )
 
 
-class ToldOnce:
+class NotedOnce:
     """What was logged already of a table that comes in batches, each sort and column once; `done`
     rows went before.
     """
 
     def __init__(self) -> None:
         self.done = 0
-        self._told = set[tuple[str, str]]()
+        self._noted = set[tuple[str, str]]()
 
     def warn(self, sentence: str, what: str, names: Sequence[str]) -> None:
         """Log a warning, unless all of it was said before."""
         of = {(sentence, name) for name in names}
-        if not of <= self._told:
-            self._told |= of
+        if not of <= self._noted:
+            self._noted |= of
             where = (
                 f"in rows from {self.done + 1:,} on, counted from 1 again: " if self.done else ""
             )

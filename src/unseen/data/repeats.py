@@ -85,7 +85,7 @@ class Table:
 def representatives(table: Table, repeats: str | None, *, chance: bool = True) -> Rows:
     """For each row the number of the row that stands for it, itself where it counts: (n,).
 
-    `asked`: "keep" counts every row, "once" each distinct row once, None copies once and other
+    `repeats`: "keep" counts every row, "once" each distinct row once, None copies once and other
     repeats as they come. `chance`: whether a row could be there twice by chance at all, as no image
     could.
 

@@ -23,7 +23,7 @@ from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn
 from unseen.data.limits import Limits, beyond, hull, limits
-from unseen.data.news import News, ToldOnce, merged, news_of_matrix, news_of_table
+from unseen.data.news import News, NotedOnce, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
 from unseen.data.repeats import Table, nearly, representatives
 from unseen.data.rows import matrix_rows, table_rows
@@ -285,20 +285,20 @@ class Schema:
             return news_of_matrix(self.precedent, self.columns, empty, given, self.inputs)
         return news_of_table(self.precedent, self.columns, empty, self.arrow(given))
 
-    def unprecedented(self, table: object, told: ToldOnce | None = None) -> NDArray[np.float64]:
+    def unprecedented(self, table: object, once: NotedOnce | None = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing and in every training
         row: (n,).
 
         How many columns move that were constant, or lack a value and never did; and up to 1 for how
-        far they moved. With `told`, what is new is logged, unless that was done already.
+        far they moved. With `once`, what is new is logged, unless that was done already.
 
         >>> schema = Schema.infer([[0.0, 5.0], [1.0, 5.0], [3.0, 5.0]])
         >>> schema.unprecedented([[9.0, 5.0], [1.0, np.inf], [np.nan, 5.0]])
         array([0., 2., 1.])
         """
         news = self.news(table)
-        if told is not None:
-            news.tell(told)
+        if once is not None:
+            news.tell(once)
         return news.amount
 
     def widened(self, table: object) -> Schema:

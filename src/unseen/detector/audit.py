@@ -26,7 +26,7 @@ ALIKE = 0.99
 
 class _Trained(Protocol):
     """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows
-    `held` (m,).
+    `held_out` (m,).
     """
 
     @property
@@ -53,7 +53,7 @@ def audited(
     lowest weight first.
 
     The score is how far a row lies beyond the lower quartile of its like, in units of the distance
-    to Tukey's fence: from 1 on the weight falls as 1 / score. Who says so: members that carry
+    to Tukey's fence: from 1 on the weight falls as 1 / score. Who decides: members that carry
     weights (CoMet), of the rows that they were trained on; for rows that none of them was trained
     on, a member that they were held back from; else the members that were trained on them. Several
     are averaged. Rows are compared with those that the same member saw, or did not see, as well:
@@ -158,7 +158,7 @@ def _weights_and_excess(scores: Array) -> tuple[Array, Array]:
 
 
 def _mean_opinion(opinions: Sequence[Opinion], n: int) -> tuple[Array, Array]:
-    """Mean weight and score of each row that somebody has a say on, NaN for the others: (n,),
+    """Mean weight and score of each row that a member judged, NaN for the others: (n,),
     (n,).
     """
     count, weight, outlyingness = np.zeros((3, n))

@@ -21,7 +21,7 @@ from unseen.data.labels import (
     encode_groups,
     encode_labels,
 )
-from unseen.data.news import ToldOnce
+from unseen.data.news import NotedOnce
 from unseen.data.split import Rows, take
 from unseen.data.tables import named_in_text
 from unseen.detector import heat
@@ -153,7 +153,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
         learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
         rng, images = np.random.default_rng(learning.seed), len(encoder.shape) > 1
-        folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, images=images)
+        folds = held_out(
+            codes[counts], group[counts], rng, calibration=self.calibration, images=images
+        )
         # Folds start from one seed: the more alike their scorers, the less cautious the p-values
         # need to be.
         members = tuple(
@@ -217,7 +219,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         counts = self._counting(rows, self.schema_, codes)
         learning, training = self._learning(self.schema_), TrainingData(rows, codes, group, counts)
         rng, parts = np.random.default_rng(learning.seed), len(self.members_)
-        folds = held_out(codes[counts], group[counts], rng, asked=self.calibration, parts=parts)
+        folds = held_out(
+            codes[counts], group[counts], rng, calibration=self.calibration, parts=parts
+        )
         if len(folds) < parts:
             raise DataError(
                 f"this detector was trained in {parts} folds, and {len(folds)} normal rows cannot "
@@ -319,7 +323,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.offset_ = -self.conformal_.threshold(max(FLAGGED.level, 1 / (count + 1)))
         return self
 
-    def anomaly_score(self, X: Any, *, once: ToldOnce | None = None) -> NDArray[np.float64]:
+    def anomaly_score(self, X: Any, *, once: NotedOnce | None = None) -> NDArray[np.float64]:
         """How anomalous each row is. Everything else derives from it.
 
         Parameters
@@ -350,7 +354,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 "required."
             )
         # of the first member, as all know it from the whole training table
-        unprecedented = self.members_[0].schema.unprecedented(rows, once or ToldOnce())
+        unprecedented = self.members_[0].schema.unprecedented(rows, once or NotedOnce())
         each = [member.scores(rows, self.torch_device(), unprecedented) for member in self.members_]
         for found in each:
             _check_finite(found, self.chosen())

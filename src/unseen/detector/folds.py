@@ -23,27 +23,28 @@ def held_out(
     group: NDArray[np.int64],
     rng: np.random.Generator,
     *,
-    asked: float | int | None,
+    calibration: float | int | None,
     parts: int | None = None,
     images: bool = False,
 ) -> list[Rows]:
     """Row numbers of the calibration normals: one array for a split, K for K folds.
 
-    `asked`: a share, a number of folds, or None for what suits their number, in as many `parts` as
-    are said."""
+    `calibration`: a share, a number of folds, or None for what suits their number, in as many
+    `parts` as are given."""
     normals = calibrators(codes)
-    if asked is None:
+    if calibration is None:
         split = (
             len(normals) >= (ENOUGH_IMAGES if images else ENOUGH) if parts is None else parts == 1
         )
-        asked = SHARE if split else FOLDS
-    if isinstance(asked, float | np.floating):
-        check_level("calibration", asked)
-        return [hold_out(normals, group, float(asked), rng)]
-    if not isinstance(asked, int | np.integer) or asked < 2:
+        calibration = SHARE if split else FOLDS
+    if isinstance(calibration, float | np.floating):
+        check_level("calibration", calibration)
+        return [hold_out(normals, group, float(calibration), rng)]
+    if not isinstance(calibration, int | np.integer) or calibration < 2:
         raise DataError(
-            f"calibration must be a share between 0 and 1 or a number of folds >= 2, got {asked!r}"
+            "calibration must be a share between 0 and 1 or a number of folds >= 2, got "
+            f"{calibration!r}"
         )
-    folds = min(int(asked), len(normals))
+    folds = min(int(calibration), len(normals))
     part = spread_over(group[normals], folds, rng)
     return [normals[part == k] for k in range(folds)]

@@ -43,7 +43,7 @@ class Member:
         What was trained: (n, *f) -> (n,).
     calibration : array
         Its scores of normals that it did not see, sorted (m,).
-    held : array or None
+    held_out : array or None
         Numbers of those rows in the training table, in the order of their scores (m,); None where
         an earlier release did not keep them.
     peaks : array or None
@@ -72,7 +72,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows and what the user told about them.
+    """Rows to learn from, and what the user says of them.
 
     Parameters
     ----------

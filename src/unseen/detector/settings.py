@@ -210,7 +210,7 @@ def adaptable(method: Method) -> Adaptable:
         )
         raise Unsupported(
             f"{what} cannot move to another domain; these can: {able}. Fit one of them on "
-            "the kinds that you have, or fit anew on examples of the new kind"
+            "the domains that you have, or fit anew on examples of the new one"
         )
     return cast(Adaptable, method)
 

@@ -67,8 +67,8 @@ def head(source: Text, *, header: bool) -> Head:
     if len(names) == 1 and (words := _words(opening[place : place + _NEAR])) > 1:
         log.warning(
             "%s: no comma, semicolon, tab or | separates columns, so each line is one value; if "
-            "spaces do, as each line has %d words, separate them by commas: sed 's/^ *//; s/  "
-            "*/,/g' %s > separated.csv",
+            "spaces do, as each line has %d words, separate them by commas: "
+            "sed 's/^ *//; s/  */,/g' %s > separated.csv",
             *(where, words, source.file.name),
         )
     if header:

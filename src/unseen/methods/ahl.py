@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.parts.clusters import centres, nearest_centre
-from unseen.parts.episodes import draw, hiding, in_two, some, together
+from unseen.parts.episodes import at_most, draw, hiding, in_two, together
 from unseen.parts.loops import learned, mean_loss, step_by
 from unseen.parts.pseudo import feature_cut, feature_noise, feature_swap
 from unseen.parts.threads import one_thread
@@ -114,7 +114,7 @@ class AHL:
         """The distributions, each a support and a query that share no row, no labelled class, no
         kind of pseudo.
         """
-        normals, anomalies = some(data.normals, ROWS, generator), data.anomalies
+        normals, anomalies = at_most(data.normals, ROWS, generator), data.anomalies
         owner = nearest_centre(normals.x, centres(normals.x, self.clusters, generator))
         several = [normals[owner == c] for c in owner.unique() if (owner == c).sum() > 1] or [
             normals

@@ -73,9 +73,7 @@ class DCC:
     def train(self, scorer: DCCScorer, data: Samples, run: Run) -> None:
         normals = data.normals
         if not len(normals):
-            raise DataError(
-                "DCC measures distances to domains, and was given none: add normal rows"
-            )
+            raise DataError("DCC needs normal rows, and was given none: add some")
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind, f = kinds(normals), lifted(normals.x)

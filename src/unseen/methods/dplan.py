@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts import terms
-from unseen.parts.episodes import draw, some, together
+from unseen.parts.episodes import at_most, draw, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.parts.products import Linear
@@ -103,7 +103,7 @@ class DPLAN:
     def experience(self, scorer: Agent, data: Samples, run: Run) -> Iterator[Transition]:
         """A batch of what is remembered, after every decision on `environments` rows."""
         g, device = run.generator, data.x.device
-        unlabelled = some(data.normals, ROWS, g)
+        unlabelled = at_most(data.normals, ROWS, g)
         rows, first = together(unlabelled, data.anomalies), len(unlabelled)
         replay, state = Replay(REPLAY, device), draw(len(rows), self.environments, g).to(device)
         for step in itertools.count():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.episodes import some
+from unseen.parts.episodes import at_most
 from unseen.parts.scoring import scores
 from unseen.parts.standard import Standard
 from unseen.types import Method, Run, Samples
@@ -67,7 +67,7 @@ class Ensemble:
             own = torch.Generator().manual_seed(run.seed())
             self.base.train(member, data, replace(run, generator=own))
         scorer.eval()
-        normals = some(data.normals, self.rows, run.generator).x
+        normals = at_most(data.normals, self.rows, run.generator).x
         each = torch.stack([scores(member, normals, normals.device) for member in scorer.members])
         scorer.standard.fit(each.to(normals.device))
 

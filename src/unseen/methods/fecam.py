@@ -77,9 +77,7 @@ class FeCAM:
     def train(self, scorer: FeCAMScorer, data: Samples, run: Run) -> None:
         normals = data.normals
         if not len(normals):
-            raise DataError(
-                "FeCAM measures distances to domains, and was given none: add normal rows"
-            )
+            raise DataError("FeCAM needs normal rows, and was given none: add some")
         kinds = Partition(normals.x.shape[1]).to(normals.x.device)
         kinds.fit(normals, self.clusters, run.generator)
         kind = kinds(normals)
@@ -108,7 +106,7 @@ class FeCAM:
         """The domain that the support shows, and no other."""
         if not len(support.normals):
             raise DataError(
-                "FeCAM adapts to a domain by its rows, and was given none: add normal rows"
+                "FeCAM adapts to a domain by its normal rows, and was given none: add some"
             )
         moved = copy.deepcopy(scorer)
         moved.mean = moved.features(support.normals.x).mean(dim=0, keepdim=True)

@@ -65,8 +65,7 @@ class Logistic:
         scorer.centre, scorer.scale = normals.mean(dim=0), normals.std(dim=0, correction=0) + 1e-6
         x = scorer.standard(data.x).cpu().numpy().astype(np.float64)
         # The ridge keeps the weights in the span of the rows: with fewer rows than columns, learn
-        # in that span.
-        # (d, n), orthonormal
+        # in that span, by an orthonormal basis (d, n).
         span = torch.linalg.qr(torch.from_numpy(x).T).Q.numpy() if len(x) < x.shape[1] else None
         # scikit-learn minimises the sum over rows: the penalty is a share of it. "balanced" weights
         # sum to the rows.

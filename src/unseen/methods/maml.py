@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from unseen.parts.episodes import some, tasks, together
+from unseen.parts.episodes import at_most, tasks, together
 from unseen.parts.loops import learned, mean_loss, step_by
 from unseen.parts.nets import Resizing
 from unseen.parts.threads import one_thread
@@ -93,7 +93,7 @@ class MAML:
                     copies.append((fast, mean_loss(self.base, fast, batch, run) / self.tasks))
                 step_by(scorer.start, copies, optimiser)
         run.log(self.steps, {"query": sum(float(loss.detach()) for _, loss in copies)})
-        scorer.remember(some(data.anomalies, self.size, run.generator))
+        scorer.remember(at_most(data.anomalies, self.size, run.generator))
         scorer.now.load_state_dict(self.inner(scorer.start, data, run).state_dict())
 
     def inner(

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.bank import Bank
-from unseen.parts.episodes import some, tasks, together
+from unseen.parts.episodes import at_most, tasks, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.parts.products import product
@@ -116,8 +116,8 @@ class MetaOCC:
     def settle(self, scorer: ProjectedScorer, rows: Samples, run: Run) -> None:
         """Solve the problem of these rows, for good."""
         few = (
-            some(rows.normals, NORMALS, run.generator),
-            some(rows.anomalies, ANOMALIES, run.generator),
+            at_most(rows.normals, NORMALS, run.generator),
+            at_most(rows.anomalies, ANOMALIES, run.generator),
         )
         scorer.solve(together(*few), self.ridge)
 

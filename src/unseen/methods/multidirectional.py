@@ -17,7 +17,7 @@ from unseen.parts import losses
 from unseen.parts.bank import NEAR, Bank
 from unseen.parts.deviation import CHUNK, ROWS, Deviation
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import hiding_and_showing, some, together
+from unseen.parts.episodes import at_most, hiding_and_showing, together
 from unseen.parts.nets import Resizing
 from unseen.parts.products import Linear
 from unseen.parts.surface import decide
@@ -80,8 +80,8 @@ class MultiDirectional:
                 "use a method without labels"
             )
         normals, anomalies = (
-            some(data.normals, self.rows, run.generator),
-            some(data.anomalies, ROWS, run.generator),
+            at_most(data.normals, self.rows, run.generator),
+            at_most(data.anomalies, ROWS, run.generator),
         )
         domains = Domains(data.normals)
         scorer.deviation.fit(
@@ -125,7 +125,7 @@ class MultiDirectional:
 
     def adapt(self, scorer: DescribedScorer, support: Samples, run: Run) -> DescribedScorer:
         """Describe rows relative to the support's normals; the surface stays."""
-        return scorer.moved(some(support.normals, ROWS, run.generator).x)
+        return scorer.moved(at_most(support.normals, ROWS, run.generator).x)
 
 
 class DescribedScorer(Resizing):
@@ -187,7 +187,7 @@ class DescribedScorer(Resizing):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of normal and anomaly: (n, d) -> (n, 2)."""
-        relative = x - self.origins[self.deviation.whiten.kind(x)]
+        relative = x - self.origins[self.deviation.whiten.domain(x)]
         return self.head(self.standard(self.columns(relative, self.deviation(x), self.shown.rows)))
 
     def moved(self, rows: Tensor) -> DescribedScorer:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from unseen.parts.cells import Scaling, cells, coarser, highest, in_context
 from unseen.parts.episodes import together
-from unseen.types import Method, Run, Samples, ability
+from unseen.types import Adaptable, Method, Run, Samples, ability
 
 ROUNDS = 2  # of naming the cells that show a defect, where no mask says which
 
@@ -74,7 +74,7 @@ class Patches:
         normals = self.normals(scorer, data, run, fit=True)
         run = replace(run, logarithms=None)
         anomalies = data.anomalies if self.uses_labels else data.anomalies[:0]
-        masked = _told_by_mask(anomalies)
+        masked = _with_mask(anomalies)
         rows = together(
             normals,
             _labelled_cells(scorer, anomalies[masked], _marked(anomalies[masked], self.stride)),
@@ -115,7 +115,8 @@ class Patches:
         """A new scorer for the domain that `support` shows."""
         moved = copy.copy(scorer)
         moved._modules = dict(scorer._modules)
-        moved.inner = self.base.adapt(scorer.inner, self.normals(scorer, support, run), run)  # type: ignore[attr-defined]
+        base = cast(Adaptable, self.base)
+        moved.inner = base.adapt(scorer.inner, self.normals(scorer, support, run), run)
         return moved
 
 
@@ -146,7 +147,7 @@ class PatchScorer(nn.Module):
         return (rows - normals.mean(dim=0)).norm(dim=1).view(len(x), *found.shape[2:])
 
 
-def _told_by_mask(data: Samples) -> Tensor:
+def _with_mask(data: Samples) -> Tensor:
     """Which images have a mask that shows something: (n,)."""
     if data.mask is None:
         return torch.zeros(len(data), dtype=torch.bool, device=data.x.device)

@@ -62,7 +62,7 @@ class Whitening(Resizing):
         """Keep the covariance, and take the mean from rows of another domain (m, d)."""
         self.mean = rows.mean(dim=0, dtype=torch.float64).to(rows.dtype)
 
-    def kind(self, x: Tensor) -> Tensor:
+    def domain(self, x: Tensor) -> Tensor:
         """Number of the domain whose mean is nearest, by this covariance: (n, d) ->
         (n,).
         """
@@ -82,7 +82,7 @@ class Whitening(Resizing):
         return (
             self.common(x)
             if self.mean.ndim == 1
-            else product(x - self.mean[self.kind(x)], self.matrix)
+            else product(x - self.mean[self.domain(x)], self.matrix)
         )
 
 

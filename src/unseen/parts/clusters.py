@@ -1,4 +1,4 @@
-"""Partition of row that nobody named: clusters, and their centres as prototypes."""
+"""Parts of the normal rows that nobody named: clusters, and their centres as prototypes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Confidence: how far a training row is trusted to be normal, and a model to have learned rather
-than memorised.
-"""
+"""Confidence: the weight of a row as a normal one, and of a model that learned, not memorised."""
 
 from __future__ import annotations
 
@@ -119,7 +117,7 @@ class Confident(Resizing):
             self.register_buffer(name, torch.zeros(0))
 
     def start(self, labelled: Tensor) -> None:
-        """Trust all rows; `labelled` (m,) says which of them are labelled anomalies."""
+        """All rows weigh 1; `labelled` (m,) says which of them are labelled anomalies."""
         self.weight = torch.ones_like(labelled, dtype=torch.float32)
         self.outlyingness = torch.zeros_like(self.weight).masked_fill(labelled, torch.nan)
         self.counting = self.penalty = self.weight[:0]

@@ -75,9 +75,9 @@ class Deviation(nn.Module):
     """A row's deviation from the normals in numbers that do not name a place: (n, d) -> (n,
     `width`).
 
-    First the columns of `FREE`, each larger for stranger rows: log Mahalanobis distance; log mean
-    distance to the nearest normals, raw and whitened; the first relative to the neighbours' own;
-    and the first twice more: without flags, and without flags and logarithms. A flag that few
+    First the columns of `FREE`, each larger for more anomalous rows: log Mahalanobis distance; log
+    mean distance to the nearest normals, raw and whitened; the first relative to the neighbours'
+    own; and the first twice more: without flags, and without flags and logarithms. A flag that few
     normals raise counts for many standard deviations in any distance, and may drown what numbers
     tell, or tell it all; and what stands out on a logarithmic scale need not on a plain one, nor
     the other way round: so there is evidence of each. Then details that only a judge can weigh: the
@@ -155,7 +155,7 @@ class Deviation(nn.Module):
         return description[:, [len(FREE) + self.bands, -4]]
 
     def tells(self, name: str) -> bool:
-        """Whether this measure says anything of its own: numbers alone do where there are flags
+        """Whether this base score says anything of its own: numbers alone do where there are flags
         beside them.
         """
         silent = {"nearest-numbers": self.numbers.columns, "nearest-plain": self.plain.view.columns}

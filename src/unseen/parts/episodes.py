@@ -18,7 +18,7 @@ def draw(rows: int, size: int, generator: torch.Generator) -> Tensor:
     return torch.randint(rows, (size,), generator=generator)
 
 
-def some(data: Samples, most: int, generator: torch.Generator) -> Samples:
+def at_most(data: Samples, most: int, generator: torch.Generator) -> Samples:
     """At most so many rows, drawn at random, none twice."""
     return data[torch.randperm(len(data), generator=generator)[:most].to(data.x.device)]
 
@@ -211,7 +211,7 @@ def tasks(data: Samples, size: int, generator: torch.Generator) -> Iterator[Epis
         for split in hiding(anomalies, generator):
             inside, outside = next(halves_of[int(draw(len(kinds), 1, generator))])
             shown, hidden = (
-                some(anomalies[rows], size, generator) for rows in (split.inside, split.outside)
+                at_most(anomalies[rows], size, generator) for rows in (split.inside, split.outside)
             )
             yield Episode(together(inside, shown), together(outside, hidden))
 

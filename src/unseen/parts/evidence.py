@@ -198,8 +198,8 @@ def mean_auroc(scores: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -
     """Mean AUROC over splits that hold out classes, and over those that hold out rows of known
     classes: (2,).
 
-    `held`: scores of the normals and of the anomalies that each split held out. NaN where none held
-    out any."""
+    `scores`: those of the normals and of the anomalies that each split held out. NaN where none
+    held out any."""
     means = []
     for known in (False, True):
         each = [

@@ -80,27 +80,27 @@ class Coupling(nn.Module):
     def __init__(self, order: Tensor, *, width: int, most: float = 1.9) -> None:
         super().__init__()
         self.register_buffer("order", order)
-        self.told = len(order) // 2  # the columns that tell; the others are changed
+        self.passed = len(order) // 2  # the columns that tell; the others are changed
         self.most = most
-        self.net = mlp([self.told, width, 2 * (len(order) - self.told)])
+        self.net = mlp([self.passed, width, 2 * (len(order) - self.passed)])
         for p in self.net[-1].parameters():
             nn.init.zeros_(p)
 
-    def steps(self, telling: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, passing: Tensor) -> tuple[Tensor, Tensor]:
         """Logarithm of the scale, and the shift: (n, d // 2) -> (n, d - d // 2) each."""
-        raw, shift = self.net(telling).chunk(2, dim=1)
+        raw, shift = self.net(passing).chunk(2, dim=1)
         return self.most * 2 / math.pi * torch.atan(raw / self.most), shift
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = x[:, self.order]
-        telling, changed = x[:, : self.told], x[:, self.told :]
-        log_scale, shift = self.steps(telling)
-        return torch.cat([telling, changed * log_scale.exp() + shift], dim=1), log_scale.sum(dim=1)
+        passing, changed = x[:, : self.passed], x[:, self.passed :]
+        log_scale, shift = self.steps(passing)
+        return torch.cat([passing, changed * log_scale.exp() + shift], dim=1), log_scale.sum(dim=1)
 
     def inverse(self, z: Tensor) -> Tensor:
-        telling, changed = z[:, : self.told], z[:, self.told :]
-        log_scale, shift = self.steps(telling)
-        return torch.cat([telling, (changed - shift) * (-log_scale).exp()], dim=1)[
+        passing, changed = z[:, : self.passed], z[:, self.passed :]
+        log_scale, shift = self.steps(passing)
+        return torch.cat([passing, (changed - shift) * (-log_scale).exp()], dim=1)[
             :, self.order.argsort()
         ]
 

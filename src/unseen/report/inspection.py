@@ -16,7 +16,7 @@ from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
 from unseen.report.evaluation import figure, report, ruled_table
 from unseen.storage.bundle import Bundle
-from unseen.storage.facts import Adapted, Counts, Made, as_text, formless, of_form
+from unseen.storage.facts import Adapted, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability
 
 
@@ -67,7 +67,7 @@ def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
         (key, ", ".join(_method_in_words(v) if isinstance(v, dict) else v for v in methods))
         for key, methods in lists.items()
     ]
-    if (facts := of_form(Made, bundle.facts)) is not None:
+    if (facts := of_form(Origin, bundle.facts)) is not None:
         lines.append(
             ("trained", f"{facts.created} with unseen {facts.unseen}, torch {facts.torch}")
         )
@@ -137,7 +137,7 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         else "that training did not see"
     )
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
-        how = "of the new kind, each scored by what adapted on the others"
+        how = "of the new domain, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
         return [
             ("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")

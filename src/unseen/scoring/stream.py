@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unseen.data.news import ToldOnce
+from unseen.data.news import NotedOnce
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
@@ -108,7 +108,7 @@ def _judged(
 ) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
     """Keys, scores and p-values, block by block."""
     detector.check_fitted()
-    once = ToldOnce()
+    once = NotedOnce()
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
         try:

@@ -63,7 +63,7 @@ class Adapted(BaseModel):
     rows: Count
 
 
-class Made(BaseModel):
+class Origin(BaseModel):
     """What saving says.
 
     Parameters
@@ -139,7 +139,7 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         for name, kind in values.items()
         if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }
-    for kind, part in ((Made, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
+    for kind, part in ((Origin, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
         if of_form(kind, part) is not None:
             shown |= {"adapted"} if kind is Adapted else set(kind.model_fields)
     rest = [name for name in facts if name not in shown]

@@ -44,7 +44,7 @@ def read_tensors(file: Path, *, recorded: str) -> dict[str, Tensor]:
                 f"{file}: expected a header and tensors, found {size:,} bytes that say otherwise; "
                 f"{AGAIN}"
             )
-        declared = LENGTH + length + _told_by(file, stream.read(length))
+        declared = LENGTH + length + _tensor_bytes(file, stream.read(length))
         if declared != size:
             raise BundleError(
                 f"{file}: its header tells of {declared:,} bytes, found {size:,}; {AGAIN}"
@@ -60,7 +60,7 @@ def read_tensors(file: Path, *, recorded: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _told_by(file: Path, header: bytes) -> int:
+def _tensor_bytes(file: Path, header: bytes) -> int:
     """How many bytes of tensors a header tells of."""
     try:
         entries = parsed(header)

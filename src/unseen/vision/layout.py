@@ -3,7 +3,7 @@ is left out.
 
 A class is a sub-folder. The layout of MVTec AD (Bergmann et al. 2019: train/good, test/<class>,
 ground_truth/<class>) is known by its names. No file is opened. Nothing is left out in silence:
-`Layout.notes` says what, and why."""
+`_Layout` says what, and why."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.methods.resad.residual import References, ResidualScorer
 from unseen.parts import losses, terms
-from unseen.parts.episodes import random_batches, some, together
+from unseen.parts.episodes import at_most, random_batches, together
 from unseen.parts.loops import minimise
 from unseen.parts.pseudo import with_pushed
 from unseen.types import Run, Samples
@@ -112,7 +112,7 @@ class ResAD:
                 f"{len(data.normals)}: add normal rows, 2 at least"
             )
         scorer.references.remember(
-            some(data.normals, self.bank, run.generator).x, k=self.neighbours
+            at_most(data.normals, self.bank, run.generator).x, k=self.neighbours
         )
         kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
         if any(
@@ -137,7 +137,7 @@ class ResAD:
         """Swap the references."""
         moved = copy.deepcopy(scorer)
         moved.references.remember(
-            some(support.normals, self.bank, run.generator).x, k=self.neighbours
+            at_most(support.normals, self.bank, run.generator).x, k=self.neighbours
         )
         return moved
 
@@ -152,7 +152,7 @@ class ResAD:
         are left out.
         """
         rows = [data[data.group == name] for name in data.normals.group.unique()]
-        return [(some(kind.normals, self.bank, run.generator), kind.anomalies) for kind in rows]
+        return [(at_most(kind.normals, self.bank, run.generator), kind.anomalies) for kind in rows]
 
     def residuals(self, scorer: ResidualScorer, data: Samples, run: Run) -> Iterator[Samples]:
         """Batches of residuals, half normals, half anomalies, of a few kinds at a time; without
@@ -174,7 +174,7 @@ class ResAD:
         """Rows of one kind as residuals to `references` or more of its normals, of which a row is
         never one itself.
         """
-        normals, anomalies = some(kind[0], len(kind[0]), generator), kind[1]
+        normals, anomalies = at_most(kind[0], len(kind[0]), generator), kind[1]
         spare = max(len(normals) - 1, 1)
         least = min(self.references, spare)
         m = int(least * (spare / least) ** float(torch.rand((), generator=generator)))
