@@ -71,9 +71,8 @@ def test_functions_are_where_the_pages_say():
     for page in PAGES:
         for name, path in re.findall(r"\[`(\w+)`\]\(([^)]*/src/[^)]*\.py)\)", page.read_text()):
             source = (page.parent / path).read_text()
-            assert re.search(rf"^\s*(def|class) {name}\b", source, flags=re.MULTILINE), (
-                f"{page.name}: {name} in {path}"
-            )
+            begins = rf"^\s*(def|class) {name}\b(?!.*: \.\.\.$)"  # not a protocol's stub
+            assert re.search(begins, source, flags=re.MULTILINE), f"{page.name}: {name} in {path}"
 
 
 def test_every_method_has_its_place():

@@ -195,9 +195,8 @@ def same_seed(trial: Trial) -> None:
 def reloaded(trial: Trial) -> None:
     """A fresh scorer with the tensors of a trained one scores the same, to the last bit."""
     state = {name: tensor.clone() for name, tensor in trial.scorer.state_dict().items()}
-    with torch.device(
-        "meta"
-    ):  # as loading does, which learns how large a scorer is before there is one
+    # as loading does, which learns how large a scorer is before there is one
+    with torch.device("meta"):
         planned = trial.method.build(trial.shape).state_dict()
     _expect(
         planned.keys() == state.keys(),
@@ -283,9 +282,8 @@ def loss(trial: Trial) -> str | None:
     if ability(method, "loss") is None:
         return "it has no loss"
     scorer, run = seeded(lambda: method.build(trial.shape), 1), _run(0)
-    for weight in islice(
-        (p for p in scorer.parameters() if p.ndim >= 2), 1
-    ):  # not where all outputs are equal
+    # not where all outputs are equal
+    for weight in islice((p for p in scorer.parameters() if p.ndim >= 2), 1):
         nn.init.normal_(weight, generator=torch.Generator().manual_seed(0))
     found = method.loss(scorer, data, run)
     _expect(

@@ -79,7 +79,9 @@ def importing(tmp_path):
     """A process that runs the command while its package takes long to import."""
     (tmp_path / "unseen").mkdir()
     (tmp_path / "unseen" / "__init__.py").touch()
-    (tmp_path / "unseen" / "cli.py").write_text(
+    (tmp_path / "unseen" / "cli").mkdir()
+    (tmp_path / "unseen" / "cli" / "__init__.py").touch()
+    (tmp_path / "unseen" / "cli" / "main.py").write_text(
         "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
     )
     (tmp_path / "_unseen.py").write_text(Path(_unseen.__file__).read_text())

@@ -243,9 +243,8 @@ def test_heat_has_the_size_of_each_image_and_is_highest_on_the_defect():
     heat = detector.heat(new)
     assert [found.shape for found in heat] == [(40, 120), (64, 64)] * 4
     assert all(found.dtype == np.float32 for found in heat)
-    for found, defect in zip(
-        heat[1::2], data.mask[1::2], strict=True
-    ):  # square: 64 pixels show 6 cells
+    # square: 64 pixels show 6 cells
+    for found, defect in zip(heat[1::2], data.mask[1::2], strict=True):
         row, column = np.array(np.unravel_index(found.argmax(), (64, 64))) * 6 // 64
         assert defect[row, column] == 1
 
@@ -280,11 +279,12 @@ def test_the_threshold_of_heat_by_hand():
     peaks = member.heat(maps.take(member.held_out), torch.device("cpu")).max(axis=(1, 2))
     np.testing.assert_allclose(member.peaks, np.sort(peaks))
     detector = fitted(PATCHES, maps)
+    # of 8: the first at or above 0.7 * 7 = 4.9, 6.3, 0.7
     for alpha, place in (
         (0.3, 5),
         (0.1, 7),
         (0.9, 1),
-    ):  # of 8: the first at or above 0.7 * 7 = 4.9, 6.3, 0.7
+    ):
         assert detector.heat_threshold(alpha) == member.peaks[place]
     folds = fitted(PATCHES, maps, calibration=4)
     each = [np.quantile(one.peaks, 0.8, method="higher") for one in folds.members_]

@@ -19,53 +19,14 @@ if TYPE_CHECKING:
     from unseen.types import Method, Source
 
 STACK, IMAGE_STACK = "evidence-stack", "image-stack"
-NAMES = (
-    *(
-        STACK,
-        "multi-directional",
-        "multi-directional-literal",
-        "devnet",
-        "autoencoder",
-        "comet",
-        "deep-svdd",
-    ),
-    *(
-        "deep-sad",
-        "prenet",
-        "flos",
-        "continuous-labels",
-        "simplenet",
-        "prn",
-        "saliency-cut",
-        "kka",
-        "con2",
-        "duq",
-    ),
-    *(
-        "csad",
-        "aa-vae",
-        "lis-ae",
-        "ssae",
-        "dmad",
-        "flow",
-        "flow-ratio",
-        "cl-flow",
-        "resad",
-        "resad-pp",
-    ),
-    *(
-        "mahalanobis",
-        "fecam",
-        "dcc",
-        "nearest",
-        "nearest-ratio",
-        "isolation-forest",
-        "forest",
-        "logistic",
-        "maml",
-    ),
-    *("ahl", "meta-occ", "dplan", "ensemble", IMAGE_STACK, "whole", "patches", "patchcore", "topk"),
+_IN_ORDER = (
+    "evidence-stack multi-directional multi-directional-literal devnet autoencoder comet deep-svdd "
+    "deep-sad prenet flos continuous-labels simplenet prn saliency-cut kka con2 duq csad aa-vae "
+    "lis-ae ssae dmad flow flow-ratio cl-flow resad resad-pp mahalanobis fecam dcc nearest "
+    "nearest-ratio isolation-forest forest logistic maml ahl meta-occ dplan ensemble image-stack "
+    "whole patches patchcore topk"
 )
+NAMES = tuple(_IN_ORDER.split())
 ALPHA = 0.05
 
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]

@@ -9,9 +9,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-ROW_NUMBERS = (
-    20  # fewer equally spaced whole numbers, or fewer numbers that only rise, may be chance
-)
+# fewer equally spaced whole numbers, or fewer numbers that only rise, may be chance
+ROW_NUMBERS = 20
 SHUFFLED = 50  # so many whole numbers without a repeat may be row numbers in another order
 CHANCE = 1e-6  # that numbers drawn from a range do not repeat; below it they were given out
 DOUBT = 1e-3  # below it, at least a word is said

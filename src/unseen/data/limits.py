@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 50  # values of a column that are settings
-EACH = (
-    5  # rows that must show each of them: then there is hardly one that training missed by chance
-)
+# rows that must show each of them: then there is hardly one that training missed by chance
+EACH = 5
 HEAD = 1000  # rows that show at once that a column has many values
 
 Limits = tuple[tuple[float, float] | None, ...]

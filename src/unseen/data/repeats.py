@@ -32,9 +32,8 @@ FEW = 10  # distinct rows: fewer are all states, and fewer may repeat equally of
 # 5% quantile of the gaps between values, in units of their median: random values have .07, whole
 # numbers 1
 GRID = 0.2
-COARSE = (
-    0.01  # standard deviations: rows that differ by less in every column differ in the last digits
-)
+# standard deviations: rows that differ by less in every column differ in the last digits
+COARSE = 0.01
 NEARLY = 0.1  # share of the rows from which on near copies are worth a warning
 MOST = 1 << 20  # cells of rows that near copies are looked for among
 BLOCK = 1 << 20  # cells hashed at a time

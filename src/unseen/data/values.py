@@ -20,27 +20,11 @@ from unseen.wording import option
 
 # missing, unless a category has them as levels
 NOTHING = ("None", "none", "NONE", "missing", "Missing", "MISSING")
-MISSING = (
-    *(
-        "",
-        "?",
-        "-",
-        "--",
-        ".",
-        "NA",
-        "N/A",
-        "n/a",
-        "<NA>",
-        "NaN",
-        "nan",
-        "NaT",
-        "NULL",
-        "Null",
-        "null",
-        "\\N",
-    ),
-    *("#N/A", "#VALUE!", "#DIV/0!", "#REF!", "#NAME?", "#NUM!", "#NULL!", *NOTHING),
+_GAPS = (
+    "? - -- . NA N/A n/a <NA> NaN nan NaT NULL Null null \\N "
+    "#N/A #VALUE! #DIV/0! #REF! #NAME? #NUM! #NULL!"
 )
+MISSING = ("", *_GAPS.split(), *NOTHING)
 YES = frozenset({"t", "true", "yes", "y", "1"})
 NO = frozenset({"f", "false", "no", "n", "0"})
 FACTS = ("length", "words", "digits", "punctuation")

@@ -25,9 +25,8 @@ from unseen.parts.threads import one_thread
 from unseen.types import Encoder, Method, Run, Samples, ability
 
 log = logging.getLogger("unseen")
-STEP = (
-    0.1  # spreads of the calibration: rows that the method itself finds far from normal stay above
-)
+# spreads of the calibration: rows that the method itself finds far from normal stay above
+STEP = 0.1
 BLOCK = 64  # images whose maps are made at once
 
 

@@ -126,9 +126,8 @@ class CoMet:
             if done or not steps:
                 self.judge(scorer, data, run)
                 weight = data.weight * scorer.weight
-                if not torch.equal(
-                    weight, weighted.weight
-                ):  # else the stream goes on with what it is amid
+                # else the stream goes on with what it is amid
+                if not torch.equal(weight, weighted.weight):
                     weighted = replace(data, weight=weight)
                     stream = base.stream(weighted, run)
                 if self.meta != "none":

@@ -13,9 +13,8 @@ TOGETHER = 256  # rows searched at once: their distances to a bank then stay in 
 LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
 LONG = 1024  # distances from which on lanes pay
 BLOCK = 16_384  # rows whose covariance is summed at once
-RANK = (
-    1e-12  # of the largest variance: smaller ones are rounding, where rows are fewer than columns
-)
+# of the largest variance: smaller ones are rounding, where rows are fewer than columns
+RANK = 1e-12
 # of the mean squared distance of near rows from their middle: how soft the plane through them is
 PLANE = 0.1
 

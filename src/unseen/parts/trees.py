@@ -73,9 +73,8 @@ class Trees(Resizing):
             node = below(node, start)
         walking, here = torch.arange(walkers, device=x.device), node
         for level in range(depth - TOGETHER):
-            if (
-                level % AGAIN == 0
-            ):  # walk the few that have not reached a leaf by now, and look anew every few levels
+            # walk the few that have not reached a leaf by now, and look anew every few levels
+            if level % AGAIN == 0:
                 node = node.index_copy(0, walking, here)
                 on = (left.index_select(0, here) != here).nonzero()[:, 0]
                 walking, here, start = (

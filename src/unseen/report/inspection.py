@@ -41,13 +41,14 @@ def contents(bundle: Bundle) -> RenderableType:
     if evaluation and "evaluation" not in rest:
         try:
             reported = ["", report(evaluation)]
+        # somebody's own
         except (
             LookupError,
             TypeError,
             ValueError,
             ArithmeticError,
             AttributeError,
-        ):  # somebody's own
+        ):
             rest["evaluation"] = as_text(evaluation)
     return Group(_grid([*lines, *rest.items()]), *_evidence(detector), *reported)
 

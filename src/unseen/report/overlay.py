@@ -21,10 +21,7 @@ WIDTH, HEIGHT = 900, 400  # pixels of an overlay
 # image, heat, bar: left, bottom, width, height
 PLACES = ((10, 10, 350, 330), (370, 10, 350, 330), (788, 24, 18, 300))
 # the true outline; the threshold: neither is a colour of the heat
-DEFECT, EDGE = (
-    "#39ff14",
-    "#00e5ff",
-)
+DEFECT, EDGE = ("#39ff14", "#00e5ff")
 # brightness of the image below the heat; share of heat from the threshold on
 GREY, OPAQUE = (0.6, 0.85)
 HEADS = ("image", "label", "score", "p-value", "verdict", "where")

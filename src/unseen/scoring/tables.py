@@ -1,4 +1,4 @@
-"""Tables as sources: files of rows, and what is in memory."""
+"""Tables as sources: files of rows."""
 
 from __future__ import annotations
 

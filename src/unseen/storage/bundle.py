@@ -280,9 +280,8 @@ def _rebuilt(
     detector.classes_ = tuple(manifest.classes)
     detector.groups_ = tuple(manifest.groups)
     inputs = detector.schema_.inputs
-    if len(detector.schema_.shape) == 1 and inputs != tuple(
-        f"x{j}" for j in range(len(inputs))
-    ):  # as of a matrix
+    # as of a matrix
+    if len(detector.schema_.shape) == 1 and inputs != tuple(f"x{j}" for j in range(len(inputs))):
         detector.name_features(inputs)
     schemas = [_encoder_from(plain) for plain in manifest.members]
     if any(schema.reads() != detector.schema_.reads() for schema in schemas):

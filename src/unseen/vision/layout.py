@@ -18,38 +18,12 @@ from typing import NoReturn
 from unseen.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
-UNREAD = (  # photos, drawings and videos: somebody may think that they were looked at
-    *(
-        ".gif",
-        ".apng",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".svg",
-        ".jp2",
-        ".jxl",
-        ".psd",
-        ".ico",
-        ".tga",
-        ".pgm",
-        ".ppm",
-    ),
-    *(
-        ".raw",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".orf",
-        ".raf",
-        ".rw2",
-        ".exr",
-        ".hdr",
-        ".dcm",
-    ),
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"),
+# photos, drawings and videos: somebody may think that they were looked at
+_NOT_READ = (
+    ".gif .apng .heic .heif .avif .svg .jp2 .jxl .psd .ico .tga .pgm .ppm .raw .dng .cr2 .cr3 .nef "
+    ".arw .orf .raf .rw2 .exr .hdr .dcm .mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv"
 )
+UNREAD = tuple(_NOT_READ.split())
 MASKS = ("mask", "masks", "ground_truth", "groundtruth")  # folders that hold masks
 # folders that say nothing of what is in them
 PHOTOS = ("image", "images", "img", "imgs", "photo", "photos")

@@ -115,9 +115,8 @@ class ResAD:
             at_most(data.normals, self.bank, run.generator).x, k=self.neighbours
         )
         kinds, stream = self.kinds(data, run), self.residuals(scorer, data, run)
-        if any(
-            len(anomalies) for _, anomalies in kinds
-        ):  # else nothing keeps the sphere from swallowing all rows
+        # else nothing keeps the sphere from swallowing all rows
+        if any(len(anomalies) for _, anomalies in kinds):
             optimiser = torch.optim.AdamW(
                 scorer.constraintor.parameters(), lr=self.rate, weight_decay=1e-2
             )
