@@ -98,4 +98,4 @@ def by_thirds(records: list[Record]) -> str:
             cells = [number(one["auroc"]), *thirds, f"{one['blind']:.0%}"]
             rows[f"{record['set']}: `{one['scorer']}`"] = cells
     thirds = [third for name in along for third in ALONG[name]]
-    return table(rows, "", ["AUROC", *thirds, "below median normal"])
+    return table(rows, "", ["AUROC", *thirds, "blind"])

@@ -72,7 +72,8 @@ def unwritable(target: Path) -> Iterator[None]:
     except BrokenPipeError:  # whoever read standard output has seen enough
         raise
     except OSError as error:
-        raise DataError(f"{target}: {_refusal(error)}") from error
+        name = "standard output" if str(target) == "-" else target
+        raise DataError(f"{name}: {_refusal(error)}") from error
 
 
 def _refusal(error: OSError) -> str:

@@ -330,7 +330,7 @@ def test_order_and_number_of_columns_and_kind_of_frame_do_not_matter(caplog):
     with caplog.at_level(logging.INFO, logger="unseen"):
         assert np.array_equal(schema.encode(table[table.columns[::-1]].assign(extra=1)), expected)
     assert [record.message for record in caplog.records] == [
-        "columns that training did not show are ignored: 'extra'"
+        "columns that the detector did not learn from are ignored: 'extra'"
     ]
     for other in (
         pl.from_pandas(table),

@@ -202,8 +202,8 @@ class Learning:
         Literal["keep", "once"] | None,
         Parameter(
             help=(
-                "rows that occur several times count each time, or once; without it as "
-                "chance would have them"
+                "rows that occur several times count each time, or once; without it copies count "
+                "once, and rows of few values each time"
             )
         ),
     ] = None

@@ -162,6 +162,7 @@ def adapt(
     data = source.normals()
     moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
     moved.save(target)
+    moved.detector.check_reach(flags.Alarms().policy())  # of a score as it is by default
     say(f"Moved to what {normals} holds, saved in {target}")
     out.print(summary(moved))
     line = command_line("score", target, "DATA", "--out", "scores.csv", *trust_words(moved))

@@ -338,7 +338,7 @@ class Schema:
         if extra:
             more = f" and {len(extra) - 20:,} more" if len(extra) > 20 else ""
             log.info(
-                "columns that training did not show are ignored: %s",
+                "columns that the detector did not learn from are ignored: %s",
                 ", ".join(map(repr, extra[:20])) + more,
             )
         return (

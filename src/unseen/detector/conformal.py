@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -296,3 +297,14 @@ def _standardised(calibration: Array, score: Array) -> Array:
     """
     middle, high = np.quantile(calibration, [0.5, 0.9])
     return np.asarray((score - middle) / max(high - middle, 1e-12), dtype=np.float64)
+
+
+def level_of(share: float) -> str:
+    """A share as it is said and typed: two digits, rounded up, so that it can be asked for.
+
+    >>> level_of(1 / 743), level_of(1 / 41), level_of(1 / 5)
+    ('0.0014', '0.025', '0.2')
+    """
+    unit = 10.0 ** (math.floor(math.log10(share)) - 1)
+    steps = math.ceil(share / unit * (1 - 1e-12))
+    return f"{steps * unit:.2g}"

@@ -27,7 +27,7 @@ from unseen.data.tables import named_in_text
 from unseen.detector import heat
 from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
-from unseen.detector.conformal import ROWS, Conformal, outranked
+from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.folds import held_out
 from unseen.detector.inputs import (
@@ -434,11 +434,13 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.check_fitted()
         finest = self.conformal_.finest
         if policy.level < finest:
+            m = len(self.conformal_.scores)
+            ways = f"Train on more normals, or ask for {level_of(finest)} or more"
+            if m >= ROWS:
+                ways += f"; or let a model go on where the normals end ({option('tail', True)})"
             warnings.warn(
-                f"level {policy.level} asked for, but with {len(self.conformal_.scores)} "
-                f"calibration normals no p-value is below {finest:.2g}: nothing can be flagged. "
-                f"Train on more normals, ask for {finest:.2g} or more, or let a model go on where "
-                f"the normals end ({option('tail', True)})",
+                f"level {policy.level} asked for, but with {m} calibration normals no p-value is "
+                f"below 1/{m + 1}: nothing can be flagged. {ways}",
                 FewNormals,
                 stacklevel=3,
             )
@@ -819,7 +821,7 @@ def _enough(count: int) -> bool:
     if count < ROWS:
         warnings.warn(
             f"{count} calibration normals (fewer than {ROWS}) do not show how scores go on beyond "
-            f"them: p-values end at {1 / (count + 1):.2g} as without {option('tail', True)}; add "
+            f"them: p-values end at 1/{count + 1} as without {option('tail', True)}; add "
             "normal rows",
             FewNormals,
             stacklevel=3,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -39,18 +39,18 @@ def evaluate(
     normal: str | float = "normal",
     test: Any = None,
     protocol: Protocol | None = None,
-    methods: Mapping[str, Method | str] | None = None,
+    methods: Mapping[str, Method | str] | Sequence[str] | str | None = None,
     kinds: Mapping[str, str] | None = None,
     group: str | None = None,
     device: str | torch.device = "cpu",
     repeats: Literal["keep", "once"] | None = None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Evaluate methods under the open-set protocol.
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave
     training, and their classes are unseen. Without `test`, rows are split half and half within each
-    class, and rows that are copies of another one are left out before (`copy_numbers`). Test labels
+    class, and rows that are copies of another one are left out before. Test labels
     are used for the report and for nothing else.
 
     Parameters
@@ -65,18 +65,19 @@ def evaluate(
         Rows to test on.
     protocol : Protocol, optional
         How many seeds, seen classes and labelled rows.
-    methods : mapping of str to method or str, optional
+    methods : mapping of str to method or str, or names of methods, optional
         Names for the report, and methods or their names; the default without any.
     group : str, optional
         The column of domains, the `groups` of `Detector.fit`.
-    progress : callable
+    progress : callable, optional
         Is called, without arguments, once for each method in each seed.
 
     Returns
     -------
     list of dict
         A report for each method, that JSON can hold. "unseen" and "seen" have the mean and standard
-        deviation over seeds of each figure, "classes" the figures of each class, hardest first.
+        deviation over seeds of each figure, "classes" the figures of each class, hardest first; the
+        guide on evaluating says what each figure is.
 
     Raises
     ------
@@ -101,12 +102,12 @@ def evaluate(
         _parted(table, label, group),
         None if test is None else _parted(test, label, group, needed=False),
         normal=normal,
-        choices=protocol or Protocol(),
-        methods=methods or {},
+        choices=_choices(protocol),
+        methods=_by_name(methods),
         kinds=kinds,
         device=device,
         repeats=repeats,
-        progress=progress,
+        progress=progress or (lambda: None),
     )
 
 
@@ -151,9 +152,9 @@ def run_protocol(
         )
         if not draw.seen and seed == 0:
             log.warning(
-                "no anomaly class can be shown: it takes %d training rows, and another class to "
-                "hide. So all are unseen, and no label is used: name anomalies by their kinds, or "
-                "show fewer rows of each (%s)",
+                "no anomaly class can be a seen one: that takes %d training rows of it, and "
+                "another class that stays unseen. So all are unseen, and no label is used: name "
+                "anomalies by their kinds, or label fewer rows of each (%s)",
                 choices.shots,
                 option("shots", ...),
             )
@@ -170,6 +171,25 @@ def run_protocol(
                 runs[name].append(_one_run(learner, rows, groups, tested, answers, draw, shown))
             progress()
     return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
+
+
+def _choices(protocol: object) -> Protocol:
+    if not isinstance(protocol, Protocol | None):
+        raise DataError(f"protocol must be a Protocol, such as Protocol(seeds=3), got {protocol!r}")
+    return protocol or Protocol()
+
+
+def _by_name(methods: object) -> Mapping[str, Method | str]:
+    """Methods by the names that the report gives them; names of methods are their own."""
+    if methods is None or isinstance(methods, Mapping):
+        return methods or {}
+    names = [methods] if isinstance(methods, str) else methods
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            "methods must be names of methods, or a mapping of names to methods such as "
+            f"{{'mine': Nearest(k=3)}}, got {methods!r:.80}"
+        )
+    return {name: name for name in names}
 
 
 def copy_numbers(
@@ -195,8 +215,8 @@ def _without_copies(rows: Any, kinds: Mapping[str, str] | None, repeats: str | N
     own = np.flatnonzero(copy_numbers(rows, kinds=kinds, repeats=repeats) == np.arange(len(rows)))
     if len(own) < len(rows):
         log.warning(
-            "%s of %s rows are copies of another one and are left out, as a copy would tell the "
-            "other's label",
+            "%s of %s rows are copies of another one and are left out: a copy in training would "
+            "give the answer away",
             *(f"{len(rows) - len(own):,}", f"{len(rows):,}"),
         )
     return own
@@ -208,6 +228,9 @@ def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = 
     """
     rows = to_learn_from(table, None)
     names = getattr(rows, "column_names", [])
+    for name, column in {"label": label, "group": group}.items():
+        if not isinstance(column, str | None):
+            raise DataError(f"{name} must be the name of a column, got {column!r:.80}")
     if label is not None:
         require([label], names, where="the table")
         y, where = rows[label], f"column {label!r}"

@@ -128,8 +128,8 @@ def untrusted(spec: object, trust: Collection[str]) -> list[str]:
         else [each for each in trust if not is_path(each)]
     ):
         raise DataError(
-            f"{option('trust')}: expected a tuple of import paths, such as "
-            f"('mypackage.mine:Mine',), got {shortened(wrong[0])}"
+            f"expected import paths, such as {option('trust', ('mypackage.mine:Mine',))}, got "
+            f"{shortened(wrong[0])}"
         )
     return [path for path in paths_in(spec) if path not in trust]
 

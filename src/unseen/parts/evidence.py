@@ -4,6 +4,7 @@ surprisals.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ HeldOutScores = list[tuple[Tensor, Tensor]]
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
+    "MultiDirectional": "multi-directional",
     "Nearest": "distance to the nearest normals",
 }
 
@@ -186,9 +188,7 @@ def name_of(method: Any, where: str = "") -> str:
         return name_of(base, "on whole images" if kind == "Whole" else "on patches")
     words = _WORDS.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
     marks = ", ".join(
-        name
-        for name in getattr(method, "__dataclass_fields__", ())
-        if getattr(method, name) is True
+        field.name for field in dataclasses.fields(method) if getattr(method, field.name) is True
     )
     own = f"{words} ({marks})" if marks else words
     return f"{own} {where}".strip()

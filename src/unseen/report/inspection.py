@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
 from unseen.methods.catalogue import to_json
 from unseen.methods.evidence import VIEWS
@@ -141,13 +142,16 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         how = "of the new domain, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
         return [
-            ("calibration", f"{m:,} normal {kind} {how}; the smallest p-value is {1 / (m + 1):.2g}")
+            (
+                "calibration",
+                f"{m:,} normal {kind} {how}; the smallest p-value is {level_of(1 / (m + 1))}",
+            )
         ]
     return [
         (
             "calibration",
-            f"{m:,} normal {kind} {how}; p-values below {1 / (m + 1):.2g} are those of a model "
-            "(tail)",
+            f"{m:,} normal {kind} {how}; p-values below {level_of(1 / (m + 1))} are those of a "
+            "model (tail)",
         )
     ]
 

@@ -47,7 +47,7 @@ def suspects_line(table: Any, noun: str) -> str:
     """How many training rows were taken for normal, and how many of them are worth a look."""
     doubted = int((table["weight"].to_numpy() < 1).sum())
     look = (
-        f"{doubted:,} have a weight below 1: look at the first ones"
+        f"{doubted:,} {'has' if doubted == 1 else 'have'} a weight below 1: look at the first ones"
         if doubted
         else "none has a weight below 1"
     )

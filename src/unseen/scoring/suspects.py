@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from unseen.detector.detector import Detector
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.scoring.tables import check_keep
-from unseen.storage.facts import of_data
+from unseen.storage.facts import Adapted, of_data, of_form
 from unseen.types import Source
 
 AUDITED = ("weight", "score")
@@ -23,12 +23,17 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: Source) -> pa
 
     `known`: what the bundle tells of its data. DataError unless the source is what the detector was
     trained on."""
+    if of_form(Adapted, known.get("adapted")) is not None:
+        raise Unsupported(
+            "adapt moved this detector to other rows, and trained it on none of them, so there is "
+            "nothing to audit: audit the detector that it came from"
+        )
     data, facts = source.labelled(), of_data(known)
     check_keep(data.keys.column_names, taken=AUDITED)
     if len(data.rows) != facts.get("rows", len(data.rows)):
         raise DataError(
             f"{source.name}: expected the {facts['rows']:,} {source.noun} of {facts['source']} "
-            f"that the detector was trained on, found {len(data.rows):,}: name that very one"
+            f"that the detector was trained on, found {len(data.rows):,}: name that file"
         )
     try:
         found = detector.audit(data.rows, data.y)
