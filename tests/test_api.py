@@ -70,7 +70,7 @@ def fields(kind):
 
 
 METHOD_TYPES = {type(method) for method in (*METHODS.values(), *IMAGES.values())}
-PUBLIC = {getattr(unseen, name) for name in unseen.__all__} - {unseen.Protocol}
+PUBLIC = {getattr(unseen, name) for name in unseen.__all__}
 WITH_FIELDS = sorted(
     (kind for kind in METHOD_TYPES | PUBLIC if isinstance(kind, type) and fields(kind)),
     key=lambda kind: kind.__name__,

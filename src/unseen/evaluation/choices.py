@@ -13,18 +13,27 @@ LEAST = 20  # test rows below which a class is listed, not averaged
 
 @dataclass(frozen=True)
 class Protocol:
-    """The choices of an open-set evaluation."""
+    """The choices of an open-set evaluation.
+
+    Parameters
+    ----------
+    seen : int
+        anomaly classes with labels
+    shots : int
+        labelled rows of each of them
+    seeds : int
+        repetitions, each with other classes and rows
+    normals : int
+        most training normals
+    contamination : float
+        share of unlabelled anomalies, of seen classes, among the training normals
+    """
 
     seen: int = 3
-    """anomaly classes with labels"""
     shots: int = 10
-    """labelled rows of each of them"""
     seeds: int = 5
-    """repetitions, each with other classes and rows"""
     normals: int = 5000
-    """most training normals"""
     contamination: float = 0.0
-    """share of unlabelled anomalies, of seen classes, among the training normals"""
 
     def __post_init__(self) -> None:
         for name in ("seen", "shots", "seeds", "normals"):
