@@ -125,9 +125,10 @@ class Bundle:
         try:
             return cls(_rebuilt(manifest, tensors, trust), manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
+            release = manifest.facts.get("unseen")
+            other = "" if release == __version__ else f"load it with unseen {release}, or "
             raise BundleError(
-                f"{place}: its parts make no detector in unseen {__version__} ({error}); it was "
-                f"saved by unseen {manifest.facts.get('unseen')}: load it with that release, or "
+                f"{place}: its parts make no detector in unseen {__version__} ({error}): {other}"
                 "fit and save again"
             ) from error
 

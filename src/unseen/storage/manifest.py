@@ -145,9 +145,8 @@ def _check_format(file: Path, plain: object) -> None:
         )
     if isinstance(found, int) and 0 < found < FORMAT:
         raise BundleError(
-            f"{file}: format {found} is that of an earlier release, and unseen {__version__} "
-            f"reads format {FORMAT}: fit and save again, or load it with the release that saved "
-            "it (unseen 0.1.0 wrote format 1)"
+            f"{file}: format {found} is that of an earlier release, and this one reads format "
+            f"{FORMAT}: fit and save again, or load it with the release that saved it"
         )
     if found != FORMAT:
         raise BundleError(
