@@ -29,6 +29,15 @@ MAIN = (
     "read_table",
     "scorer",
 )
+STREAM = (
+    "scoring.stream.score",
+    "scoring.stream.Scored",
+    "scoring.tables.TableFile",
+    "scoring.tables.TableFrame",
+    "scoring.folders.ImageFolder",
+    "scoring.sinks.TableSink",
+    "report.images.ImageSink",
+)
 COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
 TITLES = {
     "Equation": "Equation",
@@ -238,7 +247,7 @@ def _overview(methods: dict[str, Any]) -> str:
 
 
 def _api() -> str:
-    """Every public name of the root that is not a method: what most need, the rest, errors."""
+    """Every public name that is not a method: what most need, the rest, errors, the stream."""
     import unseen
 
     methods = {type(method) for method in _named().values()}
@@ -255,7 +264,7 @@ def _api() -> str:
         "Errors and warnings": sorted(errors),
     }
     about = (
-        "Everything here is imported from ``unseen``. "
+        "What has no module before its name is imported from ``unseen``. "
         "Methods have :doc:`pages of their own </methods/index>`."
     )
     text = [*_title("Python"), about, "", ".. py:currentmodule:: unseen", ""]
@@ -265,8 +274,15 @@ def _api() -> str:
             text += [f".. auto{'function' if name in functions else 'class'}:: unseen.{name}"]
             text += ["   :members:", "   :inherited-members:"] if name in classes - errors else []
             text += [""]
-    title = "For tests of a method of your own"
-    text += [title, "-" * len(title), "", ".. autofunction:: unseen.testing.check_method", ""]
+    elsewhere = {
+        "Sources, the stream of scored rows, and sinks": STREAM,
+        "For tests of a method of your own": ("testing.check_method",),
+    }
+    for title, names in elsewhere.items():
+        text += [title, "-" * len(title), ""]
+        for name in names:
+            sort = "class" if name.rpartition(".")[2][0].isupper() else "function"
+            text += [f".. auto{sort}:: unseen.{name}", ""]
     return "\n".join(text)
 
 

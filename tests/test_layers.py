@@ -159,7 +159,7 @@ def test_a_part_serves_two_modules_or_more():
     assert single.keys() <= {"unseen.parts.plain"}, single  # what `deviation`, a part, begins with
 
 
-KINDS = r"is_dir\(\)|isinstance\(.*\b(Maps|Images|Schema|Vision|TableFile|ImageFolder)\b"
+KINDS = r"is_dir\(\)|isinstance\(.*\b(Maps|Images|Schema|Vision|TableFile|TableFrame|ImageFolder)\b"
 
 
 def test_nothing_asks_which_kind_of_input_it_has():

@@ -239,7 +239,7 @@ class Batch:
 
 
 class Source(Protocol):
-    """Where rows come from: a file, or a folder of images.
+    """Where rows come from: a file, a data frame in memory, or a folder of images.
 
     `noun` is what a user calls its rows, `name` what it is called in messages.
     """

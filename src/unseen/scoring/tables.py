@@ -1,10 +1,11 @@
-"""Tables as sources: files of rows."""
+"""Tables as sources: rows of a file, or in memory."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unseen.data.frames import tabulate
 from unseen.data.labels import as_given, encode_labels
+from unseen.data.tables import admit
 from unseen.errors import DataError
 from unseen.io import read
 from unseen.io.text import shown
@@ -38,51 +41,44 @@ _LIKELY = frozenset(
     )
 )
 _SHOWN = 3  # columns that a hint names
+_BLOCK = 16384  # rows in memory that are judged at once
 
 
-@dataclass(frozen=True)
-class TableFile:
-    """Rows of a CSV, JSON Lines or Parquet file.
-
-    Parameters
-    ----------
-    file : Path
-        The file; "-" is standard input.
-    label, group : str, optional
-        Columns of labels and of domains.
-    normal : str
-        What the label column calls normal.
-    drop : sequence of str
-        Columns to leave out.
-    header : bool
-        Whether the first line of a CSV file names the columns.
-    keep : sequence of str
-        Columns that tell the rows apart; without any, all columns when it is learned from, and the
-        row number when it is scored.
+class _Table:
+    """What tables share, wherever their rows are: columns that are set aside, and what labels
+    tell.
     """
 
-    file: Path
-    label: str | None = None
-    normal: str = "normal"
-    drop: tuple[str, ...] = ()
-    group: str | None = None
-    header: bool = True
-    keep: tuple[str, ...] = ()
+    label: str | None
+    normal: str
+    drop: tuple[str, ...]
+    group: str | None
+    keep: tuple[str, ...]
 
     noun: ClassVar[str] = "rows"
 
     @property
     def name(self) -> str:
-        return shown(self.file)
+        """What it is called in messages."""
+        raise NotImplementedError
 
-    def count(self) -> int | None:
-        """How many rows there are; None where only reading all of them would tell."""
-        return read.rows(self.file)
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is worth keeping of where the rows are."""
+        raise NotImplementedError
+
+    def _whole(self) -> pa.Table:
+        """All rows."""
+        raise NotImplementedError
+
+    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
+        """All rows, in order, a few at a time; at least one table, which may be empty."""
+        raise NotImplementedError
 
     def labelled(self) -> Labelled:
         """All rows, their labels and domains, and how many there are of each class."""
         aside = [*self.drop, *filter(None, [self.label, self.group])]
-        return self._labelled(self._table([*aside, *self.keep]))
+        return self._labelled(self._table([*aside, *self.keep]), self.drop, self.group)
 
     def normals(self) -> Labelled:
         """Rows of another domain to move to: labels count where the file has them; what is set
@@ -93,18 +89,16 @@ class TableFile:
             name for name in (*self.drop, self.label, self.group) if name in table.column_names
         ]
         y = table[self.label] if self.label in aside else None
-        return Labelled(
-            table.drop_columns(aside), y, None, None, {"source": self.file.absolute().name}
-        )
+        return Labelled(table.drop_columns(aside), y, None, None, self.facts)
 
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
-        """All rows with their labels; a file that `tests` may lack columns that are dropped, and
+        """All rows with their labels; one that `tests` may lack columns that are dropped, and
         domains.
         """
         if self.label is None:
             names = self._table([]).column_names
             raise DataError(
-                f"{self.file}: an evaluation needs the column that says what each row is, "
+                f"{self.name}: an evaluation needs the column that says what each row is, "
                 "'normal' or the name of a kind of anomaly "
                 f"({option('label', ...)}){_likely_labels(names)}"
             )
@@ -113,21 +107,15 @@ class TableFile:
         table = self._table([self.label])
         drop = tuple(name for name in self.drop if name in table.column_names)
         group = self.group if self.group in table.column_names else None
-        return replace(self, drop=drop, group=group)._labelled(table)
+        return self._labelled(table, drop, group)
 
-    def _labelled(self, table: pa.Table) -> Labelled:
-        aside = [*self.drop, *filter(None, [self.label, self.group])]
+    def _labelled(self, table: pa.Table, drop: tuple[str, ...], group: str | None) -> Labelled:
+        aside = [*drop, *filter(None, [self.label, group])]
         rows = table.drop_columns([name for name in table.column_names if name in aside])
-        facts: dict[str, Any] = {
-            "source": shown(Path(self.file.name)),
-            "label": self.label,
-            "drop": list(self.drop),
-            "group": self.group,
-        }
-        facts |= {} if self.header else {"header": False}
+        facts = self.facts | {"label": self.label, "drop": list(drop), "group": group}
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
-        groups = table[self.group].to_pylist() if self.group else None
+        groups = table[group].to_pylist() if group else None
         return Labelled(rows, y, groups, table.select(self.keep or table.column_names), facts)
 
     def places(self, keys: pa.Table, rows: pa.Array) -> dict[str, Any]:
@@ -137,7 +125,7 @@ class TableFile:
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""
         done = 0
-        for batch in read.batches(self.file, header=self.header, expected=encoder.needed):
+        for batch in self._blocks(encoder):
             require(self.keep, batch.column_names, where=self.name)
             n = len(batch)
             keys = (
@@ -156,22 +144,22 @@ class TableFile:
 
     def _table(self, wanted: Sequence[str]) -> pa.Table:
         """The rows, at least one, with these columns."""
-        table = read.table(self.file, header=self.header)
+        table = self._whole()
         require(wanted, table.column_names, where=self.name)
         if len(table) == 0:
             raise DataError(
-                f"{self.file}: the file has no rows below its header; expected normal rows and "
+                f"{self.name}: it has columns, and no rows; expected normal rows and "
                 "labelled anomalies"
             )
         return table
 
     def _unlabelled(self, rows: pa.Table) -> dict[str, Any]:
-        """The counts of a file without a label column, of which all rows are taken for normal; that
+        """The counts of rows without a label column, of which all rows are taken for normal; that
         is logged.
         """
         if self.normal != "normal":
             raise DataError(
-                f"{self.file}: {option('normal', self.normal)} says what the label column calls "
+                f"{self.name}: {option('normal', self.normal)} says what the label column calls "
                 f"normal, and no column is named: add {option('label', ...)}"
             )
         log.warning(
@@ -199,13 +187,127 @@ class TableFile:
             )
         elif not counts["normals"]:
             raise DataError(
-                f"{self.file}: no row of column {self.label!r} is "
+                f"{self.name}: no row of column {self.label!r} is "
                 f"{self.normal!r}{resembling(self.normal, names)}; of its {len(codes):,} rows "
                 f"{counts['unlabelled']:,} have no label, the others are "
                 f"{spell_counts(counts['anomalies'])}: say which are normal "
                 f"({option('normal', ...)})"
             )
         return counts
+
+
+@dataclass(frozen=True)
+class TableFile(_Table):
+    """Rows of a CSV, JSON Lines or Parquet file.
+
+    Parameters
+    ----------
+    file : Path
+        The file; "-" is standard input.
+    label, group : str, optional
+        Columns of labels and of domains.
+    normal : str
+        What the label column calls normal.
+    drop : sequence of str
+        Columns to leave out.
+    header : bool
+        Whether the first line of a CSV file names the columns.
+    keep : sequence of str
+        Columns that tell the rows apart; without any, all columns when it is learned from, and the
+        row number when it is scored.
+    """
+
+    file: Path
+    label: str | None = None
+    normal: str = "normal"
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    header: bool = True
+    keep: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return shown(self.file)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The file's name, and whether its first line is a row."""
+        return {"source": shown(Path(self.file.name))} | ({} if self.header else {"header": False})
+
+    def count(self) -> int | None:
+        """How many rows there are; None where only reading all of them would tell."""
+        return read.rows(self.file)
+
+    def _whole(self) -> pa.Table:
+        return read.table(self.file, header=self.header)
+
+    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
+        return read.batches(self.file, header=self.header, expected=encoder.needed)
+
+
+@dataclass(frozen=True, eq=False)
+class TableFrame(_Table):
+    """Rows in memory.
+
+    Parameters
+    ----------
+    frame : data frame, array (n, columns) or list of dict
+        The rows; the columns of an array are x0, x1, ...
+    label, group : str, optional
+        Columns of labels and of domains.
+    normal : str
+        What the label column calls normal.
+    drop : sequence of str
+        Columns to leave out.
+    keep : sequence of str
+        Columns that tell the rows apart; without any, all columns when it is learned from, and the
+        row number when it is scored.
+
+    >>> from unseen import Detector, Policy
+    >>> from unseen.scoring.stream import score
+    >>> flows = [{"id": k, "bytes": k % 7, "load": k % 5} for k in range(100)]
+    >>> data = TableFrame(flows, drop=("id",)).labelled()
+    >>> detector = Detector("mahalanobis", random_state=0).fit(data.rows, data.y)
+    >>> new = TableFrame([{"bytes": 3, "load": 2}, {"bytes": 90, "load": -9}])
+    >>> for scored in score(new, detector, Policy.alpha(0.05)):
+    ...     scored.table().select(["row", "verdict"]).to_pylist()
+    [{'row': 1, 'verdict': 'normal'}, {'row': 2, 'verdict': 'anomaly'}]
+    """
+
+    frame: Any = field(repr=False)
+    label: str | None = None
+    normal: str = "normal"
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    keep: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "the data frame"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """That the rows were in memory."""
+        return {"source": "a data frame"}
+
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        """The rows as an Arrow table, made once."""
+        given = admit(self.frame)
+        if isinstance(given, pa.Table):
+            return given
+        return tabulate(given, [f"x{j}" for j in range(given.shape[1])])
+
+    def _whole(self) -> pa.Table:
+        return self._rows
+
+    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
+        for start in range(0, max(len(self._rows), 1), _BLOCK):
+            yield self._rows.slice(start, _BLOCK)
 
 
 def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
