@@ -29,15 +29,35 @@ MAIN = (
     "read_table",
     "scorer",
 )
-STREAM = (
-    "scoring.stream.score",
-    "scoring.stream.Scored",
-    "scoring.tables.TableFile",
-    "scoring.tables.TableFrame",
-    "scoring.folders.ImageFolder",
-    "scoring.sinks.TableSink",
-    "report.images.ImageSink",
-)
+# Public names that have no place at the root: by title, each with its module below `unseen`.
+ELSEWHERE = {
+    "Sources, the stream of scored rows, and sinks": (
+        "scoring.stream.score",
+        "scoring.stream.Scored",
+        "scoring.tables.TableFile",
+        "scoring.tables.TableFrame",
+        "scoring.folders.ImageFolder",
+        "scoring.sinks.TableSink",
+        "report.images.ImageSink",
+    ),
+    "For tests of a method of your own": ("testing.check_method",),
+    "For a benchmark of your own: the draws and the figures of `evaluate`": (
+        "data.labels.encode_labels",
+        "data.split.class_halves",
+        "evaluation.draws.draw_rows",
+        "evaluation.draws.Draw",
+        "evaluation.metrics.figures",
+        "evaluation.metrics.tpr_at_fpr",
+        "evaluation.metrics.over_classes",
+        "evaluation.metrics.FIGURES",
+        "evaluation.choices.LEAST",
+        "evaluation.pixels.pixel_auroc",
+        "evaluation.pixels.pixel_average_precision",
+        "evaluation.pixels.pro",
+        "vision.pixels.pixels_of",
+        "vision.pixels.mask_of",
+    ),
+}
 COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
 TITLES = {
     "Equation": "Equation",
@@ -274,14 +294,11 @@ def _api() -> str:
             text += [f".. auto{'function' if name in functions else 'class'}:: unseen.{name}"]
             text += ["   :members:", "   :inherited-members:"] if name in classes - errors else []
             text += [""]
-    elsewhere = {
-        "Sources, the stream of scored rows, and sinks": STREAM,
-        "For tests of a method of your own": ("testing.check_method",),
-    }
-    for title, names in elsewhere.items():
-        text += [title, "-" * len(title), ""]
+    for title, names in ELSEWHERE.items():
+        text += [title.replace("`", "``"), "-" * (len(title) + 2), ""]
         for name in names:
-            sort = "class" if name.rpartition(".")[2][0].isupper() else "function"
+            last = name.rpartition(".")[2]
+            sort = "data" if last.isupper() else "class" if last[0].isupper() else "function"
             text += [f".. auto{sort}:: unseen.{name}", ""]
     return "\n".join(text)
 

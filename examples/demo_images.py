@@ -30,10 +30,10 @@ from unseen import Detector
 from unseen.evaluation.pixels import pixel_auroc, pro
 from unseen.parts.ranking import auroc
 from unseen.report.overlay import Shown, overlay, page
-from unseen.vision import images as files
 from unseen.vision.defects import Mask, Pixels, blotch, laid, scratch, stroke
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
+from unseen.vision.pixels import mask_of, pixels_of
 
 SIDE = 160  # pixels of an image, each way
 LIGHT, NOISE = 0.1, 3.0  # exposures differ by up to this share; a camera's noise, in levels of 255
@@ -152,7 +152,7 @@ def judge(detector: Detector, maps: Maps) -> Judged:
     """Score every image, and every place of it."""
     score, heat = detector.anomaly_score(maps), detector.heat(maps)
     masks = [
-        np.zeros(found.shape, bool) if file is None else files.mask(file, found.shape)
+        np.zeros(found.shape, bool) if file is None else mask_of(file, found.shape)
         for file, found in zip(maps.images.masks, heat, strict=True)
     ]
     return Judged(maps, score, detector.conformal_.pvalue(score), heat, masks)
@@ -208,7 +208,7 @@ def draw(folder: Path, detector: Detector, judged: Judged, figures: dict[str, Fi
     for i in chosen(judged):
         name, pvalue = judged.maps.images.names[i], judged.pvalue[i]
         picture = overlay(
-            files.pixels(judged.maps.images.files[i]),
+            pixels_of(judged.maps.images.files[i]),
             judged.heat[i],
             low=low,
             threshold=threshold,

@@ -14,7 +14,8 @@ from PIL import Image
 from fuzz.commands import check_command
 from fuzz.trial import Limits, Wrong
 from unseen import UnseenError
-from unseen.vision.images import Images, mask, pixels
+from unseen.vision.images import Images
+from unseen.vision.pixels import mask_of, pixels_of
 
 LIMITS = Limits(seconds=90, megabytes=2048)
 Rng = np.random.Generator
@@ -155,12 +156,12 @@ def decoded(root: Path) -> None:
         return
     for file, spot in zip(images.files, images.masks, strict=True):
         try:
-            values = pixels(file)
+            values = pixels_of(file)
             if values.dtype != np.uint8 or values.ndim != 3 or values.shape[2] != 3:
                 raise Wrong(
                     f"pixels have another shape: {values.dtype} {values.shape} of {file.name!r}"
                 )
-            if spot is not None and mask(spot, values.shape[:2]).shape != values.shape[:2]:
+            if spot is not None and mask_of(spot, values.shape[:2]).shape != values.shape[:2]:
                 raise Wrong(f"a mask has another shape: {spot.name!r}")
         except UnseenError:
             continue

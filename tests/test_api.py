@@ -1,10 +1,14 @@
 """The flat public API: complete, sorted, and nothing in it but what is meant for users."""
 
+import ast
 import dataclasses
+import importlib.util
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,8 +75,25 @@ def fields(kind):
 
 METHOD_TYPES = {type(method) for method in (*METHODS.values(), *IMAGES.values())}
 PUBLIC = {getattr(unseen, name) for name in unseen.__all__}
+
+
+def named_with_their_modules():
+    """Public names that are not at the root, as the site lists them."""
+    place = Path(__file__).parents[1] / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("generate", place)
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    names = {name for part in pages.ELSEWHERE.values() for name in part}
+    return {f"unseen.{name}": pkgutil.resolve_name(f"unseen.{name}") for name in names}
+
+
+ELSEWHERE = named_with_their_modules()
 WITH_FIELDS = sorted(
-    (kind for kind in METHOD_TYPES | PUBLIC if isinstance(kind, type) and fields(kind)),
+    (
+        kind
+        for kind in METHOD_TYPES | PUBLIC | set(ELSEWHERE.values())
+        if isinstance(kind, type) and fields(kind)
+    ),
     key=lambda kind: kind.__name__,
 )
 
@@ -94,7 +115,20 @@ def test_every_field_of_a_public_class_is_explained_in_order(kind):
     assert entries(inspect.getdoc(kind)) == fields(kind)
 
 
-@pytest.mark.parametrize("name", ["evaluate", "read_table", "scorer"])
-def test_every_argument_of_a_public_function_is_explained(name):
-    function = getattr(unseen, name)
+FUNCTIONS = [unseen.evaluate, unseen.read_table, unseen.scorer]
+FUNCTIONS += [thing for _, thing in sorted(ELSEWHERE.items()) if inspect.isfunction(thing)]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_every_argument_of_a_public_function_is_explained(function):
     assert set(inspect.signature(function).parameters) <= set(entries(inspect.getdoc(function)))
+
+
+def test_benchmarks_use_public_names_alone():
+    found = set()
+    for file in (Path(__file__).parents[1] / "bench").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unseen."):
+                found |= {f"{node.module}.{name.name}" for name in node.names}
+    methods = {f"unseen.methods.{name}" for name in unseen.methods.__all__}
+    assert found - methods - ELSEWHERE.keys() == set()

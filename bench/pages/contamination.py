@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.inside import LEAST
 from bench.pages.results import DEFAULT, failures, load, provenance
 from bench.pages.text import fill, gain, sections, spread, table
 from bench.runs.entrants import OURS
+from unseen.evaluation.choices import LEAST
 
 VARIANTS = ("plain", "trimmed", "soft", "soft + meta")
 AUDITED = ("plain", "soft", "soft + meta")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.inside import LEAST
 from bench.pages import picture
 from bench.pages.results import (
     CELL,
@@ -22,6 +21,7 @@ from bench.pages.results import (
 from bench.pages.text import fill, gain, markdown, number, sections, table
 from bench.runs.entrants import ENTRANTS, OURS
 from bench.runs.open_set import HEADLINE, ROLES
+from unseen.evaluation.choices import LEAST
 
 KEY = ["set", *CELL, "seed"]
 SAFETY = {

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.inside import LEAST
 from bench.pages.results import CELL, blocks, load, of_cell, over_seeds, over_sets
 from bench.pages.text import FOLDER, fill, gain, number, sections, table
 from bench.runs.open_set import HEADLINE
 from bench.runs.store import Record
+from unseen.evaluation.choices import LEAST
 from unseen.methods import METHODS
 
 DOMAINS = ("fecam", "dcc", "duq", "csad", "resad", "resad-pp")  # labels or not, they know domains

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from bench.data.sets import DEVELOPMENT, SETS, identical
-from bench.inside import FIGURES, Draw, draw_rows, encode_labels, figures, over_classes
 from bench.runs.entrants import Scores
 from bench.runs.store import Record
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from unseen import Protocol
+from unseen.data.labels import encode_labels
+from unseen.evaluation.draws import Draw, draw_rows
+from unseen.evaluation.metrics import FIGURES, figures, over_classes
 
 HEADLINE = (3, 10, 0.0)  # seen classes, labelled rows of each, contamination
 ROLES = ("unseen", "seen")

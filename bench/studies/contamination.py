@@ -9,13 +9,15 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.inside import LEAST, Draw, class_halves, draw_rows
 from bench.pages.contamination import AUDIT_RATE, AUDITED, VARIANTS, contamination
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
 from bench.runs.open_set import Data, auroc, read
 from bench.runs.store import SPENT, STAMPS, Record, Store, schema
 from unseen import Detector, Protocol
+from unseen.data.split import class_halves
+from unseen.evaluation.choices import LEAST
+from unseen.evaluation.draws import Draw, draw_rows
 from unseen.methods import METHODS, CoMet
 
 CHOSEN = ("nsl_kdd", "unsw_nb15", "shuttle", "thyroid0387")

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from bench.data import data_folder
 from bench.data.products import joined, product
-from bench.inside import mask, pixel_auroc, pixel_average_precision, pro, tpr_at_fpr
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
 from bench.runs.open_set import auroc
 from bench.runs.store import Record, Store, schema
 from unseen import Detector, Images, Maps, Samples, Unsupported, methods
+from unseen.evaluation.metrics import tpr_at_fpr
+from unseen.evaluation.pixels import pixel_auroc, pixel_average_precision, pro
 from unseen.methods import IMAGES, METHODS, Nearest, Patches, ResAD, SimpleNet, Whole
+from unseen.vision.pixels import mask_of
 
 TILES, TRAINED = "magnetic_tile", 476
 SHOTS, REFERENCES, HIDDEN_SHARES = 10, (2, 4, 8), (0, 10, 20)
@@ -157,7 +159,7 @@ def judged(
         return found
     sizes = map(tuple, maps.sizes.tolist())
     both = zip(maps.images.masks, sizes, strict=True)
-    masks = [mask(file, size) if file else np.zeros(size, bool) for file, size in both]
+    masks = [mask_of(file, size) if file else np.zeros(size, bool) for file, size in both]
     return found | {
         "unseen_pixel_auroc": pixel_auroc(heat, masks),
         "unseen_pixel_ap": pixel_average_precision(heat, masks),

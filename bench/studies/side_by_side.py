@@ -10,13 +10,13 @@ import argparse
 import pyarrow as pa
 
 from bench.data.sets import SETS
-from bench.inside import FIGURES
 from bench.runs import open_set
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import ENTRANTS, OURS, PEERS, installed
 from bench.runs.open_set import HEADLINE, ROLES
 from bench.runs.store import SPENT, STAMPS, TEXT, WHOLE, Record, Store, schema
 from unseen import Protocol
+from unseen.evaluation.metrics import FIGURES
 
 CELLS = [(seen, n, dirt) for dirt in (0.0, 0.05) for seen in (3, 1, 5) for n in (10, 1, 5)]
 GROUPS = {

@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from bench.inside import LEAST, Draw
 from bench.pages.results import CELL, load, of_cell
 from bench.pages.why import ALONG, baseline, below, by_set, causes, gaps
 from bench.runs.command import FOLDER, finish, resumable
@@ -24,6 +23,8 @@ from bench.runs.entrants import Ours, Scores, own_version
 from bench.runs.open_set import HEADLINE, drawn, read, timed
 from bench.runs.store import REAL, SPENT, STAMPS, TEXT, Record, Store, schema
 from unseen import Protocol, Schema
+from unseen.evaluation.choices import LEAST
+from unseen.evaluation.draws import Draw
 from unseen.methods import METHODS
 
 WIDEST = 2  # sets of each method

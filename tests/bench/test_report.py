@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from bench.inside import FIGURES
 from bench.studies.side_by_side import SCHEMA
+
+from unseen.evaluation.metrics import FIGURES
 
 LEVEL = {"evidence-stack": 0.9, "catboost": 0.8, "mahalanobis": 0.7}
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench.__main__ import PLACES
-from bench.inside import Draw
 from bench.pages import why as page
 from bench.pages.results import CELL, load, of_cell
 from bench.runs.command import FOLDER
@@ -18,6 +17,7 @@ from bench.runs.entrants import ROOT
 from bench.runs.open_set import HEADLINE
 from bench.studies.why import by_thirds, changed, counted, jobs, measured, outscored, where
 
+from unseen.evaluation.draws import Draw
 from unseen.methods import METHODS
 
 EVEN = np.full(4, 0.25)

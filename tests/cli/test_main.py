@@ -450,7 +450,7 @@ def test_no_normal_row(here, capsys):
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"x,label\n", "the file has no rows"),
+        (b"x,label\n", "it has no rows"),
         (b"x,label\n1,normal\n2,normal,3\n", "line 3: expected 2 fields"),
         (b"x,label\n1,normal\n2,\xe9t\xe9\n", "line 3: expected UTF-8 text, found the byte 0xe9"),
     ],

@@ -100,7 +100,7 @@ def test_columns_of_an_array_are_numbered():
 
 def test_no_rows_are_none_to_judge_and_nothing_to_learn_from(rows, detector):
     assert len(judged(TableFrame(rows.slice(0, 0)), detector)) == 0
-    with pytest.raises(DataError, match="the data frame: it has columns, and no rows; expected"):
+    with pytest.raises(DataError, match="the data frame: it has no rows, only columns; expected"):
         TableFrame(rows.slice(0, 0)).labelled()
 
 

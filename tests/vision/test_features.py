@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from unseen.errors import DataError, Unsupported
-from unseen.vision.backbones import Hidden, Lite0, normalisation
-from unseen.vision.features import Features, Frozen, describe, joined, maps, square
+from unseen.vision.backbone import map_shape, maps_of_squares, square_side
+from unseen.vision.features import Features
 from unseen.vision.framing import merge, tiles
+from unseen.vision.networks import Frozen, Hidden, Lite0, joined, normalisation
 
 
 def images(n=3, size=64, seed=0):
@@ -84,28 +85,32 @@ def test_nothing_of_a_backbone_can_be_trained():
 
 def test_a_map_does_not_depend_on_the_images_beside_it():
     module = Frozen(Tiny())
-    together = maps(module, images(5))
+    together = maps_of_squares(module, images(5))
     assert together.shape == (5, 6, 16, 16)
-    assert torch.equal(maps(module, images(5)[3:4]), together[3:4])
-    assert torch.equal(maps(module, images(5).flip(0)), together.flip(0))
+    assert torch.equal(maps_of_squares(module, images(5)[3:4]), together[3:4])
+    assert torch.equal(maps_of_squares(module, images(5).flip(0)), together.flip(0))
     torch.testing.assert_close(module(images(5)), together, rtol=1e-5, atol=1e-5)
 
 
 def test_maps_of_tiles_are_the_maps_of_each_merged():
     module = Frozen(Tiny())
-    longer = square(module, 64, 2)
+    longer = square_side(module, 64, 2)
     assert longer == (2 * 16 - 2) * 4
-    found = maps(module, images(2, longer), size=64, tiles=2)
-    assert found.shape == (2, *describe(module, 64, 2))
-    assert torch.equal(found[1], merge(maps(module, tiles(images(2, longer)[1], 2, 64)), 2))
+    found = maps_of_squares(module, images(2, longer), size=64, tiles=2)
+    assert found.shape == (2, *map_shape(module, 64, 2))
+    assert torch.equal(
+        found[1], merge(maps_of_squares(module, tiles(images(2, longer)[1], 2, 64)), 2)
+    )
 
 
 def test_tiles_of_one_pixel_wise_network_say_what_the_whole_says():
     module = Frozen(nn.AvgPool2d(8))
-    longer = square(module, 128, 2)
+    longer = square_side(module, 128, 2)
     gentle = torch.linspace(0, 200, longer).expand(1, 3, longer, longer).to(torch.uint8)
-    inside = maps(module, gentle, size=128, tiles=2)[..., 1:-1]
-    torch.testing.assert_close(inside, maps(module, gentle)[..., 1:-1], rtol=0, atol=0.01)
+    inside = maps_of_squares(module, gentle, size=128, tiles=2)[..., 1:-1]
+    torch.testing.assert_close(
+        inside, maps_of_squares(module, gentle)[..., 1:-1], rtol=0, atol=0.01
+    )
 
 
 # Features
@@ -145,15 +150,15 @@ def test_the_text_tells_apart_all_that_decides_a_map():
 
 
 def test_lite0_has_two_levels_of_known_size(lite0):
-    assert describe(lite0, 224, 1) == (40 + 112, 28, 28)
-    assert square(lite0, 224, 2) == 416
+    assert map_shape(lite0, 224, 1) == (40 + 112, 28, 28)
+    assert square_side(lite0, 224, 2) == 416
     assert len(lite0.body.blocks) == 11  # later ones are not run, nor kept
     assert not any(p.requires_grad for p in lite0.parameters())
 
 
 def test_lite0_maps_are_bit_equal_alone_and_in_company(lite0):
-    together = maps(lite0, images(3, 96))
-    assert torch.equal(maps(lite0, images(3, 96)[1:2]), together[1:2])
+    together = maps_of_squares(lite0, images(3, 96))
+    assert torch.equal(maps_of_squares(lite0, images(3, 96)[1:2]), together[1:2])
     torch.testing.assert_close(lite0(images(3, 96)), together, rtol=1e-4, atol=1e-3)
 
 
@@ -174,7 +179,7 @@ def test_a_change_of_a_spot_shows_at_its_place(lite0):
     plain = torch.full((1, 3, 224, 224), 127, dtype=torch.uint8)
     spot = plain.clone()
     spot[:, :, 148:156, 60:68] = 250  # the middle of the cell in line 19 and column 8
-    change = (maps(lite0, spot) - maps(lite0, plain)).square().sum(dim=1)[0]
+    change = (maps_of_squares(lite0, spot) - maps_of_squares(lite0, plain)).square().sum(dim=1)[0]
     y, x = divmod(change.argmax().item(), 28)
     assert abs(y - 18.5) <= 1
     assert abs(x - 7.5) <= 1
@@ -243,9 +248,11 @@ def saved(tmp_path, monkeypatch):
 )
 def test_tokens_of_a_folder_become_a_grid(saved, kind, more):
     module = Features(backbone=str(saved(kind, **more))).load()
-    assert describe(module, 70, 1) == (2 * 16, 5, 5)  # another size than that it was trained with
+    assert map_shape(module, 70, 1) == (2 * 16, 5, 5)  # another size than that it was trained with
     assert not any(p.requires_grad for p in module.parameters())
-    assert torch.equal(maps(module, images(2, 70))[1:], maps(module, images(2, 70)[1:]))
+    assert torch.equal(
+        maps_of_squares(module, images(2, 70))[1:], maps_of_squares(module, images(2, 70)[1:])
+    )
 
 
 def test_the_grid_is_that_of_the_hidden_states_half_and_three_quarters_deep(saved):
@@ -268,7 +275,7 @@ def test_stages_of_a_network_without_tokens_are_maps_already(saved):
         "layer_type": "basic",
     }
     module = Features(backbone=str(saved("ResNetModel", tokens={}, **sizes))).load()
-    assert describe(module, 64, 1) == (8 + 16, 8, 8)
+    assert map_shape(module, 64, 1) == (8 + 16, 8, 8)
 
 
 def test_of_clip_the_vision_tower_is_taken(saved):
@@ -283,7 +290,7 @@ def test_of_clip_the_vision_tower_is_taken(saved):
     module = Features(
         backbone=str(saved("CLIPModel", tokens={}, text_config=text, vision_config=vision))
     ).load()
-    assert describe(module, 56, 1) == (2 * 16, 4, 4)
+    assert map_shape(module, 56, 1) == (2 * 16, 4, 4)
     assert not any("text" in name for name in module.state_dict())
 
 
@@ -300,15 +307,17 @@ def test_half_precision_on_disk_is_single_precision_here(saved):
         name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()
     }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert maps(Features(backbone=str(folder)).load(), images(1, 56)).dtype == torch.float32
+    assert (
+        maps_of_squares(Features(backbone=str(folder)).load(), images(1, 56)).dtype == torch.float32
+    )
 
 
 def test_what_a_folder_cannot_do_is_said(saved):
     folder = saved("Dinov2Model")
     with pytest.raises(DataError, match="a size that is a multiple of 14"):
-        maps(Features(backbone=str(folder)).load(), images(1, 64))
+        maps_of_squares(Features(backbone=str(folder)).load(), images(1, 64))
     with pytest.raises(DataError, match=r"0 to 4, got \(7,\)"):
-        maps(Features(backbone=str(folder), levels=(7,)).load(), images(1, 56))
+        maps_of_squares(Features(backbone=str(folder), levels=(7,)).load(), images(1, 56))
 
 
 def test_weights_that_are_missing_are_not_made_up(saved):

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from unseen.errors import DataError, Unsupported
-from unseen.vision import images
-from unseen.vision.images import Images, eight_bits, mask, pixels
+from unseen.vision import pixels
+from unseen.vision.images import Images
+from unseen.vision.pixels import eight_bits, mask_of, pixels_of
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -272,13 +273,13 @@ def test_magnetic_tiles(shared):
     counts = {"Free": 952, "Blowhole": 115, "Break": 85, "Crack": 57, "Fray": 32, "Uneven": 103}
     assert Counter(found.labels) == {f"MT_{name}": count for name, count in counts.items()}
     assert list(found.masks) == [file.with_suffix(".png") for file in found.files]
-    first = pixels(found.files[0])
-    assert mask(found.masks[0], first.shape[:2]).any()
+    first = pixels_of(found.files[0])
+    assert mask_of(found.masks[0], first.shape[:2]).any()
 
 
 def test_colours_come_out_as_they_are(saved):
     values = np.random.default_rng(0).integers(0, 256, (17, 20, 3)).astype(np.uint8)
-    result = pixels(str(saved("a.png", values)))
+    result = pixels_of(str(saved("a.png", values)))
     assert (result.dtype, result.shape) == (np.uint8, (17, 20, 3))
     assert (result == values).all()
     result[0] = 0  # torch warns of arrays that cannot be written to
@@ -287,7 +288,7 @@ def test_colours_come_out_as_they_are(saved):
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "webp", "jpg"])
 def test_formats_whatever_their_names_say(saved, ending):
     file = saved(f"a.{ending}", colour(128, 128, 128))
-    assert (pixels(file.rename(file.with_name("b.jpeg"))) == 128).all()
+    assert (pixels_of(file.rename(file.with_name("b.jpeg"))) == 128).all()
 
 
 def test_other_formats_are_not_opened(saved):
@@ -295,17 +296,17 @@ def test_other_formats_are_not_opened(saved):
     with pytest.raises(
         DataError, match=r"b\.png: expected an image \(JPEG, PNG, BMP, TIFF, WEBP\), but it cannot"
     ):
-        pixels(file.rename(file.with_name("b.png")))
+        pixels_of(file.rename(file.with_name("b.png")))
 
 
 def test_grey_of_8_bits_and_of_1(saved):
     assert (
-        pixels(saved("a.png", ramp(0, 7, 255, dtype=np.uint8)))[0, :3]
+        pixels_of(saved("a.png", ramp(0, 7, 255, dtype=np.uint8)))[0, :3]
         == [[0] * 3, [7] * 3, [255] * 3]
     ).all()
     dots = Image.fromarray(ramp(0, 255, dtype=np.uint8)).convert("1")
     assert dots.mode == "1"
-    assert (pixels(saved("b.png", dots))[0, :2] == [[0] * 3, [255] * 3]).all()
+    assert (pixels_of(saved("b.png", dots))[0, :2] == [[0] * 3, [255] * 3]).all()
 
 
 DEEP = {
@@ -324,12 +325,12 @@ def test_grey_of_more_bits_is_scaled_by_what_its_largest_value_needs(saved, case
     file = saved("a.tif", ramp(*values, dtype=np.int32 if kind == "I" else np.uint16))
     with Image.open(file) as picture:
         assert picture.mode == kind
-    assert (pixels(file)[0, :4] == np.array(expected)[:, None]).all()
+    assert (pixels_of(file)[0, :4] == np.array(expected)[:, None]).all()
 
 
 def test_grey_of_16_bits_in_png(saved):
     assert (
-        pixels(saved("a.png", ramp(0, 2570, 65535)))[0, :3] == [[0] * 3, [10] * 3, [255] * 3]
+        pixels_of(saved("a.png", ramp(0, 2570, 65535)))[0, :3] == [[0] * 3, [10] * 3, [255] * 3]
     ).all()
 
 
@@ -346,7 +347,7 @@ def test_grey_of_16_bits_in_png(saved):
 )
 def test_grey_of_unknown_range_is_refused(saved, values, message):
     with pytest.raises(DataError, match=message):
-        pixels(saved("a.tif", values))
+        pixels_of(saved("a.tif", values))
 
 
 def test_eight_bits_round_to_the_nearest(tmp_path):
@@ -359,20 +360,20 @@ def test_palette(saved, transparency):
     picture.putpalette([10, 20, 30, 200, 100, 0])
     options = {} if transparency is None else {"transparency": transparency}
     assert (
-        pixels(saved("a.png", picture, **options))[0, :2] == [[10, 20, 30], [200, 100, 0]]
+        pixels_of(saved("a.png", picture, **options))[0, :2] == [[10, 20, 30], [200, 100, 0]]
     ).all()
 
 
 @pytest.mark.parametrize("alpha", [0, 128, 255])
 def test_alpha_is_dropped(saved, alpha):
-    assert (pixels(saved("a.png", colour(10, 20, 30, alpha))) == [10, 20, 30]).all()
-    assert (pixels(saved("b.png", colour(40, alpha))) == 40).all()
+    assert (pixels_of(saved("a.png", colour(10, 20, 30, alpha))) == [10, 20, 30]).all()
+    assert (pixels_of(saved("b.png", colour(40, alpha))) == 40).all()
 
 
 def test_cmyk(saved):
     # cyan
     inks = Image.merge("CMYK", [Image.new("L", (SIDE, SIDE), ink) for ink in (255, 0, 0, 0)])
-    assert (pixels(saved("a.tif", inks)) == [0, 255, 255]).all()
+    assert (pixels_of(saved("a.tif", inks)) == [0, 255, 255]).all()
 
 
 def test_orientation_of_exif_is_applied(saved):
@@ -380,7 +381,7 @@ def test_orientation_of_exif_is_applied(saved):
     values[0, :] = 255  # the top row, which is to become the right column
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter, clockwise
-    result = pixels(saved("a.png", values, exif=exif))
+    result = pixels_of(saved("a.png", values, exif=exif))
     assert result.shape == (32, 20, 3)
     assert (result[:, -1] == 255).all()
     assert (result[:, :-1] == 0).all()
@@ -393,24 +394,24 @@ def test_first_of_several_frames(saved, ending):
     file = saved(f"a.{ending}", colour(0, 0, 50), save_all=True, append_images=more, **options)
     with Image.open(file) as picture:
         assert picture.n_frames == 2
-    assert (pixels(file) == [0, 0, 50]).all()
+    assert (pixels_of(file) == [0, 0, 50]).all()
 
 
 def test_file_that_is_no_image(saved, tmp_path):
     with pytest.raises(DataError, match=r"none\.png: no such file; check the spelling"):
-        pixels(tmp_path / "none.png")
+        pixels_of(tmp_path / "none.png")
     (tmp_path / "a.png").touch()
     with pytest.raises(
         DataError, match=r"a\.png: the file is empty; expected an image; copy it anew"
     ):
-        pixels(tmp_path / "a.png")
+        pixels_of(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no such format")
     with pytest.raises(
         DataError, match=r"b\.png: expected an image .*, but it cannot be read as one \(.*\); copy"
     ):
-        pixels(tmp_path / "b.png")
+        pixels_of(tmp_path / "b.png")
     with pytest.raises(DataError, match=r"cannot be read as one \(.*[Dd]irectory"):
-        pixels(tmp_path)
+        pixels_of(tmp_path)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif", "webp"])
@@ -421,19 +422,19 @@ def test_truncated_file(saved, ending, share):
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
     with pytest.raises(DataError, match=rf"a\.{ending}: expected an image"):
-        pixels(file)
+        pixels_of(file)
 
 
 def test_size_is_checked_at_its_limits(saved, monkeypatch):
-    monkeypatch.setattr(images, "MOST", 16 * 20)
-    assert pixels(saved("a.png", grey(0, shape=(16, 20)))).shape == (16, 20, 3)
+    monkeypatch.setattr(pixels, "_MOST", 16 * 20)
+    assert pixels_of(saved("a.png", grey(0, shape=(16, 20)))).shape == (16, 20, 3)
     message = (
         r"at least 16 pixels a side and at most 320 in all, found 21 x 16; scale it, or remove it"
     )
     with pytest.raises(DataError, match=message):
-        pixels(saved("b.png", grey(0, shape=(16, 21))))
+        pixels_of(saved("b.png", grey(0, shape=(16, 21))))
     with pytest.raises(DataError, match=r"c\.png: expected .*, found 20 x 15"):
-        pixels(saved("c.png", grey(0, shape=(15, 20))))
+        pixels_of(saved("c.png", grey(0, shape=(15, 20))))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -451,7 +452,7 @@ def test_large_image_is_refused_before_it_is_decoded(tmp_path, width, height, me
     before = Image.MAX_IMAGE_PIXELS
     (tmp_path / "a.png").write_bytes(header(width, height))
     with pytest.raises(DataError, match=message):
-        pixels(tmp_path / "a.png")
+        pixels_of(tmp_path / "a.png")
     assert before == Image.MAX_IMAGE_PIXELS
 
 
@@ -461,7 +462,7 @@ def test_without_pillow_it_says_what_to_install(saved, monkeypatch):
     with pytest.raises(
         Unsupported, match=r'^reading images needs Pillow: pip install "unseen\[images\]"$'
     ):
-        pixels(file)
+        pixels_of(file)
 
 
 MASKS = {
@@ -480,22 +481,22 @@ MASKS = {
 @pytest.mark.parametrize("case", MASKS)
 def test_mask(saved, case):
     values, expected = MASKS[case]
-    result = mask(saved("a.png", values), (SIDE, SIDE))
+    result = mask_of(saved("a.png", values), (SIDE, SIDE))
     assert (result.dtype, result.shape) == (bool, (SIDE, SIDE))
     assert (result[:, :4] == expected).all()
 
 
 def test_mask_of_1_bit(saved):
     dots = Image.fromarray(ramp(0, 255, dtype=np.uint8)).convert("1")
-    assert mask(saved("a.png", dots), (SIDE, SIDE))[0, :2].tolist() == [False, True]
+    assert mask_of(saved("a.png", dots), (SIDE, SIDE))[0, :2].tolist() == [False, True]
 
 
 def test_mask_saved_as_jpeg_is_cut_at_half(saved):
     spot = np.zeros((64, 64), dtype=np.uint8)
     spot[19:40, 21:45] = 255
     file = saved("a.jpg", spot, quality=40)
-    assert len(np.unique(pixels(file))) > 2, "JPEG left greys around the edge"
-    assert (mask(file, (64, 64)) == (spot > 0)).all()
+    assert len(np.unique(pixels_of(file))) > 2, "JPEG left greys around the edge"
+    assert (mask_of(file, (64, 64)) == (spot > 0)).all()
 
 
 def test_photo_taken_for_a_mask_is_refused(saved):
@@ -504,7 +505,7 @@ def test_photo_taken_for_a_mask_is_refused(saved):
     with pytest.raises(
         DataError, match=r"a\.png: expected a mask, .* but 75% of its pixels are neither; if"
     ):
-        mask(saved("a.png", photo), (SIDE, SIDE))
+        mask_of(saved("a.png", photo), (SIDE, SIDE))
 
 
 def test_file_that_may_not_be_read(saved, monkeypatch):
@@ -517,7 +518,7 @@ def test_file_that_may_not_be_read(saved, monkeypatch):
     with pytest.raises(
         DataError, match=r"a\.png: it cannot be read \(Permission denied\); allow it"
     ):
-        pixels(file)
+        pixels_of(file)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names on this system")
@@ -526,15 +527,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     assert Images.read(tmp_path).names == ["gone.png", "pipe.png"]
     with pytest.raises(DataError, match=r"pipe\.png: the file is empty"):
-        pixels(tmp_path / "pipe.png")
+        pixels_of(tmp_path / "pipe.png")
     with pytest.raises(DataError, match=r"gone\.png: no such file"):
-        pixels(tmp_path / "gone.png")
+        pixels_of(tmp_path / "gone.png")
 
 
 def test_link_to_a_file_is_read(saved, tmp_path):
     file = saved("a.png", grey(7))
     (tmp_path / "b.png").symlink_to(file)
-    assert (pixels(tmp_path / "b.png") == 7).all()
+    assert (pixels_of(tmp_path / "b.png") == 7).all()
 
 
 def test_mask_of_another_size(saved):
@@ -543,7 +544,7 @@ def test_mask_of_another_size(saved):
         DataError,
         match=r"a\.png: the mask must have .*its image, \(20, 16\), got \(16, 20\); save it",
     ):
-        mask(file, (20, 16))
+        mask_of(file, (20, 16))
 
 
 @pytest.mark.parametrize("highest", [2, 127])
@@ -553,4 +554,4 @@ def test_mask_that_is_neither_0_and_1_nor_0_and_255(saved, highest):
         DataError,
         match=rf"a\.png: expected a mask of 0 and 255, .* found values up to {highest}; save",
     ):
-        mask(file, (SIDE, SIDE))
+        mask_of(file, (SIDE, SIDE))

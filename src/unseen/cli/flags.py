@@ -301,56 +301,6 @@ class Alarms:
         )
 
 
-def again(
-    folder: Path,
-    data: Path,
-    *,
-    trust: tuple[str, ...] = (),
-    keep: tuple[str, ...] = (),
-    no_header: bool = False,
-    cache: Path | None = None,
-    overlays: Path | None = None,
-) -> tuple[Any, Any]:
-    """A saved detector, and a source of more of what it was trained on."""
-    from unseen.scoring.sources import check_flags, source_like
-    from unseen.storage.bundle import Bundle
-
-    check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
-    bundle = Bundle.load(folder, trust=trust)
-    detector = bundle.detector
-    source = source_like(
-        data,
-        detector.schema_,
-        bundle.facts,
-        normal=str(detector.normal),
-        features=detector.features,
-        header=not no_header,
-        keep=keep,
-        cache=cache,
-    )
-    return bundle, source
-
-
-def sink_of(
-    source: Any, detector: Detector, target: Path, overlays: Path | None, policy: Any
-) -> Any:
-    """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
-    from unseen.report.images import ImageSink
-    from unseen.scoring.sinks import TableSink
-    from unseen.scoring.tables import check_keep
-
-    if source.noun == "images":
-        return ImageSink(source, detector, target, overlays, policy.level)
-    check_keep(source.keep)
-    return TableSink(target)
-
-
-def written_to(target: Path, overlays: Path | None = None) -> str:
-    """What the last line says of a file that was written, and of the report beside it."""
-    name = "standard output" if str(target) == "-" else str(target)
-    return f"written to {name}" + (f"; look at {overlays / 'report.html'}" if overlays else "")
-
-
 def typed_default(default: object) -> str | None:
     """A default as it would be typed."""
     words = default if isinstance(default, tuple) else () if default is None else (str(default),)

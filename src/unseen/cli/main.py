@@ -13,13 +13,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from unseen._version import __version__
 from unseen.cli import flags
-from unseen.cli.terminal import aloud, complain, err, noted, out, progressing, say, stoppable
+from unseen.cli.terminal import (
+    aloud,
+    complain,
+    err,
+    noted,
+    out,
+    progressing,
+    say,
+    stoppable,
+    written_to,
+)
 from unseen.errors import UnseenError
 from unseen.evaluation.choices import Protocol
 from unseen.io.paths import new_path
@@ -118,20 +128,21 @@ def score(
     trust: flags.Trust = (),
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file or image of a folder."""
-    from unseen.report.text import alarms as found
-    from unseen.scoring.stream import score as judged
+    from unseen.report import text
+    from unseen.scoring import stream
+    from unseen.scoring.sources import reopened
 
     policy = alarms.policy()
-    bundle, source = flags.again(
+    bundle, source = reopened(
         folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
     )
     detector = bundle.with_tail(tail).detector
-    sink = flags.sink_of(source, detector, target, overlays, policy)
+    sink = _sink(source, detector, target, overlays, policy.level)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-        sink.take(judged(source, detector, policy, beside=target), bar)
+        sink.take(stream.score(source, detector, policy, beside=target), bar)
     tell = aloud(target)
-    tell(found(sink, source.noun, policy, detector.conformal_.finest))
-    tell(flags.written_to(target, overlays))
+    tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
+    tell(written_to(target, overlays))
 
 
 @app.command(
@@ -156,9 +167,10 @@ def adapt(
     """Move a detector to another domain, such as a new machine, by a few of its normal rows."""
     from unseen.report.inspection import summary
     from unseen.report.text import command_line, trust_words
+    from unseen.scoring.sources import reopened
 
     new_path(target)
-    bundle, source = flags.again(folder, normals, trust=trust, no_header=no_header, cache=cache)
+    bundle, source = reopened(folder, normals, trust=trust, no_header=no_header, cache=cache)
     data = source.normals()
     moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
     moved.save(target)
@@ -235,18 +247,19 @@ def audit(
 ) -> None:
     """Write the training rows or images that were taken for normal, the least normal first."""
     from unseen.io.write import Writer
-    from unseen.report.text import suspects_line as found
+    from unseen.report import text
+    from unseen.scoring.sources import reopened
     from unseen.scoring.suspects import suspects
 
-    bundle, source = flags.again(
+    bundle, source = reopened(
         folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
     )
     with Writer(target) as file:
         table = suspects(bundle.detector, bundle.facts, source)
         file.write(table)
     tell = aloud(target)
-    tell(found(table, source.noun))
-    tell(flags.written_to(target))
+    tell(text.suspects_line(table, source.noun))
+    tell(written_to(target))
 
 
 @app.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
@@ -279,6 +292,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             complain("interrupted; nothing unfinished is left")
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     return 0
+
+
+def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level: float) -> Any:
+    """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
+    from unseen.report.images import ImageSink
+    from unseen.scoring.sinks import TableSink
+    from unseen.scoring.tables import check_keep
+
+    if source.noun == "images":
+        return ImageSink(source, detector, target, overlays, level)
+    check_keep(source.keep)
+    return TableSink(target)
 
 
 def paths(argv: Sequence[str]) -> list[str]:

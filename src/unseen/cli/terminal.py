@@ -71,6 +71,12 @@ def aloud(target: Path) -> Callable[[str], None]:
     return complain if str(target) == "-" else say
 
 
+def written_to(target: Path, overlays: Path | None = None) -> str:
+    """What the last line says of a file that was written, and of the report beside it."""
+    name = "standard output" if str(target) == "-" else str(target)
+    return f"written to {name}" + (f"; look at {overlays / 'report.html'}" if overlays else "")
+
+
 @contextmanager
 def noted() -> Iterator[None]:
     """What the library warns of or logs meanwhile, each once, as a note on standard error."""

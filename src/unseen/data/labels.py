@@ -32,7 +32,28 @@ def encode_labels(
     The label `normal` is normal, and so is 0 or False unless another one is given; None, NaN, an
     empty text or -1 is unlabelled; every other value names an anomaly class. Labels read as text
     mean what they mean as numbers. Where y holds only 1 and -1, `normal` must say which is normal,
-    and the other one is an anomaly. No y at all: every row is taken for normal.
+    and the other one is an anomaly.
+
+    Parameters
+    ----------
+    y : sequence (n,) or None
+        A label for each row. No y at all: every row is taken for normal.
+    rows : int
+        How many rows there are, n.
+    normal : str, number or bool
+        The label of normal rows.
+    known : tuple of str
+        Names of classes that have the first codes.
+
+    Returns
+    -------
+    array, tuple of str
+        Codes (n,), 0 for normal and -1 for unlabelled rows, and the names of classes 1, 2, ...
+
+    Raises
+    ------
+    DataError
+        For labels of another number, of no value that names something, or of no clear meaning.
 
     >>> encode_labels(["normal", "dos", None, "probe"], rows=4)
     (array([ 0,  1, -1,  2]), ('dos', 'probe'))

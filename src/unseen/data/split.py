@@ -35,6 +35,18 @@ def _shuffled_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> Row
 def class_halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Two halves of the rows, every class split half and half; which half gets the odd row is
     drawn.
+
+    Parameters
+    ----------
+    y : array
+        Codes of the classes (n,).
+    rng : Generator
+        Where the randomness comes from.
+
+    Returns
+    -------
+    array, array
+        Row numbers of the halves, in rising order.
     """
     half = np.empty(len(y), dtype=np.int64)
     for label in np.unique(y):

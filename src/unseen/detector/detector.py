@@ -330,7 +330,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : data frame, array (n, columns), Images or Maps
             Rows or images like those of training.
-        once : ToldOnce, optional
+        once : NotedOnce, optional
             What was said already of earlier batches of the same rows, and is not said again.
 
         Returns

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from unseen.errors import DataError
 from unseen.wording import option
 
-LEAST = 20  # test rows below which a class is listed, not averaged
+#: Test rows below which a class is listed, not averaged.
+LEAST = 20
 
 
 @dataclass(frozen=True)

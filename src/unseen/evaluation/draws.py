@@ -32,7 +32,7 @@ class Draw:
     """
 
     train: Rows
-    y: NDArray[np.int64]  # 0 normal, else the code of a seen class
+    y: NDArray[np.int64]
     seen: tuple[int, ...]
     test: Rows
 
@@ -46,6 +46,23 @@ def draw_rows(
 ) -> Draw:
     """One seed's rows: all of both tables when there are two, else a split, less test rows that
     training shows too.
+
+    Parameters
+    ----------
+    codes, answers : array
+        Codes of the labels of the table to train on (n,), and of that to test on (k,): 0 normal.
+    choices : Protocol
+        How many classes and rows are labelled.
+    rng : Generator
+        Where the randomness comes from: one of its own for each seed.
+    alike : array or None
+        For one table that is split, a number for each row, the same for rows that are copies (n,);
+        None for two tables.
+
+    Returns
+    -------
+    Draw
+        Rows to train on with what training is told, and rows to test on.
     """
     if alike is None:
         train, test = np.arange(len(codes)), np.arange(len(answers))

@@ -13,14 +13,26 @@ from sklearn.metrics import average_precision_score
 from unseen.evaluation.choices import LEAST
 from unseen.parts.ranking import auroc
 
+#: Names of the figures that an evaluation reports.
 FIGURES = ("auroc", "tpr_at_5_fpr", "tpr_at_1_fpr", "ap_1", "worst_auroc")
 
 Scores = NDArray[np.float64]
 
 
 def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
-    """Largest share of anomalies above a threshold that at most `fpr` of the normals exceed: (m,),
-    (k,) -> [0, 1].
+    """Largest share of anomalies above a threshold that at most `fpr` of the normals exceed.
+
+    Parameters
+    ----------
+    normal, anomaly : array
+        Scores of normal rows (m,), and of anomalies (k,).
+    fpr : float
+        The share of the normals that may be above the threshold.
+
+    Returns
+    -------
+    float
+        The share of the anomalies, from 0 to 1.
 
     >>> tpr_at_fpr(np.arange(100.0), np.array([94.5, 94.0, 10.0, 98.5]), fpr=0.05)
     0.5
@@ -47,7 +59,18 @@ def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> flo
 
 
 def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
-    """All figures of one class: (m,), (k,)."""
+    """All figures of one class.
+
+    Parameters
+    ----------
+    normal, anomaly : array
+        Scores of normal rows (m,), and of the anomalies of the class (k,).
+
+    Returns
+    -------
+    dict
+        `rows`, how many anomalies there are, and the figures by name.
+    """
     return {
         "rows": len(anomaly),
         "auroc": auroc(normal, anomaly),
@@ -58,8 +81,19 @@ def figures(normal: Scores, anomaly: Scores) -> dict[str, Any]:
 
 
 def over_classes(classes: list[dict[str, Any]], role: str) -> dict[str, float] | None:
-    """Means over the classes of one role with enough rows, and the worst AUROC among them; None
-    without any.
+    """Means over the classes of one role with enough rows, and the worst AUROC among them.
+
+    Parameters
+    ----------
+    classes : list of dict
+        `figures` of each class, with its `role`.
+    role : str
+        "seen" or "unseen".
+
+    Returns
+    -------
+    dict or None
+        The figures by name; None where no class counts.
     """
     counted = [c for c in classes if c["role"] == role and c["rows"] >= LEAST]
     if not counted:

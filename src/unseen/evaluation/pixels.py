@@ -20,8 +20,19 @@ Masks = Sequence[NDArray[np.bool_]]
 
 
 def pixel_auroc(maps: Maps, masks: Masks) -> float:
-    """Chance that a defect pixel outscores a defect-free one of any image, ties counting half: n x
-    (h, w) -> [0, 1].
+    """Chance that a defect pixel outscores a defect-free one of any image, ties counting half.
+
+    Parameters
+    ----------
+    maps : sequence of array
+        Scores of the pixels of each image (h, w).
+    masks : sequence of array
+        Where its defect is (h, w), bool.
+
+    Returns
+    -------
+    float
+        From 0 to 1; .5 is chance.
 
     >>> pixel_auroc([np.array([[0.0, 1.0, 2.0]])], [np.array([[False, True, False]])])
     0.5
@@ -31,8 +42,19 @@ def pixel_auroc(maps: Maps, masks: Masks) -> float:
 
 
 def pixel_average_precision(maps: Maps, masks: Masks) -> float:
-    """Average precision over the pixels of all images, at the share of defect pixels they have: n x
-    (h, w) -> [0, 1].
+    """Average precision over the pixels of all images, at the share of defect pixels they have.
+
+    Parameters
+    ----------
+    maps : sequence of array
+        Scores of the pixels of each image (h, w).
+    masks : sequence of array
+        Where its defect is (h, w), bool.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
 
     >>> pixel_average_precision([np.array([[0.0, 1.0, 2.0]])], [np.array([[False, True, False]])])
     0.5
@@ -42,13 +64,31 @@ def pixel_average_precision(maps: Maps, masks: Masks) -> float:
 
 
 def pro(maps: Maps, masks: Masks, limit: float = 0.3) -> float:
-    """Per-region overlap, averaged over false positive rates from 0 to `limit`: n x (h, w) -> [0,
-    1]; chance: limit/2.
+    """Per-region overlap, averaged over false positive rates from 0 to `limit`.
 
     The mean over regions of the share of a region's pixels that score at least a threshold, against
     the share of defect-free pixels that do (Bergmann et al. 2020, "Uninformed Students", section
     4). A small defect counts as much as a large one. Every distinct score is a threshold; between
     two, the curve is straight.
+
+    Parameters
+    ----------
+    maps : sequence of array
+        Scores of the pixels of each image (h, w).
+    masks : sequence of array
+        Where its defect is (h, w), bool.
+    limit : float
+        The largest false positive rate, above 0 and at most 1.
+
+    Returns
+    -------
+    float
+        From 0 to 1; limit / 2 is chance.
+
+    Raises
+    ------
+    DataError
+        For another limit, for maps and masks of other shapes, and for masks without a defect.
 
     >>> pro([np.array([[0.0, 1.0, 2.0]])], [np.array([[False, True, False]])], limit=1.0)
     0.5

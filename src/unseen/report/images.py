@@ -21,9 +21,9 @@ from unseen.io.atomic import Folder, Making
 from unseen.io.paths import new_path
 from unseen.io.write import Writer
 from unseen.report.overlay import Shown, box, overlay, page
-from unseen.vision import images as reading
 from unseen.vision.images import Images, writable
 from unseen.vision.maps import Maps
+from unseen.vision.pixels import mask_of, pixels_of
 from unseen.wording import option
 
 _BLOCK = 64  # images whose maps are in memory at once
@@ -74,6 +74,12 @@ class ImageSink:
         Folder to make. Table and folder are whole or not there.
     level : float
         What the threshold of the heat maps is for, where nothing is flagged.
+    rows : int
+        Images written so far.
+    flagged : int
+        Alarms among them.
+    threshold : float
+        The largest p-value that is an alarm, known once images are written.
     """
 
     source: Folders
@@ -84,7 +90,7 @@ class ImageSink:
     rows: int = 0
     flagged: int = 0
     threshold: float = 0.0
-    _places: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
     def take(
         self, judged: Iterator[Judged], progress: Callable[[int], None] = lambda done: None
@@ -243,8 +249,8 @@ def _drawn(
 ) -> bytes:
     """The overlay of an image; of a large one every so many pixels."""
     low, threshold, top = scale
-    pixels, spot = reading.pixels(images.files[row]), images.masks[row]
-    truth = None if spot is None else reading.mask(spot, heat.shape)
+    pixels, spot = pixels_of(images.files[row]), images.masks[row]
+    truth = None if spot is None else mask_of(spot, heat.shape)
     step = -(-max(heat.shape) // _SIDE)
     return overlay(
         pixels[::step, ::step],

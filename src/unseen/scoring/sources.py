@@ -5,16 +5,15 @@ images.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from unseen.errors import DataError
 from unseen.io.text import STANDARD
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.tables import TableFile
+from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed, of_data
-from unseen.types import Encoder
 from unseen.vision.features import Features
 
 # flags that mean nothing for images
@@ -66,38 +65,39 @@ def source_of(
     return TableFile(path, label, normal, drop, group, header)
 
 
-def source_like(
-    path: Path,
-    encoder: Encoder,
-    known: Mapping[str, Any],
+def reopened(
+    folder: Path,
+    data: Path,
     *,
-    normal: str = "normal",
-    features: Features | None = None,
-    header: bool = True,
+    trust: Collection[str] = (),
     keep: tuple[str, ...] = (),
+    no_header: bool = False,
     cache: Path | None = None,
-) -> TableFile | ImageFolder:
-    """More of what a detector was trained on: rows of a file with its columns, or images seen as it
-    sees them.
+    overlays: Path | None = None,
+) -> tuple[Bundle, TableFile | ImageFolder]:
+    """A saved detector, and more of what it was trained on: rows of a file with its columns, or
+    images seen as it sees them.
 
-    `encoder`: the detector's; `known`: what its bundle tells of its data. DataError for the other
-    sort."""
-    facts, noun, folder = of_data(known), encoder.noun, _is_folder(path)
-    if folder != (noun == ImageFolder.noun):
-        expected, found = ("a folder of images", "a file") if not folder else ("a file", "a folder")
+    DataError for flags that mean nothing there, and for data of the other sort."""
+    check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
+    bundle = Bundle.load(folder, trust=trust)
+    detector, known = bundle.detector, bundle.facts
+    facts, noun, is_folder = of_data(known), detector.schema_.noun, _is_folder(data)
+    if is_folder != (noun == ImageFolder.noun):
+        expected, found = ("a file", "a folder") if is_folder else ("a folder of images", "a file")
         what = "images" if noun == ImageFolder.noun else "rows of tables"
         raise DataError(
-            f"{path}: expected {expected}, as this detector judges {what}, found {found}"
+            f"{data}: expected {expected}, as this detector judges {what}, found {found}"
         )
-    if folder:
-        resaved = bool(getattr(encoder, "resaved", False))
-        return ImageFolder(path, normal, features, cache, resaved)
-    return TableFile(
-        path,
+    if is_folder:
+        resaved = bool(getattr(detector.schema_, "resaved", False))
+        return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
+    return bundle, TableFile(
+        data,
         facts.get("label"),
-        normal,
+        str(detector.normal),
         tuple(facts.get("drop", ())),
         facts.get("group"),
-        header and headed(known),
+        not no_header and headed(known),
         keep,
     )

@@ -84,8 +84,22 @@ def score(
         A fitted one; several threads may share it.
     policy : Policy
         Which p-values are alarms. One that needs all of them, such as a false-discovery rate, reads
-        the source to its end first; what was judged waits in a hidden file `beside` a path, or in
-        the folder for temporary files.
+        the source to its end first.
+    beside : Path, optional
+        Where what was judged waits meanwhile, in a hidden file beside this path; without it in the
+        folder for temporary files.
+
+    Yields
+    ------
+    Scored
+        Judged rows, in the order of the source.
+
+    Raises
+    ------
+    NotFitted
+        Before `fit`.
+    DataError
+        For rows of another sort than those of training, with the place in the source.
     """
     detector.check_reach(policy)
     judged = _judged(source, detector)

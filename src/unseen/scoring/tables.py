@@ -148,7 +148,7 @@ class _Table:
         require(wanted, table.column_names, where=self.name)
         if len(table) == 0:
             raise DataError(
-                f"{self.name}: it has columns, and no rows; expected normal rows and "
+                f"{self.name}: it has no rows, only columns; expected normal rows and "
                 "labelled anomalies"
             )
         return table
@@ -204,15 +204,17 @@ class TableFile(_Table):
     ----------
     file : Path
         The file; "-" is standard input.
-    label, group : str, optional
-        Columns of labels and of domains.
+    label : str, optional
+        Column of labels.
     normal : str
         What the label column calls normal.
-    drop : sequence of str
+    drop : tuple of str
         Columns to leave out.
+    group : str, optional
+        Column of domains.
     header : bool
         Whether the first line of a CSV file names the columns.
-    keep : sequence of str
+    keep : tuple of str
         Columns that tell the rows apart; without any, all columns when it is learned from, and the
         row number when it is scored.
     """
@@ -253,13 +255,15 @@ class TableFrame(_Table):
     ----------
     frame : data frame, array (n, columns) or list of dict
         The rows; the columns of an array are x0, x1, ...
-    label, group : str, optional
-        Columns of labels and of domains.
+    label : str, optional
+        Column of labels.
     normal : str
         What the label column calls normal.
-    drop : sequence of str
+    drop : tuple of str
         Columns to leave out.
-    keep : sequence of str
+    group : str, optional
+        Column of domains.
+    keep : tuple of str
         Columns that tell the rows apart; without any, all columns when it is learned from, and the
         row number when it is scored.
 

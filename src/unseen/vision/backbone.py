@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unseen.vision import features as frozen
-from unseen.vision import images as files
-from unseen.vision import resave
+from unseen.vision import framing, resave
 from unseen.vision.cache import FeatureCache, halved, key_of
 from unseen.vision.features import Features
 from unseen.vision.framing import letterbox, scaled_down
+from unseen.vision.pixels import image_bytes, mask_of, pixels_of
 
 # times the square that is seen: longer images are shrunk before they are re-saved, which would take
 # long
@@ -51,11 +50,11 @@ class Backbone:
         """What is seen of an image, its mask on the grid of the map, and its size; `resaved` also
         what is seen then.
         """
-        pixels, content = files.pixels(file), files.image_bytes(file)
+        pixels, content = pixels_of(file), image_bytes(file)
         height, width = pixels.shape[:2]
         shares = np.full(self.shape[1:], _NO_MASK, np.float16)
         if mask is not None:
-            shares = self.shares(files.mask(mask, (height, width)))
+            shares = self.shares(mask_of(mask, (height, width)))
         views = [View(self.square(pixels), key_of(content, self.text))]
         if resaved:
             smaller = (
@@ -75,11 +74,8 @@ class Backbone:
         """The map of a square."""
         found = None if cache is None else cache.get(view.key)
         if found is None:
-            found = halved(
-                frozen.maps(
-                    self.module, view.square[None], self.features.size, self.features.tiles
-                )[0]
-            )
+            size, tiles = self.features.size, self.features.tiles
+            found = halved(maps_of_squares(self.module, view.square[None], size, tiles)[0])
             if cache is not None:
                 cache.put(view.key, found)
         return found.half().numpy()
@@ -95,6 +91,48 @@ class Backbone:
 def loaded(features: Features) -> Backbone:
     """The backbone, loaded once."""
     module = features.load()
-    side = frozen.square(module, features.size, features.tiles)
-    shape = frozen.describe(module, features.size, features.tiles)
+    side = square_side(module, features.size, features.tiles)
+    shape = map_shape(module, features.size, features.tiles)
     return Backbone(module, features, side, shape, features.text(module))
+
+
+@torch.no_grad()
+def maps_of_squares(
+    module: nn.Module, squares: Tensor, size: int | None = None, tiles: int = 1
+) -> Tensor:
+    """Maps of squares (n, 3, s, s) of 8 bits, seen whole or as tiles of `size` pixels: -> (n, d, h,
+    w).
+
+    One by one: sums are rounded differently in batches of another size, and a score must not depend
+    on which images come along. On a processor, batches are no faster.
+
+    >>> from unseen.vision.networks import Frozen
+    >>> maps_of_squares(Frozen(nn.AvgPool2d(2)), torch.zeros(5, 3, 4, 4, dtype=torch.uint8)).shape
+    torch.Size([5, 3, 2, 2])
+    """
+    each = []
+    for one in squares:
+        parts = framing.tiles(one, tiles, size or squares.shape[2])
+        each.append(framing.merge(torch.cat([module(part[None]) for part in parts]), tiles))
+    return torch.stack(each)
+
+
+def map_shape(module: nn.Module, size: int, tiles: int) -> tuple[int, int, int]:
+    """Channels, height and width of the map of a square.
+
+    >>> from unseen.vision.networks import Frozen
+    >>> map_shape(Frozen(nn.AvgPool2d(2)), 32, 2)
+    (3, 30, 30)
+    """
+    d, h, w = maps_of_squares(module, torch.zeros(1, 3, size, size, dtype=torch.uint8))[0].shape
+    return d, framing.span(h, tiles), framing.span(w, tiles)
+
+
+def square_side(module: nn.Module, size: int, tiles: int) -> int:
+    """Pixels of the square that `maps_of_squares` expects.
+
+    >>> from unseen.vision.networks import Frozen
+    >>> square_side(Frozen(nn.AvgPool2d(2)), 32, 2)
+    60
+    """
+    return framing.side(size, tiles, map_shape(module, size, 1)[1])

