@@ -34,8 +34,9 @@ ELSEWHERE = {
     "Sources, the stream of scored rows, and sinks": (
         "scoring.stream.score",
         "scoring.stream.Scored",
-        "scoring.tables.TableFile",
-        "scoring.tables.TableFrame",
+        "scoring.tables.TableSource",
+        "scoring.rows.FileRows",
+        "scoring.rows.FrameRows",
         "scoring.folders.ImageFolder",
         "scoring.sinks.TableSink",
         "report.images.ImageSink",

@@ -159,7 +159,8 @@ def test_a_part_serves_two_modules_or_more():
     assert single.keys() <= {"unseen.parts.plain"}, single  # what `deviation`, a part, begins with
 
 
-KINDS = r"is_dir\(\)|isinstance\(.*\b(Maps|Images|Schema|Vision|TableFile|TableFrame|ImageFolder)\b"
+TYPES = "Maps|Images|Schema|Vision|TableSource|FileRows|FrameRows|ImageFolder"
+KINDS = rf"is_dir\(\)|isinstance\(.*\b({TYPES})\b"
 
 
 def test_nothing_asks_which_kind_of_input_it_has():

@@ -15,7 +15,7 @@ from unseen.detector.policy import benjamini_hochberg
 from unseen.errors import DataError, FewNormals
 from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
-from unseen.scoring import tables
+from unseen.scoring import rows as places
 from unseen.scoring.sinks import score_file
 from unseen.storage.bundle import Bundle
 
@@ -33,7 +33,7 @@ def bundle():
 def small_batches(monkeypatch):
     """Several batches, of few rows."""
     whole = read.batches
-    monkeypatch.setattr(tables.read, "batches", lambda path, **how: whole(path, rows=BATCH, **how))
+    monkeypatch.setattr(places.read, "batches", lambda path, **how: whole(path, rows=BATCH, **how))
 
 
 def new_rows(n=100):

@@ -10,9 +10,10 @@ import pytest
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
-from unseen.scoring import tables
+from unseen.scoring import rows as places
+from unseen.scoring.rows import FileRows, FrameRows
 from unseen.scoring.stream import score
-from unseen.scoring.tables import TableFile, TableFrame
+from unseen.scoring.tables import TableSource
 
 ASIDE = {"label": "fault", "drop": ("id",), "group": "machine"}
 
@@ -41,7 +42,7 @@ def file(rows, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(rows):
-    data = TableFrame(rows, **ASIDE).labelled()
+    data = TableSource(FrameRows(rows), **ASIDE).labelled()
     return Detector("mahalanobis", random_state=0).fit(data.rows, data.y, groups=data.groups)
 
 
@@ -60,14 +61,17 @@ FRAMES = {
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_a_frame_and_its_file_teach_the_same(rows, file, frame):
-    memory, disk = TableFrame(frame(rows), **ASIDE), TableFile(file, **ASIDE)
-    for asked in (TableFrame.labelled, TableFrame.to_evaluate, TableFrame.normals):
+    memory, disk = (
+        TableSource(FrameRows(frame(rows)), **ASIDE),
+        TableSource(FileRows(file), **ASIDE),
+    )
+    for asked in (TableSource.labelled, TableSource.to_evaluate, TableSource.normals):
         ours, other = asked(memory), asked(disk)
         assert ours.rows.to_pydict() == other.rows.to_pydict()
         assert ours.y.to_pylist() == other.y.to_pylist()
         assert ours.groups == other.groups
         assert ours.facts == other.facts | {"source": "a data frame"}
-    counts = TableFrame(frame(rows), **ASIDE).labelled().facts
+    counts = TableSource(FrameRows(frame(rows)), **ASIDE).labelled().facts
     assert counts["anomalies"] == {"leak": 10}
     assert (counts["rows"], counts["normals"]) == (300, 290)
 
@@ -75,44 +79,46 @@ def test_a_frame_and_its_file_teach_the_same(rows, file, frame):
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("policy", [Policy.alpha(0.05), Policy.fdr(0.2)], ids=["alpha", "fdr"])
 def test_a_frame_and_its_file_score_the_same(rows, file, detector, frame, policy, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 128)  # three blocks
-    source = TableFrame(frame(rows), keep=("id",))
+    monkeypatch.setattr(places, "_BLOCK", 128)  # three blocks
+    source = TableSource(FrameRows(frame(rows)), keep=("id",))
     found = judged(source, detector, policy)
-    assert found.equals(judged(TableFile(file, keep=("id",)), detector, policy))
+    assert found.equals(judged(TableSource(FileRows(file), keep=("id",)), detector, policy))
     assert found["id"].to_pylist() == list(range(300))
     assert source.count() == 300
     assert set(found["verdict"].to_pylist()) == {"normal", "anomaly"}
 
 
 def test_without_keys_rows_are_numbered_from_one_through_all_blocks(rows, detector, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 128)
-    assert judged(TableFrame(rows), detector)["row"].to_pylist() == list(range(1, 301))
+    monkeypatch.setattr(places, "_BLOCK", 128)
+    assert judged(TableSource(FrameRows(rows)), detector)["row"].to_pylist() == list(range(1, 301))
 
 
 def test_columns_of_an_array_are_numbered():
     rng = np.random.default_rng(0)
     detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(200, 3)))
     new = rng.normal(size=(5, 3))
-    found = judged(TableFrame(new), detector)
+    found = judged(TableSource(FrameRows(new)), detector)
     assert found["score"].to_pylist() == detector.anomaly_score(new).tolist()
-    assert TableFrame(new).labelled().rows.column_names == ["x0", "x1", "x2"]
+    assert TableSource(FrameRows(new)).labelled().rows.column_names == ["x0", "x1", "x2"]
 
 
 def test_no_rows_are_none_to_judge_and_nothing_to_learn_from(rows, detector):
-    assert len(judged(TableFrame(rows.slice(0, 0)), detector)) == 0
+    assert len(judged(TableSource(FrameRows(rows.slice(0, 0))), detector)) == 0
     with pytest.raises(DataError, match="the data frame: it has no rows, only columns; expected"):
-        TableFrame(rows.slice(0, 0)).labelled()
+        TableSource(FrameRows(rows.slice(0, 0))).labelled()
 
 
 def test_what_is_wrong_is_said_of_the_frame_and_of_where_it_is(rows, detector, monkeypatch):
     with pytest.raises(
         DataError, match="the data frame has no column 'fualt' .did you mean 'fault'"
     ):
-        TableFrame(rows, label="fualt").labelled()
+        TableSource(FrameRows(rows), label="fualt").labelled()
     with pytest.raises(DataError, match="the data frame: an evaluation needs .* add label='class'"):
-        TableFrame(rows.rename_columns({"fault": "class"}).drop_columns("machine")).to_evaluate()
-    monkeypatch.setattr(tables, "_BLOCK", 128)
+        TableSource(
+            FrameRows(rows.rename_columns({"fault": "class"}).drop_columns("machine"))
+        ).to_evaluate()
+    monkeypatch.setattr(places, "_BLOCK", 128)
     wrong = rows.to_pandas().astype({"load": object})
     wrong.loc[200, "load"] = "much"
     with pytest.raises(DataError, match=r"the data frame, rows 129 to 256.*'load'.*much"):
-        judged(TableFrame(pd.DataFrame(wrong)), detector)
+        judged(TableSource(FrameRows(pd.DataFrame(wrong))), detector)

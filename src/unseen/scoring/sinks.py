@@ -10,8 +10,9 @@ from pathlib import Path
 from unseen.detector.policy import Policy
 from unseen.io.atomic import Making
 from unseen.io.write import Writer
+from unseen.scoring.rows import FileRows
 from unseen.scoring.stream import Scored, score
-from unseen.scoring.tables import TableFile, check_keep
+from unseen.scoring.tables import TableSource, check_keep
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed
 
@@ -80,7 +81,8 @@ def score_file(
     """
     check_keep(keep)
     policy = Policy.of(alpha, fdr)
-    rows = TableFile(Path(source), header=header and headed(bundle.facts), keep=tuple(keep))
+    place = FileRows(Path(source), header and headed(bundle.facts))
+    rows = TableSource(place, keep=tuple(keep))
     sink = TableSink(Path(target))
     sink.take(score(rows, bundle.detector, policy, beside=sink.target), progress)
     return sink

@@ -11,7 +11,8 @@ from pathlib import Path
 from unseen.errors import DataError
 from unseen.io.text import STANDARD
 from unseen.scoring.folders import ImageFolder
-from unseen.scoring.tables import TableFile
+from unseen.scoring.rows import FileRows
+from unseen.scoring.tables import TableSource
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed, of_data
 from unseen.vision.features import Features
@@ -58,11 +59,11 @@ def source_of(
     features: Features | None = None,
     cache: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
-) -> TableFile | ImageFolder:
+) -> TableSource | ImageFolder:
     """What to learn from: a file of rows, or a folder of images."""
     if _is_folder(path):
         return ImageFolder(path, normal, features, cache, progress=progress)
-    return TableFile(path, label, normal, drop, group, header)
+    return TableSource(FileRows(path, header), label, normal, drop, group)
 
 
 def reopened(
@@ -74,7 +75,7 @@ def reopened(
     no_header: bool = False,
     cache: Path | None = None,
     overlays: Path | None = None,
-) -> tuple[Bundle, TableFile | ImageFolder]:
+) -> tuple[Bundle, TableSource | ImageFolder]:
     """A saved detector, and more of what it was trained on: rows of a file with its columns, or
     images seen as it sees them.
 
@@ -92,12 +93,11 @@ def reopened(
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))
         return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
-    return bundle, TableFile(
-        data,
+    return bundle, TableSource(
+        FileRows(data, not no_header and headed(known)),
         facts.get("label"),
         str(detector.normal),
         tuple(facts.get("drop", ())),
         facts.get("group"),
-        not no_header and headed(known),
         keep,
     )

@@ -1,25 +1,20 @@
-"""Tables as sources: rows of a file, or in memory."""
+"""Tables as sources: columns that are set aside, labels, and keys."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unseen.data.frames import tabulate
 from unseen.data.labels import as_given, encode_labels
-from unseen.data.tables import admit
 from unseen.errors import DataError
-from unseen.io import read
-from unseen.io.text import shown
 from unseen.names import first_few, require, resembling
+from unseen.scoring.rows import FileRows, FrameRows
 from unseen.types import Batch, Encoder, Labelled
 from unseen.wording import option
 
@@ -41,39 +36,57 @@ _LIKELY = frozenset(
     )
 )
 _SHOWN = 3  # columns that a hint names
-_BLOCK = 16384  # rows in memory that are judged at once
 
 
-class _Table:
-    """What tables share, wherever their rows are: columns that are set aside, and what labels
-    tell.
+@dataclass(frozen=True)
+class TableSource:
+    """Rows of a table, wherever they are: what is set aside of them, and what their labels tell.
+
+    Parameters
+    ----------
+    place : FileRows or FrameRows
+        Where the rows are.
+    label : str, optional
+        Column of labels.
+    normal : str
+        What the label column calls normal.
+    drop : tuple of str
+        Columns to leave out.
+    group : str, optional
+        Column of domains.
+    keep : tuple of str
+        Columns that tell the rows apart; without any, all columns when it is learned from, and the
+        row number when it is scored.
+
+    >>> from unseen import Detector, Policy
+    >>> from unseen.scoring.rows import FrameRows
+    >>> from unseen.scoring.stream import score
+    >>> flows = [{"id": k, "bytes": k % 7, "load": k % 5} for k in range(100)]
+    >>> data = TableSource(FrameRows(flows), drop=("id",)).labelled()
+    >>> detector = Detector("mahalanobis", random_state=0).fit(data.rows, data.y)
+    >>> new = FrameRows([{"id": 7, "bytes": 3, "load": 2}, {"id": 8, "bytes": 90, "load": -9}])
+    >>> for scored in score(TableSource(new, keep=("id",)), detector, Policy.alpha(0.05)):
+    ...     scored.table().select(["id", "verdict"]).to_pylist()
+    [{'id': 7, 'verdict': 'normal'}, {'id': 8, 'verdict': 'anomaly'}]
     """
 
-    label: str | None
-    normal: str
-    drop: tuple[str, ...]
-    group: str | None
-    keep: tuple[str, ...]
+    place: FileRows | FrameRows
+    label: str | None = None
+    normal: str = "normal"
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    keep: tuple[str, ...] = ()
 
     noun: ClassVar[str] = "rows"
 
     @property
     def name(self) -> str:
         """What it is called in messages."""
-        raise NotImplementedError
+        return self.place.name
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What is worth keeping of where the rows are."""
-        raise NotImplementedError
-
-    def _whole(self) -> pa.Table:
-        """All rows."""
-        raise NotImplementedError
-
-    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
-        """All rows, in order, a few at a time; at least one table, which may be empty."""
-        raise NotImplementedError
+    def count(self) -> int | None:
+        """How many rows there are; None where only reading all of them would tell."""
+        return self.place.count()
 
     def labelled(self) -> Labelled:
         """All rows, their labels and domains, and how many there are of each class."""
@@ -89,7 +102,7 @@ class _Table:
             name for name in (*self.drop, self.label, self.group) if name in table.column_names
         ]
         y = table[self.label] if self.label in aside else None
-        return Labelled(table.drop_columns(aside), y, None, None, self.facts)
+        return Labelled(table.drop_columns(aside), y, None, None, self.place.facts)
 
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
         """All rows with their labels; one that `tests` may lack columns that are dropped, and
@@ -112,7 +125,7 @@ class _Table:
     def _labelled(self, table: pa.Table, drop: tuple[str, ...], group: str | None) -> Labelled:
         aside = [*drop, *filter(None, [self.label, group])]
         rows = table.drop_columns([name for name in table.column_names if name in aside])
-        facts = self.facts | {"label": self.label, "drop": list(drop), "group": group}
+        facts = self.place.facts | {"label": self.label, "drop": list(drop), "group": group}
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
         groups = table[group].to_pylist() if group else None
@@ -125,7 +138,7 @@ class _Table:
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""
         done = 0
-        for batch in self._blocks(encoder):
+        for batch in self.place.blocks(encoder.needed):
             require(self.keep, batch.column_names, where=self.name)
             n = len(batch)
             keys = (
@@ -144,7 +157,7 @@ class _Table:
 
     def _table(self, wanted: Sequence[str]) -> pa.Table:
         """The rows, at least one, with these columns."""
-        table = self._whole()
+        table = self.place.whole()
         require(wanted, table.column_names, where=self.name)
         if len(table) == 0:
             raise DataError(
@@ -194,124 +207,6 @@ class _Table:
                 f"({option('normal', ...)})"
             )
         return counts
-
-
-@dataclass(frozen=True)
-class TableFile(_Table):
-    """Rows of a CSV, JSON Lines or Parquet file.
-
-    Parameters
-    ----------
-    file : Path
-        The file; "-" is standard input.
-    label : str, optional
-        Column of labels.
-    normal : str
-        What the label column calls normal.
-    drop : tuple of str
-        Columns to leave out.
-    group : str, optional
-        Column of domains.
-    header : bool
-        Whether the first line of a CSV file names the columns.
-    keep : tuple of str
-        Columns that tell the rows apart; without any, all columns when it is learned from, and the
-        row number when it is scored.
-    """
-
-    file: Path
-    label: str | None = None
-    normal: str = "normal"
-    drop: tuple[str, ...] = ()
-    group: str | None = None
-    header: bool = True
-    keep: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return shown(self.file)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The file's name, and whether its first line is a row."""
-        return {"source": shown(Path(self.file.name))} | ({} if self.header else {"header": False})
-
-    def count(self) -> int | None:
-        """How many rows there are; None where only reading all of them would tell."""
-        return read.rows(self.file)
-
-    def _whole(self) -> pa.Table:
-        return read.table(self.file, header=self.header)
-
-    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
-        return read.batches(self.file, header=self.header, expected=encoder.needed)
-
-
-@dataclass(frozen=True, eq=False)
-class TableFrame(_Table):
-    """Rows in memory.
-
-    Parameters
-    ----------
-    frame : data frame, array (n, columns) or list of dict
-        The rows; the columns of an array are x0, x1, ...
-    label : str, optional
-        Column of labels.
-    normal : str
-        What the label column calls normal.
-    drop : tuple of str
-        Columns to leave out.
-    group : str, optional
-        Column of domains.
-    keep : tuple of str
-        Columns that tell the rows apart; without any, all columns when it is learned from, and the
-        row number when it is scored.
-
-    >>> from unseen import Detector, Policy
-    >>> from unseen.scoring.stream import score
-    >>> flows = [{"id": k, "bytes": k % 7, "load": k % 5} for k in range(100)]
-    >>> data = TableFrame(flows, drop=("id",)).labelled()
-    >>> detector = Detector("mahalanobis", random_state=0).fit(data.rows, data.y)
-    >>> new = TableFrame([{"bytes": 3, "load": 2}, {"bytes": 90, "load": -9}])
-    >>> for scored in score(new, detector, Policy.alpha(0.05)):
-    ...     scored.table().select(["row", "verdict"]).to_pylist()
-    [{'row': 1, 'verdict': 'normal'}, {'row': 2, 'verdict': 'anomaly'}]
-    """
-
-    frame: Any = field(repr=False)
-    label: str | None = None
-    normal: str = "normal"
-    drop: tuple[str, ...] = ()
-    group: str | None = None
-    keep: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return "the data frame"
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """That the rows were in memory."""
-        return {"source": "a data frame"}
-
-    def count(self) -> int:
-        """How many rows there are."""
-        return len(self._rows)
-
-    @cached_property
-    def _rows(self) -> pa.Table:
-        """The rows as an Arrow table, made once."""
-        given = admit(self.frame)
-        if isinstance(given, pa.Table):
-            return given
-        return tabulate(given, [f"x{j}" for j in range(given.shape[1])])
-
-    def _whole(self) -> pa.Table:
-        return self._rows
-
-    def _blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
-        for start in range(0, max(len(self._rows), 1), _BLOCK):
-            yield self._rows.slice(start, _BLOCK)
 
 
 def check_keep(keep: Sequence[str], *, taken: Sequence[str] = RESULTS) -> None:
