@@ -29,8 +29,9 @@ from unseen.testing import toy_maps
 from unseen.types import Samples
 from unseen.vision.encoder import Vision
 from unseen.vision.features import Features
-from unseen.vision.images import Images, mask, pixels
+from unseen.vision.images import Images
 from unseen.vision.maps import Maps
+from unseen.vision.pixels import mask_of, pixels_of
 
 PATCHES, WHOLE = Patches(Nearest(k=1)), Whole(Mahalanobis())
 
@@ -535,7 +536,7 @@ def test_maps_by_hand(folder):
     assert maps.labels == ("normal",) * 40 + ("scratch",) * 6 + ("stain",) * 4
     assert maps.sizes.tolist() == [[64, 64]] * 50
     means = nn.functional.avg_pool2d(
-        torch.from_numpy(pixels(maps.images.files[0])).permute(2, 0, 1) / 255, 8
+        torch.from_numpy(pixels_of(maps.images.files[0])).permute(2, 0, 1) / 255, 8
     )
     near = nn.functional.avg_pool2d(means, 3, stride=1, padding=1, count_include_pad=False)
     np.testing.assert_allclose(maps.x[0], near, atol=1e-3)
@@ -724,7 +725,7 @@ def test_files_are_judged_as_their_maps_are(folder):
     scratched = images.take(np.arange(40, 46))
     fine = Detector(replace(PATCHES, stride=1), calibration=0.25, random_state=0).fit(maps)
     for found, file in zip(fine.heat(scratched), scratched.masks, strict=True):
-        assert mask(file, (64, 64)).flat[found.argmax()]
+        assert mask_of(file, (64, 64)).flat[found.argmax()]
     with pytest.raises(DataError, match="sees images by"):
         clone(of_files).fit(images).anomaly_score(maps)  # a copy has a backbone of its own
     assert np.array_equal(clone(of_files).fit(images).anomaly_score(images), scores)

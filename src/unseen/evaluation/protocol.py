@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -124,32 +125,14 @@ def run_protocol(
     progress: Callable[[], object] = lambda: None,
 ) -> list[dict[str, Any]]:
     """`evaluate` of rows whose labels and domains are known apart from them."""
-    codes, names, spelling = _encoded(train, normal)
-    doubt(codes, names, [spelling.get(name) for name in names])
-    rows, groups = (
-        train.rows,
-        None if train.groups is None else np.asarray(train.groups, dtype=object),
-    )
-    if test is None:
-        own = _without_copies(rows, kinds, repeats)
-        rows, codes, groups = take(rows, own), codes[own], None if groups is None else groups[own]
-        tested, answers = rows, codes
-    else:
-        tested = test.rows
-        answers, names, more = _encoded(test, normal, names)
-        spelling = more | spelling
-    shown, shape = tuple(str(spelling[name]).strip() for name in names), _shape(rows)
+    data = _prepared(train, test, normal, kinds, repeats)
+    shape = _shape(data.rows)
     chosen = {name: suited(method_of(method), shape) for name, method in methods.items()}
     chosen = chosen or {usual_name(shape): suited(None, shape)}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
-        draw = draw_rows(
-            codes,
-            answers,
-            choices,
-            np.random.default_rng(seed),
-            None if test else np.arange(len(rows)),
-        )
+        rng = np.random.default_rng(seed)
+        draw = draw_rows(data.codes, data.answers, choices, rng, data.alike)
         if not draw.seen and seed == 0:
             log.warning(
                 "no anomaly class can be a seen one: that takes %d training rows of it, and "
@@ -168,9 +151,49 @@ def run_protocol(
                 repeats=repeats,
             )
             with quiet(any(runs.values())):  # every fit would log the same of the same columns
-                runs[name].append(_one_run(learner, rows, groups, tested, answers, draw, shown))
+                runs[name].append(_one_run(learner, data, draw))
             progress()
     return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Rows to train on with their domains and codes, and rows to test on with theirs; one table for
+    both is split by each seed.
+    """
+
+    rows: Any
+    groups: NDArray[np.object_] | None
+    codes: NDArray[np.int64]
+    tested: Any
+    answers: NDArray[np.int64]
+    names: tuple[str, ...]  # of the classes, as the data has them
+    alike: Rows | None  # a number for each row of one table, which has no copies left
+
+
+def _prepared(
+    train: Labelled,
+    test: Labelled | None,
+    normal: str | float,
+    kinds: Mapping[str, str] | None,
+    repeats: str | None,
+) -> _Tables:
+    """What each seed draws from: labels as codes, and one table without its copies."""
+    codes, names, spelling = _encoded(train, normal)
+    doubt(codes, names, [spelling.get(name) for name in names])
+    rows = train.rows
+    groups = None if train.groups is None else np.asarray(train.groups, dtype=object)
+    alike = None
+    if test is None:
+        own = _without_copies(rows, kinds, repeats)
+        rows, codes, groups = take(rows, own), codes[own], None if groups is None else groups[own]
+        tested, answers, alike = rows, codes, np.arange(len(own))
+    else:
+        tested = test.rows
+        answers, names, more = _encoded(test, normal, names)
+        spelling = more | spelling
+    shown = tuple(str(spelling[name]).strip() for name in names)
+    return _Tables(rows, groups, codes, tested, answers, shown, alike)
 
 
 def _choices(protocol: object) -> Protocol:
@@ -275,25 +298,16 @@ def _shape(rows: Any) -> tuple[int, ...]:
     return (1,) * (len(rows.shape) - 1)
 
 
-def _one_run(
-    detector: Detector,
-    rows: Any,
-    groups: Any,
-    tested: Any,
-    answers: NDArray[np.int64],
-    draw: Draw,
-    names: tuple[str, ...],
-) -> dict[str, Any]:
+def _one_run(detector: Detector, data: _Tables, draw: Draw) -> dict[str, Any]:
     """Fit and score once: figures by class, share of test normals flagged, seconds."""
-    labels = np.array([detector.normal, *names], dtype=object)[draw.y]
+    labels = np.array([detector.normal, *data.names], dtype=object)[draw.y]
     start = time.perf_counter()
-    detector.fit(
-        take(rows, draw.train), labels, groups=None if groups is None else groups[draw.train]
-    )
+    groups = None if data.groups is None else data.groups[draw.train]
+    detector.fit(take(data.rows, draw.train), labels, groups=groups)
     fitted = time.perf_counter()
-    scores = detector.anomaly_score(take(tested, draw.test))
+    scores = detector.anomaly_score(take(data.tested, draw.test))
     done = time.perf_counter()
-    codes = answers[draw.test]
+    codes = data.answers[draw.test]
     normals = scores[codes == 0]
     if not len(normals):
         raise DataError(
@@ -302,7 +316,7 @@ def _one_run(
     flagged = float(np.mean(detector.conformal_.pvalue(normals) <= 0.05))
     classes = [
         {
-            "class": names[c - 1],
+            "class": data.names[c - 1],
             "role": "seen" if c in draw.seen else "unseen",
             **figures(normals, scores[codes == c]),
         }

@@ -20,6 +20,7 @@ from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, desc
 from unseen.parts.episodes import held_out_splits, no_splits, together
 from unseen.parts.evidence import (
     EvidenceScorer,
+    Judge,
     Piece,
     Weighing,
     enough_normals,
@@ -152,27 +153,9 @@ class EvidenceStack:
             anomalies, folds
         )
 
-        def trained(
-            inside: Tensor, shown: Tensor
-        ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-            whole = cast(
-                EvidenceScorer, seeded(lambda: self.build((base.d,)), run.seed()).to(run.device)
-            )
-            trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
-            trial.deviation = base.deviation
-            learned = torch.cat([inside.nonzero()[:, 0], len(sample) + shown])
-            self.learn(trial, rows[learned], description[learned], run)
-
-            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                of_normals, of_anomalies = (
-                    trial.described_scores(rows.x[r], description[r], every)
-                    for r in (out.nonzero()[:, 0], len(sample) + hidden)
-                )
-                return of_normals, of_anomalies
-
-            return score
-
-        scores = held_out_scores(fold, splits, trained)
+        scores = held_out_scores(
+            fold, splits, self._trials(base.deviation, rows, description, len(sample), run)
+        )
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         usable[: len(self.base_scores)] &= torch.tensor(
@@ -184,6 +167,34 @@ class EvidenceStack:
             usable,
             Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels),
         )
+
+    def _trials(
+        self, deviation: Deviation, rows: Samples, description: Tensor, m: int, run: Run
+    ) -> Callable[[Tensor, Tensor], Judge]:
+        """What `held_out_scores` trains: pieces on some of the m normals and of the anomalies after
+        them, which score the others.
+        """
+
+        def trained(inside: Tensor, shown: Tensor) -> Judge:
+            whole = cast(
+                EvidenceScorer,
+                seeded(lambda: self.build((rows.x.shape[1],)), run.seed()).to(run.device),
+            )
+            trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
+            trial.deviation = deviation
+            learned = torch.cat([inside.nonzero()[:, 0], m + shown])
+            self.learn(trial, rows[learned], description[learned], run)
+
+            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+                of_normals, of_anomalies = (
+                    trial.described_scores(rows.x[r], description[r], every)
+                    for r in (out.nonzero()[:, 0], m + hidden)
+                )
+                return of_normals, of_anomalies
+
+            return score
+
+        return trained
 
     def learn(self, base: TableEvidence, rows: Samples, description: Tensor, run: Run) -> None:
         """Train in place what learns from labels: the ratio, and the methods, each on its view of

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,6 +18,7 @@ from unseen.parts.cells import cell_moments
 from unseen.parts.episodes import held_out_splits, no_splits
 from unseen.parts.evidence import (
     EvidenceScorer,
+    Judge,
     Piece,
     Weighing,
     enough_normals,
@@ -99,9 +100,7 @@ class ImageStack:
                 "Patches(Nearest())"
             )
 
-        def trained(
-            inside: Tensor, shown: Tensor
-        ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        def trained(inside: Tensor, shown: Tensor) -> Judge:
             whole = cast(
                 EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed())
             )

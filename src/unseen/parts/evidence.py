@@ -21,6 +21,8 @@ from unseen.types import ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
+# what was trained on some rows, and scores others: of normals and of anomalies
+Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -152,7 +154,7 @@ class EvidenceScorer(nn.Module):
 def held_out_scores(
     fold: Tensor,
     splits: Sequence[HeldOut],
-    trained: Callable[[Tensor, Tensor], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]],
+    trained: Callable[[Tensor, Tensor], Judge],
 ) -> HeldOutScores:
     """The outer level: base scores of what each split holds out, by pieces that learned without it.
 
