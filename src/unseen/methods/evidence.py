@@ -141,32 +141,23 @@ class EvidenceStack:
         normals, anomalies, base = data.normals, data.anomalies, cast(TableEvidence, scorer.base)
         enough_normals(len(normals), self, "rows")
         base.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
-        sample = normals[
-            torch.randperm(len(normals), generator=run.generator)[: self.rows].to(data.x.device)
-        ]
+        order = torch.randperm(len(normals), generator=run.generator).to(data.x.device)
+        sample = normals[order[: self.rows]]
         folds = min(self.folds, len(sample))
         fold = torch.arange(len(sample), device=data.x.device) % folds  # of rows in random order
         rows = together(sample, anomalies)
         [crossed] = cross_described(sample.x, fold, run.generator, logarithms=run.logarithms)
         description = torch.cat([crossed, descriptions(base.deviation, anomalies.x)])
-        splits = held_out_splits(anomalies, run.generator, folds=_PARTS) or no_splits(
-            anomalies, folds
-        )
-
-        scores = held_out_scores(
-            fold, splits, self._trials(base.deviation, rows, description, len(sample), run)
-        )
+        splits = held_out_splits(anomalies, run.generator, folds=_PARTS)
+        splits = splits or no_splits(anomalies, folds)
+        trials = self._trials(base.deviation, rows, description, len(sample), run)
+        scores = held_out_scores(fold, splits, trials)
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
-        usable[: len(self.base_scores)] &= torch.tensor(
-            [base.deviation.tells(name) for name in self.base_scores]
-        )
-        scorer.weigh(
-            scores,
-            splits,
-            usable,
-            Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels),
-        )
+        telling = [base.deviation.tells(name) for name in self.base_scores]
+        usable[: len(telling)] &= torch.tensor(telling)
+        by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
+        scorer.weigh(scores, splits, usable, by)
 
     def _trials(
         self, deviation: Deviation, rows: Samples, description: Tensor, m: int, run: Run
