@@ -77,14 +77,14 @@ def test_functions_are_where_the_pages_say():
 
 def test_every_method_has_its_place():
     """Two names of one class share a page, that of the first."""
-    listed = re.findall(
+    entries = re.findall(
         r"^generated/([\w-]+)$", (DOCS / "methods" / "index.md").read_text(), flags=re.MULTILINE
     )
     first = {}
     for name, method in (METHODS | IMAGES).items():
         first.setdefault(type(method), name)
-    assert sorted(set(listed) - {"index"}) == sorted(first.values())
-    assert len(listed) == len(set(listed))
+    assert sorted(set(entries) - {"index"}) == sorted(first.values())
+    assert len(entries) == len(set(entries))
 
 
 def test_the_pages_stay_short():

@@ -40,12 +40,12 @@ def columns(text):
     return [line.split() for line in text.strip().splitlines()]
 
 
-def agree(found, said):
+def agree(found, expected):
     """Words alike; numbers alike up to what another processor's rounding may do to a few rows."""
     number = re.compile(r"-?[\d.]+%?")
-    if number.fullmatch(found) and number.fullmatch(said):
-        return float(found.strip("%")) == pytest.approx(float(said.strip("%")), rel=0.03, abs=2)
-    return found == said
+    if number.fullmatch(found) and number.fullmatch(expected):
+        return float(found.strip("%")) == pytest.approx(float(expected.strip("%")), rel=0.03, abs=2)
+    return found == expected
 
 
 def test_threshold_prints_what_the_page_quotes(capsys):
@@ -55,8 +55,8 @@ def test_threshold_prints_what_the_page_quotes(capsys):
         columns(quoted("docs/guides/calibration.md", "trained on 480")),
     )
     assert [len(line) for line in printed] == [len(line) for line in page]
-    for found, said in zip(chain(*printed), chain(*page), strict=True):
-        assert agree(found, said), f"prints {found}, the page says {said}"
+    for found, expected in zip(chain(*printed), chain(*page), strict=True):
+        assert agree(found, expected), f"prints {found}, the page says {expected}"
 
 
 def test_sklearn_pipeline(capsys):

@@ -96,11 +96,11 @@ def orderly(lines):
             rows = []
 
 
-def alike(found, said):
+def alike(found, expected):
     """Words alike, numbers up to what another processor's rounding may do."""
-    if NUMBER.sub("#", found).split() != NUMBER.sub("#", said).split():
+    if NUMBER.sub("#", found).split() != NUMBER.sub("#", expected).split():
         return False
-    pairs = zip(NUMBER.findall(found), NUMBER.findall(said), strict=True)
+    pairs = zip(NUMBER.findall(found), NUMBER.findall(expected), strict=True)
     return all(abs(value(a) - value(b)) <= (0.05 if "." in b else 5) for a, b in pairs)
 
 
@@ -109,9 +109,9 @@ def value(text):
 
 
 def test_classes_may_change_places_and_figures_their_last_digits_but_no_more():
-    said = ["class  rows  AUROC", "six  171  0.994", "seven  179  0.995", "", "after"]
+    expected = ["class  rows  AUROC", "six  171  0.994", "seven  179  0.995", "", "after"]
     moved = ["class  rows  AUROC", "seven  179  0.993", "six  171  0.994", "", "after"]
-    assert list(orderly(said)) == [
+    assert list(orderly(expected)) == [
         "class  rows  AUROC",
         "seven  179  0.995",
         "six  171  0.994",
@@ -119,7 +119,7 @@ def test_classes_may_change_places_and_figures_their_last_digits_but_no_more():
         "after",
         "",
     ]
-    assert all(alike(a, b) for a, b in zip(orderly(moved), orderly(said), strict=True))
+    assert all(alike(a, b) for a, b in zip(orderly(moved), orderly(expected), strict=True))
     assert not alike("six  171  0.894", "six  171  0.994")
     assert not alike("five  171  0.994", "six  171  0.994")
 
@@ -130,9 +130,9 @@ def test_classes_may_change_places_and_figures_their_last_digits_but_no_more():
 def test_demo_prints_what_the_tutorial_quotes():
     """Every quoted line, in order; '...' stands for lines left out. Run by .ci/run."""
     printed = orderly(timeless(Path(os.environ["UNSEEN_DEMO_LOG"]).read_text().splitlines()))
-    for said in orderly(timeless(demo_output().splitlines())):
-        if said.strip() in ("", "...") or said.startswith("Trained in"):
+    for expected in orderly(timeless(demo_output().splitlines())):
+        if expected.strip() in ("", "...") or expected.startswith("Trained in"):
             continue
-        assert any(alike(found, said) for found in printed), (
-            f"the demo does not print, or not here: {said}"
+        assert any(alike(found, expected) for found in printed), (
+            f"the demo does not print, or not here: {expected}"
         )

@@ -220,8 +220,8 @@ BROKEN = {
 def test_a_good_method_passes():
     outcome = check_method(Good())
     assert list(outcome) == NAMES
-    told = {name: why for name, why in outcome.items() if why != "passed"}
-    assert told == {
+    reasons = {name: why for name, why in outcome.items() if why != "passed"}
+    assert reasons == {
         "loss": "does not apply: it has no loss",
         "parts_of_training": "does not apply: it lacks prepare, stream, optimiser or loss",
     }

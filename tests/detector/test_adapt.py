@@ -130,9 +130,9 @@ def test_normals_are_described_by_others_of_their_kind():
     deviation = Deviation(6)
     deviation.fit(data.x, torch.Generator().manual_seed(0), group=data.group)
     # 60 rows of each kind: one by one
-    (rows, words), (made, _) = group.crossed(deviation, data, folds=60, run=run())
+    (rows, words), (synthetic, _) = group.crossed(deviation, data, folds=60, run=run())
     torch.testing.assert_close(rows.x, data.x - group.origins[data.group])
-    assert (made.y == 1).all()
+    assert (synthetic.y == 1).all()
     for i in range(0, len(data), 17):
         others = (data.group == data.group[i]) & (torch.arange(len(data)) != i)
         nearest = torch.cdist(data.x[i : i + 1], data.x[others]).sort().values[0, :5].mean()
@@ -267,8 +267,8 @@ def test_the_detector_that_was_moved_stays_as_it_is(method):
     )
     if method not in RELATIVE.values():  # MAML learns by gradients, from few of these
         return
-    strange = support + np.array([9.0, 0, 0])
-    assert np.median(moved.pvalue(strange)) < 0.2
+    anomalous = support + np.array([9.0, 0, 0])
+    assert np.median(moved.pvalue(anomalous)) < 0.2
     assert np.median(moved.pvalue(support)) > 0.3
     assert np.median(detector.pvalue(support)) < 0.05
 
@@ -311,13 +311,13 @@ def test_normal_rows_of_the_new_kind_are_flagged_about_as_often_as_asked_for():
 
 def test_labelled_anomalies_neither_calibrate_nor_count_as_normal():
     detector, support = fitted()
-    odd = support[:2] + np.array([0, 40.0, 0])
-    moved = detector.adapt(np.r_[support, odd], ["normal"] * 12 + ["leak", "smoke"])
+    anomalous = support[:2] + np.array([0, 40.0, 0])
+    moved = detector.adapt(np.r_[support, anomalous], ["normal"] * 12 + ["leak", "smoke"])
     plain = detector.adapt(support)
     np.testing.assert_array_equal(
         np.sort(moved.conformal_.scores), np.sort(plain.conformal_.scores)
     )
-    np.testing.assert_array_equal(moved.anomaly_score(odd), plain.anomaly_score(odd))
+    np.testing.assert_array_equal(moved.anomaly_score(anomalous), plain.anomaly_score(anomalous))
     assert moved.classes_ == ("leak", "smoke")
 
 
@@ -399,16 +399,16 @@ def here(tmp_path, monkeypatch):
 def test_the_command_moves_a_saved_detector(here, capsys):
     capsys.readouterr()
     assert cli.main(["adapt", "m", "c.parquet", "--out", "m2"]) == 0
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     # the level that `score` takes by itself
-    assert said.err.startswith("note: level 0.05 asked for, but with 10 calibration normals")
-    for told in (
+    assert printed.err.startswith("note: level 0.05 asked for, but with 10 calibration normals")
+    for line in (
         "c.parquet has 10 rows",
         "10 normal rows of the new domain",
         "smallest p-value is 0.091",
         "score m2 DATA",
     ):
-        assert told in said.out
+        assert line in printed.out
     new = machine(-20.0, seed=3)
     moved = Bundle.load("m2")
     by_hand = Bundle.load("m").detector.adapt(pa.table(machine(-20.0, rows=10, seed=2)))

@@ -67,17 +67,17 @@ def test_calibration_refuses_what_is_not_a_score():
         Conformal.fit(np.zeros((3, 1)))
 
 
-@pytest.mark.parametrize("asked", ["3", [0.2], 1, True, 1.0, float("nan"), "0.2"])
-def test_what_is_neither_a_share_nor_a_number_of_folds(asked):
+@pytest.mark.parametrize("share", ["3", [0.2], 1, True, 1.0, float("nan"), "0.2"])
+def test_what_is_neither_a_share_nor_a_number_of_folds(share):
     codes = np.zeros(60, dtype=np.int64)
     with pytest.raises(DataError, match="calibration must"):
-        held_out(codes, codes, np.random.default_rng(0), calibration=asked)
+        held_out(codes, codes, np.random.default_rng(0), calibration=share)
 
 
 def test_shares_and_folds_may_be_numbers_of_numpy():
     codes, shares = np.zeros(60, dtype=np.int64), (np.float32(0.5), np.int64(3))
     parts = [
-        held_out(codes, codes, np.random.default_rng(0), calibration=asked) for asked in shares
+        held_out(codes, codes, np.random.default_rng(0), calibration=share) for share in shares
     ]
     assert [len(each) for each in parts] == [1, 3]
     assert len(parts[0][0]) == 30

@@ -97,9 +97,9 @@ def test_calibration_rows_are_never_trained_on():
     x, y = rows(300, 0)
     detector = Detector(FAST, calibration=0.2, random_state=0).fit(x, y)
     zeros = np.zeros(300, dtype=int)
-    [held] = held_out(zeros, zeros, np.random.default_rng(seed_of(0)), calibration=0.2)
+    [rows_out] = held_out(zeros, zeros, np.random.default_rng(seed_of(0)), calibration=0.2)
     moved = x.copy()
-    moved[held] += 100.0
+    moved[rows_out] += 100.0
     again = Detector(FAST, calibration=0.2, random_state=0).fit(moved, y)
     assert np.array_equal(again.anomaly_score(x[:5]), detector.anomaly_score(x[:5]))
     assert len(again.conformal_.scores) == 60
@@ -267,8 +267,8 @@ def test_missing_and_infinite_values_are_handled():
     x, y = rows()
     x[::7, 1] = np.nan
     detector = Detector(FAST, random_state=0).fit(x, y)
-    odd = np.array([[np.nan, np.nan, 0.0, 0.0], [np.inf, 0.0, 0.0, -np.inf]])
-    scores = detector.anomaly_score(odd)
+    extreme = np.array([[np.nan, np.nan, 0.0, 0.0], [np.inf, 0.0, 0.0, -np.inf]])
+    scores = detector.anomaly_score(extreme)
     assert np.isfinite(scores).all()
     assert scores[1] > detector.conformal_.threshold(0.01)
 
@@ -298,11 +298,12 @@ def test_a_device_that_is_not_there():
     assert Detector(FAST, device="auto").fit(x, y).pvalue(x).min() > 0
 
 
-@pytest.mark.parametrize(("share", "held"), [(0.2, 60), (0.5, 150), (0.7, 210), (0.001, 1)])
-def test_the_share_asked_for_calibrates(share, held):
+@pytest.mark.parametrize(("share", "rows_out"), [(0.2, 60), (0.5, 150), (0.7, 210), (0.001, 1)])
+def test_the_share_asked_for_calibrates(share, rows_out):
     x, y = rows(300, 0)
     assert (
-        len(Detector(FAST, calibration=share, random_state=0).fit(x, y).conformal_.scores) == held
+        len(Detector(FAST, calibration=share, random_state=0).fit(x, y).conformal_.scores)
+        == rows_out
     )
 
 
@@ -311,8 +312,10 @@ def test_groups_share_the_calibration_rows():
     groups = np.repeat(["a", "b"], [270, 30])
     detector = Detector(FAST, calibration=0.2, random_state=0)
     codes = np.repeat([0, 1], [270, 30])
-    [held] = held_out(np.zeros(300, dtype=int), codes, np.random.default_rng(0), calibration=0.2)
-    assert (held >= 270).sum() == 6  # a fifth of the smaller group too
+    [rows_out] = held_out(
+        np.zeros(300, dtype=int), codes, np.random.default_rng(0), calibration=0.2
+    )
+    assert (rows_out >= 270).sum() == 6  # a fifth of the smaller group too
     assert len(detector.fit(x, y, groups=groups).conformal_.scores) == 60
 
 

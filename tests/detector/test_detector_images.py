@@ -69,14 +69,14 @@ TABLE = np.random.default_rng(0).normal(size=(60, 4))
 )
 def test_a_detector_of_images_answers_as_one_of_tables(method):
     detector, new = fitted(method), maps_of(toy_maps(seed=1, classes=(1, 2, 3)))
-    score, bad = detector.anomaly_score(new), toy_maps(seed=1).y.numpy() > 0
+    score, anomalous = detector.anomaly_score(new), toy_maps(seed=1).y.numpy() > 0
     assert score.shape == (40,)
-    assert score[bad].min() > np.median(score[~bad])
+    assert score[anomalous].min() > np.median(score[~anomalous])
     pvalue = detector.pvalue(new)
     assert pvalue.min() == pytest.approx(1 / 9)  # 8 of 32 normals calibrate
     assert np.array_equal(pvalue, Conformal.fit(detector.members_[0].calibration).pvalue(score))
     assert np.array_equal(detector.detect(new, alpha=0.12), pvalue <= 0.12)
-    assert detector.detect(new, alpha=0.12)[bad].mean() > 0.8
+    assert detector.detect(new, alpha=0.12)[anomalous].mean() > 0.8
     assert np.array_equal(
         detector.predict(new), np.where(detector.decision_function(new) < 0, -1, 1)
     )

@@ -120,15 +120,15 @@ def test_calibration_scores_that_differ_by_rounding_are_ties():
 
 
 def test_a_surprise_stands_in_the_middle_of_ties():
-    surprise = Surprisal(1)
-    surprise.fit(torch.tensor([[0.0] * 4 + [1.0] * 6]))
+    surprisal = Surprisal(1)
+    surprisal.fit(torch.tensor([[0.0] * 4 + [1.0] * 6]))
     # Places 0..3 and 4..9, so 1.5 and 6.5 of 10: -log(1 - 0.2) and -log(1 - 0.7); rounding changes
     # nothing.
     expected = torch.tensor([[0.2231, 0.2231, 1.2040, 1.2040]])
-    found = surprise(torch.tensor([[0.0, 2e-6, 1.0 - 1e-6, 1.0 + 2e-6]]))
+    found = surprisal(torch.tensor([[0.0, 2e-6, 1.0 - 1e-6, 1.0 + 2e-6]]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
-    assert surprise(torch.tensor([[1.5]])).item() == 20.0
+    assert surprisal(torch.tensor([[1.5]])).item() == 20.0
     loaded = Surprisal(1)
-    loaded.load_state_dict(surprise.state_dict())
-    assert torch.equal(loaded(torch.tensor([[0.4, 1.0]])), surprise(torch.tensor([[0.4, 1.0]])))
-    assert sorted(surprise.state_dict()) == ["normals", "scale"]  # as bundles of 0.1.0 have it
+    loaded.load_state_dict(surprisal.state_dict())
+    assert torch.equal(loaded(torch.tensor([[0.4, 1.0]])), surprisal(torch.tensor([[0.4, 1.0]])))
+    assert sorted(surprisal.state_dict()) == ["normals", "scale"]  # as bundles of 0.1.0 have it

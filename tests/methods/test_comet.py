@@ -302,7 +302,7 @@ def planted(seed, clean=360, hidden=40):
     new anomalies.
     """
     g = generator(seed)
-    mixing, strange = (
+    mixing, anomalous = (
         torch.tensor([[1.0, 0.5, -1.0], [-0.5, 1.0, 1.0]]),
         torch.tensor([1.0, -1.0, 0.0, 0.0, 2.0]),
     )
@@ -315,7 +315,7 @@ def planted(seed, clean=360, hidden=40):
         return noisy(torch.cat([z, z @ mixing], dim=1) / 1.2)
 
     def anomalies(n):
-        return noisy(1.5 * torch.randn(n, 1, generator=g) * strange)
+        return noisy(1.5 * torch.randn(n, 1, generator=g) * anomalous)
 
     return Samples.of(torch.cat([normals(clean), anomalies(hidden)])), normals(400), anomalies(400)
 

@@ -381,34 +381,36 @@ def test_commands(tmp_path, monkeypatch, capsys):
     def run(line):
         forget()
         status = cli.main(line.split())
-        said = capsys.readouterr()
-        return status, said.out + said.err
+        output = capsys.readouterr()
+        return status, output.out + output.err
 
-    status, said = run(f"fit train.csv --method {MINE} --set rate=3.5 --out m")
+    status, output = run(f"fit train.csv --method {MINE} --set rate=3.5 --out m")
     assert status == 0
-    assert f"unseen score m DATA --out scores.csv --trust {MINE}" in said
+    assert f"unseen score m DATA --out scores.csv --trust {MINE}" in output
     for line in (
         "score m new.csv --out scores.csv",
         "audit m train.csv --out suspects.csv",
         "adapt m new.csv --out m2",
         "info m",
     ):
-        status, said = run(line)
+        status, output = run(line)
         assert status == 2
-        assert f"m: it was trained by a method of another package, {MINE}," in said
-        assert f"if you trust it, load with --trust {MINE}" in said
+        assert f"m: it was trained by a method of another package, {MINE}," in output
+        assert f"if you trust it, load with --trust {MINE}" in output
         assert "mypackage" not in sys.modules
-        status, said = run(f"{line} --trust {MINE}")
-        assert status == 0, said
-    assert f"{MINE} (rate 3.5, widths 3 and 4, sort mean" in said
+        status, output = run(f"{line} --trust {MINE}")
+        assert status == 0, output
+    assert f"{MINE} (rate 3.5, widths 3 and 4, sort mean" in output
     assert Bundle.load("m2", trust=(MINE,)).detector.method.rate == 3.5
     labels = np.repeat(["normal", "up", "down"], [60, 20, 20])
     values = normals() + 4 * (labels == "up")[:, None] - 4 * (labels == "down")[:, None]
     lines = [",".join([*map(str, row), label]) for row, label in zip(values, labels, strict=True)]
     (tmp_path / "labelled.csv").write_text("\n".join(["a,b,c,kind", *lines]))
-    status, said = run(f"evaluate labelled.csv --label kind --seeds 1 --method {MINE} mahalanobis")
-    assert (status, said.count(MINE) > 1) == (0, True), said
-    status, said = run("info m --trust mine")
-    assert (status, f"expected import paths, such as --trust {MINE}, got" in said) == (2, True)
-    status, said = run("fit train.csv --method mypackage.mien:Mine --out m3")
-    assert (status, "'mypackage.mien:Mine' cannot be imported" in said) == (2, True)
+    status, output = run(
+        f"evaluate labelled.csv --label kind --seeds 1 --method {MINE} mahalanobis"
+    )
+    assert (status, output.count(MINE) > 1) == (0, True), output
+    status, output = run("info m --trust mine")
+    assert (status, f"expected import paths, such as --trust {MINE}, got" in output) == (2, True)
+    status, output = run("fit train.csv --method mypackage.mien:Mine --out m3")
+    assert (status, "'mypackage.mien:Mine' cannot be imported" in output) == (2, True)

@@ -229,8 +229,8 @@ def test_one_step_of_ahl_by_hand(monkeypatch):
     # Copies 0.1 and -0.1. Losses (row: copy, column: query): (0.1 - 0.3)^2 / 2 = 0.02, (0.1 +
     # 0.5)^2 / 2 = 0.18; (-0.1 - 0.3)^2 / 2 = 0.08, (-0.1 + 0.5)^2 / 2 = 0.08. Errors on the other's
     # query: 0.18 and 0.08.
-    made = [Episode(points(1.0), points(0.3)), Episode(points(-1.0), points(-0.5))]
-    monkeypatch.setattr(AHL, "episodes", lambda *_: made)
+    tasks = [Episode(points(1.0), points(0.3)), Episode(points(-1.0), points(-0.5))]
+    monkeypatch.setattr(AHL, "episodes", lambda *_: tasks)
     method = AHL(ToPoint(), steps=1, tasks=2, inner_steps=1, inner_rate=0.1)
     scorer = trained(method, points(0.0, 0.0))
     share = 1 / (1 + np.exp(0.18 - 0.08))
@@ -276,10 +276,10 @@ def test_no_cluster_of_normals_is_left_out(seed):
     corners = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     x = corners.repeat_interleave(10, dim=0) + torch.randn(30, 2, generator=generator()) / 9
     data = Samples.of(torch.cat([x, torch.ones(4, 2)]), torch.tensor([0] * 30 + [1, 1, 2, 2]))
-    made = AHL(DevNet(), clusters=3, distributions=4).episodes(data, generator(seed))
+    tasks = AHL(DevNet(), clusters=3, distributions=4).episodes(data, generator(seed))
     corner = [
         torch.cdist(task.support.normals.x.mean(dim=0)[None], corners).argmin().item()
-        for task in made
+        for task in tasks
     ]
     assert set(corner[:3]) == {0, 1, 2}  # each once before any comes again
 
@@ -474,10 +474,10 @@ def test_replay_forgets_the_oldest():
 
 def test_novelty_spans_zero_to_one():
     x = torch.cat([torch.randn(200, 2, generator=generator()), torch.full((1, 2), 9.0)])
-    strange = novelty(x, 200, run())
-    assert strange.min() == 0
-    assert strange.argmax() == 200
-    assert strange.max() == 1
+    novel = novelty(x, 200, run())
+    assert novel.min() == 0
+    assert novel.argmax() == 200
+    assert novel.max() == 1
     assert novelty(torch.zeros(5, 2), 4, run()).tolist() == [0.0] * 5
 
 
@@ -486,9 +486,9 @@ def test_experience_pays_what_the_rows_deserve():
     seen = list(islice(method.experience(method.build((6,)), data, run()), 10))[-1]
     anomalies = {tuple(row) for row in data.anomalies.x.tolist()}
     labelled = torch.tensor([tuple(row) in anomalies for row in seen.x.tolist()])
-    strange = seen.reward - reward(action=seen.action, labelled=labelled)
-    assert strange.min() >= 0
-    assert strange.max() <= 1
+    novel = seen.reward - reward(action=seen.action, labelled=labelled)
+    assert novel.min() >= 0
+    assert novel.max() <= 1
     assert 0.3 < labelled.float().mean() < 0.7
     assert seen.after.shape == (200, 2)
 

@@ -106,7 +106,7 @@ def votes(data, trees, x):
     g = torch.Generator().manual_seed(3)
     drawn = together(data.normals[torch.randperm(len(data.normals), generator=g)], data.anomalies)
     seeds = torch.randint(2**31 - 1, (trees,), generator=g).tolist()
-    y, size, said = (drawn.y > 0).numpy(), len(drawn), []
+    y, size, shares = (drawn.y > 0).numpy(), len(drawn), []
     for i, seed in enumerate(seeds):
         rng = np.random.default_rng(seed)
         anomalies, normals = np.flatnonzero(y), np.flatnonzero(~y)
@@ -124,8 +124,8 @@ def votes(data, trees, x):
         tree.fit(drawn.x.numpy(), y, sample_weight=count)
         leaf = tree.apply(x)
         weight = tree.tree_.weighted_n_node_samples[leaf]
-        said.append((weight * tree.predict_proba(x)[:, 1] + 1) / (weight + 2))
-    return np.mean(said, axis=0)
+        shares.append((weight * tree.predict_proba(x)[:, 1] + 1) / (weight + 2))
+    return np.mean(shares, axis=0)
 
 
 def test_forest_votes_from_scikit_learns_leaves():
@@ -354,31 +354,31 @@ def test_auroc_by_hand():
 
 def test_stack_averages_directions_apart():
     n, low, high = torch.tensor([0.0, 1.0]), torch.tensor([-1.0]), torch.tensor([2.0])
-    ways = [HeldOut(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
-    assert mean_auroc([(n, high), (n, low), (n, high)], ways).tolist() == [0.5, 1.0]
+    splits = [HeldOut(torch.zeros(1), torch.zeros(1), known) for known in (False, False, True)]
+    assert mean_auroc([(n, high), (n, low), (n, high)], splits).tolist() == [0.5, 1.0]
     # no class held out: the known ones must do
-    assert mean_auroc([(n, high)], ways[2:]).tolist() == [1.0, 1.0]
+    assert mean_auroc([(n, high)], splits[2:]).tolist() == [1.0, 1.0]
 
 
 def test_surprise_by_hand():
-    surprise = Surprisal(2)
+    surprisal = Surprisal(2)
     # on another scale: the same
-    surprise.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))
+    surprisal.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))
     # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over
     # 90 is 4.5.
     tail = -np.log(1 - 0.905)
     expected = [-np.log(0.5), tail, tail + 2.0, 20.0]
     scores = torch.tensor([49.5, 90.0, 99.0, 1e9])
     np.testing.assert_allclose(
-        surprise(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5
+        surprisal(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5
     )
 
 
 def test_surprise_never_falls():
-    surprise = Surprisal(1)
+    surprisal = Surprisal(1)
     g = torch.Generator().manual_seed(0)
-    surprise.fit(torch.randn(1, 57, generator=g).round(decimals=1))  # with ties
-    assert (surprise(torch.linspace(-5, 9, 500)[None]).diff() >= -1e-6).all()
+    surprisal.fit(torch.randn(1, 57, generator=g).round(decimals=1))  # with ties
+    assert (surprisal(torch.linspace(-5, 9, 500)[None]).diff() >= -1e-6).all()
 
 
 def test_stack_trusts_the_evidence_that_finds_held_out_classes():

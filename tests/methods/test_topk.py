@@ -54,9 +54,9 @@ def test_map_merges_both_scales_by_hand():
     found = identity(0.25).map(SIXTEEN)[0]
     assert found.shape == (4, 4)
     assert [found[0, 0], found[2, 1], found[3, 3]] == [1.25, 9.75, 13.75]
-    odd = torch.tensor([[0.0, 0.0, 3.0], [0.0, 4.0, 0.0], [6.0, 0.0, 9.0]])  # means 1, 1.5 / 3, 9
+    maps = torch.tensor([[0.0, 0.0, 3.0], [0.0, 4.0, 0.0], [6.0, 0.0, 9.0]])  # means 1, 1.5 / 3, 9
     expected = [[0.5, 0.5, 2.25], [0.5, 2.5, 0.75], [4.5, 1.5, 9.0]]
-    assert identity(0.25).map(odd[None, None])[0].tolist() == expected
+    assert identity(0.25).map(maps[None, None])[0].tolist() == expected
 
 
 def test_loss_by_hand():

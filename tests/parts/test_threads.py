@@ -15,7 +15,7 @@ import torch
 from quick import quick
 from unseen.detector.detector import Detector
 from unseen.methods import METHODS
-from unseen.parts.threads import one_thread, spread
+from unseen.parts.threads import filters_kept, one_thread, spread
 
 NAMES = ("evidence-stack", "multi-directional", "devnet")
 
@@ -94,3 +94,31 @@ def test_a_worker_spreads_its_own_work_without_waiting_for_another(threads):
         6,
         10,
     ]
+
+
+def test_threads_that_change_filters_at_once_leave_them_as_they_were():
+    before = list(warnings.filters)
+    first, second = filters_kept(), filters_kept()
+    one, other = warnings.catch_warnings(), warnings.catch_warnings()
+    # what two threads do that check their input at once, in this order
+    first.__enter__()
+    one.__enter__()
+    warnings.simplefilter("error", ImportWarning)
+    second.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    first.__exit__(None, None, None)
+    other.__exit__(None, None, None)  # puts back what the first one had set
+    assert list(warnings.filters) != before
+    second.__exit__(None, None, None)
+    assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("name", ["forest", "logistic", "isolation-forest"])
+def test_training_by_scikit_learn_in_many_threads_keeps_the_filters(name):
+    before, (x, y) = list(warnings.filters), rows(200)
+    with ThreadPoolExecutor(8) as pool:
+        again = [pool.submit(Detector(quick(METHODS[name])).fit, x, y) for _ in range(8)]
+        for found in again:
+            found.result()
+    assert list(warnings.filters) == before

@@ -23,9 +23,9 @@ def judged(*names):
 def test_progress_is_told_for_each_part(tmp_path):
     detector = SimpleNamespace(members_=[SimpleNamespace(peaks=None)])
     sink = ImageSink(None, detector, tmp_path / "s.csv", None, 0.05)
-    told = []
-    sink.take(iter([judged("a.png", "b.png"), judged("c.png")]), told.append)
-    assert told == [2, 1]
+    progress = []
+    sink.take(iter([judged("a.png", "b.png"), judged("c.png")]), progress.append)
+    assert progress == [2, 1]
     assert (sink.rows, sink.flagged) == (3, 0)
     written = csv.read_csv(tmp_path / "s.csv")
     assert written["file"].to_pylist() == ["a.png", "b.png", "c.png"]

@@ -55,14 +55,14 @@ def left(folder):
 @pytest.mark.parametrize("source", ["rows.csv", "rows.parquet"])
 def test_rows_come_out_as_they_came_in(bundle, tmp_path, source, target):
     rows = new_rows()
-    told = []
+    progress = []
     tally = score_file(
         bundle,
         stored(rows, tmp_path / source),
         tmp_path / target,
         keep=["id"],
         alpha=0.05,
-        progress=told.append,
+        progress=progress.append,
     )
     scores = (arrow_csv.read_csv if target.endswith("csv") else parquet.read_table)(
         tmp_path / target
@@ -74,7 +74,7 @@ def test_rows_come_out_as_they_came_in(bundle, tmp_path, source, target):
     assert scores["verdict"].to_pylist() == whole["verdict"].to_pylist()
     assert tally.rows == 100
     assert tally.flagged == whole["verdict"].to_pylist().count("anomaly") >= 20
-    assert told == [40, 40, 20]
+    assert progress == [40, 40, 20]
     assert left(tmp_path) == sorted([source, target])
 
 

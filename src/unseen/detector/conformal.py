@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from unseen.detector.policy import check_level
 from unseen.errors import DataError
 from unseen.parts.extremes import pareto
+from unseen.parts.ranking import ALIKE
 
 Array = NDArray[np.float64]
 ROWS = 50  # calibration normals below which no tail is fitted
 TOP = 10  # of them the highest, or a tenth where that is more, shape the tail
 LEAST = 1e-9  # no smaller p-value is ever given: nobody can check it
-# of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
-ALIKE = 1e-5
 DIGITS = 3  # of a p-value in the tail, rounded up: more would be a pretence
 
 

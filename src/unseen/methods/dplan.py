@@ -18,6 +18,7 @@ from unseen.parts.episodes import at_most, draw, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.parts.products import Linear
+from unseen.parts.threads import filters_kept
 from unseen.types import Run, Samples
 
 ROWS = 20_000  # unlabelled rows that the environment holds
@@ -145,10 +146,10 @@ def novelty(features: Tensor, unlabelled: int, run: Run) -> Tensor:
     (n,).
     """
     x = features.cpu().numpy()
-    forest = IsolationForest(max_samples=min(256, unlabelled), random_state=run.seed()).fit(
-        x[:unlabelled]
-    )
-    score = torch.from_numpy(-forest.score_samples(x)).to(features)
+    forest = IsolationForest(max_samples=min(256, unlabelled), random_state=run.seed())
+    with filters_kept():
+        forest.fit(x[:unlabelled])
+        score = torch.from_numpy(-forest.score_samples(x)).to(features)
     return (score - score.min()) / (score.max() - score.min()).clamp_min(1e-12)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from unseen.errors import DataError
 from unseen.parts.episodes import together
+from unseen.parts.threads import filters_kept
 from unseen.parts.trees import Trees
 from unseen.types import Run, Samples
 
@@ -82,9 +83,8 @@ class Forest:
             DecisionTreeClassifier if i % 2 == 0 else ExtraTreeClassifier for i in range(self.trees)
         ]
         grow = partial(grown, x=x, y=y, weight=weight, rows=self.rows)
-        with ThreadPoolExecutor(
-            os.cpu_count()
-        ) as pool:  # scikit-learn grows trees without holding Python's lock
+        # scikit-learn grows trees without holding Python's lock
+        with filters_kept(), ThreadPoolExecutor(os.cpu_count()) as pool:
             trees = list(pool.map(grow, kinds, seeds))
         scorer.fill(trees, [laplace(t) for t in trees])
         scorer.to(data.x.device)

@@ -11,6 +11,7 @@ from sklearn import ensemble
 from torch import Tensor, nn
 
 from unseen.errors import DataError
+from unseen.parts.threads import filters_kept
 from unseen.parts.trees import Trees
 from unseen.types import Run, Samples
 
@@ -56,7 +57,9 @@ class IsolationForest:
         size = min(self.rows, len(x))
         forest = ensemble.IsolationForest(
             n_estimators=self.trees, max_samples=size, random_state=run.seed()
-        ).fit(x)
+        )
+        with filters_kept():
+            forest.fit(x)
         trees = [e.tree_ for e in forest.estimators_]
         # A node's value: its depth, plus the cuts that its remaining rows would still have taken on
         # average.

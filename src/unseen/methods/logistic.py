@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.products import product
+from unseen.parts.threads import filters_kept
 from unseen.types import Run, Samples
 
 FAR = 10.0  # standard deviations of the normals beyond which a value counts no more
@@ -72,7 +73,8 @@ class Logistic:
         model = LogisticRegression(
             C=1 / (self.penalty * len(y)), class_weight="balanced", max_iter=1000
         )
-        model.fit(x if span is None else x @ span, y, sample_weight=data.weight.cpu().numpy())
+        with filters_kept():
+            model.fit(x if span is None else x @ span, y, sample_weight=data.weight.cpu().numpy())
         scorer.weight = torch.from_numpy(
             model.coef_[0] if span is None else span @ model.coef_[0]
         ).to(data.x)

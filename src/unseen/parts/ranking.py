@@ -7,6 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+# of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
+ALIKE = 1e-5
+
 
 def auroc(normal: Tensor | NDArray[np.float64], anomaly: Tensor | NDArray[np.float64]) -> float:
     """Chance that an anomaly outscores a normal row, ties counting half: (m,), (k,) -> [0, 1].

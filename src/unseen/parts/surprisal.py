@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from unseen.parts.nets import Resizing
-
-# of the spread of scores: what differs by less counts as equal, as rounding makes up to 2e-6 of it
-ALIKE = 1e-5
+from unseen.parts.ranking import ALIKE
 
 
 class Surprisal(Resizing):

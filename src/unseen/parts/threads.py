@@ -5,9 +5,11 @@ process changes.
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import TypeVar
 
@@ -39,6 +41,46 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         _take(before)
+
+
+class _Filters:
+    """The warning filters of the process as they were when the first of several threads began."""
+
+    def __init__(self) -> None:
+        self.threads, self.before = 0, ExitStack()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        with _LOCK:
+            if self.threads == 0:
+                self.before.enter_context(warnings.catch_warnings())
+            self.threads += 1
+        try:
+            yield
+        finally:
+            with _LOCK:
+                self.threads -= 1
+                if self.threads == 0:
+                    self.before.close()
+
+
+_FILTERS = _Filters()
+
+
+@contextmanager
+def filters_kept() -> Iterator[None]:
+    """Around training by scikit-learn: the warning filters of the process stay as they are.
+
+    It changes them for a moment while it checks what it is given. Threads that do so at once put
+    back what another one has set, and that stayed for good. When the last is done, what was before
+    the first is put back.
+    """
+    # where they are each thread's own (Python 3.14 and later), there is nothing to do
+    if getattr(sys.flags, "context_aware_warnings", False):
+        yield
+        return
+    with _FILTERS.kept():
+        yield
 
 
 def spread(

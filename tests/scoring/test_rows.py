@@ -65,8 +65,8 @@ def test_a_frame_and_its_file_teach_the_same(rows, file, frame):
         TableSource(FrameRows(frame(rows)), **ASIDE),
         TableSource(FileRows(file), **ASIDE),
     )
-    for asked in (TableSource.labelled, TableSource.to_evaluate, TableSource.normals):
-        ours, other = asked(memory), asked(disk)
+    for teaches in (TableSource.labelled, TableSource.to_evaluate, TableSource.normals):
+        ours, other = teaches(memory), teaches(disk)
         assert ours.rows.to_pydict() == other.rows.to_pydict()
         assert ours.y.to_pylist() == other.y.to_pylist()
         assert ours.groups == other.groups
