@@ -145,10 +145,9 @@ def novelty(features: Tensor, unlabelled: int, run: Run) -> Tensor:
     """Scores of an isolation forest that the first rows grew, scaled to [0, 1] over all: (n, k) ->
     (n,).
     """
-    x = features.cpu().numpy()
-    forest = IsolationForest(max_samples=min(256, unlabelled), random_state=run.seed())
+    x, rows = features.cpu().numpy(), min(256, unlabelled)
     with filters_kept():
-        forest.fit(x[:unlabelled])
+        forest = IsolationForest(max_samples=rows, random_state=run.seed()).fit(x[:unlabelled])
         score = torch.from_numpy(-forest.score_samples(x)).to(features)
     return (score - score.min()) / (score.max() - score.min()).clamp_min(1e-12)
 
