@@ -26,7 +26,6 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
     blind it still is.
     """
     choices = reports[0]["protocol"]
-    shots = f"{choices['shots']} labelled rows of each were in training"
     drawn = (
         "each draws up to {seen} seen classes, {shots} labelled rows of each, and up to "
         "{normals:,} normal rows"
@@ -35,13 +34,21 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
         Text(f"Seeds: {choices['seeds']}; {drawn.format(**choices)} to train on"),
         "",
         *_titled("Unseen classes: no row of them was labelled", _averages(reports, "unseen")),
-        *_titled(f"Seen classes: {shots}", _averages(reports, "seen")),
+        *_seen(reports, choices["shots"]),
         *_titled("Normal rows, and time", _costs(reports)),
     ]
     for entry in reports:
         title = f"Unseen classes one by one, hardest first: {entry['method']}"
         parts += [*_titled(title, _classes(entry, "unseen")), Text(_blindness(entry)), ""]
     return Group(*parts[:-1])
+
+
+def _seen(reports: Sequence[dict[str, Any]], shots: int) -> list[RenderableType]:
+    """Averages over the seen classes, or that there was none to average."""
+    if all(entry["seen"]["auroc"]["mean"] is None for entry in reports):
+        return [Text(f"Seen classes: none with at least {LEAST} test rows", style="bold"), ""]
+    title = f"Seen classes: {shots} labelled rows of each were in training"
+    return _titled(title, _averages(reports, "seen"))
 
 
 def _averages(reports: Sequence[dict[str, Any]], role: str) -> Table:

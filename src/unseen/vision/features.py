@@ -11,6 +11,7 @@ from torch import nn
 
 from unseen.errors import DataError
 from unseen.vision.networks import Frozen, Hidden, Lite0
+from unseen.wording import option
 
 # counted up when the same weights give other features than before: maps kept on disk are then made
 # anew
@@ -46,9 +47,11 @@ class Features:
 
     def __post_init__(self) -> None:
         if self.size < LEAST:
-            raise DataError(f"size must be at least {LEAST} pixels, got {self.size}")
+            raise DataError(f"{option('size')} must be at least {LEAST} pixels, got {self.size}")
         if self.tiles < 1:
-            raise DataError(f"tiles is a number of squares in a row, at least 1, got {self.tiles}")
+            raise DataError(
+                f"{option('tiles')} is a number of squares in a row, at least 1, got {self.tiles}"
+            )
         if list(self.levels) != sorted({*self.levels}) or min(self.levels, default=0) < 0:
             raise DataError(
                 f"levels must be numbers from 0 in rising order, each once, got {self.levels}"
