@@ -49,6 +49,7 @@ ELSEWHERE = {
         "evaluation.draws.Draw",
         "evaluation.metrics.figures",
         "evaluation.metrics.tpr_at_fpr",
+        "evaluation.metrics.average_precision",
         "evaluation.metrics.over_classes",
         "evaluation.metrics.FIGURES",
         "evaluation.choices.LEAST",

@@ -24,9 +24,9 @@ from unseen import Detector, Method, Run, Samples
 from unseen.methods import METHODS, EvidenceStack
 
 Scores = NDArray[np.float64]
-MEASURES = EvidenceStack().base_scores[:-1]  # without "ratio", the one that uses labels
+LABEL_FREE = EvidenceStack().base_scores[:-1]  # without "ratio", the one that uses labels
 # What the default is without any label; a benchmark always gives some, which this ignores.
-UNLABELLED = EvidenceStack(base_scores=MEASURES, inverse_temperature=(0.0, 0.0))
+UNLABELLED = EvidenceStack(base_scores=LABEL_FREE, inverse_temperature=(0.0, 0.0))
 ROOT = Path(__file__).parents[2]
 
 

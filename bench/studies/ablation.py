@@ -18,7 +18,7 @@ from bench.data.sets import DEVELOPMENT, SETS
 from bench.pages.text import gain, show, spread
 from bench.runs import open_set
 from bench.runs.command import finish, resumable
-from bench.runs.entrants import MEASURES, UNLABELLED, Ours, own_version
+from bench.runs.entrants import LABEL_FREE, UNLABELLED, Ours, own_version
 from bench.runs.store import STAMPS, Record, Store, schema
 from unseen import Protocol, methods
 from unseen.methods import DEFAULT, METHODS, EvidenceStack
@@ -40,14 +40,14 @@ def without(field: str, piece: Any) -> EvidenceStack:
     return replace(DEFAULT, **{field: rest})
 
 
-LABELS = tuple(name for name in DEFAULT.base_scores if name not in MEASURES)
+LABELS = tuple(name for name in DEFAULT.base_scores if name not in LABEL_FREE)
 VIEWS = ("on_deviation_features", "on_raw_features", "on_both")
 LEARNERS = [(view, one) for view in VIEWS for one in getattr(DEFAULT, view)]
 STACK: dict[str, Any] = {
     WHOLE_METHOD: DEFAULT,
     **{f"without {name}": without("base_scores", name) for name in DEFAULT.base_scores},
     **{f"without {type(one).__name__.lower()} {f}": without(f, one) for f, one in LEARNERS},
-    "without labels": EvidenceStack(base_scores=MEASURES),
+    "without labels": EvidenceStack(base_scores=LABEL_FREE),
     "without labels, all equally": UNLABELLED,
     "with labels alone": replace(DEFAULT, base_scores=LABELS),
     "all equally": replace(

@@ -182,7 +182,7 @@ def test_copies_hide_nothing_that_is_commonplace():
     x = np.hstack([generator.normal(size=(80, 2)), np.eye(80), np.zeros((80, 20))])
     detector = Detector(Mahalanobis(), random_state=0).fit(np.vstack([x, x]))
     assert detector.schema_.precedent.moves == 1
-    assert all(member.schema.precedent.moves == 1 for member in detector.members_)
+    assert all(member.encoder.precedent.moves == 1 for member in detector.members_)
 
 
 def test_gap_of_its_own_in_many_rows_is_nothing_new_and_in_one_of_many_rows_it_is():

@@ -241,7 +241,7 @@ def test_left_out_rows_calibrate_by_hand():
     detector, _ = fitted()
     support = np.array([[0.0, 0, 0], [1.0, 0, 0], [3.0, 0, 0]]) - 20
     moved = detector.adapt(support)
-    x = detector.members_[0].schema.encode(support)
+    x = detector.members_[0].encoder.encode(support)
     d = np.linalg.norm(x[:, None] - x[None], axis=2)
     by_hand = sorted([d[0, 1], d[0, 1], d[1, 2]])  # each to the nearest of the other two
     np.testing.assert_allclose(moved.conformal_.scores, by_hand, rtol=1e-4)

@@ -124,7 +124,7 @@ def test_fold_pvalues_count_normals_outranked_in_their_own_fold():
     above = np.zeros(50)
     for member in detector.members_:
         with torch.no_grad():
-            s = member.scorer(torch.from_numpy(member.schema.encode(new))).double().numpy()
+            s = member.scorer(torch.from_numpy(member.encoder.encode(new))).double().numpy()
         above += [(member.calibration >= v).sum() for v in s]
     np.testing.assert_allclose(detector.pvalue(new), (1 + above) / 101)
 

@@ -24,7 +24,7 @@ def test_progress_is_told_for_each_part(tmp_path):
     detector = SimpleNamespace(members_=[SimpleNamespace(peaks=None)])
     sink = ImageSink(None, detector, tmp_path / "s.csv", None, 0.05)
     progress = []
-    sink.take(iter([judged("a.png", "b.png"), judged("c.png")]), progress.append)
+    sink.write(iter([judged("a.png", "b.png"), judged("c.png")]), progress.append)
     assert progress == [2, 1]
     assert (sink.rows, sink.flagged) == (3, 0)
     written = csv.read_csv(tmp_path / "s.csv")

@@ -139,7 +139,7 @@ def score(
     detector = bundle.with_tail(tail).detector
     sink = _sink(source, detector, target, overlays, policy.level)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-        sink.take(stream.score(source, detector, policy, beside=target), bar)
+        sink.write(stream.score(source, detector, policy, beside=target), bar)
     tell = aloud(target)
     tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
     tell(written_to(target, overlays))

@@ -38,7 +38,7 @@ from unseen.detector.inputs import (
     refuse,
     to_learn_from,
 )
-from unseen.detector.members import Learning, Member, TrainingData
+from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.policy import Policy
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
@@ -347,15 +347,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             finite.
         """
         self.check_fitted()
-        rows = self.schema_.admit(X)
-        if len(rows) == 0:
-            raise DataError(
-                f"Found array with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is "
-                "required."
-            )
-        # of the first member, as all know it from the whole training table
-        unprecedented = self.members_[0].schema.unprecedented(rows, once or NotedOnce())
-        each = [member.scores(rows, self.torch_device(), unprecedented) for member in self.members_]
+        each = scores_of_each(self.members_, X, self.torch_device(), once or NotedOnce())
         for found in each:
             _check_finite(found, self.chosen())
         return (

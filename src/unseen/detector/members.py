@@ -1,4 +1,4 @@
-"""Members of a detector: each a schema and a scorer that learned from all rows but some, which
+"""Members of a detector: each an encoder and a scorer that learned from all rows but some, which
 calibrate it.
 """
 
@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unseen.data.news import NotedOnce
 from unseen.data.split import Rows, take
 from unseen.detector.adapt import moved
 from unseen.detector.conformal import fraction
-from unseen.errors import UnseenError, Unsupported
+from unseen.errors import DataError, UnseenError, Unsupported
 from unseen.parts.nets import seeded
 from unseen.parts.scoring import scores
 from unseen.parts.threads import one_thread
@@ -36,7 +37,7 @@ class Member:
 
     Parameters
     ----------
-    schema : Encoder
+    encoder : Encoder
         What rows pass before they are scored.
     scorer : Module
         What was trained: (n, *f) -> (n,).
@@ -49,7 +50,7 @@ class Member:
         Of images, the highest score of a cell in each, sorted (m,); None without a map.
     """
 
-    schema: Encoder
+    encoder: Encoder
     scorer: nn.Module
     calibration: NDArray[np.float64]
     held_out: Rows | None = None
@@ -59,14 +60,31 @@ class Member:
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.float64]:
         """Scores of rows, raised by what is `unprecedented` in them (n,): (n,)."""
-        x = self.schema.encode(rows)
-        return raised(
-            _scored(self.scorer, x, device), self.calibration, self.schema.beyond(x) + unprecedented
-        )
+        x = self.encoder.encode(rows)
+        amount = self.encoder.beyond(x) + unprecedented
+        return raised(_scored(self.scorer, x, device), self.calibration, amount)
 
     def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
-        return _cell_scores(self.scorer, self.schema.encode(rows), device)
+        return _cell_scores(self.scorer, self.encoder.encode(rows), device)
+
+
+def scores_of_each(
+    members: tuple[Member, ...], X: Any, device: torch.device, once: NotedOnce
+) -> list[NDArray[np.float64]]:
+    """Scores of rows by each member, (n,) each; DataError for no rows.
+
+    What the rows show that training never did is told by the first member's encoder, as all know it
+    from the whole training table; it is logged with `once`.
+    """
+    encoder = members[0].encoder
+    rows = encoder.admit(X)
+    if len(rows) == 0:
+        raise DataError(
+            f"Found array with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required."
+        )
+    unprecedented = encoder.unprecedented(rows, once)
+    return [member.scores(rows, device, unprecedented) for member in members]
 
 
 @dataclass(frozen=True)
@@ -90,10 +108,10 @@ class TrainingData:
     group: NDArray[np.int64]
     rows: Rows
 
-    def samples(self, schema: Encoder, rows: Rows) -> Samples:
+    def samples(self, encoder: Encoder, rows: Rows) -> Samples:
         """Some of the rows, encoded."""
         with one_thread():
-            return schema.samples(take(self.table, rows), self.codes[rows], self.group[rows])
+            return encoder.samples(take(self.table, rows), self.codes[rows], self.group[rows])
 
 
 @dataclass(frozen=True)
@@ -115,40 +133,40 @@ class Learning:
     seed: int
 
     def trained(self, whole: Encoder, data: TrainingData, held_out: Rows) -> Member:
-        """Train on all rows but those held out, which then calibrate; they shape neither schema nor
+        """Train on all rows but those held out, which then calibrate, and shape neither encoder nor
         scorer.
         """
         inside = np.setdiff1d(data.rows, held_out)
         with one_thread():
-            schema = whole.relearn(take(data.table, inside), normals=data.codes[inside] <= 0)
-        run = self.run(schema)
-        scorer = seeded(lambda: self.method.build(schema.shape), run.seed()).to(self.device)
-        return self.learned(schema, scorer, self.method.train, data, held_out, run)
+            encoder = whole.relearn(take(data.table, inside), normals=data.codes[inside] <= 0)
+        run = self.run(encoder)
+        scorer = seeded(lambda: self.method.build(encoder.shape), run.seed()).to(self.device)
+        return self.learned(encoder, scorer, self.method.train, data, held_out, run)
 
     def updated(self, member: Member, data: TrainingData, held_out: Rows) -> Member:
-        """A member that has learned on, by the schema that it has; the one that is given stays as
+        """A member that has learned on, by the encoder that it has; the one that is given stays as
         it is.
         """
         scorer = copy.deepcopy(member.scorer).train().to(self.device)
-        schema = member.schema.widened(data.table)
-        run, before = self.run(schema), member.schema
-        return self.learned(schema, scorer, self.method.update, data, held_out, run, before)
+        encoder = member.encoder.widened(data.table)
+        run, before = self.run(encoder), member.encoder
+        return self.learned(encoder, scorer, self.method.update, data, held_out, run, before)
 
     def adapted(self, member: Member, data: TrainingData, calibrating: Rows) -> Member:
         """A member for the domain that these rows show; `calibrating` names those that also
         calibrate it.
         """
-        support = data.samples(member.schema, data.rows).to(self.device)
-        run, places = self.run(member.schema), np.searchsorted(data.rows, calibrating)
+        support = data.samples(member.encoder, data.rows).to(self.device)
+        run, places = self.run(member.encoder), np.searchsorted(data.rows, calibrating)
         with one_thread():
             scorer, calibration, peaks = moved(self.method, member.scorer, support, places, run)
         return _member_of(
-            self.method, member.schema.widened(data.table), scorer, calibration, calibrating, peaks
+            self.method, member.encoder.widened(data.table), scorer, calibration, calibrating, peaks
         )
 
     def learned(
         self,
-        schema: Encoder,
+        encoder: Encoder,
         scorer: nn.Module,
         learn: Callable[[nn.Module, Samples, Run], None],
         data: TrainingData,
@@ -157,26 +175,25 @@ class Learning:
         before: Encoder | None = None,
     ) -> Member:
         """The scorer once it has learned from all rows but those held out, and their scores."""
-        inside = data.samples(schema, np.setdiff1d(data.rows, held_out)).to(self.device)
+        inside = data.samples(encoder, np.setdiff1d(data.rows, held_out)).to(self.device)
         with one_thread():
             learn(scorer, inside, run)
-        rows = schema.encode(take(data.table, held_out))
+        rows = encoder.encode(take(data.table, held_out))
         calibration = _scored(scorer.eval(), rows, self.device)
-        schema = schema.limited(np.concatenate([inside.x.cpu().numpy(), rows]), before)
-        return _member_of(
-            self.method, schema, scorer, calibration, held_out, _peaks_of(scorer, rows, self.device)
-        )
+        encoder = encoder.limited(np.concatenate([inside.x.cpu().numpy(), rows]), before)
+        peaks = _peaks_of(scorer, rows, self.device)
+        return _member_of(self.method, encoder, scorer, calibration, held_out, peaks)
 
-    def run(self, schema: Encoder) -> Run:
-        """What a method may use beside rows that pass this schema."""
-        known = schema.logarithms
+    def run(self, encoder: Encoder) -> Run:
+        """What a method may use beside rows that pass this encoder."""
+        known = encoder.logarithms
         logarithms = None if known is None else torch.from_numpy(known).to(self.device)
         return Run(torch.Generator().manual_seed(self.seed), self.device, _logged, logarithms)
 
 
 def _member_of(
     method: Method,
-    schema: Encoder,
+    encoder: Encoder,
     scorer: nn.Module,
     calibration: NDArray[np.float64],
     held_out: Rows,
@@ -189,7 +206,7 @@ def _member_of(
             "method"
         )
     order = np.argsort(calibration, kind="stable")
-    return Member(schema, scorer, calibration[order], held_out[order], peaks)
+    return Member(encoder, scorer, calibration[order], held_out[order], peaks)
 
 
 def raised(

@@ -43,11 +43,22 @@ def tpr_at_fpr(normal: Scores, anomaly: Scores, fpr: float) -> float:
 
 
 def average_precision(normal: Scores, anomaly: Scores, prevalence: float) -> float:
-    """Average precision with the anomalies weighted to make up `prevalence` of all rows: (m,), (k,)
-    -> [0, 1].
+    """Average precision with the anomalies weighted to make up `prevalence` of all rows.
 
     Precision depends on how rare anomalies are; a test set's own share is an accident of its
     making.
+
+    Parameters
+    ----------
+    normal, anomaly : array
+        Scores of normal rows (m,), and of anomalies (k,).
+    prevalence : float
+        The share of anomalies among all rows, above 0 and below 1.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
 
     >>> # 1 hit of weight 2 beside 1 alarm
     >>> average_precision(np.array([0.0, 2.0]), np.array([1.0]), prevalence=0.5)

@@ -92,7 +92,7 @@ class ImageSink:
     threshold: float = 0.0
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
-    def take(
+    def write(
         self, judged: Iterator[Judged], progress: Callable[[int], None] = lambda done: None
     ) -> None:
         """Write all of them."""

@@ -1,4 +1,4 @@
-"""Sinks of the scoring stream: tables, and for images pictures and a report page."""
+"""What becomes of judged rows: a table; what becomes of images is in `report`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TableSink:
     flagged: int = 0
     threshold: float = 0.0
 
-    def take(
+    def write(
         self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None
     ) -> None:
         """Write all of them."""
@@ -84,7 +84,7 @@ def score_file(
     place = FileRows(Path(source), header and headed(bundle.facts))
     rows = TableSource(place, keep=tuple(keep))
     sink = TableSink(Path(target))
-    sink.take(score(rows, bundle.detector, policy, beside=sink.target), progress)
+    sink.write(score(rows, bundle.detector, policy, beside=sink.target), progress)
     return sink
 
 

@@ -18,12 +18,14 @@ from unseen.data.news import NotedOnce
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
+from unseen.io import read
 from unseen.io.atomic import scratch_folder
-from unseen.io.read import batches
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
 from unseen.scoring.tables import RESULTS
 from unseen.types import Source
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,16 @@ class Scored:
         Scores (n,), NaN where a row could not be judged.
     pvalue : array
         p-values (n,), NaN where a row could not be judged.
+    verdict : array
+        "anomaly" for an alarm, else "normal"; "failed" where a row could not be judged (n,).
     threshold : float
         The largest p-value that is an alarm.
     """
 
     keys: pa.Table
-    score: NDArray[np.float64]
-    pvalue: NDArray[np.float64]
+    score: Array
+    pvalue: Array
+    verdict: NDArray[np.str_]
     threshold: float
 
     def __len__(self) -> int:
@@ -53,21 +58,18 @@ class Scored:
     @property
     def flagged(self) -> NDArray[np.bool_]:
         """Which are alarms: (n,)."""
-        return self.pvalue <= self.threshold
-
-    @property
-    def verdict(self) -> NDArray[np.str_]:
-        """ "anomaly" for an alarm, else "normal"; "failed" where one could not be judged: (n,)."""
-        return np.where(np.isnan(self.score), "failed", np.where(self.flagged, "anomaly", "normal"))
+        return self.verdict == "anomaly"
 
     def table(self) -> pa.Table:
         """Keys, `score`, `pvalue` and `verdict`."""
+        columns = {
+            "score": pa.array(self.score, from_pandas=True),
+            "pvalue": pa.array(self.pvalue, from_pandas=True),
+            "verdict": pa.array(self.verdict, pa.string()),
+        }
         found = self.keys
         for name in RESULTS:
-            column = pa.array(getattr(self, name), from_pandas=True)
-            found = found.append_column(
-                name, column.cast(pa.string()) if name == "verdict" else column
-            )
+            found = found.append_column(name, columns[name])
         return found
 
 
@@ -105,21 +107,20 @@ def score(
     judged = _judged(source, detector)
     if not policy.needs_all:
         threshold = policy.threshold(np.zeros(0))
-        yield from (Scored(*each, threshold) for each in judged)
+        yield from (_with_verdicts(*each, threshold) for each in judged)
         return
     if beside is None or str(beside) == STANDARD:
         beside = Path(gettempdir(), "scores")
     with scratch_folder(beside) as folder:
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
-        for batch in batches(hidden):
+        for batch in read.batches(hidden):
             keys = batch.drop_columns(["score", "pvalue"])
-            yield Scored(keys, _as_numbers(batch["score"]), _as_numbers(batch["pvalue"]), threshold)
+            scores, pvalues = (_as_numbers(batch[name]) for name in ("score", "pvalue"))
+            yield _with_verdicts(keys, scores, pvalues, threshold)
 
 
-def _judged(
-    source: Source, detector: Detector
-) -> Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]]:
+def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Array, Array]]:
     """Keys, scores and p-values, block by block."""
     detector.check_fitted()
     once = NotedOnce()
@@ -137,9 +138,13 @@ def _judged(
         once.done += len(batch.keys)
 
 
-def _written(
-    judged: Iterator[tuple[pa.Table, NDArray[np.float64], NDArray[np.float64]]], hidden: Path
-) -> Counter[float]:
+def _with_verdicts(keys: pa.Table, score: Array, pvalue: Array, threshold: float) -> Scored:
+    """Rows with the verdicts that a threshold gives them."""
+    alarm = np.where(pvalue <= threshold, "anomaly", "normal")
+    return Scored(keys, score, pvalue, np.where(np.isnan(score), "failed", alarm), threshold)
+
+
+def _written(judged: Iterator[tuple[pa.Table, Array, Array]], hidden: Path) -> Counter[float]:
     """Write judged rows to a file; how often each p-value occurs.
 
     There are no more of them than calibration rows, and some thousands of a tail.
@@ -154,6 +159,6 @@ def _written(
     return seen
 
 
-def _as_numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _as_numbers(column: pa.ChunkedArray) -> Array:
     """Numbers, NaN where there is none: (n,)."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -228,7 +228,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
         classes=list(detector.classes_),
         groups=list(detector.groups_),
         columns=detector.schema_.to_json(),
-        members=[member.schema.to_json() for member in detector.members_],
+        members=[member.encoder.to_json() for member in detector.members_],
         tensors=tensors,
     )
 
