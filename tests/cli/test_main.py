@@ -271,8 +271,10 @@ def test_evaluate_says_how_blind_the_detector_is(here, capsys):
     out = " ".join(run(line, capsys)[1].split())
     for report in reports:
         worst = next(row for row in report["classes"] if row["role"] == "unseen")
-        found = f"{worst['class']!r} is found worst, AUROC {worst['auroc']:.3f}"
-        assert f"How blind {report['method']} still is: among the unseen classes {found}" in out
+        found = (
+            f"with at least 20 rows {worst['class']!r} is found worst, AUROC {worst['auroc']:.3f}"
+        )
+        assert f"How blind {report['method']} still is: of the unseen classes {found}" in out
 
 
 def test_the_flags_of_the_protocol_are_its_fields(capsys):
@@ -521,7 +523,7 @@ def test_wrong_flags_of_fit(here, capsys, flags, message):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--seen 0", "seen must be at least 1, got 0"),
+        ("--seen 0", "seen must be a whole number from 1, got 0"),
         ("--shots few", 'unable to convert "few" into int'),
         ("--method devnet forest --set margin=3", "--set changes one method, and --method names 2"),
         ("--test nowhere.csv", "nowhere.csv: no such file"),

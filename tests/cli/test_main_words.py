@@ -344,7 +344,8 @@ def test_messages_name_flags(here, capsys):
     assert "--alpha must lie between 0 and 1" in refused(
         "score m t.csv --out s3.csv --alpha 2", capsys
     )
-    assert "--shots must be at least 1" in refused("evaluate t.csv --label label --shots 0", capsys)
+    found = refused("evaluate t.csv --label label --shots 0", capsys)
+    assert "--shots must be a whole number from 1" in found
 
 
 @pytest.mark.parametrize(
@@ -361,7 +362,7 @@ def test_devices_are_checked_before_anything_is_read(here, capsys, command):
         )
 
 
-Tally = namedtuple("Tally", ["rows", "flagged", "threshold"])
+Tally = namedtuple("Tally", ["rows", "flagged", "threshold", "smallest"], defaults=[0.001])
 
 
 def test_alarms_in_words():
@@ -371,8 +372,8 @@ def test_alarms_in_words():
     assert text.alarms(Tally(1287, 927, 0.05), "rows", Policy.alpha(0.05)) == (
         "927 of 1,287 rows flagged at p <= 0.05. About 5% of normal rows are expected among them."
     )
-    assert text.alarms(Tally(10, 0, 0.001), "images", Policy.alpha(0.001)) == (
-        "0 of 10 images flagged at p <= 0.001. About 0.1% of normal images are expected among them."
+    assert text.alarms(Tally(10, 0, 0.001, 0.0625), "images", Policy.alpha(0.001)) == (
+        "0 of 10 images flagged at p <= 0.001: the smallest p-value is 0.0625."
     )
     assert text.alarms(Tally(100, 7, 0.0123), "rows", Policy.fdr(0.1)) == (
         "7 of 100 rows flagged at p <= 0.0123. Up to 10% of them are expected to be false alarms."

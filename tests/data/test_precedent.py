@@ -145,18 +145,19 @@ def test_what_is_new_is_told_by_column_with_rows(caplog):
 def test_batches_tell_of_a_column_once(caplog):
     schema = Schema.infer(plant())
     caplog.clear()
-    told = NotedOnce()
+    once = NotedOnce()
     with caplog.at_level(logging.WARNING, logger="unseen"):
         for _ in range(3):
-            schema.unprecedented(plant(2, valve=[5.0, 6.0]), told)
-            told.done += 2
-        schema.unprecedented(plant(2, mode=["auto", "off"]), told)
+            schema.unprecedented(plant(2, valve=[5.0, 6.0]), once)
+            once.done += 2
+        once.through = 8
+        schema.unprecedented(plant(2, mode=["auto", "off"]), once)
     first, second = (record.message for record in caplog.records)
     assert first.startswith(
         "columns that were constant in training have other values: 'valve' in 1 of 2 rows"
     )
     assert second.startswith(
-        "in rows from 7 on, counted from 1 again: columns that were constant in training have"
+        "in rows 7 to 8, counted from 1 again: columns that were constant in training have"
     )
     assert "'mode'" in second
 

@@ -2,6 +2,7 @@
 input.
 """
 
+import logging
 import random
 import warnings
 
@@ -363,3 +364,32 @@ def test_labels_that_a_score_needs_and_metadata_are_said():
         Detector("csad").partial_fit(x, sample_weight=np.ones(60))
     with pytest.raises(DataError, match="tail must be True or False, got 'yes'"):
         Detector("mahalanobis", tail="yes").fit(x)
+
+
+def answers(as_table):
+    """120 normal rows and 12 anomalies; one column tells which, another nearly does."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(132, 4))
+    y = np.repeat(["normal", "leak", "crack"], [120, 6, 6])
+    x[:, 1] = np.where(y == "normal", 3.0, rng.integers(4, 9, 132))
+    x[:, 2] = np.where((y == "normal") | (np.arange(132) == 131), 3.0, 4.0)
+    if not as_table:
+        return x, y
+    family = np.where(y == "normal", "normal", "attack")
+    return pa.table({f"c{j}": x[:, j] for j in range(4)} | {"family": family}), y
+
+
+@pytest.mark.parametrize("as_table", [True, False])
+def test_a_column_that_gives_the_answer_away_is_told(as_table, caplog):
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        Detector("mahalanobis", random_state=0).fit(*answers(as_table))
+    messages = [r.message for r in caplog.records if "no labelled anomaly" in r.message]
+    first = "column 'c1' is 3.0, column 'family' is 'normal'" if as_table else "column 'x1' is 3.0"
+    assert [message.startswith(first + " in all normal rows") for message in messages] == [True]
+
+
+def test_columns_of_one_value_are_no_answer_without_labelled_anomalies(caplog):
+    x, _ = answers(True)
+    with caplog.at_level(logging.WARNING, logger="unseen"):
+        Detector("mahalanobis", random_state=0).fit(x.slice(0, 120))
+    assert not [r for r in caplog.records if "no labelled anomaly" in r.message]

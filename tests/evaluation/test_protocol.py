@@ -276,3 +276,30 @@ def test_a_column_of_lists_does_not_stop_an_evaluation():
         for each in (given, table())
     )
     assert with_lists["unseen"] == without["unseen"]
+
+
+def test_labels_may_be_domains_too_and_take_no_column_with_them():
+    rng, i = np.random.default_rng(0), np.arange(200)
+    kind = np.where(i % 2, np.where(i % 4 == 1, "up", "down"), "normal")
+    far = np.where(i % 2, 8.0, 0.0) + rng.normal(size=200)
+    table = pa.table({"kind": kind, "far": far, "noise": rng.normal(size=200)})
+    choices = Protocol(seeds=1, shots=3)
+    both = [
+        evaluate(table, label="kind", group=group, protocol=choices, methods="mahalanobis")[0]
+        for group in (None, "kind")
+    ]
+    assert both[0]["unseen"]["auroc"]["mean"] > 0.95
+    assert both[1]["unseen"]["auroc"] == both[0]["unseen"]["auroc"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seeds": "x"}, {"shots": None}, {"shots": 1.5}, {"seeds": True}, {"normals": 0}]
+)
+def test_counts_of_the_protocol_are_whole_numbers(wrong):
+    with pytest.raises(DataError, match="must be a whole number from 1"):
+        Protocol(**wrong)
+
+
+def test_a_share_of_contamination_is_a_number():
+    with pytest.raises(DataError, match="from 0 to below 1, got 'x'"):
+        Protocol(contamination="x")

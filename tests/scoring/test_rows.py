@@ -10,7 +10,7 @@ import pytest
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
-from unseen.scoring import rows as places
+from unseen.io import read
 from unseen.scoring.rows import FileRows, FrameRows
 from unseen.scoring.stream import score
 from unseen.scoring.tables import TableSource
@@ -79,7 +79,7 @@ def test_a_frame_and_its_file_teach_the_same(rows, file, frame):
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("policy", [Policy.alpha(0.05), Policy.fdr(0.2)], ids=["alpha", "fdr"])
 def test_a_frame_and_its_file_score_the_same(rows, file, detector, frame, policy, monkeypatch):
-    monkeypatch.setattr(places, "_BLOCK", 128)  # three blocks
+    monkeypatch.setattr(read, "ROWS", 128)  # three blocks
     source = TableSource(FrameRows(frame(rows)), keep=("id",))
     found = judged(source, detector, policy)
     assert found.equals(judged(TableSource(FileRows(file), keep=("id",)), detector, policy))
@@ -89,7 +89,7 @@ def test_a_frame_and_its_file_score_the_same(rows, file, detector, frame, policy
 
 
 def test_without_keys_rows_are_numbered_from_one_through_all_blocks(rows, detector, monkeypatch):
-    monkeypatch.setattr(places, "_BLOCK", 128)
+    monkeypatch.setattr(read, "ROWS", 128)
     assert judged(TableSource(FrameRows(rows)), detector)["row"].to_pylist() == list(range(1, 301))
 
 
@@ -117,8 +117,50 @@ def test_what_is_wrong_is_said_of_the_frame_and_of_where_it_is(rows, detector, m
         TableSource(
             FrameRows(rows.rename_columns({"fault": "class"}).drop_columns("machine"))
         ).to_evaluate()
-    monkeypatch.setattr(places, "_BLOCK", 128)
+    monkeypatch.setattr(read, "ROWS", 128)
     wrong = rows.to_pandas().astype({"load": object})
     wrong.loc[200, "load"] = "much"
     with pytest.raises(DataError, match=r"the data frame, rows 129 to 256.*'load'.*much"):
         judged(TableSource(FrameRows(pd.DataFrame(wrong))), detector)
+
+
+@pytest.mark.parametrize("keep", [("score",), ("pvalue", "id"), ("verdict",), ("id", "id")])
+@pytest.mark.parametrize("policy", [Policy.alpha(0.05), Policy.fdr(0.2)], ids=["alpha", "fdr"])
+def test_what_a_user_keeps_never_takes_the_place_of_a_result(rows, detector, policy, keep):
+    more = rows.append_column("score", rows["id"]).append_column("pvalue", rows["load"])
+    source = TableSource(FrameRows(more.append_column("verdict", rows["fault"])), keep=keep)
+    with pytest.raises(DataError, match="cannot be kept|kept twice"):
+        judged(source, detector, policy)
+
+
+def test_a_column_that_is_set_aside_twice_takes_no_other_with_it(rows):
+    source = TableSource(FrameRows(rows), label="fault", group="fault", drop=("id", "id"))
+    for found in (source.labelled(), source.normals(), source.to_evaluate()):
+        assert found.rows.column_names == ["load", "valve", "machine"]
+
+
+def test_columns_of_an_array_have_the_places_of_those_that_were_learned(rows):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 2)), columns=["a", "b"])
+    detector = Detector("mahalanobis", random_state=0).fit(frame)
+    found = judged(TableSource(FrameRows(frame.to_numpy()[:5])), detector)
+    assert found["score"].to_pylist() == detector.anomaly_score(frame[:5]).tolist()
+
+
+def test_what_is_no_source_or_no_policy_is_refused(rows, detector):
+    with pytest.raises(DataError, match=r"expected a source, such as TableSource.*got Table"):
+        list(score(rows, detector, Policy.alpha(0.05)))
+    with pytest.raises(DataError, match=r"expected a policy, such as Policy.alpha.*got 0.05"):
+        list(score(TableSource(FrameRows(rows)), detector, 0.05))
+    with pytest.raises(
+        DataError, match=r"keep must be names of columns, as in \('id',\), got text"
+    ):
+        TableSource(FrameRows(rows), keep="id")
+    with pytest.raises(DataError, match="the data frame: it has no columns"):
+        TableSource(FrameRows(np.zeros((5, 0)))).labelled()
+
+
+def test_a_false_discovery_rate_may_wait_beside_a_path_in_text(rows, detector, tmp_path):
+    source = TableSource(FrameRows(rows), keep=("id",))
+    found = list(score(source, detector, Policy.fdr(0.2), beside=str(tmp_path / "out.csv")))
+    assert sum(map(len, found)) == 300
+    assert list(tmp_path.iterdir()) == []

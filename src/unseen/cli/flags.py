@@ -136,11 +136,19 @@ class Given:
     tiles: Annotated[int, Parameter(help="how many such squares in a row see a large image")] = 1
     cache: Cache = None
 
-    def source(self, path: Path, progress: Callable[[int], Any] = lambda done: None) -> Source:
-        """Where the rows come from; DataError for flags that mean nothing there."""
-        from unseen.scoring.sources import check_flags, source_of
+    def source(
+        self,
+        path: Path,
+        progress: Callable[[int], Any] = lambda done: None,
+        tests: Path | None = None,
+    ) -> Source:
+        """Where the rows come from; DataError for flags that mean nothing there, and where those
+        that `tests` has are of another sort.
+        """
+        from unseen.scoring.sources import check_alike, check_flags, source_of
         from unseen.vision.features import Features
 
+        check_alike(path, tests)
         check_flags(path, self._unusual())
         place = self.backbone if self.backbone == "lite0" else str(Path(self.backbone).resolve())
         return source_of(

@@ -30,7 +30,7 @@ from unseen.cli.terminal import (
     stoppable,
     written_to,
 )
-from unseen.errors import UnseenError
+from unseen.errors import DataError, UnseenError
 from unseen.evaluation.choices import Protocol
 from unseen.io.paths import new_path
 from unseen.wording import typed
@@ -213,7 +213,7 @@ def evaluate(
 
     if target is not None:
         new_path(target)
-    more, source = learning.of(given), given.source(train)
+    more, source = learning.of(given), given.source(train, tests=test)
     methods = learning.methods(method, source)
     data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
     with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
@@ -298,11 +298,11 @@ def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level
     """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
     from unseen.report.images import ImageSink
     from unseen.scoring.sinks import TableSink
-    from unseen.scoring.tables import check_keep
 
     if source.noun == "images":
+        if overlays is not None and overlays.absolute() == target.absolute():
+            raise DataError(f"{target}: --out and --overlays need two names")
         return ImageSink(source, detector, target, overlays, level)
-    check_keep(source.keep)
     return TableSink(target)
 
 
@@ -312,7 +312,7 @@ def paths(argv: Sequence[str]) -> list[str]:
     """
     pairs = pairwise(["", *argv])
     return [
-        f"./{word}" if word == "-" and (flag == "--out" or flag[:1] != "-") else word
+        f"./{word}" if word == "-" and (flag in ("--out", "--test") or flag[:1] != "-") else word
         for flag, word in pairs
     ]
 

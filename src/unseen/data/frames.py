@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
@@ -14,7 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.errors import DataError
+from unseen.names import distinct_names
 
+log = logging.getLogger("unseen")
 # what a column of mixed Python objects may hold
 SCALARS = (str, numbers.Number, date, time, timedelta, UUID)
 # of values that have no type of their own
@@ -36,9 +39,11 @@ def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     {'a': [1.0, 2.5], 'b': ['x', None]}
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table(
-        {str(name): _as_arrow(str(name), [row.get(name) for row in rows]) for name in names}
-    )
+    given, note = distinct_names(names)
+    if note:
+        log.warning(note)
+    pairs = zip(given, names, strict=True)
+    return pa.table({new: _as_arrow(new, [row.get(name) for row in rows]) for new, name in pairs})
 
 
 def plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:

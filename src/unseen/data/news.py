@@ -85,11 +85,11 @@ class News:
 
 class NotedOnce:
     """What was logged already of a table that comes in batches, each sort and column once; `done`
-    rows went before.
+    rows went before the batch, which goes `through` this row, 0 for a table as a whole.
     """
 
     def __init__(self) -> None:
-        self.done = 0
+        self.done, self.through = 0, 0
         self._noted = set[tuple[str, str]]()
 
     def warn(self, sentence: str, what: str, names: Sequence[str]) -> None:
@@ -97,9 +97,9 @@ class NotedOnce:
         of = {(sentence, name) for name in names}
         if not of <= self._noted:
             self._noted |= of
-            where = (
-                f"in rows from {self.done + 1:,} on, counted from 1 again: " if self.done else ""
-            )
+            again = ", counted from 1 again" if self.done else ""
+            part = f"in rows {self.done + 1:,} to {self.through:,}{again}: "
+            where = part if self.through else ""
             log.warning(where + sentence, what)
 
 

@@ -5,7 +5,7 @@ matrix of numbers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -52,6 +52,13 @@ def admit(table: object) -> pa.Table | NDArray[Any]:
     return framed(frame) if isinstance(frame, nw.DataFrame) else _matrix(table)
 
 
+def without(table: pa.Table, names: Collection[str | None]) -> pa.Table:
+    """The other columns of a table; Arrow's own `drop_columns` takes two of them for a name that
+    comes twice.
+    """
+    return table.select([name for name in table.column_names if name not in set(names)])
+
+
 def named_in_text(frame: object) -> bool:
     """Whether all columns of a data frame are named by texts: pandas allows numbers, too."""
     return not nw.dependencies.is_pandas_dataframe(frame) or all(
@@ -82,7 +89,7 @@ def _matrix(table: object) -> NDArray[Any]:
         raise DataError(
             f"Expected 2D array, got 1D array instead: shape {array.shape}. Reshape your data "
             "either using array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) "
-            "if it is a single sample."
+            "if it is a single sample; one row of a data frame is frame.iloc[[0]]."
         )
     if array.ndim > 2:
         raise DataError(

@@ -32,6 +32,7 @@ from unseen.detector.devices import device_of
 from unseen.detector.folds import held_out
 from unseen.detector.inputs import (
     counting_rows,
+    doubt_columns,
     encoder_of,
     noun_of,
     own_labels,
@@ -147,6 +148,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         group, domains = encode_groups(groups, rows=len(rows))
         check_normals(codes, noun_of(rows))
         doubt(codes, names, y)
+        doubt_columns(rows, codes)
         encoder = encoder_of(rows, codes <= 0, self.kinds)
         counts = self._counting(rows, encoder, codes)
         if len(counts) < len(codes):

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.data.schema import Schema
 from unseen.data.split import Rows, take
 from unseen.data.tables import admit
 from unseen.errors import DataError
+from unseen.names import first_few
 from unseen.parts.threads import one_thread
 from unseen.types import Encoder
 from unseen.vision.encoder import Vision
@@ -24,6 +26,7 @@ from unseen.vision.maps import Maps
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
+_FEW = (20, 3)  # normals and labelled anomalies below which a column of one value is no surprise
 
 
 def to_learn_from(X: Any, features: Features | None) -> Any:
@@ -108,6 +111,39 @@ def _warn_of_copies(
             "for %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
+
+
+def doubt_columns(rows: Any, codes: NDArray[np.int64]) -> None:
+    """Warn of columns that give the answer away: one value in all normal rows, and in no labelled
+    anomaly.
+    """
+    normals, anomalies = np.flatnonzero(codes == 0), np.flatnonzero(codes > 0)
+    if isinstance(rows, Maps) or len(normals) < _FEW[0] or len(anomalies) < _FEW[1]:
+        return
+    find = _answers_of_matrix if isinstance(rows, np.ndarray) else _answers_of_table
+    if found := find(rows, normals, anomalies):
+        log.warning(
+            "%s in all normal rows, and in no labelled anomaly: if that tells the label, and new "
+            "rows will not have it, leave it out",
+            first_few(f"column {name!r} is {value!r}" for name, value in found),
+        )
+
+
+def _answers_of_matrix(x: NDArray[Any], normals: Rows, anomalies: Rows) -> list[tuple[str, Any]]:
+    first = x[normals[0]]
+    same = (x[normals] == first).all(axis=0) & (x[anomalies] != first).all(axis=0)
+    return [(f"x{j}", first[j].item()) for j in np.flatnonzero(same).tolist()]
+
+
+def _answers_of_table(table: pa.Table, normals: Rows, anomalies: Rows) -> list[tuple[str, Any]]:
+    begin, found = table.take(normals[: _FEW[0]]), []
+    for name, column in zip(begin.column_names, begin.columns, strict=True):
+        if pa.types.is_nested(column.type) or len(column.unique()) > 1:
+            continue  # nearly all columns end here
+        value, same = column[0].as_py(), table[name].to_numpy() == column[0].as_py()
+        if value is not None and np.all(same[normals]) and not np.any(same[anomalies]):
+            found.append((name, value))
+    return found
 
 
 def refuse(metadata: Mapping[str, Any]) -> None:

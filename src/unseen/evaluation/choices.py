@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from unseen.errors import DataError
 from unseen.wording import option
@@ -38,12 +40,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for name in ("seen", "shots", "seeds", "normals"):
-            if getattr(self, name) < 1:
-                raise DataError(f"{option(name)} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.contamination < 1:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise DataError(f"{option(name)} must be a whole number from 1, got {value!r}")
+        share: Any = self.contamination
+        if not isinstance(share, Real) or not 0 <= float(share) < 1:
             raise DataError(
                 f"{option('contamination')} must be a share of the training normals, from 0 to "
-                f"below 1, got {self.contamination}"
+                f"below 1, got {share!r}"
             )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.data.labels import doubt, encode_labels, originals
 from unseen.data.split import Rows, take
+from unseen.data.tables import without
 from unseen.detector.detector import Detector
 from unseen.detector.inputs import counting_rows, encoder_of, own_labels, to_learn_from
 from unseen.detector.settings import method_of
@@ -134,13 +135,7 @@ def run_protocol(
         rng = np.random.default_rng(seed)
         draw = draw_rows(data.codes, data.answers, choices, rng, data.alike)
         if not draw.seen and seed == 0:
-            log.warning(
-                "no anomaly class can be a seen one: that takes %d training rows of it, and "
-                "another class that stays unseen. So all are unseen, and no label is used: name "
-                "anomalies by their kinds, or label fewer rows of each (%s)",
-                choices.shots,
-                option("shots", ...),
-            )
+            _tell_no_seen(len(data.names), choices.shots)
         for name, method in chosen.items():
             learner = Detector(
                 method,
@@ -169,6 +164,26 @@ class _Tables:
     answers: NDArray[np.int64]
     names: tuple[str, ...]  # of the classes, as the data has them
     alike: Rows | None  # a number for each row of one table, which has no copies left
+
+
+def _tell_no_seen(classes: int, shots: int) -> None:
+    """Log why no class is a seen one."""
+    if classes == 0:
+        log.warning("no row is an anomaly, so there is nothing to find: label some by their kinds")
+        return
+    if classes == 1:
+        log.warning(
+            "there is one class of anomalies, and if it had labels none would be left that nobody "
+            "labelled: so no label is used; name anomalies by their kinds"
+        )
+        return
+    log.warning(
+        "no anomaly class can be a seen one: that takes %d training rows of it, and another class "
+        "that stays unseen. So all are unseen, and no label is used: name anomalies by their "
+        "kinds, or label fewer rows of each (%s)",
+        shots,
+        option("shots", ...),
+    )
 
 
 def _prepared(
@@ -263,7 +278,7 @@ def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = 
         require([group], names, where="the table")
     aside = [name for name in (label, group) if name in names]
     groups = rows[group].to_pylist() if group in names else None
-    return Labelled(rows.drop_columns(aside) if aside else rows, y, groups, None, {"where": where})
+    return Labelled(without(rows, aside) if aside else rows, y, groups, None, {"where": where})
 
 
 def _encoded(
@@ -279,7 +294,7 @@ def _encoded(
     codes, names = encode_labels(given.y, rows=len(given.rows), normal=normal, known=known)
     spelling = originals(given.y)
     if not (codes == 0).any():
-        found = ", ".join(repr(spelling[name]) for name in names[:10] if name in spelling)
+        found = ", ".join(repr(spelling[name]) for name in names[:10] if name in spelling) or "none"
         raise DataError(
             f"no row of {where} is {normal!r}; its values are {found}: name the normal one "
             f"({option('normal', ...)})"

@@ -27,6 +27,7 @@ from unseen.wording import option
 log = logging.getLogger("unseen")
 CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+ROWS = 16384  # of a batch
 PARQUET = (".parquet", ".pq")
 SHEETS = (".xlsx", ".xls", ".ods")
 # bytes in memory that any file may take, and how many for each byte on disk
@@ -74,7 +75,7 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
 
 
 def batches(
-    path: str | Path, rows: int = 16384, *, header: bool = True, expected: Collection[str] = ()
+    path: str | Path, rows: int = ROWS, *, header: bool = True, expected: Collection[str] = ()
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.

@@ -106,10 +106,11 @@ def _blindness(entry: dict[str, Any]) -> str:
             f"test on ({option('test', ...)})."
         )
     worst = min(counted, key=lambda row: row["auroc"])
+    missed = 1 - worst["tpr_at_5_fpr"]
     return (
-        f"How blind {entry['method']} still is: among the unseen classes {worst['class']!r} is "
-        f"found worst, AUROC {worst['auroc']:.3f} (0.5 is chance). A threshold that flags 5% of "
-        f"the normal rows misses {1 - worst['tpr_at_5_fpr']:.0%} of its rows."
+        f"How blind {entry['method']} still is: of the unseen classes with at least {LEAST} rows "
+        f"{worst['class']!r} is found worst, AUROC {worst['auroc']:.3f} (0.5 is chance). A "
+        f"threshold that flags 5% of the normal rows misses {missed:.0%} of its rows."
     )
 
 

@@ -80,6 +80,8 @@ class ImageSink:
         Alarms among them.
     threshold : float
         The largest p-value that is an alarm, known once images are written.
+    smallest : float
+        The smallest p-value.
     """
 
     source: Folders
@@ -90,6 +92,7 @@ class ImageSink:
     rows: int = 0
     flagged: int = 0
     threshold: float = 0.0
+    smallest: float = 1.0
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
     def write(
@@ -114,6 +117,7 @@ class ImageSink:
                 for name in ("score", "pvalue", "verdict")
             )
             self.threshold = each[0].threshold
+            self.smallest = float(np.fmin.reduce(pvalue, initial=1.0))
             self.rows, self.flagged = (
                 int((verdict != "failed").sum()),
                 int((verdict == "anomaly").sum()),

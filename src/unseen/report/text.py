@@ -16,8 +16,8 @@ from unseen.wording import option, words
 
 
 class Tally(Protocol):
-    """What became of judged rows: how many there are, how many alarms, and the largest p-value of
-    an alarm.
+    """What became of judged rows: how many there are, how many alarms, the largest p-value of an
+    alarm, and the smallest of all.
     """
 
     @property
@@ -26,6 +26,8 @@ class Tally(Protocol):
     def flagged(self) -> int: ...
     @property
     def threshold(self) -> float: ...
+    @property
+    def smallest(self) -> float: ...
 
 
 def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
@@ -37,6 +39,8 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
         return f"{none}: no p-value is small enough for at most {share} of false alarms."
     if not policy.needs_all and policy.level < finest:
         return f"{none}: no p-value is as small as {policy.level:.3g}."
+    if not policy.needs_all and not found.flagged:
+        return f"{none} at p <= {policy.level:.3g}: the smallest p-value is {found.smallest:.3g}."
     flagged = f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}."
     if policy.needs_all:
         return f"{flagged} Up to {share} of them are expected to be false alarms."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from unseen.data.labels import encode_labels
 from unseen.errors import DataError
-from unseen.names import resembling
+from unseen.names import first_few, resembling
 from unseen.scoring.tables import count_classes, spell_counts
 from unseen.types import Batch, Encoder, Labelled
 from unseen.vision.features import Features
@@ -24,6 +25,8 @@ from unseen.vision.maps import Maps
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
+# words in the name of a folder of normal images, and those that make it another
+_NORMAL, _NOT = {"normal", "good", "ok", "healthy"}, {"not", "non", "no"}
 _NAMED = 3  # files that a note names before it says how many more there are
 _BLOCK = 64  # images whose maps are in memory at once
 
@@ -81,6 +84,7 @@ class ImageFolder:
         images = self.images
         self._counts(images)  # before minutes are spent on them
         _note_unlabelled(images)
+        _note_like_normal(images, self.normal)
         maps, failed = self._seen(images)
         facts: dict[str, Any] = {
             "source": self.folder.absolute().name,
@@ -102,9 +106,13 @@ class ImageFolder:
             )
             codes, _ = encode_labels(images.labels, rows=len(images), normal=self.normal)
             images = images.take(np.flatnonzero(codes == 0))
-        return Labelled(
-            self._seen(images)[0], None, None, None, {"source": self.folder.absolute().name}
-        )
+        maps, failed = self._seen(images)
+        if not len(maps):
+            raise DataError(
+                f"{images.root}: none of its {len(failed):,} images can be used; expected a few "
+                "normal ones"
+            )
+        return Labelled(maps, None, None, None, {"source": self.folder.absolute().name})
 
     def _seen(self, images: Images) -> tuple[Maps, dict[str, str]]:
         """Maps of the images that can be used, to learn from, and why the others cannot, by
@@ -199,6 +207,22 @@ def _note_failed(count: int, failed: Mapping[str, str]) -> None:
         log.warning(
             "%d of %d images cannot be used, the others go on: %s", len(failed), count, text
         )
+
+
+def _note_like_normal(images: Images, normal: str) -> None:
+    """Log folders that seem to hold normal images, and are taken for classes of anomalies."""
+    names = {label for label in images.labels if label not in (None, normal)}
+    likely = [n for n in sorted(names) if _NORMAL & (parts := _words_of(n)) and not _NOT & parts]
+    if likely:
+        log.warning(
+            "sub-folder %s is taken for a class of anomalies: if its images are normal, move them "
+            "into %r, or leave them out",
+            *(first_few(map(repr, likely)), normal),
+        )
+
+
+def _words_of(name: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", name.casefold()))
 
 
 def _note_unlabelled(images: Images) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,7 @@ from unseen.data.frames import tabulate
 from unseen.data.tables import admit
 from unseen.io import read
 from unseen.io.text import shown
-
-_BLOCK = 16384  # rows in memory that are judged at once
+from unseen.types import Encoder
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class FileRows:
         """All rows."""
         return read.table(self.file, header=self.header)
 
-    def blocks(self, expected: Collection[str]) -> Iterator[pa.Table]:
+    def blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
         """All rows, in order, a few at a time; one table without rows where there are none."""
-        return read.batches(self.file, header=self.header, expected=expected)
+        return read.batches(self.file, header=self.header, expected=encoder.needed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +85,27 @@ class FrameRows:
         """All rows."""
         return self._table
 
-    def blocks(self, expected: Collection[str]) -> Iterator[pa.Table]:
-        """All rows, in order, a few at a time; one table without rows where there are none."""
-        for start in range(0, max(len(self._table), 1), _BLOCK):
-            yield self._table.slice(start, _BLOCK)
+    def blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
+        """All rows, in order, a few at a time; one table without rows where there are none. The
+        columns of an array have the places of those that the encoder learned from.
+        """
+        table, names = self._table, encoder.inputs
+        if self._unnamed and len(names) == table.num_columns:
+            table = table.rename_columns(list(names))
+        for start in range(0, max(len(table), 1), read.ROWS):
+            yield table.slice(start, read.ROWS)
+
+    @cached_property
+    def _given(self) -> Any:
+        return admit(self.frame)
+
+    @property
+    def _unnamed(self) -> bool:
+        return not isinstance(self._given, pa.Table)
 
     @cached_property
     def _table(self) -> pa.Table:
         """The rows as an Arrow table, made once."""
-        given = admit(self.frame)
-        if isinstance(given, pa.Table):
-            return given
-        return tabulate(given, [f"x{j}" for j in range(given.shape[1])])
+        if not self._unnamed:
+            return self._given
+        return tabulate(self._given, [f"x{j}" for j in range(self._given.shape[1])])

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from unseen.detector.policy import Policy
 from unseen.io.atomic import Making
 from unseen.io.write import Writer
 from unseen.scoring.rows import FileRows
 from unseen.scoring.stream import Scored, score
-from unseen.scoring.tables import TableSource, check_keep
+from unseen.scoring.tables import TableSource
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed
 
@@ -31,12 +33,15 @@ class TableSink:
         Alarms among them.
     threshold : float
         The largest p-value that is an alarm, known once rows are written.
+    smallest : float
+        The smallest p-value so far.
     """
 
     target: Path
     rows: int = 0
     flagged: int = 0
     threshold: float = 0.0
+    smallest: float = 1.0
 
     def write(
         self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None
@@ -48,6 +53,7 @@ class TableSink:
                 self.rows += len(scored)
                 self.flagged += int(scored.flagged.sum())
                 self.threshold = scored.threshold
+                self.smallest = float(np.fmin.reduce(scored.pvalue, initial=self.smallest))
                 progress(len(scored))
 
 
@@ -79,7 +85,6 @@ def score_file(
     progress : callable
         Is told the number of rows of each batch.
     """
-    check_keep(keep)
     policy = Policy.of(alpha, fdr)
     place = FileRows(Path(source), header and headed(bundle.facts))
     rows = TableSource(place, keep=tuple(keep))

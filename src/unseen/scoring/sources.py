@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from unseen.errors import DataError
-from unseen.io.text import STANDARD
+from unseen.io.text import STANDARD, shown
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.rows import FileRows
 from unseen.scoring.tables import TableSource
@@ -46,6 +46,17 @@ def check_flags(path: Path, given: Mapping[str, object]) -> None:
             else "no folder of images"
         )
         raise DataError(f"{path} is {what}: leave out {', '.join(wrong)}")
+
+
+def check_alike(train: Path, test: Path | None) -> None:
+    """DataError where one is a folder of images and the other is a file."""
+    if test is None or _is_folder(train) == _is_folder(test):
+        return
+    folder, file = (train, test) if _is_folder(train) else (test, train)
+    raise DataError(
+        f"{folder} is a folder of images, and {file} is a file: expected two of one sort to train "
+        "and to test on"
+    )
 
 
 def source_of(
@@ -88,7 +99,7 @@ def reopened(
         expected, found = ("a file", "a folder") if is_folder else ("a folder of images", "a file")
         what = "images" if noun == ImageFolder.noun else "rows of tables"
         raise DataError(
-            f"{data}: expected {expected}, as this detector judges {what}, found {found}"
+            f"{shown(data)}: expected {expected}, as this detector judges {what}, found {found}"
         )
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.data.news import NotedOnce
+from unseen.data.tables import without
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
@@ -23,7 +24,7 @@ from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
 from unseen.scoring.tables import RESULTS
-from unseen.types import Source
+from unseen.types import Source, ability
 
 Array = NDArray[np.float64]
 
@@ -81,7 +82,7 @@ def score(
     Parameters
     ----------
     source : Source
-        Where the rows come from.
+        Where the rows come from: `TableSource` or `ImageFolder`, of this package.
     detector : Detector
         A fitted one; several threads may share it.
     policy : Policy
@@ -103,6 +104,13 @@ def score(
     DataError
         For rows of another sort than those of training, with the place in the source.
     """
+    if ability(source, "batches") is None:
+        raise DataError(
+            "expected a source, such as TableSource(FrameRows(frame)), TableSource(FileRows(path)) "
+            f"or ImageFolder(path), got {type(source).__name__}"
+        )
+    if not isinstance(policy, Policy):
+        raise DataError(f"expected a policy, such as Policy.alpha(0.05), got {policy!r:.80}")
     detector.check_reach(policy)
     judged = _judged(source, detector)
     if not policy.needs_all:
@@ -111,11 +119,11 @@ def score(
         return
     if beside is None or str(beside) == STANDARD:
         beside = Path(gettempdir(), "scores")
-    with scratch_folder(beside) as folder:
+    with scratch_folder(Path(beside)) as folder:
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
         for batch in read.batches(hidden):
-            keys = batch.drop_columns(["score", "pvalue"])
+            keys = without(batch, ("score", "pvalue"))
             scores, pvalues = (_as_numbers(batch[name]) for name in ("score", "pvalue"))
             yield _with_verdicts(keys, scores, pvalues, threshold)
 
@@ -126,6 +134,8 @@ def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Arra
     once = NotedOnce()
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
+        if once.done or len(batch.keys) >= read.ROWS:  # more came before, or may come
+            once.through = once.done + len(batch.keys)
         try:
             if len(batch.used):
                 scores[batch.used] = detector.anomaly_score(batch.rows, once=once)

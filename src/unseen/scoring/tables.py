@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from unseen.data.labels import as_given, encode_labels
+from unseen.data.tables import without
 from unseen.errors import DataError
 from unseen.names import first_few, require, resembling
 from unseen.scoring.rows import FileRows, FrameRows
@@ -79,6 +80,11 @@ class TableSource:
 
     noun: ClassVar[str] = "rows"
 
+    def __post_init__(self) -> None:
+        for name in ("drop", "keep"):
+            if isinstance(columns := getattr(self, name), str):
+                raise DataError(f"{name} must be names of columns, as in ({columns!r},), got text")
+
     @property
     def name(self) -> str:
         """What it is called in messages."""
@@ -102,7 +108,7 @@ class TableSource:
             name for name in (*self.drop, self.label, self.group) if name in table.column_names
         ]
         y = table[self.label] if self.label in aside else None
-        return Labelled(table.drop_columns(aside), y, None, None, self.place.facts)
+        return Labelled(without(table, aside), y, None, None, self.place.facts)
 
     def to_evaluate(self, *, tests: bool = False) -> Labelled:
         """All rows with their labels; one that `tests` may lack columns that are dropped, and
@@ -124,7 +130,7 @@ class TableSource:
 
     def _labelled(self, table: pa.Table, drop: tuple[str, ...], group: str | None) -> Labelled:
         aside = [*drop, *filter(None, [self.label, group])]
-        rows = table.drop_columns([name for name in table.column_names if name in aside])
+        rows = without(table, aside)
         facts = self.place.facts | {"label": self.label, "drop": list(drop), "group": group}
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
@@ -137,8 +143,9 @@ class TableSource:
 
     def batches(self, encoder: Encoder) -> Iterator[Batch]:
         """The rows, a block at a time, kept columns or row numbers as their keys."""
+        check_keep(self.keep)
         done = 0
-        for batch in self.place.blocks(encoder.needed):
+        for batch in self.place.blocks(encoder):
             require(self.keep, batch.column_names, where=self.name)
             n = len(batch)
             keys = (
@@ -146,7 +153,7 @@ class TableSource:
                 if self.keep
                 else pa.table({ROW: np.arange(done + 1, done + n + 1)})
             )
-            rows = batch.drop_columns([name for name in self.keep if name not in encoder.inputs])
+            rows = without(batch, [name for name in self.keep if name not in encoder.inputs])
             where = (
                 f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again"
                 if done
@@ -159,6 +166,8 @@ class TableSource:
         """The rows, at least one, with these columns."""
         table = self.place.whole()
         require(wanted, table.column_names, where=self.name)
+        if not table.column_names:
+            raise DataError(f"{self.name}: it has no columns")
         if len(table) == 0:
             raise DataError(
                 f"{self.name}: it has no rows, only columns; expected normal rows and "
