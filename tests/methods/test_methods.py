@@ -484,3 +484,17 @@ def test_unknown_method_and_field_are_named():
         from_json({"name": "nope"})
     with pytest.raises(DataError, match="no field 'shrink'.*shrinkage"):
         from_json({**to_json(Mahalanobis()), "shrink": 1})
+
+
+def test_evidence_of_rows_like_normal_ones_is_worth_chance():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(140, 60)).astype(np.float32))
+    y = torch.tensor([0] * 80 + [1] * 30 + [2] * 30)
+    method = EvidenceStack()
+    scorer = method.build((60,))
+    method.train(scorer, Samples.of(x, y), Run(torch.Generator().manual_seed(0)))
+    names = ("Mahalanobis distance", "whitened distance to the nearest normals")
+    free = [piece.auroc_unseen for piece in scorer.evidence if piece.name in names]
+    assert len(free) == 2
+    assert min(free) > 0.35
+    assert max(free) < 0.65

@@ -7,7 +7,16 @@ import torch
 
 from unseen.data.schema import Schema
 from unseen.parts.bank import NEAR, Whitening
-from unseen.parts.deviation import FREE, Deviation, Neighbours, Ratio, cross_described, descriptions
+from unseen.parts.deviation import (
+    FREE,
+    Deviation,
+    Neighbours,
+    Ratio,
+    cross_described,
+    described_alike,
+    descriptions,
+)
+from unseen.types import Run
 
 
 def test_neighbours_by_hand():
@@ -165,3 +174,17 @@ def test_nearest_on_the_plain_scale_is_measured_without_flags_and_without_logari
     found = deviation(x[200:])[:, FREE.index("nearest-plain")]
     torch.testing.assert_close(found, (nearest + NEAR).log().float(), atol=1e-3, rtol=1e-3)
     assert deviation.tells("nearest-plain")
+
+
+def test_rows_like_normal_ones_are_described_like_them_also_where_these_are_few():
+    g = torch.Generator().manual_seed(0)
+    normals, like = torch.randn(80, 60, generator=g), torch.randn(400, 60, generator=g)
+    fold = torch.arange(80) % 5
+    each, found = described_alike(normals, fold, like, Run(torch.Generator().manual_seed(0)))
+    assert (len(each), found.shape) == (5, (480, Deviation(60).width))
+    of_normals, of_like = found[:80, 0], found[80:, 0]  # log Mahalanobis distances
+    assert abs(of_normals.mean() - of_like.mean()) < 0.1 * of_normals.std() + 0.05
+    whole = Deviation(60)
+    whole.fit(normals, torch.Generator().manual_seed(0))
+    nearer = descriptions(whole, like)[:, 0]
+    assert of_normals.mean() - nearer.mean() > 0.3  # what all normals would make of them

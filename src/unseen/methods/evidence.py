@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from unseen.errors import DataError
-from unseen.parts.deviation import FREE, Deviation, Ratio, cross_described, descriptions
+from unseen.parts.deviation import FREE, Deviation, Ratio, described_alike
 from unseen.parts.episodes import held_out_splits, no_splits, together
 from unseen.parts.evidence import (
     EvidenceScorer,
@@ -146,11 +146,10 @@ class EvidenceStack:
         folds = min(self.folds, len(sample))
         fold = torch.arange(len(sample), device=data.x.device) % folds  # of rows in random order
         rows = together(sample, anomalies)
-        [crossed] = cross_described(sample.x, fold, run.generator, logarithms=run.logarithms)
-        description = torch.cat([crossed, descriptions(base.deviation, anomalies.x)])
+        each, description = described_alike(sample.x, fold, anomalies.x, run)
         splits = held_out_splits(anomalies, run.generator, folds=_PARTS)
         splits = splits or no_splits(anomalies, folds)
-        trials = self._trials(base.deviation, rows, description, len(sample), run)
+        trials = self._trials(each, rows, description, fold, run)
         scores = held_out_scores(fold, splits, trials)
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
@@ -160,11 +159,12 @@ class EvidenceStack:
         scorer.weigh(scores, splits, usable, by)
 
     def _trials(
-        self, deviation: Deviation, rows: Samples, description: Tensor, m: int, run: Run
+        self, each: list[Deviation], rows: Samples, description: Tensor, fold: Tensor, run: Run
     ) -> Callable[[Tensor, Tensor], Judge]:
-        """What `held_out_scores` trains: pieces on some of the m normals and of the anomalies after
-        them, which score the others.
+        """What `held_out_scores` trains: pieces on some of the normals and of the anomalies after
+        them, which score the others; all by the deviation from the normals of the other folds.
         """
+        m = len(fold)
 
         def trained(inside: Tensor, shown: Tensor) -> Judge:
             whole = cast(
@@ -172,16 +172,15 @@ class EvidenceStack:
                 seeded(lambda: self.build((rows.x.shape[1],)), run.seed()).to(run.device),
             )
             trial, every = cast(TableEvidence, whole.base), torch.ones_like(whole.uses_labels)
-            trial.deviation = deviation
+            trial.deviation = each[int(fold[~inside][0])]
             learned = torch.cat([inside.nonzero()[:, 0], m + shown])
             self.learn(trial, rows[learned], description[learned], run)
 
+            @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                of_normals, of_anomalies = (
-                    trial.described_scores(rows.x[r], description[r], every)
-                    for r in (out.nonzero()[:, 0], m + hidden)
-                )
-                return of_normals, of_anomalies
+                normals = out.nonzero()[:, 0]
+                of_normals = trial.described_scores(rows.x[normals], description[normals], every)
+                return of_normals, trial.scores(rows.x[m + hidden], every)
 
             return score
 

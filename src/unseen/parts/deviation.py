@@ -8,6 +8,7 @@ not."""
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from unseen.parts.bank import NEAR, Bank, Whitening
 from unseen.parts.nets import Resizing
 from unseen.parts.plain import Plain
+from unseen.types import Run
 
 # without labels
 FREE = ("mahalanobis", "nearest", "nearest-whitened", "local", "nearest-numbers", "nearest-plain")
@@ -266,14 +268,44 @@ def cross_described(
 ) -> list[Tensor]:
     """Descriptions of normals (n, d) by those of the other folds (n,), and of rows made from them:
     (n, width) each.
+    """
+    each = _fold_deviations(x, fold, generator, logarithms=logarithms)
+    return [_by_their_folds(each, rows, fold) for rows in (x, *further)]
+
+
+def _fold_deviations(
+    x: Tensor, fold: Tensor, generator: torch.Generator, *, logarithms: Tensor | None = None
+) -> list[Deviation]:
+    """For each fold (n,) the deviation from the normals (n, d) of the others.
 
     A row that stands in the reference bank is its own nearest, and would look more normal than any
     new row."""
-    columns = _no_flags(x)
-    found = [x.new_zeros(len(x), Deviation(x.shape[1]).width) for _ in (x, *further)]
+    columns, found = _no_flags(x), []
     for k in range(int(fold.max()) + 1):
         deviation = Deviation(x.shape[1]).to(x.device)
         deviation.fit(x[fold != k], generator, logarithms=logarithms, columns=columns)
-        for description, rows in zip(found, (x, *further), strict=True):
-            description[fold == k] = descriptions(deviation, rows[fold == k])
+        found.append(deviation)
     return found
+
+
+def _by_their_folds(deviations: Sequence[Deviation], x: Tensor, fold: Tensor) -> Tensor:
+    """Descriptions of rows (n, d), each by the deviation of its fold (n,): (n, width)."""
+    found = x.new_zeros(len(x), deviations[0].width)
+    for k, deviation in enumerate(deviations):
+        found[fold == k] = descriptions(deviation, x[fold == k])
+    return found
+
+
+@torch.no_grad()
+def described_alike(
+    normals: Tensor, fold: Tensor, anomalies: Tensor, run: Run
+) -> tuple[list[Deviation], Tensor]:
+    """The deviation from the normals of all folds but one, for each; and descriptions of normals
+    and anomalies by them: (m, d), (m,), (a, d) -> (m + a, width).
+
+    Anomalies are described as normals are, by as few of them; the mean over all folds. By all
+    normals, where these are few for the columns, they would look nearer than normal rows do.
+    """
+    each = _fold_deviations(normals, fold, run.generator, logarithms=run.logarithms)
+    mean = torch.stack([descriptions(deviation, anomalies) for deviation in each]).mean(dim=0)
+    return each, torch.cat([_by_their_folds(each, normals, fold), mean])
