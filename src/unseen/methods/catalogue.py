@@ -124,11 +124,14 @@ METHODS: dict[str, Method] = {
 }
 
 
+_NEAREST = Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)
+PATCHCORE = Patches(Nearest(k=1, coreset=True), stride=1, context=False, scaled=False, top=(0.0,))
+
 IMAGE_DEFAULT = ImageStack(
     (
         Whole(MultiDirectional()),
         Whole(Nearest(whiten=True, shrinkage=0.1)),
-        Patches(Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)),
+        Patches(_NEAREST, context=False),
         Patches(NearestRatio()),
     )
 )
@@ -136,8 +139,8 @@ IMAGE_DEFAULT = ImageStack(
 IMAGES: dict[str, Method] = {
     "image-stack": IMAGE_DEFAULT,
     "whole": Whole(MultiDirectional()),
-    "patches": Patches(Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)),
-    "patchcore": Patches(Nearest(k=1, coreset=True)),
+    "patches": Patches(_NEAREST, context=False),
+    "patchcore": PATCHCORE,
     "topk": TopK(),
 }
 EVERY = METHODS | IMAGES

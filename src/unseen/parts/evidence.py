@@ -41,10 +41,14 @@ class Piece:
         What a reader calls it.
     uses_labels : bool
         Whether it learns from labelled anomalies.
+    share : float
+        What it counts before anything was held out: pieces that look at one thing in several ways
+        share a weight.
     """
 
     name: str
     uses_labels: bool
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class EvidenceScorer(nn.Module):
     def __init__(self, pieces: Sequence[Piece], base: nn.Module) -> None:
         super().__init__()
         self.names = tuple(piece.name for piece in pieces)
+        self.shares = torch.tensor([piece.share for piece in pieces])
         self.base = base
         e = len(pieces)
         self.surprisal = Surprisal(e)
@@ -147,6 +152,7 @@ class EvidenceScorer(nn.Module):
             inverse_temperature=by.inverse_temperature,
             seen_class_weight=by.seen_class_weight,
             most=by.most,
+            shares=self.shares.to(usable.device)[usable],
         )
         self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
 
@@ -221,14 +227,15 @@ def evidence_weights(
     inverse_temperature: tuple[float, float],
     seen_class_weight: float,
     most: float,
+    shares: Tensor | None = None,
 ) -> Tensor:
     """Weights of evidence, which sum to 1, from its AUROC on held-out and on known classes: (e, 2),
     (e,) -> (e,).
 
-    (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to exp(inverse
-    temperature * AUROC). All evidence counts for u, but what `uses_labels` (e,) has at most `most`
-    of it; for k that alone counts. Where nothing could be held out (NaN), evidence weighs alike,
-    and there is no k.
+    (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to `shares` (e,)
+    times exp(inverse temperature * AUROC). All evidence counts for u, but what `uses_labels` (e,)
+    has at most `most` of it; for k that alone counts. Where nothing could be held out (NaN), shares
+    alone decide, and there is no k.
 
     >>> labels = torch.tensor([False, True, True])
     >>> evidence_weights(
@@ -248,6 +255,8 @@ def evidence_weights(
     unseen, seen = (
         torch.tensor(inverse_temperature, device=auroc.device) * auroc.nan_to_num(0.0)
     ).unbind(dim=1)
+    if shares is not None:
+        unseen, seen = unseen + shares.log(), seen + shares.log()
     u = unseen.softmax(dim=0)
     share = u[uses_labels].sum()
     if most < share < 1:

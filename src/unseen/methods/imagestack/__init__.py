@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unseen.errors import DataError
+from unseen.methods.imagestack.members import ImageEvidence, pooled
 from unseen.parts.cells import cell_moments
 from unseen.parts.episodes import held_out_splits, no_splits
 from unseen.parts.evidence import (
@@ -26,12 +25,10 @@ from unseen.parts.evidence import (
     name_of,
 )
 from unseen.parts.nets import seeded
-from unseen.parts.surprisal import Surprisal
 from unseen.types import Method, Run, Samples, ability
 
 _PARTS = 3  # parts of every class, each held out in turn from the other two
 _REFERENCES = 5  # folds in which images of a new product are scored by one another
-_KEPT = 20_000  # cells of held-out normal images that say how surprising a cell is
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,11 @@ class ImageStack:
         return any(member.uses_labels for member in self.members)
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
-        pieces = [Piece(name_of(member), member.uses_labels) for member in self.members]
+        pieces = []
+        for member in self.members:
+            pools = ability(member, "pools") or [""]
+            names = [f"{name_of(member)}{pool and ', '}{pool}" for pool in pools]
+            pieces += [Piece(name, member.uses_labels, 1 / len(pools)) for name in names]
         return EvidenceScorer(
             pieces, ImageEvidence([member.build(shape) for member in self.members])
         )
@@ -142,19 +143,24 @@ class ImageStack:
         fold = torch.arange(len(normal), device=normal.x.device) % min(
             _REFERENCES, max(len(normal), 1)
         )
-        for e, member in enumerate(self.members):
-            move = ability(member, "adapt")
+        for k, member in enumerate(self.members):
+            move, pieces = ability(member, "adapt"), base.pieces(k)
             if move is None:
-                moved.weights[e] = 0
+                moved.weights[pieces] = 0
                 continue
-            base.members[e] = move(members[e], support, run)
+            base.members[k] = move(members[k], support, run)
             if len(normal) > 1:
-                others = [move(members[e], normal[fold != k], run) for k in fold.unique()]
+                others = [move(members[k], normal[fold != part], run) for part in fold.unique()]
                 with torch.no_grad():
                     found = torch.cat(
-                        [other(normal[fold == k].both.x) for k, other in enumerate(others)]
+                        [
+                            pooled(other, normal[fold == part].both.x)
+                            for part, other in enumerate(others)
+                        ],
+                        dim=1,
                     )
-                base.shift[e] = scorer.surprisal.normals[e].median() - found.mean()
+                usual = scorer.surprisal.normals[pieces].median(dim=1).values
+                base.shift[pieces] = usual - found.mean(dim=1)
         if not moved.weights.any():
             raise DataError(
                 "no member of this ImageStack that has a weight can move to another product: fit "
@@ -162,64 +168,3 @@ class ImageStack:
             )
         moved.weights /= moved.weights.sum()
         return moved
-
-
-class ImageEvidence(nn.Module):
-    """Scores of members, of whole images and of cells: (n, d, h, w) -> (e, n).
-
-    `shift` (e,) is added to a member's score: what it takes for the normal images of a new product
-    to look as normal as those of the old one.
-    """
-
-    shift: Tensor
-
-    def __init__(self, members: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.mapped = [k for k, member in enumerate(self.members) if ability(member, "map")]
-        self.cell_surprisal = Surprisal(len(self.mapped))
-        self._seen: list[Tensor] = []
-        self.register_buffer("shift", torch.zeros(len(self.members)))
-
-    def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
-        """The score of each member, 0 of those that are not `wanted` (e,): (n, d, h, w) -> (e,
-        n).
-        """
-        none = x.new_zeros(len(x))
-        each = zip(self.members, wanted.tolist(), strict=True)
-        return (
-            torch.stack([member(x) if chosen else none for member, chosen in each])
-            + self.shift[:, None]
-        )
-
-    def maps(self, x: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of cells by members with a map, on the finest grid, 0 of those not `wanted`: (e',
-        n, h, w).
-        """
-        chosen = [(i, k) for i, k in enumerate(self.mapped) if wanted[k]]
-        each = [ability(self.members[k], "map")(x) + self.shift[k] for _, k in chosen]
-        finest = max((one.shape[1:] for one in each), default=x.shape[2:])
-        found = x.new_zeros(len(self.mapped), len(x), *finest)
-        for (i, _), one in zip(chosen, each, strict=True):
-            found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
-        return found
-
-    def see(self, maps: Tensor) -> None:
-        """Cells of held-out normal images (e', n, h, w), for `settle`."""
-        self._seen.append(maps.flatten(1))
-
-    def settle(self) -> None:
-        """Learn how surprising a cell is from all that were seen, or every so many."""
-        found = torch.cat(self._seen, dim=1)
-        self._seen = []
-        if len(found):
-            self.cell_surprisal.fit(found[:, :: found.shape[1] // _KEPT + 1])
-
-    def surprisal_map(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w)
-        -> (n, h', w').
-        """
-        maps, share = self.maps(x, weights > 0), weights[self.mapped]
-        share = share / share.sum().clamp_min(1e-12)
-        surprisal = self.cell_surprisal(maps.flatten(1)).view_as(maps)
-        return (share[:, None, None, None] * surprisal).sum(dim=0)
