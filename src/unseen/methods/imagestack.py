@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -20,14 +20,16 @@ from unseen.parts.evidence import (
     EvidenceScorer,
     Judge,
     Piece,
-    Weighing,
+    cross_fitted,
     enough_normals,
     held_out_scores,
     name_of,
+    own_rows,
+    shown_all,
 )
 from unseen.parts.nets import seeded
 from unseen.parts.surprisal import Surprisal
-from unseen.types import Method, Run, Samples, ability
+from unseen.types import CrossFitted, Method, Run, Samples, ability
 
 _PARTS = 3  # parts of every class, each held out in turn from the other two
 _REFERENCES = 5  # folds in which images of a new product are scored by one another
@@ -85,6 +87,12 @@ class ImageStack:
         )
 
     def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
+        self.train_calibrated(scorer, data, run)
+
+    def train_calibrated(
+        self, scorer: EvidenceScorer, data: Samples, run: Run
+    ) -> Callable[[], CrossFitted]:
+        """Train; what is returned scores normals by members that learned from other folds."""
         normals, anomalies = (data.y <= 0).nonzero()[:, 0], (data.y > 0).nonzero()[:, 0]
         enough_normals(len(normals), self, "images")
         normals = normals[torch.randperm(len(normals), generator=run.generator).to(data.x.device)]
@@ -99,6 +107,7 @@ class ImageStack:
                 "label some, or add a member that learns from good images alone, such as "
                 "Patches(Nearest())"
             )
+        maps: list[Tensor] = []  # of the normal images that each trial held out
 
         def trained(inside: Tensor, shown: Tensor) -> Judge:
             whole = cast(
@@ -109,20 +118,26 @@ class ImageStack:
 
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                normal, anomalous = (
-                    data[rows].both.x for rows in (normals[out], anomalies[hidden])
-                )
-                found = trial.scores(normal, usable), trial.scores(anomalous, usable)
-                base.see(trial.maps(normal, usable))
-                return found
+                normal, anomalous = data[normals[out]].both.x, data[anomalies[hidden]].both.x
+                maps.append(trial.maps(normal, usable))
+                return trial.scores(normal, usable), trial.scores(anomalous, usable)
 
             return score
 
-        found_scores = held_out_scores(fold, splits, trained)
+        scores = held_out_scores(fold, splits, trained)
         self.learn(base.members, data, run)
-        by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
-        scorer.weigh(found_scores, splits, usable, by)
-        base.settle()
+        scorer.weigh(scores, splits, usable, self)
+        base.settle(maps)
+
+        def calibrated() -> CrossFitted:
+            places = shown_all(fold, splits, len(anomalies), trained, scores)
+            found = cross_fitted(scorer, normals, fold, scores, places)
+            if not base.mapped:
+                return found
+            peaks = [base.added(maps[k], scorer.weights).flatten(1).amax(dim=1) for k in places]
+            return replace(found, peaks=torch.cat(own_rows(fold, peaks)))
+
+        return calibrated
 
     def learn(self, modules: nn.ModuleList, data: Samples, run: Run) -> None:
         """Train in place every member that can learn from these images."""
@@ -178,7 +193,6 @@ class ImageEvidence(nn.Module):
         self.members = nn.ModuleList(members)
         self.mapped = [k for k, member in enumerate(self.members) if ability(member, "map")]
         self.cell_surprisal = Surprisal(len(self.mapped))
-        self._seen: list[Tensor] = []
         self.register_buffer("shift", torch.zeros(len(self.members)))
 
     def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
@@ -204,14 +218,11 @@ class ImageEvidence(nn.Module):
             found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
         return found
 
-    def see(self, maps: Tensor) -> None:
-        """Cells of held-out normal images (e', n, h, w), for `settle`."""
-        self._seen.append(maps.flatten(1))
-
-    def settle(self) -> None:
-        """Learn how surprising a cell is from all that were seen, or every so many."""
-        found = torch.cat(self._seen, dim=1)
-        self._seen = []
+    def settle(self, maps: Sequence[Tensor]) -> None:
+        """Learn how surprising a cell is from those of held-out normal images (e', n, h, w), or
+        every so many.
+        """
+        found = torch.cat([each.flatten(1) for each in maps], dim=1)
         if len(found):
             self.cell_surprisal.fit(found[:, :: found.shape[1] // _KEPT + 1])
 
@@ -219,7 +230,11 @@ class ImageEvidence(nn.Module):
         """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w)
         -> (n, h', w').
         """
-        maps, share = self.maps(x, weights > 0), weights[self.mapped]
+        return self.added(self.maps(x, weights > 0), weights)
+
+    def added(self, maps: Tensor, weights: Tensor) -> Tensor:
+        """The map that maps of members add up to: (e', n, h, w) -> (n, h, w)."""
+        share = weights[self.mapped]
         share = share / share.sum().clamp_min(1e-12)
         surprisal = self.cell_surprisal(maps.flatten(1)).view_as(maps)
         return (share[:, None, None, None] * surprisal).sum(dim=0)

@@ -17,7 +17,7 @@ from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
-from unseen.types import ability
+from unseen.types import CrossFitted, ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
@@ -59,24 +59,15 @@ class Weighed:
     auroc_seen: float
 
 
-@dataclass(frozen=True)
-class Weighing:
-    """How AUROC becomes weight: see `evidence_weights`.
+class Weighing(Protocol):
+    """How AUROC becomes weight: fields of a stack, see `evidence_weights`."""
 
-    Parameters
-    ----------
-    inverse_temperature : pair of float
-        How sharply weights follow AUROC, on held-out and on known classes.
-    seen_class_weight : float
-        How much known classes count beside held-out ones, 0 to 1.
-    most : float
-        Share that pieces that use labels may have of the weights by held-out classes at most, 0 to
-        1.
-    """
-
-    inverse_temperature: tuple[float, float]
-    seen_class_weight: float
-    most: float
+    @property
+    def inverse_temperature(self) -> tuple[float, ...]: ...
+    @property
+    def seen_class_weight(self) -> float: ...
+    @property
+    def most_from_labels(self) -> float: ...
 
 
 class BaseScores(Protocol):
@@ -128,7 +119,11 @@ class EvidenceScorer(nn.Module):
         return lambda x: cast(Tensor, ability(self.base, "surprisal_map")(x, self.weights))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.contributions(x).T.sum(dim=0)
+        return self.added(self.base_scores(x))
+
+    def added(self, scores: Tensor) -> Tensor:
+        """The score that base scores add up to: (e, n) -> (n,)."""
+        return (self.weights[:, None] * self.surprisal(scores)).sum(dim=0)
 
     def weigh(
         self, scores: HeldOutScores, splits: Sequence[HeldOut], usable: Tensor, by: Weighing
@@ -146,7 +141,7 @@ class EvidenceScorer(nn.Module):
             self.uses_labels[usable],
             inverse_temperature=by.inverse_temperature,
             seen_class_weight=by.seen_class_weight,
-            most=by.most,
+            most=by.most_from_labels,
         )
         self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
 
@@ -166,6 +161,44 @@ def held_out_scores(
         out = fold == turn % folds
         found.append(trained(~out, split.inside)(out, split.outside))
     return found
+
+
+def shown_all(
+    fold: Tensor,
+    splits: Sequence[HeldOut],
+    anomalies: int,
+    trained: Callable[[Tensor, Tensor], Judge],
+    found: HeldOutScores,
+) -> list[int]:
+    """For each fold of the normals (m,) the place in `found` of its scores by pieces that learned
+    from all anomalies, as those that stay do; what no split scored so is scored and added.
+
+    By pieces to which a class is not shown normals score as they will not later."""
+    every, places = torch.arange(anomalies, device=fold.device), []
+    for k in range(int(fold.max()) + 1):
+        if k < len(splits) and not len(splits[k].outside):
+            places.append(k)
+            continue
+        places.append(len(found))
+        found.append(trained(fold != k, every)(fold == k, every[:0]))
+    return places
+
+
+@torch.no_grad()
+def cross_fitted(
+    scorer: EvidenceScorer, rows: Tensor, fold: Tensor, scores: HeldOutScores, places: list[int]
+) -> CrossFitted:
+    """Scores of the normal rows with these numbers (m,), from base scores of each fold."""
+    each = own_rows(fold, [scores[k][0] for k in places])
+    found = torch.cat([scorer.added(one) for one in each])
+    return CrossFitted(rows[fold.argsort(stable=True)], found)
+
+
+def own_rows(fold: Tensor, each: Sequence[Tensor]) -> list[Tensor]:
+    """What was found for the rows of each fold (m,), without what stands behind them, such as
+    images once more: (..., at least as many).
+    """
+    return [found[..., : int((fold == k).sum())] for k, found in enumerate(each)]
 
 
 def enough_normals(count: int, method: object, noun: str) -> None:
@@ -218,7 +251,7 @@ def evidence_weights(
     auroc: Tensor,
     uses_labels: Tensor,
     *,
-    inverse_temperature: tuple[float, float],
+    inverse_temperature: tuple[float, ...],
     seen_class_weight: float,
     most: float,
 ) -> Tensor:
