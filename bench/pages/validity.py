@@ -11,16 +11,20 @@ from bench.runs.store import Record
 from unseen.methods import METHODS
 
 ALPHAS = (0.01, 0.05, 0.1, 0.2)
+MARK = {"": "", "above": " ▲", "below": " ▽"}
 LABELLED, FRESH = 12, 100  # labelled anomalies, fresh rows of a refit
 CHEAP = {"steps": 200, "episodes": 4, "inner_steps": 15, "outer_steps": 15, "batch": 64}
 CHEAP |= {"trees": 20, "folds": 2}
 KINDS = ("fixed", "split", "folds", "twice", "ten times", "discrete")
+# of methods that calibrate themselves
+ONE_PASS = ("one pass", "one pass, twice", "one pass, ten times", "one pass, discrete")
 
 
 def validity(results: Path, out: Path) -> str:
     """A table of the shares at 0.05 by method and kind, and how many are above their interval."""
     records = [r for r in parquet.read_table(results).to_pylist() if r["error"] is None]
-    by = {(r["method"], r["kind"]): r for r in records if r["method"] in METHODS}
+    every_kind = {(r["method"], r["kind"]): r for r in records if r["method"] in METHODS}
+    by = {key: record for key, record in every_kind.items() if key[1] in KINDS}
     kinds = [kind for kind in KINDS if any(key[1] == kind for key in by)]
     judged = {key: outside(record) for key, record in by.items()}
     every = [each for marks in judged.values() for each in marks]
@@ -47,10 +51,27 @@ def validity(results: Path, out: Path) -> str:
         fresh=FRESH,
         cheap=", ".join(f"{name} {value}" for name, value in CHEAP.items()),
         table=table(rows, "method", [*kinds, "new value"]),
+        one_pass=one_pass(every_kind),
         count=len(every),
         above=every.count("above"),
         below=every.count("below"),
     )
+
+
+def one_pass(by: dict[tuple[str, str], Record]) -> str:
+    """A table of the shares at all levels, by method and what repeats."""
+    found = {f"`{key[0]}`, {key[1]}": record for key, record in by.items() if key[1] in ONE_PASS}
+    rows = {}
+    for name, record in found.items():
+        marks = outside(record)
+        cells = [
+            f"{share:.3f}{MARK[mark]}" for share, mark in zip(record["shares"], marks, strict=True)
+        ]
+        power = record["power"]
+        fits = f"{record['refits']} of {record['m']}"
+        rows[name] = [fits, *cells, "" if power is None else f"{power:.2f}"]
+    heads = ["fits, of so many rows", *map(str, ALPHAS), "new value"]
+    return table(rows, "method, rows", heads) if rows else "None yet."
 
 
 def outside(record: Record) -> list[str]:

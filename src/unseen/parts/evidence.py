@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
-from unseen.parts.ranking import auroc
+from unseen.parts.ranking import auroc, outranks
 from unseen.parts.surprisal import Surprisal
 from unseen.types import CrossFitted, ability
 
@@ -23,6 +23,7 @@ from unseen.types import CrossFitted, ability
 HeldOutScores = list[tuple[Tensor, Tensor]]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+DOUBT = 0.1  # AUROC by which a row that was not held out may differ
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -79,13 +80,15 @@ class BaseScores(Protocol):
 class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
-    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base`
-    scores the pieces."""
+    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `lag` (e, 2, 2):
+    how far each piece alone is behind, see `lags`; NaN once it is loaded. `base` scores the
+    pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
     auroc: Tensor
-    may_be_nan = ("auroc",)
+    lag: Tensor
+    may_be_nan = ("auroc", "lag")
 
     def __init__(self, pieces: Sequence[Piece], base: nn.Module) -> None:
         super().__init__()
@@ -96,6 +99,7 @@ class EvidenceScorer(nn.Module):
         self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
+        self.register_buffer("lag", torch.full((e, 2, 2), torch.nan), persistent=False)
 
     @property
     def evidence(self) -> tuple[Weighed, ...]:
@@ -144,6 +148,10 @@ class EvidenceScorer(nn.Module):
             most=by.most_from_labels,
         )
         self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
+        whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+        for e in usable.nonzero()[:, 0].tolist():
+            each = [(normals[e], anomalies[e]) for normals, anomalies in scores]
+            self.lag[e] = lags(whole, each, splits)
 
 
 def held_out_scores(
@@ -245,6 +253,34 @@ def mean_auroc(scores: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -
         means.append(sum(each) / len(each) if each else torch.nan)
     both = torch.tensor(means)
     return torch.where(both.isnan(), both.nanmean(), both)
+
+
+def lags(
+    whole: list[tuple[Tensor, Tensor]],
+    alone: list[tuple[Tensor, Tensor]],
+    splits: Sequence[HeldOut],
+) -> Tensor:
+    """By how much AUROC one score is behind another on classes held out and on known ones, and the
+    standard error of that: (2, 2).
+
+    Mean over splits, each of which gives both scores of the normals and of the anomalies that it
+    held out. The error is that of paired rows (DeLong et al. 1988), and of a row more that differs
+    by `DOUBT`: that few rows agree is no proof. NaN where nothing was held out, or a single row."""
+    found = []
+    for known in (False, True):
+        each = [k for k, split in enumerate(splits) if split.known == known and len(split.outside)]
+        gaps = [
+            [a - b for a, b in zip(outranks(*whole[k]), outranks(*alone[k]), strict=True)]
+            for k in each
+        ]
+        if min((len(side) for gap in gaps for side in gap), default=0) < 2:
+            found.append([torch.nan, torch.nan])
+            continue
+        variance = [float(side.var() / len(side)) for gap in gaps for side in gap]
+        once = DOUBT / sum(len(splits[k].outside) for k in each)
+        error = (sum(variance) / len(gaps) ** 2 + once**2) ** 0.5
+        found.append([sum(float(gap[1].mean()) for gap in gaps) / len(gaps), error])
+    return torch.tensor(found)
 
 
 def evidence_weights(

@@ -23,6 +23,7 @@ from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.detector.members import Member
 from unseen.detector.policy import Policy
+from unseen.detector.simpler import simpler_than
 from unseen.errors import BundleError, DataError
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
@@ -213,6 +214,8 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
         "unseen": __version__,
         "torch": str(torch.__version__),
     }
+    if (name := simpler_than(detector)) is not None:
+        making["simpler"] = name
     settings = Settings.model_construct(
         normal=str(detector.normal),
         kinds=None if detector.kinds is None else dict(detector.kinds),
