@@ -31,9 +31,8 @@ def validity(results: Path, out: Path) -> str:
     rows = {}
     for method in METHODS:
         cells = [cell(by.get((method, k)), judged.get((method, k), [])) for k in kinds]
-        power = by.get((method, "discrete"), {}).get("power")
         if any(cells):
-            rows[method] = [*cells, "" if power is None else f"{power:.2f}"]
+            rows[method] = cells
     count = len(METHODS) * len(KINDS)
     sizes = {
         kind: sorted({r["refits"] for r in by.values() if r["kind"] == kind}) for kind in KINDS
@@ -50,7 +49,11 @@ def validity(results: Path, out: Path) -> str:
         refits=", ".join(map(str, refits)),
         fresh=FRESH,
         cheap=", ".join(f"{name} {value}" for name, value in CHEAP.items()),
-        table=table(rows, "method", [*kinds, "new value"]),
+        table=table(rows, "method", kinds),
+        power=f"{min((r['power'] for r in every_kind.values() if r['power']), default=0):.2f}",
+        passes=", ".join(
+            sorted({str(r["refits"]) for (_, kind), r in every_kind.items() if kind in ONE_PASS})
+        ),
         one_pass=one_pass(every_kind),
         count=len(every),
         above=every.count("above"),
@@ -60,18 +63,15 @@ def validity(results: Path, out: Path) -> str:
 
 def one_pass(by: dict[tuple[str, str], Record]) -> str:
     """A table of the shares at all levels, by method and what repeats."""
-    found = {f"`{key[0]}`, {key[1]}": record for key, record in by.items() if key[1] in ONE_PASS}
+    found = {f"{key[0]}, {key[1]}": record for key, record in by.items() if key[1] in ONE_PASS}
     rows = {}
     for name, record in found.items():
         marks = outside(record)
         cells = [
             f"{share:.3f}{MARK[mark]}" for share, mark in zip(record["shares"], marks, strict=True)
         ]
-        power = record["power"]
-        fits = f"{record['refits']} of {record['m']}"
-        rows[name] = [fits, *cells, "" if power is None else f"{power:.2f}"]
-    heads = ["fits, of so many rows", *map(str, ALPHAS), "new value"]
-    return table(rows, "method, rows", heads) if rows else "None yet."
+        rows[name] = [str(record["m"]), *cells]
+    return table(rows, "of", ["normals", *map(str, ALPHAS)]) if rows else "None yet."
 
 
 def outside(record: Record) -> list[str]:

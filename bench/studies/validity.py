@@ -17,7 +17,6 @@ from bench.runs.command import finish, resumable
 from bench.runs.store import REAL, Record, Store, schema
 from unseen import Conformal, Detector, Method, __version__
 from unseen.methods import METHODS
-from unseen.types import ability
 
 Array = NDArray[np.float64]
 COLUMNS = 6
@@ -42,7 +41,7 @@ def main() -> None:
         dict(zip(KEY, (method, kind, sizes[kind], __version__), strict=True))
         for kind in chosen.kind
         for method in chosen.method
-        if kind not in ONE_PASS or ability(METHODS[method], "train_calibrated")
+        if kind not in ONE_PASS or hasattr(METHODS[method], "train_calibrated")
     ]
     finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
     chosen.out.with_suffix(".md").write_text(validity(chosen.out, chosen.out.parent))

@@ -158,7 +158,7 @@ def test_saved_and_loaded_it_answers_alike_and_says_how_it_was_calibrated(tmp_pa
     [before], [after] = detector.members_, loaded.detector.members_
     np.testing.assert_array_equal(before.in_training, after.in_training)
     text = text_of(loaded, capsys)
-    assert "60 normal rows in one pass, each scored by parts of the method that did not" in text
+    assert "60 normal rows in one pass, each scored by what did not learn from it" in text
     assert loaded.detector.audit(x, y).equals(detector.audit_)
 
 

@@ -143,7 +143,7 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         else "that training did not see"
     )
     if bundle.detector.members_[0].in_training is not None:
-        how = "in one pass, each scored by parts of the method that did not learn from it"
+        how = "in one pass, each scored by what did not learn from it"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
