@@ -87,8 +87,7 @@ class EvidenceScorer(nn.Module):
     uses_labels: Tensor  # (e,)
     weights: Tensor
     auroc: Tensor
-    lag: Tensor
-    may_be_nan = ("auroc", "lag")
+    may_be_nan = ("auroc",)
 
     def __init__(self, pieces: Sequence[Piece], base: nn.Module) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class EvidenceScorer(nn.Module):
         self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
-        self.register_buffer("lag", torch.full((e, 2, 2), torch.nan), persistent=False)
+        self.lag = torch.full((e, 2, 2), torch.nan)  # no buffer: what is saved is what it leads to
 
     @property
     def evidence(self) -> tuple[Weighed, ...]:
