@@ -278,7 +278,7 @@ def main(folder: Path) -> None:
     test = Maps.of(both["test"], cache=folder / "cache")
     done(f"a frozen backbone saw them; what it saw is kept in {folder / 'cache'}/")
     detector = Detector(random_state=0).fit(train)
-    done(f"trained on {folder / 'train'}/, in {len(detector.members_)} folds")
+    done(f"trained on {folder / 'train'}/, in one pass")
     judged = judge(detector, test)
     done(f"scored {folder / 'test'}/, every image and every place of it")
     figures = {kind: measured(judged, kind) for kind in (*UNSEEN, *SEEN)}

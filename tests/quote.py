@@ -10,7 +10,7 @@ FULL = "evidence-stack"  # the one method whose classes are shown one by one
 
 def quotable(log):
     """What the demo printed from its first command on, without the class tables of the other
-    methods.
+    methods, and with each note once.
     """
     lines = [line.rstrip() for line in log[log.index("$ unseen fit") :].splitlines()]
     kept, left_out = [], False
@@ -21,7 +21,7 @@ def quotable(log):
             left_out = FULL not in line
         elif line.startswith("written to demo/evaluation.json"):
             left_out = False
-        if not left_out:
+        if not left_out and not (line.startswith("note:") and line in kept):
             kept.append(line)
         if line.startswith("In demo/"):
             break

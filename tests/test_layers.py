@@ -194,6 +194,7 @@ LAWS = {
     "bench/report": "all pages",
     "cli/signals": "what stops a run, from the first import on",
     "detector/equal_rows": "equal rows have equal scores, whatever lies between them",
+    "detector/one_pass": "calibration by scores of training, and what it shows of the pieces",
     "detector/sklearn": "the detector among scikit-learn's tools",
     "methods/heads": "methods that learn a head on rows",
     "methods/meta": "methods that learn from tasks",

@@ -14,6 +14,7 @@ from quick import quick
 from unseen.errors import DataError
 from unseen.methods import DevNet
 from unseen.testing import CHECKS, check_method
+from unseen.types import CrossFitted
 
 NAMES = [check.__name__ for check in CHECKS]
 
@@ -170,6 +171,22 @@ class Moving(Good):
         return scorer
 
 
+@dataclass(frozen=True)
+class Calibrating(Good):
+    """It scores normal rows while it trains, or what else its fields say."""
+
+    moves: float = 0.0
+    repeats: int = 1
+    classes: tuple[int, ...] = (0,)
+    factor: float = 1.0
+
+    def train_calibrated(self, scorer, data, run):
+        self.train(scorer, data, run)
+        scorer.centre += self.moves
+        rows = torch.isin(data.y, torch.tensor(self.classes)).nonzero()[:, 0].repeat(self.repeats)
+        return lambda: CrossFitted(rows, self.factor * scorer(data.x[rows]))
+
+
 BROKEN = {
     "frozen_dataclass": [
         (Thawed(), "not frozen"),
@@ -214,6 +231,12 @@ BROKEN = {
     "loss": [(Reduced(), "never reduce it")],
     "parts_of_training": [(More(steps=20), "the parts alone give other scores")],
     "adapts": [(Moving(), "changed the scorer that it was given")],
+    "calibrates": [
+        (Calibrating(moves=1.0), "train gives another scorer"),
+        (Calibrating(repeats=2), "240 rows, 120 different ones"),
+        (Calibrating(classes=(1, 2)), "8 of them anomalies"),
+        (Calibrating(factor=torch.inf), "not finite"),
+    ],
 }
 
 
@@ -224,7 +247,9 @@ def test_a_good_method_passes():
     assert reasons == {
         "loss": "does not apply: it has no loss",
         "parts_of_training": "does not apply: it lacks prepare, stream, optimiser or loss",
+        "calibrates": "does not apply: it has no train_calibrated",
     }
+    assert check_method(Calibrating())["calibrates"] == "passed"
 
 
 def test_each_check_has_a_method_that_breaks_it():

@@ -1,6 +1,7 @@
 """Conformal validity: the share of fresh normal rows with p <= alpha, for every method.
 
 python -m bench validity --kind discrete --refits 10 --jobs 2
+python -m bench validity --kind "one pass" "one pass, twice"
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.pages.validity import ALPHAS, CHEAP, FRESH, KINDS, LABELLED, validity
+from bench.pages.validity import ALPHAS, CHEAP, FRESH, KINDS, LABELLED, ONE_PASS, validity
 from bench.runs.command import finish, resumable
 from bench.runs.store import REAL, Record, Store, schema
 from unseen import Conformal, Detector, Method, __version__
@@ -31,15 +32,16 @@ def main() -> None:
     parser = resumable(__doc__, "validity.parquet", limit=3600)
     add = parser.add_argument
     add("--method", nargs="+", choices=METHODS, default=list(METHODS))
-    add("--kind", nargs="+", choices=KINDS, default=list(KINDS))
+    add("--kind", nargs="+", choices=[*KINDS, *ONE_PASS], default=[*KINDS, *ONE_PASS])
     add("--groups", type=int, default=5_000, help="fixed: independent calibration sets")
     add("--refits", type=int, default=40, help="all others: independent fits")
     chosen = parser.parse_args()
-    sizes = dict.fromkeys(KINDS, chosen.refits) | {"fixed": chosen.groups}
+    sizes = dict.fromkeys([*KINDS, *ONE_PASS], chosen.refits) | {"fixed": chosen.groups}
     jobs = [
         dict(zip(KEY, (method, kind, sizes[kind], __version__), strict=True))
         for kind in chosen.kind
         for method in chosen.method
+        if kind not in ONE_PASS or hasattr(METHODS[method], "train_calibrated")
     ]
     finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
     chosen.out.with_suffix(".md").write_text(validity(chosen.out, chosen.out.parent))
@@ -51,7 +53,9 @@ def one_run(job: Record) -> Record:
     if job["kind"] == "fixed":
         m, shares = CALIBRATED, fixed(method, count, seed=list(METHODS).index(job["method"]))
     else:
-        m, shares, power = refits(cheap(method), job["kind"], count)
+        m, shares, power = refits(
+            cheap(method) if job["kind"] in KINDS else method, job["kind"], count
+        )
     variance, mean = shares.var(axis=0, ddof=1), shares.mean(axis=0)
     clustered = (variance > 0) & (job["kind"] != "fixed")
     worth = mean * (1 - mean) / np.where(variance > 0, variance, 1) * len(shares)
@@ -117,13 +121,14 @@ def fixed(method: Method, groups: int, *, seed: int) -> Array:
 
 def refits(method: Method, kind: str, count: int) -> tuple[int, Array, float | None]:
     """Independent fits: calibration rows, shares flagged (count, alphas), power at 0.05."""
-    times = {"twice": 2, "ten times": 10}.get(kind, 1)
+    rows_of = kind.removeprefix("one pass, ")
+    times = {"twice": 2, "ten times": 10}.get(rows_of, 1)
     n = 400 // min(times, 4)
     shares, power, m = [], [], 0
     for seed in range(count):
-        rng, few = np.random.default_rng([2, seed]), kind == "discrete"
+        rng, few = np.random.default_rng([2, seed]), rows_of == "discrete"
         rows: Any = discrete_training(n, rng) if few else training(n, rng, times)
-        calibration = 5 if kind == "folds" else 0.5
+        calibration = None if kind in ONE_PASS else 5 if kind == "folds" else 0.5
         detector = Detector(method, calibration=calibration, random_state=seed).fit(*rows)
         fresh: Any = discrete(FRESH, rng) if few else normals(FRESH, rng)
         shares.append((detector.pvalue(fresh)[:, None] <= ALPHAS).mean(axis=0))

@@ -358,6 +358,27 @@ def adapts(trial: Trial) -> str | None:
     return None
 
 
+def calibrates(trial: Trial) -> str | None:
+    """`train_calibrated` trains as `train` does; what it returns scores normal rows, each once."""
+    method, data = trial.method, trial.data
+    if ability(method, "train_calibrated") is None:
+        return "it has no train_calibrated"
+    scorer = seeded(lambda: method.build(trial.shape), SEED)
+    found = method.train_calibrated(scorer, data, _run())()
+    _expect(torch.equal(scored(scorer.eval(), data.x), trial.scores), "train gives another scorer")
+    rows, scores = found.rows, found.scores
+    _expect(
+        len(rows.unique()) == len(rows) and bool((data.y[rows] <= 0).all()),
+        f"scores of {len(rows)} rows, {len(rows.unique())} different ones, "
+        f"{int((data.y[rows] > 0).sum())} of them anomalies",
+    )
+    _expect(
+        scores.shape == rows.shape and bool(scores.isfinite().all()),
+        f"scores of shape {tuple(scores.shape)} for {len(rows)} rows, or not finite ones",
+    )
+    return None
+
+
 Check = Callable[[Trial], str | None]  # a check that does not apply says why
 CHECKS: tuple[Check, ...] = (
     frozen_dataclass,
@@ -376,6 +397,7 @@ CHECKS: tuple[Check, ...] = (
     loss,
     parts_of_training,
     adapts,
+    calibrates,
 )
 
 

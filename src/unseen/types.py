@@ -416,6 +416,38 @@ def ability(of: object, name: str) -> Any:
     return getattr(of, name, None)
 
 
+@dataclass(frozen=True)
+class CrossFitted:
+    """Scores of normal rows, each by what did not learn from it.
+
+    Parameters
+    ----------
+    rows : Tensor
+        Numbers of these rows in the data (m,), int64, each once.
+    scores : Tensor
+        Their scores (m,), on the scale of the scorer that learned from all rows.
+    peaks : Tensor or None
+        Of images, the highest score of a cell in each (m,); None without a map.
+    """
+
+    rows: Tensor
+    scores: Tensor
+    peaks: Tensor | None = None
+
+
+class SelfCalibrating(Method, Protocol):
+    """A method that, while it trains, scores each normal row by what did not learn from it.
+
+    A detector calibrates by these scores where normal rows are few, so that it trains once and
+    scores a row once. That p-values hold is then measured, not proven.
+    """
+
+    def train_calibrated(self, scorer: Any, data: Samples, run: Run) -> Callable[[], CrossFitted]:
+        """Train in place as `train` does, to the same scorer; what is returned scores the normal
+        rows of the data.
+        """
+
+
 class Adaptable(Method, Protocol):
     """A method that moves to a domain that it has never seen, from a few rows of it."""
 

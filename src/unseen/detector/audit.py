@@ -25,8 +25,8 @@ ALIKE = 0.99
 
 
 class _Trained(Protocol):
-    """A detector's member, as far as the audit asks: `calibration` (m,) are its scores of the rows
-    `held_out` (m,).
+    """A detector's member, as far as the audit asks: `calibration` (m,) are scores of the rows
+    `held_out` (m,) by what did not learn from them; `in_training` its own where it did.
     """
 
     @property
@@ -37,6 +37,9 @@ class _Trained(Protocol):
 
     @property
     def held_out(self) -> Rows | None: ...
+
+    @property
+    def in_training(self) -> Array | None: ...
 
 
 Member = TypeVar("Member", bound=_Trained)
@@ -61,7 +64,8 @@ def audited(
     `stands` (n,): the row that counted in a row's place; copies are as suspect as that one.
     """
     taken, rows = codes <= 0, np.flatnonzero(stands == np.arange(len(stands)))
-    if len(members) == 1 and np.array_equal(
+    adapted = len(members) == 1 and members[0].in_training is None
+    if adapted and np.array_equal(
         np.sort(_held_out_by(members[0])), rows[calibrators(codes[rows])]
     ):
         raise Unsupported(
@@ -105,7 +109,8 @@ def _check_same_table(
             f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}"
         )
     foreign = held_out.max() >= len(taken) or not taken[held_out].all()
-    if foreign or np.mean(_agree(score(member, held_out), member.calibration)) < ALIKE:
+    expected = member.calibration if member.in_training is None else member.in_training
+    if foreign or np.mean(_agree(score(member, held_out), expected)) < ALIKE:
         raise DataError(
             "expected the table that the detector was trained on, found one in which the rows "
             "that it held out score otherwise: the audit needs the very same rows and labels, in "

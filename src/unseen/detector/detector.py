@@ -29,7 +29,7 @@ from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
-from unseen.detector.folds import held_out
+from unseen.detector.folds import few, held_out
 from unseen.detector.inputs import (
     counting_rows,
     doubt_columns,
@@ -68,7 +68,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Column name -> 'number', 'boolean', 'category' or 'text', where the inferred kind is wrong.
     calibration : float or int, optional
         Share of normals held out for p-values (float), or number of folds of a cross-conformal
-        predictor (int). None takes a fifth from 1,000 normals on, and 5 folds below.
+        predictor (int). None takes a fifth from 1,000 normals on, of images from 200 on. Below, the
+        default methods train once, and each normal row is scored by parts that did not learn from
+        it: p-values are then measured to hold, not proven to. Other methods make 5 folds.
     device : str or torch.device
         'cpu', 'cuda', 'cuda:1', or 'auto'.
     random_state : int, optional
@@ -154,15 +156,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(counts) < len(codes):
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
         learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
-        rng, images = np.random.default_rng(learning.seed), len(encoder.shape) > 1
-        folds = held_out(
-            codes[counts], group[counts], rng, calibration=self.calibration, images=images
-        )
-        # Folds start from one seed: the more alike their scorers, the less cautious the p-values
-        # need to be.
-        members = tuple(
-            learning.trained(encoder, training, counts[held_rows]) for held_rows in folds
-        )
+        members = self._members(learning, encoder, training)
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
@@ -788,6 +782,22 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         method = self.chosen(encoder)
         check_fields(method)
         return Learning(method, self.torch_device(), seed)
+
+    def _members(
+        self, learning: Learning, encoder: Encoder, data: TrainingData
+    ) -> tuple[Member, ...]:
+        """One that calibrates itself, where normals are few and the method can; else one of a
+        split, or of each fold.
+        """
+        codes, images = data.codes[data.rows], len(encoder.shape) > 1
+        able = ability(learning.method, "train_calibrated") is not None
+        if self.calibration is None and able and few(codes, images=images):
+            return (learning.calibrated(encoder, data, data.rows[calibrators(codes)]),)
+        rng, group = np.random.default_rng(learning.seed), data.group[data.rows]
+        folds = held_out(codes, group, rng, calibration=self.calibration, images=images)
+        # Folds start from one seed: the more alike their scorers, the less cautious the p-values
+        # need to be.
+        return tuple(learning.trained(encoder, data, data.rows[held_rows]) for held_rows in folds)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -18,6 +18,11 @@ ENOUGH_IMAGES = 200
 SHARE, FOLDS = (0.2, 5)
 
 
+def few(codes: NDArray[np.int64], *, images: bool = False) -> bool:
+    """Whether so few rows are taken for normal that none should be lost to a split."""
+    return int((codes <= 0).sum()) < (ENOUGH_IMAGES if images else ENOUGH)
+
+
 def held_out(
     codes: NDArray[np.int64],
     group: NDArray[np.int64],

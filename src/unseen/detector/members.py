@@ -42,12 +42,15 @@ class Member:
     scorer : Module
         What was trained: (n, *f) -> (n,).
     calibration : array
-        Its scores of normals that it did not see, sorted (m,).
+        Scores of normals by what did not learn from them, sorted (m,).
     held_out : array or None
         Numbers of those rows in the training table, in the order of their scores (m,); None where
         an earlier release did not keep them.
     peaks : array or None
         Of images, the highest score of a cell in each, sorted (m,); None without a map.
+    in_training : array or None
+        Where the scorer learned from those rows, too, its own scores of them, in the same order
+        (m,); None where it did not, so that `calibration` are its own.
     """
 
     encoder: Encoder
@@ -55,6 +58,7 @@ class Member:
     calibration: NDArray[np.float64]
     held_out: Rows | None = None
     peaks: NDArray[np.float64] | None = None
+    in_training: NDArray[np.float64] | None = None
 
     def scores(
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
@@ -136,12 +140,44 @@ class Learning:
         """Train on all rows but those held out, which then calibrate, and shape neither encoder nor
         scorer.
         """
-        inside = np.setdiff1d(data.rows, held_out)
+        encoder, scorer, run = self.begun(whole, data, np.setdiff1d(data.rows, held_out))
+        return self.learned(encoder, scorer, self.method.train, data, held_out, run)
+
+    def calibrated(self, whole: Encoder, data: TrainingData, calibrating: Rows) -> Member:
+        """Train on all rows; `calibrating` names those whose scores by parts of the method that did
+        not learn from them calibrate.
+        """
+        encoder, scorer, run = self.begun(whole, data, data.rows)
+        inside = data.samples(encoder, data.rows).to(self.device)
+        with one_thread():
+            found = self.method.train_calibrated(scorer, inside, run)()
+        held_out = data.rows[found.rows.cpu().numpy()]
+        chosen = np.isin(held_out, calibrating)
+        calibration, peaks = (
+            None if each is None else each.cpu().double().numpy()[chosen]
+            for each in (found.scores, found.peaks)
+        )
+        assert calibration is not None
+        rows = encoder.encode(take(data.table, held_out[chosen]))
+        return _member_of(
+            self.method,
+            encoder.limited(inside.x.cpu().numpy()),
+            scorer.eval(),
+            calibration,
+            held_out[chosen],
+            None if peaks is None else np.sort(peaks),
+            _scored(scorer, rows, self.device),
+        )
+
+    def begun(
+        self, whole: Encoder, data: TrainingData, inside: Rows
+    ) -> tuple[Encoder, nn.Module, Run]:
+        """An encoder of these rows, an untrained scorer, and what its training may use."""
         with one_thread():
             encoder = whole.relearn(take(data.table, inside), normals=data.codes[inside] <= 0)
         run = self.run(encoder)
         scorer = seeded(lambda: self.method.build(encoder.shape), run.seed()).to(self.device)
-        return self.learned(encoder, scorer, self.method.train, data, held_out, run)
+        return encoder, scorer, run
 
     def updated(self, member: Member, data: TrainingData, held_out: Rows) -> Member:
         """A member that has learned on, by the encoder that it has; the one that is given stays as
@@ -198,6 +234,7 @@ def _member_of(
     calibration: NDArray[np.float64],
     held_out: Rows,
     peaks: NDArray[np.float64] | None,
+    in_training: NDArray[np.float64] | None = None,
 ) -> Member:
     """A member, its calibration rows in the order of their scores."""
     if not np.isfinite(calibration).all():
@@ -206,7 +243,8 @@ def _member_of(
             "method"
         )
     order = np.argsort(calibration, kind="stable")
-    return Member(encoder, scorer, calibration[order], held_out[order], peaks)
+    own = None if in_training is None else in_training[order]
+    return Member(encoder, scorer, calibration[order], held_out[order], peaks, own)
 
 
 def raised(

@@ -22,13 +22,14 @@ from unseen.parts.evidence import (
     EvidenceScorer,
     Judge,
     Piece,
-    Weighing,
+    cross_fitted,
     enough_normals,
     held_out_scores,
     name_of,
+    shown_all,
 )
 from unseen.parts.nets import seeded
-from unseen.types import Method, Run, Samples
+from unseen.types import CrossFitted, Method, Run, Samples
 
 RATIO = "ratio"
 BASE = {
@@ -60,11 +61,9 @@ class EvidenceStack:
     A weight is the sum of two AUROCs' shares on anomalies that were held out, against normals that
     were held out with them. Does the piece find a class that it does not know? Whole classes are
     held out in turn (of a single class, halves). Does it find a class that it knows? Parts of each
-    class are held out, and only what learned from labels is asked. Weights grow as exp(inverse
-    temperature * AUROC), more on known classes, where an AUROC from few rows says more. Normals are
-    cross-fitted: each is scored by evidence that did not see it, and none is lost to a split. In
-    the end all learns from all rows. With a single labelled anomaly nothing can be held out, and
-    all weigh the same.
+    class are held out, and only what learned from labels is asked. Normals are cross-fitted: each
+    is scored by evidence that did not see it. In the end all learns from all rows. With a single
+    labelled anomaly nothing can be held out, and all weigh the same.
 
     Equation:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
@@ -73,8 +72,7 @@ class EvidenceStack:
             each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
             k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
-    When: you do not know what to expect. Not when every second counts: it trains its members
-    several times.
+    When: you do not know what to expect. Not when every second counts: members train several times.
     Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
     network.
 
@@ -138,32 +136,40 @@ class EvidenceStack:
         return scorer
 
     def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
+        self.train_calibrated(scorer, data, run)
+
+    def train_calibrated(
+        self, scorer: EvidenceScorer, data: Samples, run: Run
+    ) -> Callable[[], CrossFitted]:
+        """Train; what is returned scores normals by pieces that learned from other folds."""
         normals, anomalies, base = data.normals, data.anomalies, cast(TableEvidence, scorer.base)
         enough_normals(len(normals), self, "rows")
         base.deviation.fit(normals.x, run.generator, logarithms=run.logarithms)
         order = torch.randperm(len(normals), generator=run.generator).to(data.x.device)
-        sample = normals[order[: self.rows]]
+        chosen = (data.y <= 0).nonzero()[order[: self.rows], 0]
+        sample = data[chosen]
         folds = min(self.folds, len(sample))
         fold = torch.arange(len(sample), device=data.x.device) % folds  # of rows in random order
         rows = together(sample, anomalies)
         each, description = described_alike(sample.x, fold, anomalies.x, run)
-        splits = held_out_splits(anomalies, run.generator, folds=_PARTS)
-        splits = splits or no_splits(anomalies, folds)
+        tried = held_out_splits(anomalies, run.generator, folds=_PARTS)
+        splits = tried or no_splits(anomalies, folds)
         trials = self._trials(each, rows, description, fold, run)
         scores = held_out_scores(fold, splits, trials)
         self.learn(base, rows, description, run)
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         telling = [base.deviation.tells(name) for name in self.base_scores]
         usable[: len(telling)] &= torch.tensor(telling)
-        by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
-        scorer.weigh(scores, splits, usable, by)
+        scorer.weigh(scores, splits, usable, self)
+        return lambda: cross_fitted(
+            scorer, chosen, fold, scores, shown_all(fold, splits, len(anomalies), trials, scores)
+        )
 
     def _trials(
         self, each: list[Deviation], rows: Samples, description: Tensor, fold: Tensor, run: Run
     ) -> Callable[[Tensor, Tensor], Judge]:
-        """What `held_out_scores` trains: pieces on some of the normals and of the anomalies after
-        them, which score the others; all by the deviation from the normals of the other folds.
-        """
+        """What `held_out_scores` trains: pieces on some of the rows, which score the others; all by
+        the deviation from the normals of the other folds."""
         m = len(fold)
 
         def trained(inside: Tensor, shown: Tensor) -> Judge:
@@ -179,17 +185,15 @@ class EvidenceStack:
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
                 normals = out.nonzero()[:, 0]
-                of_normals = trial.described_scores(rows.x[normals], description[normals], every)
-                return of_normals, trial.scores(rows.x[m + hidden], every)
+                judged = trial.described_scores(rows.x[normals], description[normals], every)
+                return judged, trial.scores(rows.x[m + hidden], every)
 
             return score
 
         return trained
 
     def learn(self, base: TableEvidence, rows: Samples, description: Tensor, run: Run) -> None:
-        """Train in place what learns from labels: the ratio, and the methods, each on its view of
-        rows (n, d).
-        """
+        """Train in place what learns from labels: the ratio, and methods, each on its view."""
         base.ratio.fill(rows.anomalies.x, base.deviation, run.generator)
         views = base.seen_as(rows.x, description)
         for (method, view), module in zip(self.learners, base.learners, strict=True):

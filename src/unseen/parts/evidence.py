@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
-from unseen.parts.ranking import auroc
+from unseen.parts.ranking import auroc, outranks
 from unseen.parts.surprisal import Surprisal
-from unseen.types import ability
+from unseen.types import CrossFitted, ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+DOUBT = 0.1  # AUROC by which a row that was not held out may differ
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -63,24 +64,15 @@ class Weighed:
     auroc_seen: float
 
 
-@dataclass(frozen=True)
-class Weighing:
-    """How AUROC becomes weight: see `evidence_weights`.
+class Weighing(Protocol):
+    """How AUROC becomes weight: fields of a stack, see `evidence_weights`."""
 
-    Parameters
-    ----------
-    inverse_temperature : pair of float
-        How sharply weights follow AUROC, on held-out and on known classes.
-    seen_class_weight : float
-        How much known classes count beside held-out ones, 0 to 1.
-    most : float
-        Share that pieces that use labels may have of the weights by held-out classes at most, 0 to
-        1.
-    """
-
-    inverse_temperature: tuple[float, float]
-    seen_class_weight: float
-    most: float
+    @property
+    def inverse_temperature(self) -> tuple[float, ...]: ...
+    @property
+    def seen_class_weight(self) -> float: ...
+    @property
+    def most_from_labels(self) -> float: ...
 
 
 class BaseScores(Protocol):
@@ -92,8 +84,9 @@ class BaseScores(Protocol):
 class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
-    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `base`
-    scores the pieces."""
+    `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `lag` (e, 2, 2):
+    how far each piece alone is behind, see `lags`; NaN once it is loaded. `base` scores the
+    pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
@@ -110,6 +103,7 @@ class EvidenceScorer(nn.Module):
         self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
+        self.lag = torch.full((e, 2, 2), torch.nan)  # no buffer: what is saved is what it leads to
 
     @property
     def evidence(self) -> tuple[Weighed, ...]:
@@ -133,7 +127,11 @@ class EvidenceScorer(nn.Module):
         return lambda x: cast(Tensor, ability(self.base, "surprisal_map")(x, self.weights))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.contributions(x).T.sum(dim=0)
+        return self.added(self.base_scores(x))
+
+    def added(self, scores: Tensor) -> Tensor:
+        """The score that base scores add up to: (e, n) -> (n,)."""
+        return (self.weights[:, None] * self.surprisal(scores)).sum(dim=0)
 
     def weigh(
         self, scores: HeldOutScores, splits: Sequence[HeldOut], usable: Tensor, by: Weighing
@@ -151,10 +149,14 @@ class EvidenceScorer(nn.Module):
             self.uses_labels[usable],
             inverse_temperature=by.inverse_temperature,
             seen_class_weight=by.seen_class_weight,
-            most=by.most,
+            most=by.most_from_labels,
             shares=self.shares.to(usable.device)[usable],
         )
         self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
+        whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+        for e in usable.nonzero()[:, 0].tolist():
+            each = [(normals[e], anomalies[e]) for normals, anomalies in scores]
+            self.lag[e] = lags(whole, each, splits)
 
 
 def held_out_scores(
@@ -172,6 +174,44 @@ def held_out_scores(
         out = fold == turn % folds
         found.append(trained(~out, split.inside)(out, split.outside))
     return found
+
+
+def shown_all(
+    fold: Tensor,
+    splits: Sequence[HeldOut],
+    anomalies: int,
+    trained: Callable[[Tensor, Tensor], Judge],
+    found: HeldOutScores,
+) -> list[int]:
+    """For each fold of the normals (m,) the place in `found` of its scores by pieces that learned
+    from all anomalies, as those that stay do; what no split scored so is scored and added.
+
+    By pieces to which a class is not shown normals score as they will not later."""
+    every, places = torch.arange(anomalies, device=fold.device), []
+    for k in range(int(fold.max()) + 1):
+        if k < len(splits) and not len(splits[k].outside):
+            places.append(k)
+            continue
+        places.append(len(found))
+        found.append(trained(fold != k, every)(fold == k, every[:0]))
+    return places
+
+
+@torch.no_grad()
+def cross_fitted(
+    scorer: EvidenceScorer, rows: Tensor, fold: Tensor, scores: HeldOutScores, places: list[int]
+) -> CrossFitted:
+    """Scores of the normal rows with these numbers (m,), from base scores of each fold."""
+    each = own_rows(fold, [scores[k][0] for k in places])
+    found = torch.cat([scorer.added(one) for one in each])
+    return CrossFitted(rows[fold.argsort(stable=True)], found)
+
+
+def own_rows(fold: Tensor, each: Sequence[Tensor]) -> list[Tensor]:
+    """What was found for the rows of each fold (m,), without what stands behind them, such as
+    images once more: (..., at least as many).
+    """
+    return [found[..., : int((fold == k).sum())] for k, found in enumerate(each)]
 
 
 def enough_normals(count: int, method: object, noun: str) -> None:
@@ -220,11 +260,39 @@ def mean_auroc(scores: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -
     return torch.where(both.isnan(), both.nanmean(), both)
 
 
+def lags(
+    whole: list[tuple[Tensor, Tensor]],
+    alone: list[tuple[Tensor, Tensor]],
+    splits: Sequence[HeldOut],
+) -> Tensor:
+    """By how much AUROC one score is behind another on classes held out and on known ones, and the
+    standard error of that: (2, 2).
+
+    Mean over splits, each of which gives both scores of the normals and of the anomalies that it
+    held out. The error is that of paired rows (DeLong et al. 1988), and of a row more that differs
+    by `DOUBT`: that few rows agree is no proof. NaN where nothing was held out, or a single row."""
+    found = []
+    for known in (False, True):
+        each = [k for k, split in enumerate(splits) if split.known == known and len(split.outside)]
+        gaps = [
+            [a - b for a, b in zip(outranks(*whole[k]), outranks(*alone[k]), strict=True)]
+            for k in each
+        ]
+        if min((len(side) for gap in gaps for side in gap), default=0) < 2:
+            found.append([torch.nan, torch.nan])
+            continue
+        variance = [float(side.var() / len(side)) for gap in gaps for side in gap]
+        once = DOUBT / sum(len(splits[k].outside) for k in each)
+        error = (sum(variance) / len(gaps) ** 2 + once**2) ** 0.5
+        found.append([sum(float(gap[1].mean()) for gap in gaps) / len(gaps), error])
+    return torch.tensor(found)
+
+
 def evidence_weights(
     auroc: Tensor,
     uses_labels: Tensor,
     *,
-    inverse_temperature: tuple[float, float],
+    inverse_temperature: tuple[float, ...],
     seen_class_weight: float,
     most: float,
     shares: Tensor | None = None,

@@ -12,18 +12,21 @@ from rich.text import Text
 
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
-from unseen.methods.catalogue import to_json
+from unseen.detector.simpler import MARGIN, simpler_than
+from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
 from unseen.report.evaluation import figure, report, ruled_table
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability
+from unseen.wording import option
 
 
 def summary(bundle: Bundle) -> RenderableType:
     """What was learned from which data, in a few lines."""
-    return _grid([*_method_lines(bundle), *_data(bundle), *_calibration(bundle)])
+    lines = [*_method_lines(bundle), *_data(bundle), *_calibration(bundle), *_simpler(bundle)]
+    return _grid(lines)
 
 
 def contents(bundle: Bundle) -> RenderableType:
@@ -36,6 +39,7 @@ def contents(bundle: Bundle) -> RenderableType:
         *columns,
         *_calibration(bundle),
         *_thresholds(detector),
+        *_simpler(bundle),
     ]
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
     reported: list[RenderableType] = []
@@ -138,6 +142,8 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         if folds > 1
         else "that training did not see"
     )
+    if bundle.detector.members_[0].in_training is not None:
+        how = "in one pass, each scored by what did not learn from it"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:
@@ -154,6 +160,15 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
             "model (tail)",
         )
     ]
+
+
+def _simpler(bundle: Bundle) -> list[tuple[str, str]]:
+    """A method that would do as well alone; nothing where none is known to."""
+    name = bundle.facts.get("simpler") or simpler_than(bundle.detector)
+    if not (isinstance(name, str) and name in EVERY):
+        return []
+    text = f"{name} alone finds what was held out as well, within {MARGIN} AUROC, and is faster"
+    return [("simpler", f"{text}: {option('method', name)}")]
 
 
 def _thresholds(detector: Detector) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.detector.members import Member
 from unseen.detector.policy import Policy
+from unseen.detector.simpler import simpler_than
 from unseen.errors import BundleError, DataError
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
@@ -213,6 +214,8 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
         "unseen": __version__,
         "torch": str(torch.__version__),
     }
+    if (name := simpler_than(detector)) is not None:
+        making["simpler"] = name
     settings = Settings.model_construct(
         normal=str(detector.normal),
         kinds=None if detector.kinds is None else dict(detector.kinds),
@@ -248,6 +251,8 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
             state[f"{k}.peaks"] = torch.from_numpy(member.peaks.copy())
         if member.held_out is not None:
             state[f"{k}.held_out"] = torch.from_numpy(member.held_out.astype(np.int64))
+        if member.in_training is not None:
+            state[f"{k}.in_training"] = torch.from_numpy(member.in_training.copy())
     return state
 
 
@@ -308,5 +313,7 @@ def _member(method: Method, schema: Encoder, state: State) -> Member:
     scorer = scorer_of(method, schema.shape, state.part("scorer.").left)
     mapped = ability(scorer, "map") is not None and "peaks" in state.left
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
+    several = len(calibration)
+    own = state.scores("in_training", count=several) if "in_training" in state.left else None
     state.check_empty()
-    return Member(schema, scorer, calibration, held_out, peaks)
+    return Member(schema, scorer, calibration, held_out, peaks, own)

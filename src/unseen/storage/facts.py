@@ -132,6 +132,7 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         "header": bool,
         "group": str | None,
         "fit_seconds": float,
+        "simpler": str,
         "evaluation": list[dict[str, Any]],
     }
     shown = {

@@ -94,6 +94,12 @@ class State:
 
     def sorted(self, name: str, *, count: int | None = None) -> NDArray[np.float64]:
         """Finite scores in rising order (m,)."""
+        return self.scores(name, count=count, order=" in rising order")
+
+    def scores(
+        self, name: str, *, count: int | None = None, order: str = ""
+    ) -> NDArray[np.float64]:
+        """Finite scores (m,), in an order if one is named."""
         found = self.take(name, torch.float64)
         if found.ndim != 1 or not len(found) or count not in (None, len(found)):
             wanted = "of one dimension" if count is None else f"({count},)"
@@ -101,10 +107,8 @@ class State:
                 f"tensor {self.prefix + name!r}: expected scores {wanted}, found "
                 f"{tuple(found.shape)}"
             )
-        if not found.isfinite().all() or (found.diff() < 0).any():
-            raise BundleError(
-                f"tensor {self.prefix + name!r}: expected finite scores in rising order"
-            )
+        if not found.isfinite().all() or (order and (found.diff() < 0).any()):
+            raise BundleError(f"tensor {self.prefix + name!r}: expected finite scores{order}")
         return found.numpy()
 
     def rows(self, name: str, *, count: int) -> Rows:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -19,13 +20,15 @@ from unseen.parts.evidence import (
     EvidenceScorer,
     Judge,
     Piece,
-    Weighing,
+    cross_fitted,
     enough_normals,
     held_out_scores,
     name_of,
+    own_rows,
+    shown_all,
 )
 from unseen.parts.nets import seeded
-from unseen.types import Method, Run, Samples, ability
+from unseen.types import CrossFitted, Method, Run, Samples, ability
 
 _PARTS = 3  # parts of every class, each held out in turn from the other two
 _REFERENCES = 5  # folds in which images of a new product are scored by one another
@@ -86,6 +89,12 @@ class ImageStack:
         )
 
     def train(self, scorer: EvidenceScorer, data: Samples, run: Run) -> None:
+        self.train_calibrated(scorer, data, run)
+
+    def train_calibrated(
+        self, scorer: EvidenceScorer, data: Samples, run: Run
+    ) -> Callable[[], CrossFitted]:
+        """Train; what is returned scores normals by members that learned from other folds."""
         normals, anomalies = (data.y <= 0).nonzero()[:, 0], (data.y > 0).nonzero()[:, 0]
         enough_normals(len(normals), self, "images")
         normals = normals[torch.randperm(len(normals), generator=run.generator).to(data.x.device)]
@@ -100,6 +109,7 @@ class ImageStack:
                 "label some, or add a member that learns from good images alone, such as "
                 "Patches(Nearest())"
             )
+        maps: list[Tensor] = []  # of the normal images that each trial held out
 
         def trained(inside: Tensor, shown: Tensor) -> Judge:
             whole = cast(
@@ -110,20 +120,26 @@ class ImageStack:
 
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                normal, anomalous = (
-                    data[rows].both.x for rows in (normals[out], anomalies[hidden])
-                )
-                found = trial.scores(normal, usable), trial.scores(anomalous, usable)
-                base.see(trial.maps(normal, usable))
-                return found
+                normal, anomalous = data[normals[out]].both.x, data[anomalies[hidden]].both.x
+                maps.append(trial.maps(normal, usable))
+                return trial.scores(normal, usable), trial.scores(anomalous, usable)
 
             return score
 
-        found_scores = held_out_scores(fold, splits, trained)
+        scores = held_out_scores(fold, splits, trained)
         self.learn(base.members, data, run)
-        by = Weighing(self.inverse_temperature, self.seen_class_weight, self.most_from_labels)
-        scorer.weigh(found_scores, splits, usable, by)
-        base.settle()
+        scorer.weigh(scores, splits, usable, self)
+        base.settle(maps)
+
+        def calibrated() -> CrossFitted:
+            places = shown_all(fold, splits, len(anomalies), trained, scores)
+            found = cross_fitted(scorer, normals, fold, scores, places)
+            if not base.mapped:
+                return found
+            peaks = [base.added(maps[k], scorer.weights).flatten(1).amax(dim=1) for k in places]
+            return replace(found, peaks=torch.cat(own_rows(fold, peaks)))
+
+        return calibrated
 
     def learn(self, modules: nn.ModuleList, data: Samples, run: Run) -> None:
         """Train in place every member that can learn from these images."""

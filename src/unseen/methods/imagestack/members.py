@@ -32,7 +32,6 @@ class ImageEvidence(nn.Module):
         counts = [len(ability(member, "top") or [0.0]) for member in self.members]
         self.starts = [sum(counts[:k]) for k in range(len(counts) + 1)]
         self.cell_surprisal = Surprisal(len(self.mapped))
-        self._seen: list[Tensor] = []
         self.register_buffer("shift", torch.zeros(sum(counts)))
 
     def pieces(self, member: int) -> slice:
@@ -61,14 +60,11 @@ class ImageEvidence(nn.Module):
             found[i] = F.interpolate(one[:, None], finest, mode="bilinear")[:, 0]
         return found
 
-    def see(self, maps: Tensor) -> None:
-        """Cells of held-out normal images (e', n, h, w), for `settle`."""
-        self._seen.append(maps.flatten(1))
-
-    def settle(self) -> None:
-        """Learn how surprising a cell is from all that were seen, or every so many."""
-        found = torch.cat(self._seen, dim=1)
-        self._seen = []
+    def settle(self, maps: Sequence[Tensor]) -> None:
+        """Learn how surprising a cell is from those of held-out normal images (e', n, h, w), or
+        every so many.
+        """
+        found = torch.cat([each.flatten(1) for each in maps], dim=1)
         if len(found):
             self.cell_surprisal.fit(found[:, :: found.shape[1] // KEPT + 1])
 
@@ -76,7 +72,10 @@ class ImageEvidence(nn.Module):
         """Sum of the surprisals of cells, by the weights (e,) of members with a map: (n, d, h, w)
         -> (n, h', w').
         """
-        maps = self.maps(x, weights > 0)
+        return self.added(self.maps(x, weights > 0), weights)
+
+    def added(self, maps: Tensor, weights: Tensor) -> Tensor:
+        """The map that maps of members add up to: (e', n, h, w) -> (n, h, w)."""
         share = torch.stack([weights[self.pieces(k)].sum() for k in self.mapped])
         share = share / share.sum().clamp_min(1e-12)
         surprisal = self.cell_surprisal(maps.flatten(1)).view_as(maps)
