@@ -258,8 +258,7 @@ def test_heat_of_a_broad_image_is_what_its_part_of_the_square_shows():
     [broad] = fitted(PATCHES, train).heat(new)
     [square] = fitted(PATCHES, train).heat(replace(new, sizes=np.array([[64, 64]])))
     assert square[:16].min() > 2 * square[-16:].max()
-    np.testing.assert_allclose(broad[:, ::24], broad[:, :1].repeat(5, axis=1), rtol=1e-4)
-    assert broad.max() < square.max()
+    assert broad.max() < square[:16].min()
 
 
 def test_members_share_the_heat():
@@ -313,7 +312,7 @@ def test_a_new_product_is_flagged_until_the_detector_moves_to_it(method):
     moved = detector.adapt(here)
     assert moved.pvalue(new)[:32].mean() > 0.25
     if method is not WHOLE:  # which sees no small defects
-        assert np.median(moved.pvalue(new)[:32]) > 3 * np.median(moved.pvalue(new)[32:])
+        assert moved.pvalue(new)[:32].mean() > 3 * moved.pvalue(new)[32:].mean()
     assert np.array_equal(detector.anomaly_score(new), before)
     assert len(moved.conformal_.scores) == 12
     assert moved.anomaly_score(normals(32)).min() > np.median(moved.anomaly_score(new)[:32])
