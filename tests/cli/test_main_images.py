@@ -154,7 +154,7 @@ def test_fields_of_a_method_inside_keep_what_is_not_named(made, tmp_path, capsys
     ]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
     base = unseen.Nearest(k=3, whiten=True, bank=2048, coreset=True, shrinkage=0.01)
-    assert Bundle.load(tmp_path / "m").detector.method == Patches(base, stride=1)
+    assert Bundle.load(tmp_path / "m").detector.method == Patches(base, stride=1, context=False)
 
 
 def test_fit_goes_on_without_files_that_cannot_be_used(tmp_path, capsys):
