@@ -10,8 +10,10 @@ from unseen.parts.products import NARROW, product
 
 NEAR = 1e-3  # two rows nearer than this count as the same: keeps logarithms of distances finite
 TOGETHER = 256  # rows searched at once: their distances to a bank then stay in the cache
-LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
-LONG = 1024  # distances from which on lanes pay
+LANES = 64  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
+SHORT = 2 * LANES  # distances that are sorted at once
+PLACES = 2**29 - 1  # the bits of a double that a float32 leaves empty
+LARGEST = torch.finfo(torch.float32).max
 BLOCK = 16_384  # rows whose covariance is summed at once
 # of the largest variance: smaller ones are rounding, where rows are fewer than columns
 RANK = 1e-12
@@ -127,7 +129,12 @@ class Bank(Resizing):
 
         Taken from the differences: the expanded square would lose small distances to rounding.
         """
-        return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
+        return self.apart(x, self.nearest(x, k=k)).norm(dim=2)
+
+    def apart(self, x: Tensor, near: Tensor) -> Tensor:
+        """The rows of these numbers less x: (n, d), (n, k) -> (n, k, d)."""
+        rows = self.rows.index_select(0, near.flatten())
+        return rows.view(*near.shape, x.shape[1]).sub_(x[:, None, :])
 
     def residual(self, x: Tensor, *, k: int, skip: int = 0) -> Tensor:
         """What is left of x when its k nearest rows, but for the first `skip`, have explained what
@@ -212,11 +219,26 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
     tensor([[1, 2]])
     """
     n, m = values.shape
-    if m < LONG or m % LANES or k > LANES:
+    if values.device.type != "cpu" or values.dtype != torch.float32 or 2 * k > LANES:
         return values.topk(min(k, m), dim=1, largest=False).indices
-    laid = values.view(n, m // LANES, LANES)
-    lanes = laid.amin(dim=1).topk(k, dim=1, largest=False).indices  # (n, k)
-    # (n, m / LANES * k)
-    left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)
-    found = left.topk(k, dim=1, largest=False).indices
-    return found.div(k, rounding_mode="floor") * LANES + lanes.gather(1, found % k)
+    if m <= SHORT:
+        return _first(values, k)
+    whole = m // LANES * LANES
+    lanes = _first(values[:, :whole].unflatten(1, (-1, LANES)).amin(dim=1), k)
+    place = (lanes[:, None, :] + torch.arange(0, whole, LANES)[:, None]).flatten(1)
+    if whole < m:
+        place = torch.cat([place, torch.arange(whole, m).expand(n, -1)], dim=1)
+    return place.gather(1, smallest(values.gather(1, place), k=k))
+
+
+def _first(values: Tensor, k: int) -> Tensor:
+    """`smallest` of few values, (n, m) -> (n, min(k, m)), by one sort of values that carry their
+    places.
+
+    A float32 leaves the last 29 bits of a double empty: a place fits there, and changes no order.
+    torch would sort pairs of value and place, which takes several times as long.
+    """
+    finite = values.detach().nan_to_num(nan=LARGEST)  # infinity would carry no place
+    carried = finite.double().view(torch.int64).bitwise_or_(torch.arange(values.shape[1]))
+    carried.view(torch.float64).numpy().sort(axis=1)
+    return carried[:, :k] & PLACES

@@ -60,7 +60,7 @@ class Neighbours(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         near = self.bank.nearest(x, k=NEIGHBOURS)  # (n, k)
-        residual = x[:, None, :] - self.bank.rows[near]  # (n, k, d)
+        residual = self.bank.apart(x, near)  # (n, k, d)
         distance = residual.norm(dim=2)
         own = self.own[near]  # (n, k, 2)
         all_k, one = _logs(distance.mean(dim=1), distance[:, 0]).unbind(dim=1)
