@@ -8,7 +8,7 @@ import torch
 
 from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
-from unseen.parts.bank import LANES, SHORT, Bank, Whitening, smallest
+from unseen.parts.bank import LANES, MANY, SHARE, SHORT, WIDE, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import (
     balanced,
@@ -369,3 +369,32 @@ def test_standard_scores_by_hand():
     standard.fit(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
     # sd 1; no spread: the scale stays
     assert standard(torch.tensor([[4.0], [6.0]])).tolist() == [[2.0], [1.0]]
+
+
+def test_a_sketch_finds_the_nearest_of_rows_that_vary_in_few_directions():
+    g = torch.Generator().manual_seed(0)
+    # four columns out of WIDE hold nearly all of the variance: a sketch loses nothing
+    rows, x = (torch.randn(n, WIDE, generator=g) * 1e-3 for n in (MANY, 50))
+    rows[:, :4], x[:, :4] = torch.randn(MANY, 4, generator=g), torch.randn(50, 4, generator=g)
+    whole, sketched = Bank(WIDE), Bank(WIDE, sketched=True)
+    for each in (whole, sketched):
+        each.fill(rows)
+    assert whole.directions.shape == (WIDE, 0)
+    assert sketched.directions.shape == (WIDE, WIDE // SHARE)
+    for found, expected in zip(sketched.search(x, k=5), whole.search(x, k=5), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_sketch_measures_true_distances_and_is_the_same_after_loading():
+    g = torch.Generator().manual_seed(0)
+    rows, x = torch.randn(MANY, WIDE, generator=g), torch.randn(50, WIDE, generator=g)
+    bank, loaded = Bank(WIDE, sketched=True), Bank(WIDE, sketched=True)
+    bank.fill(rows)
+    near, distance, apart = bank.search(x, k=5)
+    expected = (x[:, None] - rows[near]).double().norm(dim=2)
+    torch.testing.assert_close(distance.double(), expected, atol=1e-4, rtol=0)
+    assert torch.equal(apart, rows[near[:, 0]] - x)
+    assert (distance.diff(dim=1) >= 0).all()
+    assert list(bank.state_dict()) == ["rows"]
+    loaded.load_state_dict(bank.state_dict())
+    assert all(map(torch.equal, loaded.search(x, k=5), (near, distance, apart)))

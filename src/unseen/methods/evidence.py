@@ -179,7 +179,8 @@ class EvidenceStack:
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
                 normals = out.nonzero()[:, 0]
-                of_normals = trial.described_scores(rows.x[normals], description[normals], every)
+                x, whitened = rows.x[normals], trial.deviation.whiten(rows.x[normals])
+                of_normals = trial.described_scores(x, whitened, description[normals], every)
                 return of_normals, trial.scores(rows.x[m + hidden], every)
 
             return score
@@ -220,11 +221,13 @@ class TableEvidence(nn.Module):
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 
     @torch.no_grad()
-    def described_scores(self, x: Tensor, description: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of rows (n, d) whose deviation features are known (n, width), 0 of pieces not
-        `wanted` (e,).
+    def described_scores(
+        self, x: Tensor, whitened: Tensor, description: Tensor, wanted: Tensor
+    ) -> Tensor:
+        """Scores of rows (n, d), whitened (n, d), whose deviation features are known (n, width), 0
+        of pieces not `wanted` (e,).
         """
-        ratio = self.ratio(x, self.deviation, description)[:, None]
+        ratio = self.ratio(whitened, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)
         for module, view in zip(self.learners, self.views, strict=True):
@@ -233,4 +236,5 @@ class TableEvidence(nn.Module):
 
     def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
         """Scores of rows, 0 of pieces that are not `wanted` (e,): (n, d) -> (e, n)."""
-        return self.described_scores(x, self.deviation(x), wanted)
+        description, whitened = self.deviation.described(x)
+        return self.described_scores(x, whitened, description, wanted)

@@ -23,6 +23,7 @@ from unseen.types import ability
 HeldOutScores = list[tuple[Tensor, Tensor]]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+LEAST = 0.005  # a smaller weight is none: it moves no score by more than 0.1, and costs time
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -148,6 +149,8 @@ class EvidenceScorer(nn.Module):
             seen_class_weight=by.seen_class_weight,
             most=by.most,
         )
+        found = torch.where(found < LEAST, 0.0, found)
+        found /= found.sum()
         self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
 
 
