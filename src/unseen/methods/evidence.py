@@ -179,8 +179,8 @@ class EvidenceStack:
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
                 normals = out.nonzero()[:, 0]
-                x, whitened = rows.x[normals], trial.deviation.whiten(rows.x[normals])
-                of_normals = trial.described_scores(x, whitened, description[normals], every)
+                x, z = rows.x[normals], trial.deviation.whiten(rows.x[normals])
+                of_normals = trial.described_scores(x, description[normals], z, every)
                 return of_normals, trial.scores(rows.x[m + hidden], every)
 
             return score
@@ -221,13 +221,11 @@ class TableEvidence(nn.Module):
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 
     @torch.no_grad()
-    def described_scores(
-        self, x: Tensor, whitened: Tensor, description: Tensor, wanted: Tensor
-    ) -> Tensor:
-        """Scores of rows (n, d), whitened (n, d), whose deviation features are known (n, width), 0
-        of pieces not `wanted` (e,).
+    def described_scores(self, x: Tensor, description: Tensor, z: Tensor, wanted: Tensor) -> Tensor:
+        """Scores of rows (n, d) whose deviation features (n, width) and whitened rows z (n, d) are
+        known, 0 of pieces not `wanted` (e,).
         """
-        ratio = self.ratio(whitened, self.deviation, description)[:, None]
+        ratio = self.ratio(z, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)
         for module, view in zip(self.learners, self.views, strict=True):
@@ -236,5 +234,4 @@ class TableEvidence(nn.Module):
 
     def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
         """Scores of rows, 0 of pieces that are not `wanted` (e,): (n, d) -> (e, n)."""
-        description, whitened = self.deviation.described(x)
-        return self.described_scores(x, whitened, description, wanted)
+        return self.described_scores(x, *self.deviation.described(x), wanted)
