@@ -245,6 +245,7 @@ def test_nothing_has_no_neighbours(m):
     bank.fill(torch.zeros(m, 2))
     assert smallest(torch.zeros(0, m), k=2).shape == (0, 2)
     assert bank.distances(torch.zeros(0, 2), k=1).shape == (0, 1)
+    assert Bank(2).distances(torch.zeros(4, 2), k=1).shape == (4, 0)
 
 
 def test_ties_take_nothing_from_the_smallest():

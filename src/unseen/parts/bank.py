@@ -19,7 +19,7 @@ PLACES = 2**29 - 1  # the bits of a double that a float32 leaves empty
 LARGEST = torch.finfo(torch.float32).max
 MANY, WIDE = 1024, 96  # rows and columns from which on a sketch pays
 SHARE = 4  # columns for each direction of a sketch
-SPARE = 3  # rows beyond the wanted ones that it lets through to be measured
+SPARE = 5  # rows beyond the wanted ones that it lets through to be measured
 BLOCK = 16_384  # rows whose covariance is summed at once
 # of the largest variance: smaller ones are rounding, where rows are fewer than columns
 RANK = 1e-12
@@ -169,7 +169,9 @@ class Bank(Resizing):
 
     def distances(self, x: Tensor, *, k: int) -> Tensor:
         """Euclidean distances to the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
-        return self.search(x, k=k)[1]
+        if self.directions.shape[1]:
+            return self.search(x, k=k)[1]
+        return self.apart(x, self.nearest(x, k=k)).norm(dim=2)
 
     def apart(self, x: Tensor, near: Tensor) -> Tensor:
         """The rows of these numbers less x: (n, d), (n, k) -> (n, k, d)."""
