@@ -259,7 +259,7 @@ def test_a_row_says_why_its_file_failed(made, new, tmp_path, capsys):
     status, out, err = run(capsys, "score", made / "m", new, "--out", tmp_path / "s.csv")
     assert status == 0
     assert "note: 4 of 12 images cannot be used" in err
-    assert "2 of 8 images flagged" in out
+    assert "3 of 8 images flagged" in out
     found = rows_of(tmp_path / "s.csv")
     failed = {name: row["problem"] for name, row in found.items() if row["verdict"] == "failed"}
     assert failed.keys() == {"hole/broken.jpg", "empty.png", "hole/01.jpg", "thin.png"}
@@ -415,7 +415,7 @@ def test_files_of_types_that_are_not_read_have_a_row_that_says_so(made, new, tmp
         f"note: {new}: skipped files of types that are not read: 1 .db, 1 .heic, 1 .gif"
         in " ".join(err.split())
     )
-    assert "3 of 9 images flagged" in out
+    assert "4 of 9 images flagged" in out
     found = rows_of(tmp_path / "s.csv")
     assert list(found)[-3:] == ["normal/05.jpg", "hole/phone.HEIC", "normal/moves.gif"]
     assert found["normal/moves.gif"]["verdict"] == found["hole/phone.HEIC"]["verdict"] == "failed"

@@ -28,10 +28,16 @@ from unseen.methods.ratio import NearestRatio
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, at_most, together
-from unseen.parts.evidence import evidence_weights, mean_auroc
+from unseen.parts.evidence import (
+    EvidenceScorer,
+    Piece,
+    Weighing,
+    evidence_weights,
+    mean_auroc,
+)
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
-from unseen.parts.trees import TOGETHER
+from unseen.parts.trees import AGAIN
 from unseen.testing import check_method, scored, toy_rows, trained
 from unseen.types import Run, Samples, ability
 
@@ -150,7 +156,7 @@ def test_deep_trees_walk_to_the_same_leaves():
     # noise: deep trees
     data = Samples.of(torch.randn(1500, 6, generator=g), torch.randint(2, (1500,), generator=g))
     scorer = trained(Forest(trees=10), data)
-    assert scorer.depth > 2 * TOGETHER
+    assert scorer.depth > 5 * AGAIN
     new = torch.randn(700, 6, generator=g)
     np.testing.assert_allclose(scored(scorer, new).numpy(), votes(data, 10, new.numpy()), atol=1e-6)
 
@@ -408,6 +414,17 @@ def test_verdicts_are_weighed_as_written():
         most=0.4,
     )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
+
+
+def test_a_weight_that_moves_no_score_is_none():
+    # exp(10 * (1, 0.9, 0)) = 1 : 0.3679 : 0.000045; the last is below 0.005 and leaves its share
+    scorer = EvidenceScorer([Piece(name, False) for name in "abc"], torch.nn.Identity())
+    normals = torch.arange(10.0).expand(3, 10)
+    anomalies = torch.tensor([[10.0], [8.5], [-1.0]])
+    split = HeldOut(torch.zeros(0), torch.zeros(1), known=False)
+    usable, by = torch.ones(3, dtype=torch.bool), Weighing((10.0, 10.0), 0.0, 1.0)
+    scorer.weigh([(normals, anomalies)], [split], usable, by)
+    np.testing.assert_allclose(scorer.weights, [1 / 1.36788, 0.36788 / 1.36788, 0], atol=1e-5)
 
 
 def test_a_tree_never_misses_a_single_anomaly():

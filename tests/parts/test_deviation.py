@@ -96,7 +96,7 @@ def test_ratio_by_hand():
     ratio = Ratio(7)
     x = torch.randn(4, 7, generator=g)
     torch.testing.assert_close(  # nothing to compare with
-        ratio(x, deviation, deviation(x)),
+        ratio(deviation.whiten(x), deviation, deviation(x)),
         (torch.cdist(deviation.whiten(x), deviation.whiten(normals)).amin(dim=1) + NEAR).log(),
         atol=1e-4,
         rtol=1e-4,
@@ -108,7 +108,10 @@ def test_ratio_by_hand():
         torch.cdist(z, shown).amin(dim=1) + NEAR,
     )
     torch.testing.assert_close(
-        ratio(x, deviation, deviation(x)), (near / far).log(), atol=1e-4, rtol=1e-4
+        ratio(deviation.whiten(x), deviation, deviation(x)),
+        (near / far).log(),
+        atol=1e-4,
+        rtol=1e-4,
     )
 
 

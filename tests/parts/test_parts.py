@@ -8,7 +8,7 @@ import torch
 
 from unseen.errors import DataError
 from unseen.parts import bank, losses, terms
-from unseen.parts.bank import LANES, LONG, Bank, Whitening, smallest
+from unseen.parts.bank import LANES, MANY, SHARE, SHORT, WIDE, Bank, Whitening, smallest
 from unseen.parts.clusters import centres, nearest_centre
 from unseen.parts.episodes import (
     balanced,
@@ -231,32 +231,39 @@ def test_bank_finds_small_distances_far_from_the_origin():
     )
 
 
-@pytest.mark.parametrize("k", [1, 5, LANES, LANES + 1])
-@pytest.mark.parametrize("m", [3, LONG - 1, LONG, 2 * LONG, 2 * LONG + 1])
+@pytest.mark.parametrize("k", [1, 5, LANES // 2, LANES])
+@pytest.mark.parametrize("m", [3, SHORT, SHORT + 1, 1024, 2047, 2048])
 def test_the_smallest_are_those_of_a_sort(m, k):
     g = torch.Generator().manual_seed(m + k)
     values = torch.randn(50, m, generator=g)
     assert torch.equal(smallest(values, k=k), values.argsort(dim=1)[:, :k])
 
 
-@pytest.mark.parametrize("m", [3, LONG])
+@pytest.mark.parametrize("m", [3, SHORT + 1])
 def test_nothing_has_no_neighbours(m):
     bank = Bank(2)
     bank.fill(torch.zeros(m, 2))
     assert smallest(torch.zeros(0, m), k=2).shape == (0, 2)
     assert bank.distances(torch.zeros(0, 2), k=1).shape == (0, 1)
+    assert Bank(2).distances(torch.zeros(4, 2), k=1).shape == (4, 0)
 
 
 def test_ties_take_nothing_from_the_smallest():
     g = torch.Generator().manual_seed(0)
     values = torch.randint(
-        4, (200, LONG), generator=g
+        4, (200, 1000), generator=g
     ).float()  # hundreds of rows are as near as the nearest
     values[0] = torch.inf
     values[1, 7 + LANES * torch.arange(6)] = -1.0  # all in one lane
     places = smallest(values, k=5)
     assert torch.equal(values.gather(1, places), values.sort(dim=1).values[:, :5])
     assert all(len(set(row)) == 5 for row in places.tolist())
+
+
+@pytest.mark.parametrize("m", [9, SHORT + 1])
+def test_what_is_no_number_has_a_place_all_the_same(m):
+    places = smallest(torch.full((2, m), torch.nan), k=5)
+    assert all(len(set(row)) == 5 and 0 <= min(row) <= max(row) < m for row in places.tolist())
 
 
 def test_covariance_does_not_depend_on_blocks(monkeypatch):
@@ -363,3 +370,32 @@ def test_standard_scores_by_hand():
     standard.fit(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
     # sd 1; no spread: the scale stays
     assert standard(torch.tensor([[4.0], [6.0]])).tolist() == [[2.0], [1.0]]
+
+
+def test_a_sketch_finds_the_nearest_of_rows_that_vary_in_few_directions():
+    g = torch.Generator().manual_seed(0)
+    # four columns out of WIDE hold nearly all of the variance: a sketch loses nothing
+    rows, x = (torch.randn(n, WIDE, generator=g) * 1e-3 for n in (MANY, 50))
+    rows[:, :4], x[:, :4] = torch.randn(MANY, 4, generator=g), torch.randn(50, 4, generator=g)
+    whole, sketched = Bank(WIDE), Bank(WIDE, sketched=True)
+    for each in (whole, sketched):
+        each.fill(rows)
+    assert whole.directions.shape == (WIDE, 0)
+    assert sketched.directions.shape == (WIDE, WIDE // SHARE)
+    for found, expected in zip(sketched.search(x, k=5), whole.search(x, k=5), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_sketch_measures_true_distances_and_is_the_same_after_loading():
+    g = torch.Generator().manual_seed(0)
+    rows, x = torch.randn(MANY, WIDE, generator=g), torch.randn(50, WIDE, generator=g)
+    bank, loaded = Bank(WIDE, sketched=True), Bank(WIDE, sketched=True)
+    bank.fill(rows)
+    near, distance, apart = bank.search(x, k=5)
+    expected = (x[:, None] - rows[near]).double().norm(dim=2)
+    torch.testing.assert_close(distance.double(), expected, atol=1e-4, rtol=0)
+    assert torch.equal(apart, rows[near[:, 0]] - x)
+    assert (distance.diff(dim=1) >= 0).all()
+    assert list(bank.state_dict()) == ["rows"]
+    loaded.load_state_dict(bank.state_dict())
+    assert all(map(torch.equal, loaded.search(x, k=5), (near, distance, apart)))

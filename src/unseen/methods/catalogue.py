@@ -125,7 +125,7 @@ METHODS: dict[str, Method] = {
 
 
 _NEAREST = Nearest(k=1, whiten=True, bank=2048, coreset=True, shrinkage=0.01)
-PATCHCORE = Patches(Nearest(k=1, coreset=True), stride=1, context=False, scaled=False, top=(0.0,))
+PATCHCORE = Patches(Nearest(k=1, coreset=True), stride=1, context=False, unscaled=True, top=(0.0,))
 
 IMAGE_DEFAULT = ImageStack(
     (

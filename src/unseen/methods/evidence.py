@@ -112,10 +112,8 @@ class EvidenceStack:
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.base_scores) - {*FREE, RATIO}):
-            raise DataError(
-                f"EvidenceStack: no base score {unknown[0]!r}; there are "
-                f"{', '.join((*FREE, RATIO))}"
-            )
+            known = ", ".join((*FREE, RATIO))
+            raise DataError(f"EvidenceStack: no base score {unknown[0]!r}; there are {known}")
 
     @property
     def learners(self) -> list[tuple[Method, str]]:
@@ -185,7 +183,8 @@ class EvidenceStack:
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
                 normals = out.nonzero()[:, 0]
-                judged = trial.described_scores(rows.x[normals], description[normals], every)
+                x, z = rows.x[normals], trial.deviation.whiten(rows.x[normals])
+                judged = trial.described_scores(x, description[normals], z, every)
                 return judged, trial.scores(rows.x[m + hidden], every)
 
             return score
@@ -224,11 +223,11 @@ class TableEvidence(nn.Module):
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 
     @torch.no_grad()
-    def described_scores(self, x: Tensor, description: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of rows (n, d) whose deviation features are known (n, width), 0 of pieces not
-        `wanted` (e,).
+    def described_scores(self, x: Tensor, description: Tensor, z: Tensor, wanted: Tensor) -> Tensor:
+        """Scores of rows (n, d) whose deviation features (n, width) and whitened rows z (n, d) are
+        known, 0 of pieces not `wanted` (e,).
         """
-        ratio = self.ratio(x, self.deviation, description)[:, None]
+        ratio = self.ratio(z, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)
         for module, view in zip(self.learners, self.views, strict=True):
@@ -237,4 +236,4 @@ class TableEvidence(nn.Module):
 
     def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
         """Scores of rows, 0 of pieces that are not `wanted` (e,): (n, d) -> (e, n)."""
-        return self.described_scores(x, self.deviation(x), wanted)
+        return self.described_scores(x, *self.deviation.described(x), wanted)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from unseen.parts.nets import Resizing
 from unseen.parts.products import NARROW, product
+from unseen.parts.threads import one_thread
 
 NEAR = 1e-3  # two rows nearer than this count as the same: keeps logarithms of distances finite
-TOGETHER = 256  # rows searched at once: their distances to a bank then stay in the cache
-LANES = 32  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
-LONG = 1024  # distances from which on lanes pay
+TOGETHER = 512  # rows searched at once: few enough for the cache, enough for each call to pay
+LANES = 64  # of a long row of distances: the k smallest lie in the k lanes with the smallest minima
+SHORT = 2 * LANES  # distances that are sorted at once
+PLACES = 2**29 - 1  # the bits of a double that a float32 leaves empty
+LARGEST = torch.finfo(torch.float32).max
+MANY, WIDE = 1024, 96  # rows and columns from which on a sketch pays
+SHARE = 4  # columns for each direction of a sketch
+SPARE = 5  # rows beyond the wanted ones that it lets through to be measured
 BLOCK = 16_384  # rows whose covariance is summed at once
 # of the largest variance: smaller ones are rounding, where rows are fewer than columns
 RANK = 1e-12
@@ -88,6 +96,10 @@ class Whitening(Resizing):
 class Bank(Resizing):
     """Reference rows to measure distances to; empty until filled.
 
+    Where a `sketched` one has many rows and columns, a search first compares rows along a part of
+    its principal directions, and then measures few: the distances that it finds are true ones, if
+    not always to the very nearest.
+
     >>> bank = Bank(2)
     >>> bank.fill(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     >>> bank.distances(torch.tensor([[0.0, 1.0]]), k=2)
@@ -96,9 +108,27 @@ class Bank(Resizing):
 
     rows: Tensor
 
-    def __init__(self, d: int) -> None:
+    directions: Tensor  # (d, q) that a search goes along first; none where it compares whole rows
+    along: Tensor  # (m, q)
+
+    def __init__(self, d: int, *, sketched: bool = False) -> None:
         super().__init__()
+        self.sketched = sketched
         self.register_buffer("rows", torch.zeros(0, d))
+        self.settle()
+
+    def settle(self) -> None:
+        """What follows from the rows: the directions that a search goes along, and these rows along
+        them.
+        """
+        m, d = self.rows.shape
+        with one_thread():  # the same bits in training and after loading
+            directions = self.rows.new_zeros(d, 0)
+            if self.sketched and m >= MANY and d >= WIDE:
+                vectors = _principal(self.rows, *means_of(self.rows))[1]
+                directions = vectors[:, -(d // SHARE) :].to(self.rows.dtype).contiguous()
+            self.register_buffer("directions", directions, persistent=False)
+            self.register_buffer("along", self.rows @ directions, persistent=False)
 
     def fill(
         self, rows: Tensor, *, most: int | None = None, generator: torch.Generator | None = None
@@ -109,25 +139,48 @@ class Bank(Resizing):
         if most is not None and len(rows) > most:
             rows = rows[torch.randperm(len(rows), generator=generator)[:most].to(rows.device)]
         self.rows = rows.clone()
+        self.settle()
 
     def nearest(self, x: Tensor, *, k: int) -> Tensor:
         """Numbers of the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
-        # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
-        size = self.rows.square().sum(dim=1)
-        if len(size) < NARROW:
-            return smallest(size - 2 * product(x, self.rows.T), k=k)
-        each = [
-            smallest(torch.addmm(size, block, self.rows.T, alpha=-2), k=k)
-            for block in x.split(TOGETHER)
-        ]
-        return torch.cat(each)
+        if self.directions.shape[1]:
+            return self.search(x, k=k)[0]
+        return _nearest(x, self.rows, k)
+
+    def search(self, x: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers of the k nearest rows, nearest first, their distances, and the nearest less x:
+        (n, d) -> (n, min(k, m)) twice, (n, d).
+
+        Distances are taken from the differences: the expanded square would lose small ones to
+        rounding.
+        """
+        if not self.directions.shape[1]:
+            near = _nearest(x, self.rows, k)
+            apart = self.apart(x, near)
+            return near, apart.norm(dim=2), apart[:, 0]
+        near = _nearest(x @ self.directions, self.along, k + SPARE)
+        apart = self.apart(x, near)
+        distance = apart.norm(dim=2)
+        order = smallest(distance, k=k)
+        first = apart.flatten(0, 1).index_select(
+            0, order[:, 0] + torch.arange(0, near.numel(), near.shape[1], device=x.device)
+        )
+        return near.gather(1, order), distance.gather(1, order), first
 
     def distances(self, x: Tensor, *, k: int) -> Tensor:
-        """Euclidean distances to the k nearest rows, nearest first: (n, d) -> (n, min(k, m)).
+        """Euclidean distances to the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
+        if self.directions.shape[1]:
+            return self.search(x, k=k)[1]
+        return self.apart(x, self.nearest(x, k=k)).norm(dim=2)
 
-        Taken from the differences: the expanded square would lose small distances to rounding.
-        """
-        return (x[:, None, :] - self.rows[self.nearest(x, k=k)]).norm(dim=2)
+    def apart(self, x: Tensor, near: Tensor) -> Tensor:
+        """The rows of these numbers less x: (n, d), (n, k) -> (n, k, d)."""
+        rows = self.rows.index_select(0, near.flatten())
+        return rows.view(*near.shape, x.shape[1]).sub_(x[:, None, :])
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self.settle()
 
     def residual(self, x: Tensor, *, k: int, skip: int = 0) -> Tensor:
         """What is left of x when its k nearest rows, but for the first `skip`, have explained what
@@ -151,6 +204,18 @@ class Bank(Resizing):
         products.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         shares = torch.linalg.solve(products, apart @ (x - middle)[:, :, None])  # (n, k, 1)
         return x - middle - (apart.mT @ shares)[:, :, 0]
+
+
+def _nearest(x: Tensor, rows: Tensor, k: int) -> Tensor:
+    """Numbers of the k nearest of the rows, nearest first: (n, d), (m, d) -> (n, min(k, m))."""
+    # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
+    size = rows.square().sum(dim=1)
+    if len(size) < NARROW:
+        return smallest(size - 2 * product(x, rows.T), k=k)
+    each = [
+        smallest(torch.addmm(size, block, rows.T, alpha=-2), k=k) for block in x.split(TOGETHER)
+    ]
+    return torch.cat(each)
 
 
 def _principal(x: Tensor, means: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,11 +277,26 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
     tensor([[1, 2]])
     """
     n, m = values.shape
-    if m < LONG or m % LANES or k > LANES:
+    if values.device.type != "cpu" or values.dtype != torch.float32 or 2 * k > LANES:
         return values.topk(min(k, m), dim=1, largest=False).indices
-    laid = values.view(n, m // LANES, LANES)
-    lanes = laid.amin(dim=1).topk(k, dim=1, largest=False).indices  # (n, k)
-    # (n, m / LANES * k)
-    left = laid.gather(2, lanes[:, None, :].expand(-1, laid.shape[1], -1)).flatten(1)
-    found = left.topk(k, dim=1, largest=False).indices
-    return found.div(k, rounding_mode="floor") * LANES + lanes.gather(1, found % k)
+    if m <= SHORT:
+        return _least(values, k)
+    whole = m // LANES * LANES
+    lanes = _least(values[:, :whole].unflatten(1, (-1, LANES)).amin(dim=1), k)
+    place = (lanes[:, None, :] + torch.arange(0, whole, LANES)[:, None]).flatten(1)
+    if whole < m:
+        place = torch.cat([place, torch.arange(whole, m).expand(n, -1)], dim=1)
+    return place.gather(1, smallest(values.gather(1, place), k=k))
+
+
+def _least(values: Tensor, k: int) -> Tensor:
+    """`smallest` of few values, (n, m) -> (n, min(k, m)), by one sort of values that carry their
+    places.
+
+    A float32 leaves the last 29 bits of a double empty: a place fits there, and changes no order.
+    torch would sort pairs of value and place, which takes several times as long.
+    """
+    finite = values.detach().nan_to_num(nan=LARGEST)  # infinity would carry no place
+    carried = finite.double().view(torch.int64).bitwise_or_(torch.arange(values.shape[1]))
+    carried.view(torch.float64).numpy().sort(axis=1)
+    return carried[:, :k] & PLACES

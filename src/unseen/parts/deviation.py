@@ -46,7 +46,7 @@ class Neighbours(Resizing):
 
     def __init__(self, d: int) -> None:
         super().__init__()
-        self.bank = Bank(d)
+        self.bank = Bank(d, sketched=True)
         self.bank.fill(torch.zeros(1, d))
         self.register_buffer("own", torch.zeros(1, 2))
 
@@ -59,12 +59,10 @@ class Neighbours(Resizing):
         self.own = torch.cat([_logs(d.mean(dim=1), d[:, 0]) for d in each])
 
     def forward(self, x: Tensor) -> Tensor:
-        near = self.bank.nearest(x, k=NEIGHBOURS)  # (n, k)
-        residual = x[:, None, :] - self.bank.rows[near]  # (n, k, d)
-        distance = residual.norm(dim=2)
+        near, distance, residual = self.bank.search(x, k=NEIGHBOURS)  # (n, k), (n, k), (n, d)
         own = self.own[near]  # (n, k, 2)
         all_k, one = _logs(distance.mean(dim=1), distance[:, 0]).unbind(dim=1)
-        entries = residual[:, 0].abs()
+        entries = residual.abs()
         spread = entries.sum(dim=1) / (distance[:, 0] + NEAR)
         largest = (entries.amax(dim=1) + NEAR).log()
         return torch.stack(
@@ -132,6 +130,10 @@ class Deviation(nn.Module):
         return new
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.described(x)[0]
+
+    def described(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Descriptions, and the whitened rows that they come from: (n, d) -> (n, width), (n, d)."""
         z = self.whiten(x)
         common = z if self.whiten.mean.ndim == 1 else self.whiten.common(x)
         raw, whitened, plain = self.raw(x), self.whitened(common), self.plain(x)
@@ -148,7 +150,7 @@ class Deviation(nn.Module):
             plain[:, 0],
         ]
         details = [torch.stack(bands, dim=1), raw[:, 2:], plain[:, 1:], whitened[:, 1:]]
-        return torch.cat([torch.stack(free, dim=1), *details], dim=1)
+        return torch.cat([torch.stack(free, dim=1), *details], dim=1), z
 
     def nearest_one(self, description: Tensor) -> Tensor:
         """Out of a description, the log distance to the one nearest normal, raw and whitened: (n,
@@ -175,7 +177,7 @@ class Numbers(Resizing):
     def __init__(self, d: int) -> None:
         super().__init__()
         self.register_buffer("columns", torch.zeros(0, dtype=torch.int64))
-        self.bank = Bank(d)
+        self.bank = Bank(d, sketched=True)
 
     def fill(self, rows: Tensor, columns: Tensor) -> None:
         """Remember reference rows (m, d) in `columns` alone."""
@@ -222,7 +224,7 @@ def _no_flags(normals: Tensor) -> Tensor:
 
 class Ratio(nn.Module):
     """log(distance to the nearest normal / distance to the nearest labelled anomaly), both
-    whitened: (n,).
+    whitened: (n, d), (n, width) -> (n,).
 
     The distance to normals comes out of a description, so that nothing is searched twice. Without
     labelled anomalies the second distance is taken to be 1, as in methods/distances.py.
@@ -236,11 +238,11 @@ class Ratio(nn.Module):
         """Remember labelled anomalies (a, d), at most a random `ROWS` of them."""
         self.anomalies.fill(deviation.whiten(anomalies), most=ROWS, generator=generator)
 
-    def forward(self, x: Tensor, deviation: Deviation, description: Tensor) -> Tensor:
+    def forward(self, whitened: Tensor, deviation: Deviation, description: Tensor) -> Tensor:
         normal = deviation.nearest_one(description)[:, 1]
         if not len(self.anomalies.rows):
             return normal
-        return normal - _logs(self.anomalies.distances(deviation.whiten(x), k=1)[:, 0])[:, 0]
+        return normal - _logs(self.anomalies.distances(whitened, k=1)[:, 0])[:, 0]
 
 
 def _logs(*distances: Tensor) -> Tensor:

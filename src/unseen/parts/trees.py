@@ -12,9 +12,8 @@ from torch import Tensor
 from unseen.errors import DataError
 from unseen.parts.nets import Resizing
 
-TOGETHER = 8  # levels that all walkers take together: an isolation forest ends there
 DEEPEST = 10_000  # levels of a tree that is loaded: each takes time, and no row needs so many
-AGAIN = 4  # levels between two looks at who has reached a leaf
+AGAIN = 3  # levels between two looks at who has reached a leaf
 
 
 class Trees(Resizing):
@@ -60,28 +59,24 @@ class Trees(Resizing):
         whole = torch.int32 if fits else torch.int64
         feature, left, roots = (table.to(whole) for table in (self.feature, self.left, self.roots))
         # where a row's cells begin
-        start = torch.arange(len(x), dtype=whole, device=x.device) * x.shape[1]
-        node, start = roots.repeat(len(x)), start.repeat_interleave(len(roots))  # (n * trees,)
-        cells = x.reshape(-1)
-
-        def below(node: Tensor, start: Tensor) -> Tensor:
-            tested = cells.index_select(0, feature.index_select(0, node).add_(start))
-            return left.index_select(0, node).add_(tested > self.threshold.index_select(0, node))
-
-        depth = min(int(self.depth), len(left))  # no path is longer, whatever a file says
-        for _ in range(min(depth, TOGETHER)):
-            node = below(node, start)
-        walking, here = torch.arange(walkers, device=x.device), node
-        for level in range(depth - TOGETHER):
-            # walk the few that have not reached a leaf by now, and look anew every few levels
-            if level % AGAIN == 0:
-                node = node.index_copy(0, walking, here)
-                on = (left.index_select(0, here) != here).nonzero()[:, 0]
-                walking, here, start = (
-                    table.index_select(0, on) for table in (walking, here, start)
+        start = torch.arange(len(x), dtype=whole, device=x.device)[:, None] * x.shape[1]
+        # (n * trees,)
+        here, start = (t.expand(len(x), len(roots)).reshape(-1) for t in (roots, start))
+        cells, node = x.reshape(-1), here.clone()
+        walking = torch.arange(walkers, device=x.device)
+        # no path is longer, whatever a file says
+        for level in range(min(int(self.depth), len(left))):
+            child = left.index_select(0, here)
+            # most end after a few levels: only those that have not reached a leaf walk on
+            if level % AGAIN == AGAIN - 1:
+                node.scatter_(0, walking, here)
+                on = _where(child != here)
+                walking, here, child, start = (
+                    table.index_select(0, on) for table in (walking, here, child, start)
                 )
-            here = below(here, start)
-        node = node.index_copy(0, walking, here)
+            tested = cells.index_select(0, feature.index_select(0, here).add_(start))
+            here = child.add_(tested > self.threshold.index_select(0, here))
+        node.scatter_(0, walking, here)
         return self.value.index_select(0, node).view(len(x), len(roots)).mean(dim=1)
 
     def check_loaded(self, x: Tensor) -> None:
@@ -118,6 +113,13 @@ class Trees(Resizing):
             here = torch.cat([here, here + 1])
         if inner[here].any():
             raise DataError(f"trees: expected leaves within {int(self.depth):,} steps")
+
+
+def _where(holds: Tensor) -> Tensor:
+    """Numbers of the entries that hold: (n,) -> (k,). On the CPU by numpy, six times as fast."""
+    if holds.device.type != "cpu":
+        return holds.nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(holds.numpy()))
 
 
 def _flatten(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:

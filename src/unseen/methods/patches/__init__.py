@@ -60,8 +60,8 @@ class Patches:
         Cells are averaged `stride` by `stride` first; 1 leaves them as they are.
     context : bool
         Whether rows also say how a cell differs from the mean of its image.
-    scaled : bool
-        Whether each column of rows is in units of normal cells; else all keep their proportions.
+    unscaled : bool
+        Whether columns of rows keep their proportions; else each is in units of normal cells.
     top : tuple of float
         Shares of an image's cells, 0 to 1 and one cell at least, whose means are averaged; an
         `ImageStack` takes each for evidence of its own. Of a labelled image without a mask, the
@@ -77,7 +77,7 @@ class Patches:
     base: Method
     stride: int = 2
     context: bool = True
-    scaled: bool = True
+    unscaled: bool = False
     top: tuple[float, ...] = (0.0, 0.01, 0.05)
     cells: int = 20_000
 
@@ -162,7 +162,7 @@ class Patches:
             rows = scorer.rows(normals.x[start : start + TOGETHER])
             x[here] = rows[drawn[here] - start * h * w]
         if fit:
-            scorer.scaling.fit(x, each=self.scaled)
+            scorer.scaling.fit(x, each=not self.unscaled)
         return Samples(
             scorer.scaling(x), normals.y[image], normals.group[image], normals.weight[image]
         )
