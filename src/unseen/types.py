@@ -449,7 +449,10 @@ class SelfCalibrating(Method, Protocol):
 
 
 class Adaptable(Method, Protocol):
-    """A method that moves to a domain that it has never seen, from a few rows of it."""
+    """A method that moves to a domain that it has never seen, from a few rows of it.
+
+    Where it has an attribute `adapts_anew`, and this is true, nothing learned before is kept.
+    """
 
     def adapt(self, scorer: Any, support: Samples, run: Run) -> nn.Module:
         """A new scorer for the domain that `support` shows; `scorer` stays as it is."""

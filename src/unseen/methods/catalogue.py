@@ -132,6 +132,7 @@ IMAGE_DEFAULT = ImageStack(
         Whole(MultiDirectional()),
         Whole(Nearest(whiten=True, shrinkage=0.1)),
         Patches(_NEAREST, context=False),
+        Patches(Nearest(k=1, bank=2048, coreset=True), context=False, unscaled=True),
         Patches(NearestRatio()),
     )
 )

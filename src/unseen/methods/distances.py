@@ -117,6 +117,11 @@ class Nearest:
     coreset: bool = False
     uses_labels: ClassVar[bool] = False
 
+    @property
+    def adapts_anew(self) -> bool:
+        """Whether `adapt` keeps nothing: without a covariance, normals are all there is."""
+        return not self.whiten
+
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return NearestScorer(*shape, k=self.k)
 

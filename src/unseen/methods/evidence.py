@@ -67,7 +67,7 @@ class EvidenceStack:
 
     Equation:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
-        surprisal_e = -log(share of held-out normals that score higher with e), at most 20
+        surprisal_e = -log(share of held-out normals that score higher with e)
         weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
             each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
             k_e ~ exp(inverse_temperature_1 AUROC_known_e)

@@ -62,6 +62,11 @@ class Whole:
         """`adapted`, of a base that can adapt, else None."""
         return self.adapted if ability(self.base, "adapt") else None
 
+    @property
+    def adapts_anew(self) -> bool:
+        """Whether the base keeps nothing in `adapt`."""
+        return bool(ability(self.base, "adapts_anew"))
+
     def adapted(self, scorer: WholeScorer, support: Samples, run: Run) -> WholeScorer:
         """A new scorer for the domain that `support` shows."""
         rows = replace(support, x=scorer.scaling(cell_moments(support.x)), mask=None, resaved=None)

@@ -13,13 +13,14 @@ from unseen.parts.ranking import ALIKE
 
 class Surprisal(Resizing):
     """-log of the share of normals that score higher, for e kinds of score at once: (e, n) -> (e,
-    n), 0 to `MOST`.
+    n), beyond `MOST` as its logarithm.
 
     Up to the 90% quantile of the normals the share is theirs; beyond, few normals are left to
     count, and an exponential tail with their mean excess goes on (the peaks-over-threshold of
     extreme value theory with shape 0). Normals that score alike, up to rounding, stand in the
     middle of the places that they take, so that what a score is worth does not hang on its last
-    digits.
+    digits. Beyond `MOST` it grows by log(1 + excess): no piece drowns the others, and what lies
+    farther out still ranks higher.
 
     >>> surprisal = Surprisal(1)
     >>> surprisal.fit(torch.arange(100.0)[None])
@@ -79,7 +80,9 @@ class Surprisal(Resizing):
         start = self.normals[:, body, None]
         beyond = (score - start) / torch.maximum(self.scale, self.alike)
         beyond -= torch.log1p(-(self.place[:, body, None] + 0.5) / m)
-        return torch.where(score > start + self.alike, beyond.clamp_max(self.MOST), inside)
+        far = (beyond - self.MOST).clamp_min(0).log1p()
+        beyond = beyond.clamp_max(self.MOST) + far
+        return torch.where(score > start + self.alike, beyond, inside)
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)

@@ -43,13 +43,14 @@ class ImageStack:
     of each class, with a fold of the normal images; how well a member finds them is its weight. Its
     heat map adds up the surprisals of members that have a map (`Patches`), cell by cell.
 
-    `adapt` moves each member that can to a new product, and shifts its scores so that the new
-    normal images, each scored by the members moved to the others, are as surprising as the old
-    ones; members that cannot are left out.
+    `adapt` moves the members that keep nothing of the old product (`adapts_anew`), such as
+    `Patches(Nearest())`, and leaves the others out: directions and defects of one product mislead
+    in another. Without any, it moves each member that can. Scores are shifted so that the new
+    normal images, each scored by what moved to the others, are as surprising as the old ones.
 
     Equation:
         score(x)    = sum over members e of  weight_e * surprisal_e(x)
-        surprisal_e = -log(share of held-out normal images that score higher with e), at most 20
+        surprisal_e = -log(share of held-out normal images that score higher with e)
 
     When: you have images of good parts, and do not know what to expect. It is the default for
     images.
@@ -70,8 +71,8 @@ class ImageStack:
 
     members: tuple[Method, ...]
     inverse_temperature: tuple[float, float] = (20.0, 40.0)
-    seen_class_weight: float = 0.4
-    most_from_labels: float = 0.5
+    seen_class_weight: float = 0.3
+    most_from_labels: float = 0.3
     folds: int = 5
 
     @property
@@ -159,11 +160,17 @@ class ImageStack:
         fold = torch.arange(len(normal), device=normal.x.device) % min(
             _REFERENCES, max(len(normal), 1)
         )
+        able = [k for k, member in enumerate(self.members) if ability(member, "adapt")]
+        anew = [k for k in able if ability(self.members[k], "adapts_anew")]
+        moving = anew or able
         for k, member in enumerate(self.members):
-            move, pieces = ability(member, "adapt"), base.pieces(k)
-            if move is None:
+            pieces = base.pieces(k)
+            if k not in moving:
                 moved.weights[pieces] = 0
                 continue
+            if anew:  # what the old product's defects say of them is no reason here
+                moved.weights[pieces] = scorer.shares[pieces]
+            move = ability(member, "adapt")
             base.members[k] = move(members[k], support, run)
             if len(normal) > 1:
                 others = [move(members[k], normal[fold != part], run) for part in fold.unique()]

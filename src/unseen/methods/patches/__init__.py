@@ -172,6 +172,11 @@ class Patches:
         """`adapted`, of a base that can adapt, else None."""
         return self.adapted if ability(self.base, "adapt") else None
 
+    @property
+    def adapts_anew(self) -> bool:
+        """Whether the base keeps nothing in `adapt`."""
+        return bool(ability(self.base, "adapts_anew"))
+
     def adapted(self, scorer: PatchScorer, support: Samples, run: Run) -> PatchScorer:
         """A new scorer for the domain that `support` shows."""
         moved = copy.copy(scorer)
