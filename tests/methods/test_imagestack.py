@@ -573,8 +573,7 @@ def test_a_single_image_of_a_new_product_is_enough():
         toy_maps().x + 20,
     )
     assert torch.isfinite(found).all()
-    assert found.argmin() == 0
-    assert found[0] < 0.1 < found[1:].min()
+    assert found[:32].max() < found[32:].min()  # good images, and those with a defect
 
 
 def test_members_that_cannot_move_are_left_out():

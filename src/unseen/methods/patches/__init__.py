@@ -132,11 +132,12 @@ class Patches:
         learned: Callable[[Samples], nn.Module],
         run: Run,
     ) -> None:
-        """Learn the places from normal images, each scored by what was `learned` from others.
-
-        A single image says nothing of its own, and the places stay as they are.
+        """Learn the places from normal images, each scored by what was `learned` from others; a
+        single one half by half, left and right.
         """
         m, found = len(normals), list[Tensor]()
+        if m == 1:
+            found = _halves(scorer, normals, learned)
         order = torch.randperm(m, generator=run.generator).to(normals.x.device)
         for part in order.tensor_split(min(PARTS, m)) if m > 1 else ():
             others = torch.ones(m, dtype=torch.bool, device=order.device)
@@ -153,7 +154,8 @@ class Patches:
         self, scorer: PatchScorer, data: Samples, run: Run, *, fit: bool = False
     ) -> Samples:
         """Cells of the normal images as rows, at most `cells`."""
-        normals, (h, w) = data.both.normals, scorer.places.centre.shape
+        normals = data.both.normals
+        h, w = scorer.cells_of(normals.x)
         drawn = torch.randperm(len(normals) * h * w, generator=run.generator)[: self.cells]
         drawn = drawn.to(data.x.device)
         image, x = drawn // (h * w), data.x.new_zeros(len(drawn), scorer.width)
@@ -189,6 +191,24 @@ class Patches:
         moved.inner = learned(support)
         self.place(moved, support.normals, learned, run)
         return moved
+
+
+@torch.no_grad()
+def _halves(
+    scorer: PatchScorer, image: Samples, learned: Callable[[Samples], nn.Module]
+) -> list[Tensor]:
+    """What is said of each half of a single image by what was learned from the other: (1, h, w);
+    nothing of an image of one column.
+    """
+    middle = scorer.cells_of(image.x)[1] // 2 * scorer.stride
+    if not middle:
+        return []
+    left, right = (
+        replace(image, x=part, mask=None, resaved=None)
+        for part in (image.x[..., :middle], image.x[..., middle:])
+    )
+    each = (scorer.raw(left.x, learned(right)), scorer.raw(right.x, learned(left)))
+    return [torch.cat(each, dim=2)]
 
 
 def _labelled_cells(scorer: PatchScorer, images: Samples, which: Tensor) -> Samples:

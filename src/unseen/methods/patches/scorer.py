@@ -29,6 +29,10 @@ class PatchScorer(nn.Module):
         self.places = Places(*(-(-side // stride) for side in shape[1:]))
         self.inner = inner
 
+    def cells_of(self, x: Tensor) -> tuple[int, int]:
+        """Cells in a column and in a row of images (n, d, h, w)."""
+        return -(-x.shape[2] // self.stride), -(-x.shape[3] // self.stride)
+
     def rows(self, x: Tensor) -> Tensor:
         """Cells as rows of the base, before they are scaled: (n, d, h, w) -> (n h w / stride^2,
         width).
@@ -41,7 +45,7 @@ class PatchScorer(nn.Module):
         stride).
         """
         score = (inner or self.inner)(self.scaling(self.rows(x)))
-        return cast(Tensor, score.view(len(x), *self.places.centre.shape))
+        return cast(Tensor, score.view(len(x), *self.cells_of(x)))
 
     def map(self, x: Tensor) -> Tensor:
         """A score for each cell, in units of its place: (n, d, h, w) -> (n, h / stride, w /
@@ -63,4 +67,4 @@ class PatchScorer(nn.Module):
         (n, h, w).
         """
         apart = (self.scaling(self.rows(x)) - normals.mean(dim=0)).norm(dim=1)
-        return apart.view(len(x), *self.places.centre.shape)
+        return apart.view(len(x), *self.cells_of(x))
