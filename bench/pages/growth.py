@@ -1,0 +1,73 @@
+"""The page of `bench.studies.growth`."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.data.sets import SETS
+from bench.pages.results import DEFAULT, failures, load, provenance
+from bench.pages.text import fill, gain, sections, spread, table
+from bench.runs.entrants import OURS
+
+RIVAL = "catboost"
+ROLES = ("unseen", "seen")
+
+
+def growth(results: Path, out: Path) -> str:
+    runs = load(results, ["labels"])
+    good = runs[runs["error"].isna()]
+    shown = good["set"].isin(SETS)
+    groups = {"the six sets": good[shown], "development tables, which choose": good[~shown]}
+    parts = []
+    for words, part in groups.items():
+        if len(part):
+            parts += [curves(part, role, words) for role in ROLES]
+            parts += [f"## The default less CatBoost: {words}"]
+            parts += ["Paired draws: mean ± its standard error, and the draws above 0.", less(part)]
+    return fill(
+        "growth",
+        provenance=provenance(good, OURS),
+        spent=f"Fitting took {good['fit_cpu_seconds'].sum() / 60:.0f} minutes of one core.",
+        parts=sections(*parts),
+        ends=ends(good),
+        failed=failures(results, ["set", "labels", "seed"]),
+    )
+
+
+def by_labels(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {f"{n} ({part['set'].nunique()} sets)": part for n, part in runs.groupby("labels")}
+
+
+def curves(runs: pd.DataFrame, role: str, words: str) -> str:
+    """A row for each method, a column for each number of labels: means over sets."""
+    points = by_labels(runs)
+    rows = {
+        str(method): [
+            spread(part[part["method"] == method].groupby("seed")[f"{role}_auroc"].mean())
+            for part in points.values()
+        ]
+        for method in runs["method"].unique()
+    }
+    text = f"## AUROC of {role} classes: {words}\n\nMean over sets ± standard deviation over seeds."
+    return f"{text}\n\n{table(rows, 'method', list(points))}"
+
+
+def less(runs: pd.DataFrame) -> str:
+    """A row for each kind of class: what the default is above CatBoost, by labels."""
+    points = by_labels(runs)
+    rows = {}
+    for role in ROLES:
+        cells = []
+        for part in points.values():
+            pivot = {"index": ["set", "seed"], "columns": "method", "values": f"{role}_auroc"}
+            paired = part.pivot_table(**pivot).reindex(columns=[DEFAULT, RIVAL])
+            cells.append(gain(paired[DEFAULT] - paired[RIVAL]))
+        rows[role] = cells
+    return table(rows, "classes", list(points))
+
+
+def ends(runs: pd.DataFrame) -> str:
+    """Sets by the most labels that three classes of them can give."""
+    most = runs.groupby("set")["labels"].max()
+    lines = [f"* {n} rows a class: {', '.join(part.index)}" for n, part in most.groupby(most)]
+    return "\n".join(lines)
