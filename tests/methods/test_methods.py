@@ -28,7 +28,7 @@ from unseen.methods.ratio import NearestRatio
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, at_most, together
-from unseen.parts.evidence import evidence_weights, mean_auroc
+from unseen.parts.evidence import evidence_weights, known_share, mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
@@ -408,6 +408,18 @@ def test_verdicts_are_weighed_as_written():
         most=0.4,
     )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
+
+
+def test_known_classes_count_more_as_labelled_rows_grow():
+    def rows(*counts):
+        y = torch.arange(1, len(counts) + 1).repeat_interleave(torch.tensor(counts))
+        return Samples.of(torch.zeros(len(y), 1), y)
+
+    assert known_share(0.4, rows(10, 10)) == 0.4  # as few as the field is meant for
+    assert known_share(0.4, Samples.of(torch.zeros(0, 1))) == 0.4
+    assert known_share(0.4, rows(30, 50)) == pytest.approx(0.7)  # 1 - 0.6 / sqrt(40 / 10)
+    assert known_share(0.4, rows(90, 90, 90)) == pytest.approx(0.8)  # 1 - 0.6 / 3
+    assert known_share(1.0, rows(90)) == 1.0
 
 
 def test_a_tree_never_misses_a_single_anomaly():

@@ -1,5 +1,4 @@
-"""Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor
-up.
+"""Evidence stack: two levels of multi-directional meta-learning (arXiv 2601.19833), one floor up.
 
 Inside, several cheap and very different pieces of evidence learn normality. Outside, rotating
 held-out anomaly classes decide how much each weighs: a piece that only knows what it was shown
@@ -25,6 +24,7 @@ from unseen.parts.evidence import (
     cross_fitted,
     enough_normals,
     held_out_scores,
+    known_share,
     name_of,
     shown_all,
 )
@@ -68,13 +68,13 @@ class EvidenceStack:
     Equation:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normals that score higher with e), at most 20
-        weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
-            each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
+        weight_e    = (1 - w) u_e + w k_e,  each of u and k summing to 1,
+            1 - w = (1 - seen_class_weight) / sqrt(max(1, n / 10)),  n labelled rows a class,
+            u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
             k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
     When: you do not know what to expect. Not when every second counts: members train several times.
-    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
-    network.
+    Differs: the paper's two levels, with whole methods where it has directions of one network.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ class EvidenceStack:
     inverse_temperature : pair of float
         How sharply weights follow AUROC, on held-out and on known classes.
     seen_class_weight : float
-        How much known classes count beside held-out ones, 0 to 1.
+        How much known classes count beside held-out ones, 0 to 1, with up to 10 labelled rows a
+        class; what is left to 1 shrinks with the root of more.
     most_from_labels : float
         What pieces that use labels may have of u at most: what nobody has seen must raise an alarm
         without them.
@@ -160,7 +161,8 @@ class EvidenceStack:
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         telling = [base.deviation.tells(name) for name in self.base_scores]
         usable[: len(telling)] &= torch.tensor(telling)
-        scorer.weigh(scores, splits, usable, self)
+        known = known_share(self.seen_class_weight, anomalies)
+        scorer.weigh(scores, splits, usable, dataclasses.replace(self, seen_class_weight=known))
         return lambda: cross_fitted(
             scorer, chosen, fold, scores, shown_all(fold, splits, len(anomalies), trials, scores)
         )
@@ -217,9 +219,7 @@ class TableEvidence(nn.Module):
         self.widths = {"on_deviation_features": width, "on_raw_features": d, "on_both": d + width}
 
     def seen_as(self, x: Tensor, description: Tensor) -> dict[str, Tensor]:
-        """What methods learn from, by the name of the view: (n, d), (n, width) -> three tables of n
-        rows.
-        """
+        """What methods learn from, by the view's name: (n, d), (n, width) -> tables of n rows."""
         both = torch.cat([x, description], dim=1)
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 

@@ -17,13 +17,14 @@ from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
 from unseen.parts.ranking import auroc, outranks
 from unseen.parts.surprisal import Surprisal
-from unseen.types import CrossFitted, ability
+from unseen.types import CrossFitted, Samples, ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOUBT = 0.1  # AUROC by which a row that was not held out may differ
+FEW = 10  # labelled rows a class up to which known classes count as a stack's field says
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -212,6 +213,20 @@ def own_rows(fold: Tensor, each: Sequence[Tensor]) -> list[Tensor]:
     images once more: (..., at least as many).
     """
     return [found[..., : int((fold == k).sum())] for k, found in enumerate(each)]
+
+
+def known_share(few: float, anomalies: Samples) -> float:
+    """How much known classes count beside held-out ones: `few` with up to `FEW` labelled rows a
+    class, and of what is left to 1 the root of `FEW` by their number.
+
+    A kind of which many rows are labelled is told apart by what learned from them, as well as any
+    classifier tells it; what learns without labels adds noise to that.
+
+    >>> known_share(0.4, Samples.of(torch.zeros(40, 1), torch.ones(40, dtype=torch.int64)))
+    0.7
+    """
+    each = len(anomalies) / max(len(anomalies.classes), 1)
+    return 1 - (1 - few) * (FEW / max(each, FEW)) ** 0.5
 
 
 def enough_normals(count: int, method: object, noun: str) -> None:
