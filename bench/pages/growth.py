@@ -42,12 +42,10 @@ def by_labels(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def curves(runs: pd.DataFrame, role: str, words: str) -> str:
     """A row for each method, a column for each number of labels: means over sets."""
-    points = by_labels(runs)
+    points, figure = by_labels(runs), f"{role}_auroc"
+    means = {name: part.groupby(["method", "seed"])[figure].mean() for name, part in points.items()}
     rows = {
-        str(method): [
-            spread(part[part["method"] == method].groupby("seed")[f"{role}_auroc"].mean())
-            for part in points.values()
-        ]
+        str(method): [spread(each.get(method, [])).replace(" ", "") for each in means.values()]
         for method in runs["method"].unique()
     }
     text = f"## AUROC of {role} classes: {words}\n\nMean over sets ± standard deviation over seeds."
@@ -63,7 +61,7 @@ def less(runs: pd.DataFrame) -> str:
         for part in points.values():
             pivot = {"index": ["set", "seed"], "columns": "method", "values": f"{role}_auroc"}
             paired = part.pivot_table(**pivot).reindex(columns=[DEFAULT, RIVAL])
-            cells.append(gain(paired[DEFAULT] - paired[RIVAL]))
+            cells.append(gain(paired[DEFAULT] - paired[RIVAL]).replace(" ± ", "±"))
         rows[role] = cells
     return table(rows, "classes", list(points))
 

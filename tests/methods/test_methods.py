@@ -28,7 +28,7 @@ from unseen.methods.ratio import NearestRatio
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, at_most, together
-from unseen.parts.evidence import evidence_weights, known_share, mean_auroc
+from unseen.parts.evidence import MORE, EvidenceScorer, Piece, evidence_weights, mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import TOGETHER
@@ -410,16 +410,29 @@ def test_verdicts_are_weighed_as_written():
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
 
-def test_known_classes_count_more_as_labelled_rows_grow():
-    def rows(*counts):
-        y = torch.arange(1, len(counts) + 1).repeat_interleave(torch.tensor(counts))
-        return Samples.of(torch.zeros(len(y), 1), y)
-
-    assert known_share(0.4, rows(10, 10)) == 0.4  # as few as the field is meant for
-    assert known_share(0.4, Samples.of(torch.zeros(0, 1))) == 0.4
-    assert known_share(0.4, rows(30, 50)) == pytest.approx(0.7)  # 1 - 0.6 / sqrt(40 / 10)
-    assert known_share(0.4, rows(90, 90, 90)) == pytest.approx(0.8)  # 1 - 0.6 / 3
-    assert known_share(1.0, rows(90)) == 1.0
+@pytest.mark.parametrize(
+    ("rows", "hidden", "expected"),
+    [
+        (11, (0.0, 30.0), (0.15, 0.85)),  # labels find what is hidden, too
+        (10, (0.0, 30.0), (0.3, 0.7)),  # of so few rows nothing is concluded
+        (11, (30.0, 0.0), (0.3, 0.7)),  # what is hidden is found without labels alone
+    ],
+)
+def test_known_classes_count_more_where_hidden_ones_lose_nothing(rows, hidden, expected):
+    # On hidden classes both pieces weigh the same, (1 - w) / 2, and labels alone have the other w.
+    # The highest normal row has 4.6 in both pieces, known anomalies 0 and 5.6: they rank above it
+    # when 5.6 (1 + w) / 2 > 4.6, from 0.7 on, and not at 0.55.
+    scorer = EvidenceScorer([Piece("free", False), Piece("labels", True)], torch.nn.Module())
+    normals = torch.stack([torch.arange(20.0), torch.arange(20.0)])
+    known = torch.tensor([0.0, 19.5])[:, None].repeat(1, rows)
+    splits = [
+        HeldOut(torch.arange(0), torch.arange(rows), False),
+        HeldOut(torch.arange(0), torch.arange(rows), True),
+    ]
+    scores = [(normals, torch.tensor(hidden)[:, None].repeat(1, rows)), (normals, known)]
+    by = EvidenceStack(inverse_temperature=(0.0, 0.0))
+    scorer.weigh(scores, splits, torch.tensor([True, True]), by, more=MORE)
+    assert scorer.weights.tolist() == pytest.approx(expected)
 
 
 def test_a_tree_never_misses_a_single_anomaly():

@@ -18,13 +18,13 @@ from unseen.errors import DataError
 from unseen.parts.deviation import FREE, Deviation, Ratio, described_alike
 from unseen.parts.episodes import held_out_splits, no_splits, together
 from unseen.parts.evidence import (
+    MORE,
     EvidenceScorer,
     Judge,
     Piece,
     cross_fitted,
     enough_normals,
     held_out_scores,
-    known_share,
     name_of,
     shown_all,
 )
@@ -68,13 +68,13 @@ class EvidenceStack:
     Equation:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normals that score higher with e), at most 20
-        weight_e    = (1 - w) u_e + w k_e,  each of u and k summing to 1,
-            1 - w = (1 - seen_class_weight) / sqrt(max(1, n / 10)),  n labelled rows a class,
-            u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
+        weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
+            each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
             k_e ~ exp(inverse_temperature_1 AUROC_known_e)
 
     When: you do not know what to expect. Not when every second counts: members train several times.
-    Differs: the paper's two levels, with whole methods where it has directions of one network.
+    Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
+    network.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class EvidenceStack:
     inverse_temperature : pair of float
         How sharply weights follow AUROC, on held-out and on known classes.
     seen_class_weight : float
-        How much known classes count beside held-out ones, 0 to 1, with up to 10 labelled rows a
-        class; what is left to 1 shrinks with the root of more.
+        How much known classes count beside held-out ones, 0 to 1. With more than 10 labelled rows
+        a class more is tried, and kept where the sum then ranks better what was held out.
     most_from_labels : float
         What pieces that use labels may have of u at most: what nobody has seen must raise an alarm
         without them.
@@ -161,8 +161,7 @@ class EvidenceStack:
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         telling = [base.deviation.tells(name) for name in self.base_scores]
         usable[: len(telling)] &= torch.tensor(telling)
-        known = known_share(self.seen_class_weight, anomalies)
-        scorer.weigh(scores, splits, usable, dataclasses.replace(self, seen_class_weight=known))
+        scorer.weigh(scores, splits, usable, self, more=MORE)
         return lambda: cross_fitted(
             scorer, chosen, fold, scores, shown_all(fold, splits, len(anomalies), trials, scores)
         )

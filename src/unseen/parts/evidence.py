@@ -17,14 +17,15 @@ from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
 from unseen.parts.ranking import auroc, outranks
 from unseen.parts.surprisal import Surprisal
-from unseen.types import CrossFitted, Samples, ability
+from unseen.types import CrossFitted, ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOUBT = 0.1  # AUROC by which a row that was not held out may differ
-FEW = 10  # labelled rows a class up to which known classes count as a stack's field says
+FEW = 10  # rows of a class that is held out, up to which they do not tell how much known ones count
+MORE = (0.55, 0.7, 0.85, 1.0)  # weights of known classes that are tried where there are more
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -135,26 +136,45 @@ class EvidenceScorer(nn.Module):
         return (self.weights[:, None] * self.surprisal(scores)).sum(dim=0)
 
     def weigh(
-        self, scores: HeldOutScores, splits: Sequence[HeldOut], usable: Tensor, by: Weighing
+        self,
+        scores: HeldOutScores,
+        splits: Sequence[HeldOut],
+        usable: Tensor,
+        by: Weighing,
+        *,
+        more: Sequence[float] = (),
     ) -> None:
         """Learn surprisal and weight of each usable piece (e,) from the scores of what was held
         out.
+
+        `more`: larger weights of known classes, tried where classes that were held out whole have
+        more than `FEW` rows. The one stays whose sum ranks best what was held out, classes and
+        rows of known ones weighed by the field: what finds known classes better does not stay
+        where it finds hidden ones less.
         """
         self.surprisal.fit(torch.cat([normals for normals, _ in scores], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
             self.auroc[e] = mean_auroc(
                 [(normals[e], anomalies[e]) for normals, anomalies in scores], splits
             )
-        found = evidence_weights(
-            self.auroc[usable],
-            self.uses_labels[usable],
-            inverse_temperature=by.inverse_temperature,
-            seen_class_weight=by.seen_class_weight,
-            most=by.most_from_labels,
-            shares=self.shares.to(usable.device)[usable],
-        )
-        self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
-        whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+        least = by.seen_class_weight
+        hidden = [len(split.outside) for split in splits if not split.known]
+        tries = [share for share in more if share > least and sum(hidden) > FEW * len(hidden)]
+        found = []
+        for share in (least, *tries):
+            weights = evidence_weights(
+                self.auroc[usable],
+                self.uses_labels[usable],
+                inverse_temperature=by.inverse_temperature,
+                seen_class_weight=share,
+                most=by.most_from_labels,
+                shares=self.shares.to(usable.device)[usable],
+            )
+            self.weights = torch.zeros_like(self.weights).masked_scatter(usable, weights)
+            whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+            unseen, seen = mean_auroc(whole, splits).tolist()
+            found.append(((1 - least) * unseen + least * seen, self.weights, whole))
+        _, self.weights, whole = max(found, key=lambda each: each[0])
         for e in usable.nonzero()[:, 0].tolist():
             each = [(normals[e], anomalies[e]) for normals, anomalies in scores]
             self.lag[e] = lags(whole, each, splits)
@@ -213,20 +233,6 @@ def own_rows(fold: Tensor, each: Sequence[Tensor]) -> list[Tensor]:
     images once more: (..., at least as many).
     """
     return [found[..., : int((fold == k).sum())] for k, found in enumerate(each)]
-
-
-def known_share(few: float, anomalies: Samples) -> float:
-    """How much known classes count beside held-out ones: `few` with up to `FEW` labelled rows a
-    class, and of what is left to 1 the root of `FEW` by their number.
-
-    A kind of which many rows are labelled is told apart by what learned from them, as well as any
-    classifier tells it; what learns without labels adds noise to that.
-
-    >>> known_share(0.4, Samples.of(torch.zeros(40, 1), torch.ones(40, dtype=torch.int64)))
-    0.7
-    """
-    each = len(anomalies) / max(len(anomalies.classes), 1)
-    return 1 - (1 - few) * (FEW / max(each, FEW)) ** 0.5
 
 
 def enough_normals(count: int, method: object, noun: str) -> None:
