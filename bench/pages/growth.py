@@ -24,7 +24,7 @@ def growth(results: Path, out: Path) -> str:
         if len(part):
             parts += [curves(part, role, words) for role in ROLES]
             parts += [f"## The default less CatBoost: {words}"]
-            parts += ["Paired draws: mean ± its standard error, and the draws above 0.", less(part)]
+            parts += [less(part)]
     return fill(
         "growth",
         provenance=provenance(good, OURS),
@@ -48,8 +48,7 @@ def curves(runs: pd.DataFrame, role: str, words: str) -> str:
         str(method): [spread(each.get(method, [])).replace(" ", "") for each in means.values()]
         for method in runs["method"].unique()
     }
-    text = f"## AUROC of {role} classes: {words}\n\nMean over sets ± standard deviation over seeds."
-    return f"{text}\n\n{table(rows, 'method', list(points))}"
+    return f"## AUROC of {role} classes: {words}\n\n{table(rows, 'method', list(points))}"
 
 
 def less(runs: pd.DataFrame) -> str:
