@@ -23,8 +23,7 @@ def growth(results: Path, out: Path) -> str:
     for words, part in groups.items():
         if len(part):
             parts += [curves(part, role, words) for role in ROLES]
-            parts += [f"## The default less CatBoost: {words}"]
-            parts += [less(part)]
+            parts += [f"## The default less CatBoost: {words}", less(part)]
     return fill(
         "growth",
         provenance=provenance(good, OURS),
