@@ -6,13 +6,14 @@ python -m bench pages --results quick --out quick --only open-set
 
 from pathlib import Path
 
-from bench.pages import contamination, domains, images, open_set, validity, why
+from bench.pages import contamination, domains, growth, images, open_set, validity, why
 from bench.runs.command import FOLDER, options
 
 PAGES = {  # page -> its results, its maker: (Parquet file, folder of plots) -> text
     "open-set": ("side_by_side", open_set.open_set),
     "labels": ("side_by_side", open_set.labels),
     "why": ("side_by_side", why.why),
+    "growth": ("growth", growth.growth),
     "adbench": ("adbench", open_set.adbench),
     "contamination": ("contamination", contamination.contamination),
     "domains": ("domains", domains.domains),

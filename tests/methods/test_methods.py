@@ -28,13 +28,7 @@ from unseen.methods.ratio import NearestRatio
 from unseen.parts.deviation import ROWS
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import HeldOut, at_most, together
-from unseen.parts.evidence import (
-    EvidenceScorer,
-    Piece,
-    Weighing,
-    evidence_weights,
-    mean_auroc,
-)
+from unseen.parts.evidence import MORE, EvidenceScorer, Piece, evidence_weights, mean_auroc
 from unseen.parts.ranking import auroc
 from unseen.parts.surprisal import Surprisal
 from unseen.parts.trees import AGAIN
@@ -422,9 +416,37 @@ def test_a_weight_that_moves_no_score_is_none():
     normals = torch.arange(10.0).expand(3, 10)
     anomalies = torch.tensor([[10.0], [8.5], [-1.0]])
     split = HeldOut(torch.zeros(0), torch.zeros(1), known=False)
-    usable, by = torch.ones(3, dtype=torch.bool), Weighing((10.0, 10.0), 0.0, 1.0)
+    usable = torch.ones(3, dtype=torch.bool)
+    by = EvidenceStack(
+        inverse_temperature=(10.0, 10.0), seen_class_weight=0.0, most_from_labels=1.0
+    )
     scorer.weigh([(normals, anomalies)], [split], usable, by)
     np.testing.assert_allclose(scorer.weights, [1 / 1.36788, 0.36788 / 1.36788, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "hidden", "expected"),
+    [
+        (11, (0.0, 30.0), (0.15, 0.85)),  # labels find what is hidden, too
+        (10, (0.0, 30.0), (0.3, 0.7)),  # of so few rows nothing is concluded
+        (11, (30.0, 0.0), (0.3, 0.7)),  # what is hidden is found without labels alone
+    ],
+)
+def test_known_classes_count_more_where_hidden_ones_lose_nothing(rows, hidden, expected):
+    # On hidden classes both pieces weigh the same, (1 - w) / 2, and labels alone have the other w.
+    # The highest normal row has 4.6 in both pieces, known anomalies 0 and 5.6: they rank above it
+    # when 5.6 (1 + w) / 2 > 4.6, from 0.7 on, and not at 0.55.
+    scorer = EvidenceScorer([Piece("free", False), Piece("labels", True)], torch.nn.Module())
+    normals = torch.stack([torch.arange(20.0), torch.arange(20.0)])
+    known = torch.tensor([0.0, 19.5])[:, None].repeat(1, rows)
+    splits = [
+        HeldOut(torch.arange(0), torch.arange(rows), False),
+        HeldOut(torch.arange(0), torch.arange(rows), True),
+    ]
+    scores = [(normals, torch.tensor(hidden)[:, None].repeat(1, rows)), (normals, known)]
+    by = EvidenceStack(inverse_temperature=(0.0, 0.0))
+    scorer.weigh(scores, splits, torch.tensor([True, True]), by, more=MORE)
+    assert scorer.weights.tolist() == pytest.approx(expected)
 
 
 def test_a_tree_never_misses_a_single_anomaly():

@@ -1,5 +1,4 @@
-"""Evidence stack: the two levels of multi-directional meta-learning (arXiv 2601.19833), one floor
-up.
+"""Evidence stack: two levels of multi-directional meta-learning (arXiv 2601.19833), one floor up.
 
 Inside, several cheap and very different pieces of evidence learn normality. Outside, rotating
 held-out anomaly classes decide how much each weighs: a piece that only knows what it was shown
@@ -19,6 +18,7 @@ from unseen.errors import DataError
 from unseen.parts.deviation import FREE, Deviation, Ratio, described_alike
 from unseen.parts.episodes import held_out_splits, no_splits, together
 from unseen.parts.evidence import (
+    MORE,
     EvidenceScorer,
     Judge,
     Piece,
@@ -86,7 +86,8 @@ class EvidenceStack:
     inverse_temperature : pair of float
         How sharply weights follow AUROC, on held-out and on known classes.
     seen_class_weight : float
-        How much known classes count beside held-out ones, 0 to 1.
+        How much known classes count beside held-out ones, 0 to 1. With more than 10 labelled rows
+        a class more is tried, and kept where the sum then ranks better what was held out.
     most_from_labels : float
         What pieces that use labels may have of u at most: what nobody has seen must raise an alarm
         without them.
@@ -158,7 +159,7 @@ class EvidenceStack:
         usable = ~scorer.uses_labels | (len(anomalies) > 0)
         telling = [base.deviation.tells(name) for name in self.base_scores]
         usable[: len(telling)] &= torch.tensor(telling)
-        scorer.weigh(scores, splits, usable, self)
+        scorer.weigh(scores, splits, usable, self, more=MORE)
         return lambda: cross_fitted(
             scorer, chosen, fold, scores, shown_all(fold, splits, len(anomalies), trials, scores)
         )
@@ -216,9 +217,7 @@ class TableEvidence(nn.Module):
         self.widths = {"on_deviation_features": width, "on_raw_features": d, "on_both": d + width}
 
     def seen_as(self, x: Tensor, description: Tensor) -> dict[str, Tensor]:
-        """What methods learn from, by the name of the view: (n, d), (n, width) -> three tables of n
-        rows.
-        """
+        """What methods learn from, by the view's name: (n, d), (n, width) -> tables of n rows."""
         both = torch.cat([x, description], dim=1)
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 

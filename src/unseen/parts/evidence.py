@@ -25,6 +25,8 @@ HeldOutScores = list[tuple[Tensor, Tensor]]
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOUBT = 0.1  # AUROC by which a row that was not held out may differ
 LEAST = 0.005  # a smaller weight is none: it moves no score by more than 0.1, and costs time
+FEW = 10  # rows of a class that is held out, up to which they do not tell how much known ones count
+MORE = (0.55, 0.7, 0.85, 1.0)  # weights of known classes that are tried where there are more
 _WORDS = {
     "Forest": "random forest",
     "Logistic": "logistic regression",
@@ -135,28 +137,47 @@ class EvidenceScorer(nn.Module):
         return (self.weights[:, None] * self.surprisal(scores)).sum(dim=0)
 
     def weigh(
-        self, scores: HeldOutScores, splits: Sequence[HeldOut], usable: Tensor, by: Weighing
+        self,
+        scores: HeldOutScores,
+        splits: Sequence[HeldOut],
+        usable: Tensor,
+        by: Weighing,
+        *,
+        more: Sequence[float] = (),
     ) -> None:
         """Learn surprisal and weight of each usable piece (e,) from the scores of what was held
         out.
+
+        `more`: larger weights of known classes, tried where classes that were held out whole have
+        more than `FEW` rows. The one stays whose sum ranks best what was held out, classes and
+        rows of known ones weighed by the field: what finds known classes better does not stay
+        where it finds hidden ones less.
         """
         self.surprisal.fit(torch.cat([normals for normals, _ in scores], dim=1))
         for e in usable.nonzero()[:, 0].tolist():
             self.auroc[e] = mean_auroc(
                 [(normals[e], anomalies[e]) for normals, anomalies in scores], splits
             )
-        found = evidence_weights(
-            self.auroc[usable],
-            self.uses_labels[usable],
-            inverse_temperature=by.inverse_temperature,
-            seen_class_weight=by.seen_class_weight,
-            most=by.most_from_labels,
-            shares=self.shares.to(usable.device)[usable],
-        )
-        found = torch.where(found < LEAST, 0.0, found)
-        found /= found.sum()
-        self.weights = torch.zeros_like(self.weights).masked_scatter(usable, found)
-        whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+        least = by.seen_class_weight
+        hidden = [len(split.outside) for split in splits if not split.known]
+        tries = [share for share in more if share > least and sum(hidden) > FEW * len(hidden)]
+        found = []
+        for share in (least, *tries):
+            weights = evidence_weights(
+                self.auroc[usable],
+                self.uses_labels[usable],
+                inverse_temperature=by.inverse_temperature,
+                seen_class_weight=share,
+                most=by.most_from_labels,
+                shares=self.shares.to(usable.device)[usable],
+            )
+            weights = torch.where(weights < LEAST, 0.0, weights)
+            weights = weights / weights.sum()
+            self.weights = torch.zeros_like(self.weights).masked_scatter(usable, weights)
+            whole = [(self.added(normals), self.added(anomalies)) for normals, anomalies in scores]
+            unseen, seen = mean_auroc(whole, splits).tolist()
+            found.append(((1 - least) * unseen + least * seen, self.weights, whole))
+        _, self.weights, whole = max(found, key=lambda each: each[0])
         for e in usable.nonzero()[:, 0].tolist():
             each = [(normals[e], anomalies[e]) for normals, anomalies in scores]
             self.lag[e] = lags(whole, each, splits)
