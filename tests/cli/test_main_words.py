@@ -400,7 +400,7 @@ def test_fields_of_the_image_stack_stand_in_one_line():
     )
     assert lines["members"] == (
         "multi-directional of whole, nearest (whiten) of whole, nearest (whiten, coreset) of "
-        "patches, nearest-ratio of patches (context)"
+        "patches, nearest (coreset) of patches (unscaled), nearest-ratio of patches (context)"
     )
 
 

@@ -365,9 +365,10 @@ def test_surprise_by_hand():
     # on another scale: the same
     surprisal.fit(torch.stack([torch.arange(100.0), torch.arange(100.0).flip(0) / 10]))
     # Half way between the 50th and the 51st of 100 lies half of them; the tail's mean excess over
-    # 90 is 4.5.
+    # 90 is 4.5. What is above 20 counts by its logarithm.
     tail = -np.log(1 - 0.905)
-    expected = [-np.log(0.5), tail, tail + 2.0, 20.0]
+    far = 20.0 + np.log(1 + (1e9 - 90) / 4.5 + tail - 20)
+    expected = [-np.log(0.5), tail, tail + 2.0, far]
     scores = torch.tensor([49.5, 90.0, 99.0, 1e9])
     np.testing.assert_allclose(
         surprisal(torch.stack([scores, scores / 10])), [expected] * 2, rtol=1e-5

@@ -25,7 +25,7 @@ class Surprisal(Resizing):
     >>> surprisal = Surprisal(1)
     >>> surprisal.fit(torch.arange(100.0)[None])
     >>> surprisal(torch.tensor([[49.5, 90.0, 1e9]])).round(decimals=3)
-    tensor([[ 0.6930,  2.3540, 20.0000]])
+    tensor([[ 0.6930,  2.3540, 39.2190]])
     >>> # two values, then one that no normal has
     >>> surprisal.fit(torch.tensor([[0.0] * 50 + [1.0] * 50]))
     >>> surprisal(torch.tensor([[0.0, 1e-9, 1.0, 1.0 + 1e-6, 2.0]])).exp().reciprocal().round(
