@@ -111,13 +111,16 @@ class ImageStack:
                 "Patches(Nearest())"
             )
         maps: list[Tensor] = []  # of the normal images that each trial held out
+        label_free: dict[int, dict[int, nn.Module]] = {}  # by fold held out and member
 
         def trained(inside: Tensor, shown: Tensor) -> Judge:
             whole = cast(
                 EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed())
             )
             trial = cast(ImageEvidence, whole.to(run.device).base)
-            self.learn(trial.members, data[torch.cat([normals[inside], anomalies[shown]])], run)
+            known = label_free.setdefault(int(fold[~inside][0]), {})
+            shown = torch.cat([normals[inside], anomalies[shown]])
+            self.learn(trial.members, data[shown], run, known)
 
             @torch.no_grad()
             def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,7 +131,7 @@ class ImageStack:
             return score
 
         scores = held_out_scores(fold, splits, trained)
-        self.learn(base.members, data, run)
+        self.learn(base.members, data, run, {})
         scorer.weigh(scores, splits, usable, self)
         base.settle(maps)
 
@@ -142,12 +145,20 @@ class ImageStack:
 
         return calibrated
 
-    def learn(self, modules: nn.ModuleList, data: Samples, run: Run) -> None:
-        """Train in place every member that can learn from these images."""
-        for member, module in zip(self.members, modules, strict=True):
-            if len(data.anomalies) or not member.uses_labels:
-                member.train(module.train(), data, run)
-                module.eval()
+    def learn(
+        self, modules: nn.ModuleList, data: Samples, run: Run, known: dict[int, nn.Module]
+    ) -> None:
+        """Train in place every member that can learn from these images; what learned from the same
+        normal ones without labels before is `known`, by member.
+        """
+        for k, member in enumerate(self.members):
+            if k in known:
+                modules[k] = known[k]
+            elif len(data.anomalies) or not member.uses_labels:
+                member.train(modules[k].train(), data, run)
+                modules[k].eval()
+                if not member.uses_labels:
+                    known[k] = modules[k]
 
     def adapt(self, scorer: EvidenceScorer, support: Samples, run: Run) -> EvidenceScorer:
         """A new scorer for the product that `support` shows."""
