@@ -29,6 +29,7 @@ from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.simplenet import SimpleNet
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
+from unseen.parts.cells import Places, cells, highest, rings
 from unseen.parts.episodes import together
 from unseen.parts.ranking import auroc
 from unseen.testing import check_method, scored, toy_maps, trained
@@ -587,3 +588,93 @@ def test_members_that_cannot_move_are_left_out():
         stiff.adapt(
             trained(stiff, Samples.of(flat(0.0, 1, 2, 3, 10))), Samples.of(flat(10.0, 12)), run()
         )
+
+
+# places
+
+
+def bordered(count, seed):
+    """Maps (n, 2, 8, 8) of noise that is three times as wide, and higher, at the border."""
+    x = torch.randn(count, 2, 8, 8, generator=torch.Generator().manual_seed(seed))
+    border = rings(8, 8) == 0
+    return torch.where(border, 3 * x + 2, x)
+
+
+@pytest.mark.parametrize("base", [Nearest(k=1), Mahalanobis()], ids=["nearest", "mahalanobis"])
+def test_a_border_is_no_hotter_than_the_rest(base):
+    method = Patches(base, stride=1, context=False)
+    scorer, new = trained(method, Samples.of(bordered(120, 0))), bordered(200, 1)
+    ring = rings(8, 8)
+    with torch.no_grad():
+        plain, by_place = scorer.raw(new), scorer.map(new)
+    high = [
+        [float(heat[:, ring == k].quantile(0.99)) for k in range(4)] for heat in (plain, by_place)
+    ]
+    assert high[0][0] > 1.5 * max(high[0][1:])
+    assert high[1][0] < 1.2 * max(high[1][1:])
+    defect = bordered(200, 2)
+    defect[:, :, 4, 4] -= 4.5
+    found = [auroc(highest(h(new), 0.0), highest(h(defect), 0.0)) for h in (scorer.raw, scorer.map)]
+    assert found[0] < 0.8 < 0.95 < found[1]
+
+
+def test_where_images_are_few_a_place_is_drawn_towards_its_ring_and_a_ring_towards_all():
+    # One image: 16 cells of the border, 8 inside and one in the middle; the median of all is 3.
+    score = torch.zeros(1, 5, 5)
+    score[:, 0], score[:, -1], score[:, :, 0], score[:, :, -1] = 3.0, 3.0, 3.0, 3.0
+    score[0, 0, 0] = 24.0
+    score[0, 2, 2] = -7.0
+    places = Places(5, 5)
+    places.fit(score)
+    ring = (1 * 3.0 + 2 * 3.0) / 3
+    assert places.centre[0, 0].item() == pytest.approx((24.0 + 20 * ring) / 21)
+    assert places.centre[0, 1].item() == pytest.approx((3.0 + 20 * ring) / 21)
+    inner = (1 * 0.0 + 2 * 3.0) / 3
+    assert places.centre[1, 1].item() == pytest.approx((0.0 + 20 * inner) / 21)
+    assert places.centre[2, 2].item() == pytest.approx((-7.0 + 20 * (-7.0 + 2 * 3.0) / 3) / 21)
+    assert torch.isfinite(places(score)).all()
+
+
+def test_scores_that_never_vary_keep_their_units():
+    places = Places(3, 3)
+    places.fit(torch.full((4, 3, 3), 2.0))
+    assert places.spread.tolist() == [[1.0] * 3] * 3
+    assert places(torch.full((1, 3, 3), 5.0)).unique().tolist() == [3.0]
+
+
+def test_rows_keep_their_proportions_where_asked_for():
+    x = torch.randn(30, 2, 4, 4, generator=run().generator) * torch.tensor([1.0, 10.0]).view(
+        2, 1, 1
+    )
+    for unscaled, expected in ((False, 1.0), (True, 10.0)):
+        method = Patches(Nearest(k=1), stride=1, context=False, unscaled=unscaled)
+        scaling = trained(method, Samples.of(x)).scaling
+        spread = scaling(cells(x)).std(dim=0)
+        assert (spread[1] / spread[0]).item() == pytest.approx(expected, rel=0.15)
+
+
+def test_what_keeps_nothing_of_the_old_product_moves_alone():
+    members = (Patches(Nearest(k=1, whiten=True)), Patches(Nearest(k=1)), Whole(Nearest()))
+    assert [bool(ability(member, "adapts_anew")) for member in members] == [False, True, True]
+    assert not ability(Patches(Mahalanobis()), "adapts_anew")
+    stack = ImageStack(members)
+    moved = stack.adapt(trained(stack, toy_maps()), Samples.of(toy_maps().x[:6] + 9), run())
+    # three pools of the second, and the third, count alike
+    expected = [0, 0, 0, 1 / 6, 1 / 6, 1 / 6, 1 / 2]
+    assert moved.weights.tolist() == pytest.approx(expected)
+
+
+def test_a_single_image_is_judged_half_by_half():
+    # The left half is 0, the right 4 with one cell of 6: whatever learned from one half is 4 away
+    # from the other, and the cell 6.
+    x = torch.zeros(1, 1, 4, 4)
+    x[..., 2:] = 4.0
+    x[0, 0, 1, 3] = 6.0
+    method = Patches(Nearest(k=1), stride=1, context=False)
+    scorer = trained(method, Samples.of(bordered(10, 0)[:, :1, :4, :4]))
+    moved = method.adapt(scorer, Samples.of(x), run())
+    unit = scorer.scaling.sd[0].item()
+    # the median of all is 4, in units of the old product; one image moves a place by 1 / 21
+    wide = 4.0 / unit
+    assert moved.places.centre[0, 0].item() == pytest.approx(wide, rel=1e-5)
+    assert moved.places.centre[1, 3].item() == pytest.approx((6 / unit + 20 * wide) / 21, rel=1e-5)
