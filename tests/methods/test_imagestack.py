@@ -642,6 +642,12 @@ def test_scores_that_never_vary_keep_their_units():
     assert places(torch.full((1, 3, 3), 5.0)).unique().tolist() == [3.0]
 
 
+@pytest.mark.parametrize("top", [(), (-0.1,), (0.05, 1.5)])
+def test_shares_of_cells_lie_between_none_and_all(top):
+    with pytest.raises(DataError, match="each from 0 .* to 1, at least one; got"):
+        Patches(Nearest(), top=top)
+
+
 def test_rows_keep_their_proportions_where_asked_for():
     x = torch.randn(30, 2, 4, 4, generator=run().generator) * torch.tensor([1.0, 10.0]).view(
         2, 1, 1

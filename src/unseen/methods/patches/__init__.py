@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from unseen.errors import DataError
 from unseen.methods.patches.scorer import PatchScorer
 from unseen.parts.cells import marked, uppermost, with_mask
 from unseen.parts.episodes import together
@@ -80,6 +81,13 @@ class Patches:
     unscaled: bool = False
     top: tuple[float, ...] = (0.0, 0.01, 0.05)
     cells: int = 20_000
+
+    def __post_init__(self) -> None:
+        if not self.top or min(self.top) < 0 or max(self.top) > 1:
+            raise DataError(
+                "Patches: top holds shares of an image's cells, each from 0 (the highest cell) to "
+                f"1, at least one; got {self.top}"
+            )
 
     @property
     def uses_labels(self) -> bool:
