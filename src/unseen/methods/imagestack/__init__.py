@@ -111,25 +111,7 @@ class ImageStack:
                 "Patches(Nearest())"
             )
         maps: list[Tensor] = []  # of the normal images that each trial held out
-        label_free: dict[int, dict[int, nn.Module]] = {}  # by fold held out and member
-
-        def trained(inside: Tensor, shown: Tensor) -> Judge:
-            whole = cast(
-                EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed())
-            )
-            trial = cast(ImageEvidence, whole.to(run.device).base)
-            known = label_free.setdefault(int(fold[~inside][0]), {})
-            shown = torch.cat([normals[inside], anomalies[shown]])
-            self.learn(trial.members, data[shown], run, known)
-
-            @torch.no_grad()
-            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-                normal, anomalous = data[normals[out]].both.x, data[anomalies[hidden]].both.x
-                maps.append(trial.maps(normal, usable))
-                return trial.scores(normal, usable), trial.scores(anomalous, usable)
-
-            return score
-
+        trained = self._trials(data, (normals, anomalies), fold, usable, maps, run)
         scores = held_out_scores(fold, splits, trained)
         self.learn(base.members, data, run, {})
         scorer.weigh(scores, splits, usable, self)
@@ -144,6 +126,41 @@ class ImageStack:
             return replace(found, peaks=torch.cat(own_rows(fold, peaks)))
 
         return calibrated
+
+    def _trials(
+        self,
+        data: Samples,
+        rows: tuple[Tensor, Tensor],
+        fold: Tensor,
+        usable: Tensor,
+        maps: list[Tensor],
+        run: Run,
+    ) -> Callable[[Tensor, Tensor], Judge]:
+        """What `held_out_scores` trains: members on some of the images, which score the others;
+        `rows` are numbers of the normal ones and of the anomalies, and `maps` gets the maps of the
+        normal ones that were held out.
+        """
+        normals, anomalies = rows
+        label_free: dict[int, dict[int, nn.Module]] = {}  # by fold held out and member
+
+        def trained(inside: Tensor, shown: Tensor) -> Judge:
+            whole = cast(
+                EvidenceScorer, seeded(lambda: self.build(tuple(data.x.shape[1:])), run.seed())
+            )
+            trial = cast(ImageEvidence, whole.to(run.device).base)
+            known = label_free.setdefault(int(fold[~inside][0]), {})
+            learned = torch.cat([normals[inside], anomalies[shown]])
+            self.learn(trial.members, data[learned], run, known)
+
+            @torch.no_grad()
+            def score(out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+                normal, anomalous = data[normals[out]].both.x, data[anomalies[hidden]].both.x
+                maps.append(trial.maps(normal, usable))
+                return trial.scores(normal, usable), trial.scores(anomalous, usable)
+
+            return score
+
+        return trained
 
     def learn(
         self, modules: nn.ModuleList, data: Samples, run: Run, known: dict[int, nn.Module]
