@@ -395,7 +395,7 @@ def test_fields_of_every_method_are_words(name):
 def test_fields_of_the_image_stack_stand_in_one_line():
     lines = dict(inspection._method_lines(Bundle(Detector("image-stack"), {})))
     assert lines["method"] == (
-        "image-stack (inverse_temperature 20.0 and 40.0, seen_class_weight 0.3, most_from_labels "
+        "image-stack (inverse_temperature 40.0 and 80.0, seen_class_weight 0.3, most_from_labels "
         "0.3, folds 5)"
     )
     assert lines["members"] == (

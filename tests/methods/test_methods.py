@@ -395,8 +395,9 @@ def test_stack_trusts_the_evidence_that_finds_held_out_classes():
 
 
 def test_verdicts_are_weighed_as_written():
-    # Unknown: exp(10 * (0.8, 0.8, 1.0)) = 1 : 1 : e^2; the two that learned say 8.389 / 9.389 > 0.4
-    # of it, so 0.4. Known, where only those two are asked: exp(40 * (0.9, 0.95)) = 1 : e^2.
+    # Unknown: exp(20 * (0.8, 0.8, 1.0) * 20 / 40) = 1 : 1 : e^2; the two that learned say 8.389 /
+    # 9.389 > 0.4 of it, so 0.4. Known, where only those two are asked: exp(60 * (0.9, 0.95) * 40 /
+    # 60) = 1 : e^2.
     auroc = torch.tensor([[0.8, 0.9], [0.8, 0.9], [1.0, 0.95]])
     e2 = np.exp(2.0)
     unknown = np.array([0.6, 0.4 / (1 + e2), 0.4 * e2 / (1 + e2)])
@@ -404,7 +405,8 @@ def test_verdicts_are_weighed_as_written():
     found = evidence_weights(
         auroc,
         torch.tensor([False, True, True]),
-        inverse_temperature=(10, 40),
+        rows=(20, 40),
+        inverse_temperature=(20, 60),
         seen_class_weight=0.3,
         most=0.4,
     )
@@ -412,14 +414,15 @@ def test_verdicts_are_weighed_as_written():
 
 
 def test_a_weight_that_moves_no_score_is_none():
-    # exp(10 * (1, 0.9, 0)) = 1 : 0.3679 : 0.000045; the last is below 0.005 and leaves its share
+    # exp(210 * (1, 0.9, 0) * 1 / 21) = 1 : 0.3679 : 0.000045; the last is below 0.005, and leaves
+    # its share
     scorer = EvidenceScorer([Piece(name, False) for name in "abc"], torch.nn.Identity())
     normals = torch.arange(10.0).expand(3, 10)
     anomalies = torch.tensor([[10.0], [8.5], [-1.0]])
     split = HeldOut(torch.zeros(0), torch.zeros(1), known=False)
     usable = torch.ones(3, dtype=torch.bool)
     by = EvidenceStack(
-        inverse_temperature=(10.0, 10.0), seen_class_weight=0.0, most_from_labels=1.0
+        inverse_temperature=(210.0, 210.0), seen_class_weight=0.0, most_from_labels=1.0
     )
     scorer.weigh([(normals, anomalies)], [split], usable, by)
     np.testing.assert_allclose(scorer.weights, [1 / 1.36788, 0.36788 / 1.36788, 0], atol=1e-5)

@@ -69,8 +69,9 @@ class EvidenceStack:
         score(x)    = sum over pieces e of  weight_e * surprisal_e(x)
         surprisal_e = -log(share of held-out normals that score higher with e)
         weight_e    = (1 - seen_class_weight) u_e + seen_class_weight k_e,
-            each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e),
-            k_e ~ exp(inverse_temperature_1 AUROC_known_e)
+            each of u and k summing to 1,  u_e ~ exp(inverse_temperature_0 AUROC_unseen_e m),
+            k_e ~ exp(inverse_temperature_1 AUROC_known_e m),  m = n / (n + 20),  n anomalies held
+            out
 
     When: you do not know what to expect. Not when every second counts: members train several times.
     Differs: the paper's two levels, one floor up, with whole methods where it has directions of one
@@ -84,7 +85,7 @@ class EvidenceStack:
     on_deviation_features, on_raw_features, on_both : tuple of methods
         What learns, and from what: how a row deviates from normals, the row as it lies, or both.
     inverse_temperature : pair of float
-        How sharply weights follow AUROC, on held-out and on known classes.
+        How sharply weights follow AUROC, on held-out and on known classes, with many labels.
     seen_class_weight : float
         How much known classes count beside held-out ones, 0 to 1. With more than 10 labelled rows
         a class more is tried, and kept where the sum then ranks better what was held out.
@@ -104,7 +105,7 @@ class EvidenceStack:
     on_deviation_features: tuple[Method, ...] = ()
     on_raw_features: tuple[Method, ...] = ()
     on_both: tuple[Method, ...] = ()
-    inverse_temperature: tuple[float, float] = (20.0, 40.0)
+    inverse_temperature: tuple[float, float] = (30.0, 60.0)
     seen_class_weight: float = 0.4
     most_from_labels: float = 0.5
     folds: int = 5

@@ -26,6 +26,7 @@ Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOUBT = 0.1  # AUROC by which a row that was not held out may differ
 LEAST = 0.005  # a smaller weight is none: it moves no score by more than 0.1, and costs time
 FEW = 10  # rows of a class that is held out, up to which they do not tell how much known ones count
+HALF = 20  # held-out rows at which weights follow AUROC half as sharply as they do with many
 MORE = (0.55, 0.7, 0.85, 1.0)  # weights of known classes that are tried where there are more
 _WORDS = {
     "Forest": "random forest",
@@ -159,13 +160,17 @@ class EvidenceScorer(nn.Module):
                 [(normals[e], anomalies[e]) for normals, anomalies in scores], splits
             )
         least = by.seen_class_weight
-        hidden = [len(split.outside) for split in splits if not split.known]
+        hidden, shown = (
+            [len(split.outside) for split in splits if split.known == known]
+            for known in (False, True)
+        )
         tries = [share for share in more if share > least and sum(hidden) > FEW * len(hidden)]
         found = []
         for share in (least, *tries):
             weights = evidence_weights(
                 self.auroc[usable],
                 self.uses_labels[usable],
+                rows=(sum(hidden) or sum(shown), sum(shown) or sum(hidden)),
                 inverse_temperature=by.inverse_temperature,
                 seen_class_weight=share,
                 most=by.most_from_labels,
@@ -316,6 +321,7 @@ def evidence_weights(
     auroc: Tensor,
     uses_labels: Tensor,
     *,
+    rows: tuple[int, int],
     inverse_temperature: tuple[float, ...],
     seen_class_weight: float,
     most: float,
@@ -325,18 +331,25 @@ def evidence_weights(
     (e,) -> (e,).
 
     (1 - w) u + w k with w = `seen_class_weight`, where u and k are proportional to `shares` (e,)
-    times exp(inverse temperature * AUROC). All evidence counts for u, but what `uses_labels` (e,)
-    has at most `most` of it; for k that alone counts. Where nothing could be held out (NaN), shares
-    alone decide, and there is no k.
+    times exp(inverse temperature * AUROC * n / (n + 20)). n, of `rows`, is how many anomalies tell
+    each AUROC: of few it is mostly luck, and weights stay near one another. All evidence counts for
+    u, but what `uses_labels` (e,) has at most `most` of it; for k that alone counts. Where nothing
+    could be held out (NaN), shares alone decide, and there is no k.
 
     >>> labels = torch.tensor([False, True, True])
     >>> evidence_weights(
-    ...     torch.zeros(3, 2), labels, inverse_temperature=(10, 40), seen_class_weight=0.3, most=0.4
+    ...     torch.zeros(3, 2),
+    ...     labels,
+    ...     rows=(20, 20),
+    ...     inverse_temperature=(10, 40),
+    ...     seen_class_weight=0.3,
+    ...     most=0.4,
     ... )
     tensor([0.4200, 0.2900, 0.2900])
     >>> evidence_weights(
     ...     torch.full((3, 2), torch.nan),
     ...     labels,
+    ...     rows=(0, 0),
     ...     inverse_temperature=(10, 40),
     ...     seen_class_weight=0.3,
     ...     most=0.4,
@@ -345,7 +358,9 @@ def evidence_weights(
     """
     w = seen_class_weight if uses_labels.any() and not auroc.isnan().any() else 0.0
     unseen, seen = (
-        torch.tensor(inverse_temperature, device=auroc.device) * auroc.nan_to_num(0.0)
+        torch.tensor(inverse_temperature, device=auroc.device)
+        * torch.tensor([n / (n + HALF) for n in rows], device=auroc.device)
+        * auroc.nan_to_num(0.0)
     ).unbind(dim=1)
     if shares is not None:
         unseen, seen = unseen + shares.log(), seen + shares.log()

@@ -70,7 +70,7 @@ class ImageStack:
     """
 
     members: tuple[Method, ...]
-    inverse_temperature: tuple[float, float] = (20.0, 40.0)
+    inverse_temperature: tuple[float, float] = (40.0, 80.0)
     seen_class_weight: float = 0.3
     most_from_labels: float = 0.3
     folds: int = 5
