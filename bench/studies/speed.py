@@ -1,9 +1,10 @@
 """Seconds to fit and rows scored per second: 5,000 rows x 120 columns, 30 of them labelled.
 
 python -m bench speed --method evidence-stack mahalanobis
+python -m bench speed --method evidence-stack pyod-knn xgboost --training-rows 10000
 
 Other programs that keep the cores busy lower the rows scored per second; they leave the processor
-time of a row as it is. Peers' times stand in the results of side_by_side.
+time of a row as it is. Peers get the same tables, and prepare them as side_by_side has them do.
 """
 
 import time
@@ -11,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from bench.pages.text import show
 from bench.runs.command import options
+from bench.runs.entrants import ENTRANTS, OURS, installed
 from bench.runs.machine import machine, now, versions
-from unseen import Detector
-from unseen.methods import METHODS
 
 ROWS, COLUMNS, LABELLED, CLASSES = 5000, 120, 30, 3
 BLOCK = 50_000  # rows drawn at once
@@ -26,17 +27,21 @@ BLOCK = 50_000  # rows drawn at once
 def main() -> None:
     parser = options(__doc__)
     add = parser.add_argument
-    add("--method", nargs="+", choices=METHODS, default=list(METHODS))
+    add("--method", nargs="+", choices=ENTRANTS, default=list(OURS))
+    add("--training-rows", type=int, default=ROWS)
     add("--rows", type=int, default=65_536, help="rows scored at once")
     add("--repeat", type=int, default=3)
     add("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    (x, y), (fresh, _) = sample(ROWS, LABELLED), sample(chosen.rows, 0)
-    Detector(random_state=0).fit(x[-500:], y[-500:])  # imports and thread pools
+    (x, y), (fresh, _) = sample(chosen.training_rows, LABELLED), sample(chosen.rows, 0)
+    kinds = np.array(["normal", *"abc"], dtype=object)[y]
+    table, other = (pa.table({f"x{j}": c for j, c in enumerate(rows.T)}) for rows in (x, fresh))
+    ENTRANTS["evidence-stack"].fit(table[-500:], kinds[-500:], 0)  # imports and thread pools
     print(f"{machine()}; {versions()}; {now()}")
-    rows = [method_row(name, x, y, fresh, chosen.repeat) for name in chosen.method]
-    size = f"{ROWS:,} x {COLUMNS} with {LABELLED} labels, {chosen.threads} threads"
+    names = installed(chosen.method)
+    rows = [method_row(name, table, kinds, other, chosen.repeat) for name in names]
+    size = f"{chosen.training_rows:,} x {COLUMNS} with {LABELLED} labels, {chosen.threads} threads"
     title = f"{size}: median of {chosen.repeat} (range)"
     show(title, ["method", "fit s", "rows/s", "CPU µs a row"], rows)
 
@@ -63,12 +68,13 @@ def timed(work: Callable[[], object], repeat: int) -> list[float]:
     return np.diff(marks).tolist()
 
 
-def method_row(name: str, x: Any, y: Any, fresh: Any, repeat: int) -> list[str]:
-    detector = Detector(METHODS[name], random_state=0)
-    seconds = timed(lambda: detector.fit(x, y), repeat)
-    detector.anomaly_score(fresh[:2048])
+def method_row(name: str, table: Any, kinds: Any, fresh: Any, repeat: int) -> list[str]:
+    made: list[Any] = []
+    seconds = timed(lambda: made.append(ENTRANTS[name].fit(table, kinds, 0)), repeat)
+    score = made[-1]
+    score(fresh[:2048])
     before = time.process_time()
-    rates = [len(fresh) / s for s in timed(lambda: detector.anomaly_score(fresh), repeat)]
+    rates = [len(fresh) / s for s in timed(lambda: score(fresh), repeat)]
     spent = 1e6 * (time.process_time() - before) / repeat / len(fresh)
     return [name, spanned(seconds, ".2f"), spanned(rates, ",.0f"), f"{spent:.1f}"]
 
