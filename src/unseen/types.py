@@ -304,9 +304,11 @@ class Encoder(Protocol):
         copies.
         """
 
-    def limited(self, x: NDArray[np.float32], before: Any = None) -> Encoder:
-        """The same, to which encoded rows (n, *f) show how far columns of few values go, as those
-        that `before`, the encoder of an earlier training, knew did.
+    def limited(
+        self, x: NDArray[np.float32], normals: NDArray[np.bool_], before: Any = None
+    ) -> Encoder:
+        """The same, to which encoded rows (n, *f), some of them normal (n,), show how far columns
+        of few values go, as those that `before`, the encoder of an earlier training, knew did.
         """
 
     def widened(self, rows: Any) -> Encoder:

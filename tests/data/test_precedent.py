@@ -360,7 +360,8 @@ def test_a_precedent_that_contradicts_itself_is_refused(part, value):
 def test_limits_and_fills_that_no_training_gives_are_refused():
     schema = Schema.infer(np.column_stack([np.arange(40) % 4, np.arange(40) ** 2 % 11]))
     whole = schema.limited(
-        schema.encode(np.column_stack([np.arange(40) % 4, np.arange(40) % 4]))
+        schema.encode(np.column_stack([np.arange(40) % 4, np.arange(40) % 4])),
+        np.ones(40, dtype=bool),
     ).to_json()
     assert Schema.from_json(whole).limits[0] is not None
     whole["limits"][0] = [3.0, -3.0]

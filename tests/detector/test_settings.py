@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unseen import Bundle, Detector
-from unseen.data.limits import beyond, limits
+from unseen.data.limits import beyond, commonplace, limits
 from unseen.data.schema import Schema
 from unseen.errors import BundleError
 from unseen.methods import METHODS
@@ -61,9 +61,35 @@ def test_fresh_counts_are_not_flagged_for_being_new():
     for _ in range(50):
         train, fresh = rng.poisson(0.3, (2, 400, 10))
         schema = Schema.infer(train)
-        known = schema.limited(schema.encode(train))
+        known = schema.limited(schema.encode(train), np.ones(400, dtype=bool))
         shares.append((known.beyond(schema.encode(fresh)) > 0).mean())
     assert np.mean(shares) < 0.002
+
+
+def test_what_normals_often_are_alone_in_is_no_sign():
+    # 100 rows by 300 yes-or-no columns of 2%: columns that training shows constant are many, and
+    # half of all later rows move one of them
+    rng = np.random.default_rng(0)
+    train, fresh = (rng.random((n, 300)) < 0.02 for n in (100, 400))
+    x = train.astype(np.float32)
+    assert (beyond(fresh.astype(np.float32), limits(x)) > 0).mean() > 0.3
+    assert commonplace(x)
+    detector = Detector(method="mahalanobis", random_state=0).fit(pd.DataFrame(x).add_prefix("x"))
+    later = pd.DataFrame(fresh.astype(np.float32)).add_prefix("x")
+    assert (detector.pvalue(later) <= 0.02).mean() < 0.06
+
+
+def test_who_is_alone_by_hand():
+    # two levels, each often; then a row far beyond: one is a fault of its own, two are commonplace
+    x = np.array([[0.0, 0.0], [1.0, 1.0]], np.float32).repeat(9, axis=0)
+    one, other, near = [9.0, 0.0], [0.0, -9.0], [2.0, 1.0]
+    assert not commonplace(x)
+    assert not commonplace(np.vstack([x, [one]]))
+    assert commonplace(np.vstack([x, [one, other]]))
+    assert not commonplace(np.vstack([x, [one, near]]))  # no farther than the levels are apart
+    assert not commonplace(np.vstack([x, [one, one]]))  # a level of two rows
+    many = x.repeat(200, axis=0)  # 3,600 rows: up to 3 of them
+    assert not commonplace(np.vstack([many, [one, other]]))
 
 
 def test_limits_of_a_file_fit_its_columns():

@@ -14,6 +14,7 @@ FEW = 50  # values of a column that are settings
 # rows that must show each of them: then there is hardly one that training missed by chance
 EACH = 5
 HEAD = 1000  # rows that show at once that a column has many values
+RARE = 1e-3  # share of the normals up to which a value of their own is a fault of theirs
 
 Limits = tuple[tuple[float, float] | None, ...]
 
@@ -39,6 +40,30 @@ def limits(x: NDArray[np.float32]) -> Limits:
         usual = len(values) <= FEW and counts.min() >= EACH
         found.append((float(values[0]) - apart, float(values[-1]) + apart) if usual else None)
     return tuple(found)
+
+
+def commonplace(x: NDArray[np.float32]) -> bool:
+    """Whether normal rows (n, d) often lie beyond what the others show: then a later one may, too.
+
+    One row may by a fault of its own; of many columns with rare values some row always does.
+
+    >>> often = np.repeat([[0.0, 0.0]], 20, axis=0).astype(np.float32)
+    >>> commonplace(np.r_[often, [[9.0, 0.0]]]), commonplace(np.r_[often, [[9.0, 0.0], [0.0, 9.0]]])
+    (False, True)
+    """
+    alone = set()
+    for column in x.T:
+        if len(np.unique(column[:HEAD])) > FEW:
+            continue
+        values, counts = np.unique(column, return_counts=True)
+        if not 1 < len(values) <= FEW + 1:
+            continue
+        for end, others in ((0, slice(1, None)), (-1, slice(-1))):
+            apart = np.diff(values[others]).max(initial=0.0)
+            far = abs(values[end] - values[others][end]) > apart
+            if far and counts[end] == 1 and counts[others].min() >= EACH:
+                alone.add(int(np.flatnonzero(column == values[end])[0]))
+    return len(alone) > max(1, RARE * len(x))
 
 
 def hull(one: Limits, other: Limits) -> Limits:

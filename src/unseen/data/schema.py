@@ -22,7 +22,7 @@ from unseen.data.columns import Column, Kind
 from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn
-from unseen.data.limits import Limits, beyond, hull, limits
+from unseen.data.limits import Limits, beyond, commonplace, hull, limits
 from unseen.data.news import News, NotedOnce, merged, news_of_matrix, news_of_table
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
 from unseen.data.repeats import Table, nearly, representatives
@@ -305,11 +305,14 @@ class Schema:
         """The same schema, to which what these rows show is nothing new."""
         return replace(self, precedent=merged(self.precedent, self.news(table)), limits=())
 
-    def limited(self, x: NDArray[np.float32], before: Schema | None = None) -> Schema:
+    def limited(
+        self, x: NDArray[np.float32], normals: NDArray[np.bool_], before: Schema | None = None
+    ) -> Schema:
         """The same schema, to which encoded rows (n, d) show how far columns of few values go; what
-        they showed `before`, in earlier training, stays usual.
+        they showed `before`, in earlier training, stays usual. Where normals often lie beyond what
+        the others show, no column has limits.
         """
-        found = limits(x)
+        found = (None,) * x.shape[1] if commonplace(x[normals]) else limits(x)
         return replace(self, limits=found if before is None else hull(before.limits, found))
 
     def beyond(self, x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -161,7 +161,7 @@ class Learning:
         rows = encoder.encode(take(data.table, held_out[chosen]))
         return _member_of(
             self.method,
-            encoder.limited(inside.x.cpu().numpy()),
+            encoder.limited(inside.x.cpu().numpy(), data.codes[data.rows] <= 0),
             scorer.eval(),
             calibration,
             held_out[chosen],
@@ -211,12 +211,14 @@ class Learning:
         before: Encoder | None = None,
     ) -> Member:
         """The scorer once it has learned from all rows but those held out, and their scores."""
-        inside = data.samples(encoder, np.setdiff1d(data.rows, held_out)).to(self.device)
+        kept = np.setdiff1d(data.rows, held_out)
+        inside = data.samples(encoder, kept).to(self.device)
         with one_thread():
             learn(scorer, inside, run)
         rows = encoder.encode(take(data.table, held_out))
         calibration = _scored(scorer.eval(), rows, self.device)
-        encoder = encoder.limited(np.concatenate([inside.x.cpu().numpy(), rows]), before)
+        normals = data.codes[np.concatenate([kept, held_out])] <= 0
+        encoder = encoder.limited(np.concatenate([inside.x.cpu().numpy(), rows]), normals, before)
         peaks = _peaks_of(scorer, rows, self.device)
         return _member_of(self.method, encoder, scorer, calibration, held_out, peaks)
 

@@ -113,7 +113,9 @@ class Vision:
         """Itself: nothing is learned."""
         return self
 
-    def limited(self, x: NDArray[np.float32], before: Self | None = None) -> Self:
+    def limited(
+        self, x: NDArray[np.float32], normals: ArrayLike, before: Self | None = None
+    ) -> Self:
         """Itself: nothing is learned."""
         return self
 
