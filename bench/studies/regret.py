@@ -5,6 +5,7 @@ python -m bench regret --share 0.1                       # a tenth of the pool
 python -m bench regret --only wide                       # few normals with many columns
 python -m bench regret --name tried --methods default    # the default as it is, under another name
 python -m bench regret --beside tried --methods          # tables of what there is, side by side
+python -m bench regret --variant "all equally" --name equal --methods default
 """
 
 import os
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from bench.data.pool import Case, Trial, cases
 from bench.pages.text import show
 from bench.runs.command import options
-from bench.runs.entrants import ENTRANTS, Scores
+from bench.runs.entrants import ENTRANTS, Ours, Scores
 from bench.runs.open_set import auroc
 from bench.runs.store import Record
 from bench.runs.workers import run_all
+from bench.studies.ablation import STACK, WHOLE_METHOD
 from unseen.evaluation.metrics import average_precision, tpr_at_fpr
 
 REFERENCES = (
@@ -44,6 +46,7 @@ def main() -> None:
     add = parser.add_argument
     add("--methods", nargs="*", choices=["default", *REFERENCES], default=["default", *REFERENCES])
     add("--name", default="default", help="under which scores of the default are kept")
+    add("--variant", choices=STACK, default=WHOLE_METHOD, help="of the default, as in ablation")
     add("--beside", nargs="*", default=[], help="names of other defaults that are shown, too")
     add("--share", type=float, default=1.0, help="how much of the pool")
     add("--only", nargs="*", default=[], help="draws whose names have these texts, as in wide")
@@ -56,7 +59,7 @@ def main() -> None:
     trials = [(case, seed) for seed in range(chosen.seeds) for case in pool]
     names = {chosen.name if name == "default" else name: name for name in chosen.methods}
     jobs = [
-        {"method": name, "case": case, "seed": seed, "file": file}
+        {"method": name, "case": case, "seed": seed, "file": file, "variant": chosen.variant}
         for label, name in names.items()
         for case, seed in trials
         if not (file := kept(chosen.out, label, case, seed)).exists()
@@ -78,9 +81,10 @@ def told(job: Record, record: Record) -> None:
 def one_run(job: Record) -> Record:
     """Fit and score once; a method that does not learn from such rows has no scores."""
     trial = job["case"].trial(job["seed"])
-    entrant = ENTRANTS["evidence-stack" if job["method"] == "default" else job["method"]]
+    own = job["method"] == "default"
+    entrant = Ours(STACK[job["variant"]]) if own else ENTRANTS[job["method"]]
     scores: Scores = np.zeros(0)
-    if len(trial.seen) or not entrant.uses_labels or job["method"] == "default":
+    if len(trial.seen) or not entrant.uses_labels or own:
         scores = entrant.fit(trial.train, trial.kinds, job["seed"])(trial.test)
     job["file"].parent.mkdir(parents=True, exist_ok=True)
     partial = job["file"].with_suffix(f".{os.getpid()}.npy")
