@@ -4,7 +4,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -291,6 +291,11 @@ class Encoder(Protocol):
     def admit(self, X: Any, *, learns: bool = False) -> Any:
         """Rows from whatever holds such; DataError for rows of another sort. `learns`: to train
         on.
+        """
+
+    def shown(self, rows: Any) -> Mapping[str, Any]:
+        """What a reader is shown of rows, by name: the columns that are used, or names of
+        images.
         """
 
     def labels(self, rows: Any) -> Any:

@@ -348,6 +348,11 @@ class Schema:
             given.select([name for name in given.column_names if name in known]) if extra else given
         )
 
+    def shown(self, rows: pa.Table | NDArray[Any]) -> dict[str, pa.ChunkedArray]:
+        """The columns that are used, as the rows have them."""
+        table = self.arrow(rows)
+        return {column.name: table[column.name] for column in self.columns}
+
     def placer(self, rows: object) -> NoReturn:
         """What places scores of cells, which rows of a table lack: Unsupported."""
         raise Unsupported(

@@ -41,6 +41,7 @@ from unseen.detector.inputs import (
 )
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.policy import Policy
+from unseen.detector.references import references
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
@@ -160,6 +161,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
+        self.references_ = references(encoder, rows, codes, counts, learning.seed)
         self.name_features(
             encoder.inputs if isinstance(rows, pa.Table) and named_in_text(X) else None
         )
@@ -229,6 +231,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
+        self.references_ = references(self.schema_, rows, codes, counts, learning.seed)
         return self.assemble(members)
 
     def adapt(self, X_normal: Any, y: Any = None) -> Detector:
@@ -275,7 +278,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.training_ = (rows, y)
         new.name_features(getattr(self, "feature_names_in_", None))
-        member = self._learning(self.schema_).adapted(self.members_[0], training, calibrating)
+        learning = self._learning(self.schema_)
+        new.references_ = references(self.schema_, rows, codes, counts, learning.seed)
+        member = learning.adapted(self.members_[0], training, calibrating)
         tell_far(member.calibration, self.members_[0].calibration)
         return new.assemble((member,))
 

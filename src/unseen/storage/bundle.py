@@ -29,7 +29,8 @@ from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.foreign import imported, paths_in, untrusted
-from unseen.storage.manifest import JSON, TENSORS, Manifest, Settings, digest
+from unseen.storage.manifest import JSON, SHOWN, TENSORS, Manifest, Settings, digest
+from unseen.storage.references import fitting, read_references, saved
 from unseen.storage.restore import State, read_tensors, scorer_of
 from unseen.types import Encoder, Labelled, Method, ability
 from unseen.vision.encoder import Vision
@@ -80,10 +81,13 @@ class Bundle:
         """
         new_path(folder)
         tensors = bytes_of(_state_of(self.detector))
-        text = _manifest(self, digest(tensors)).text()
+        shown = saved(getattr(self.detector, "references_", None))
+        text = _manifest(self, digest(tensors), None if shown is None else digest(shown)).text()
         with Making() as making:
             new = making.folder(folder)
             new.write(TENSORS, tensors)
+            if shown is not None:
+                new.write(SHOWN, shown)
             new.write(JSON, text)
 
     @classmethod
@@ -123,8 +127,13 @@ class Bundle:
         manifest = Manifest.read(place / JSON)
         _check_trust(place, manifest.method, trust)
         tensors = read_tensors(place / TENSORS, recorded=manifest.tensors)
+        recorded = manifest.references
+        shown = None if recorded is None else read_references(place / SHOWN, recorded=recorded)
         try:
-            return cls(_rebuilt(manifest, tensors, trust), manifest.facts)
+            detector = _rebuilt(manifest, tensors, trust)
+            if shown is not None:
+                detector.references_ = fitting(shown, detector.schema_, len(detector.classes_))
+            return cls(detector, manifest.facts)
         except Exception as error:  # whatever a file of unknown origin leads to
             release = manifest.facts.get("unseen")
             other = "" if release == __version__ else f"load it with unseen {release}, or "
@@ -204,7 +213,7 @@ class Bundle:
         return pa.table({"score": scores, "pvalue": pvalues, "verdict": verdict})
 
 
-def _manifest(bundle: Bundle, tensors: str) -> Manifest:
+def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     """Everything about a bundle that is not a tensor; facts that are known already, as of a loaded
     bundle, stay.
     """
@@ -233,6 +242,7 @@ def _manifest(bundle: Bundle, tensors: str) -> Manifest:
         columns=detector.schema_.to_json(),
         members=[member.encoder.to_json() for member in detector.members_],
         tensors=tensors,
+        references=shown,
     )
 
 

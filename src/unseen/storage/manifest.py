@@ -23,7 +23,7 @@ from unseen.errors import BundleError, DataError
 from unseen.io.paths import regular
 
 FORMAT = 2
-JSON, TENSORS = "bundle.json", "tensors.safetensors"
+JSON, TENSORS, SHOWN = "bundle.json", "tensors.safetensors", "references.arrow"
 MOST = 64 << 20  # bytes of bundle.json: a thousand columns of fifty levels take about 10 MB
 DEEPEST = 100  # lists and objects in one another
 AGAIN = "copy the folder again from where it was saved, or fit and save again"
@@ -91,6 +91,8 @@ class Manifest(BaseModel):
         Likewise for each trained scorer, at least one.
     tensors : str
         SHA-256 of the file of tensors.
+    references : str or None
+        SHA-256 of the file of training rows that stay; None where an earlier release kept none.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -103,6 +105,7 @@ class Manifest(BaseModel):
     columns: dict[str, Any]
     members: Annotated[list[dict[str, Any]], Field(min_length=1)]
     tensors: str  # the hash of the other file
+    references: str | None = None
 
     def text(self) -> bytes:
         """bundle.json, with a hash of all its other content."""
@@ -242,7 +245,7 @@ def readable(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise BundleError(
-            f"{file}: missing; a saved detector holds {JSON} and {TENSORS}; {AGAIN}"
+            f"{file}: missing; a saved detector holds {JSON}, {TENSORS} and {SHOWN}; {AGAIN}"
         ) from error
     except OSError as error:
         raise BundleError(

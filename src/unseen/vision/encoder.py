@@ -101,6 +101,10 @@ class Vision:
             )
         return X if learns else X.plain()
 
+    def shown(self, rows: Maps) -> dict[str, list[str]]:
+        """The names of images."""
+        return {self.inputs[0]: rows.images.names}
+
     def labels(self, rows: Maps) -> tuple[str | None, ...] | None:
         """What the folders call the images; None where none is in a folder of its own."""
         return rows.labels
