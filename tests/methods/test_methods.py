@@ -413,6 +413,34 @@ def test_verdicts_are_weighed_as_written():
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
 
 
+def weights_by_unseen(auroc, uses_labels):
+    """Weights by AUROC on held-out classes alone, at exp(100 AUROC / 2); most from labels: 0.4."""
+    return evidence_weights(
+        torch.tensor(auroc)[:, None].repeat(1, 2),
+        torch.tensor(uses_labels),
+        rows=(20, 20),
+        inverse_temperature=(100.0, 0.0),
+        seen_class_weight=0.0,
+        most=0.4,
+    )
+
+
+def test_labels_never_have_all_the_weight_however_far_the_others_are_behind():
+    # exp(-50 * 0.8) = 4e-18 is nothing beside 1; of the 0.6 that is theirs, 0.2 and 0.21 have
+    # 1 : e^(50 * 0.01)
+    found = weights_by_unseen([0.2, 0.21, 1.0], [False, False, True])
+    share = 0.6 / (1 + np.exp(0.5))
+    np.testing.assert_allclose(found, [share, 0.6 - share, 0.4], rtol=1e-4)
+
+
+def test_where_all_learn_from_labels_nothing_is_taken_from_them():
+    # 1 : e^(50 * 0.02) : e^(50 * 0.03), which in float32 sum to a little less than 1
+    for low in np.linspace(0.1, 0.9, 50):
+        found = weights_by_unseen([low, low + 0.02, low + 0.03], [True] * 3)
+        each = np.exp([0.0, 1.0, 1.5])
+        np.testing.assert_allclose(found, each / each.sum(), rtol=1e-4)
+
+
 def test_a_weight_that_moves_no_score_is_none():
     # exp(210 * (1, 0.9, 0) * 1 / 21) = 1 : 0.3679 : 0.000045; the last is below 0.005, and leaves
     # its share

@@ -365,9 +365,13 @@ def evidence_weights(
     if shares is not None:
         unseen, seen = unseen + shares.log(), seen + shares.log()
     u = unseen.softmax(dim=0)
-    share = u[uses_labels].sum()
-    if most < share < 1:
-        u = torch.where(uses_labels, u * most / share, u * (1 - most) / (1 - share))
+    if u[uses_labels].sum() > most and not uses_labels.all():
+        # each side by itself: what labels leave of the sum may be less than its rounding
+        with_labels, without = (
+            unseen.masked_fill(left_out, -torch.inf).softmax(dim=0)
+            for left_out in (~uses_labels, uses_labels)
+        )
+        u = most * with_labels + (1 - most) * without
     if w == 0:
         return u
     return (1 - w) * u + w * seen.masked_fill(~uses_labels, -torch.inf).softmax(dim=0)
