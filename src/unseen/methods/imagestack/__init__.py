@@ -218,4 +218,5 @@ class ImageStack:
                 "anew"
             )
         moved.weights /= moved.weights.sum()
+        moved.lag.fill_(torch.nan)  # nobody knows how far behind a piece is in the new product
         return moved
