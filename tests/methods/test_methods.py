@@ -336,8 +336,10 @@ def test_nobody_is_close_to_himself():
 def test_multi_directional_says_what_it_needs(method):
     with pytest.raises(DataError, match="3 normal rows.*120 and 0: label"):
         trained(method, toy_rows().normals)
-    with pytest.raises(DataError, match="2 and 2"):
+    with pytest.raises(DataError, match="2 and 2: add normal rows, of which [a-z ]*$"):
         trained(method, toy_rows()[118:122])
+    with pytest.raises(DataError, match="2 and 0: add normal rows, .*; label at least one anomaly"):
+        trained(method, toy_rows()[:2])
 
 
 @pytest.mark.parametrize("rows", [slice(117, 121), slice(0, 121), slice(0, 124)])
