@@ -443,6 +443,13 @@ def test_where_all_learn_from_labels_nothing_is_taken_from_them():
         np.testing.assert_allclose(found, each / each.sum(), rtol=1e-4)
 
 
+@pytest.mark.parametrize("base_scores", [(), ("ratio",), ("nearest-numbers", "ratio")])
+def test_a_stack_without_evidence_is_refused(base_scores):
+    # no labels, and numbers alone: what looks at numbers alone is what looks at all
+    with pytest.raises(DataError, match=r"no evidence of this EvidenceStack .* 'mahalanobis'"):
+        trained(EvidenceStack(base_scores=base_scores), toy_rows(0))
+
+
 def test_a_weight_that_moves_no_score_is_none():
     # exp(210 * (1, 0.9, 0) * 1 / 21) = 1 : 0.3679 : 0.000045; the last is below 0.005, and leaves
     # its share

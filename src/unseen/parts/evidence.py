@@ -104,7 +104,8 @@ class EvidenceScorer(nn.Module):
         self.base = base
         e = len(pieces)
         self.surprisal = Surprisal(e)
-        self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
+        labels = [piece.uses_labels for piece in pieces]
+        self.register_buffer("uses_labels", torch.tensor(labels, dtype=torch.bool))
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
         self.lag = torch.full((e, 2, 2), torch.nan)  # no buffer: what is saved is what it leads to
@@ -250,6 +251,16 @@ def enough_normals(count: int, method: object, noun: str) -> None:
             f"{type(method).__name__} learns from some normal {noun} and judges on others; it was "
             f"given {count}, and needs at least 3, better {'1,000' if noun == 'rows' else '100'}: "
             f"add normal {noun}"
+        )
+
+
+def enough_evidence(usable: Tensor, method: object, other: str) -> None:
+    """DataError where no piece is `usable` (e,): all would score alike. `other` is what to add."""
+    if not usable.any():
+        raise DataError(
+            f"no evidence of this {type(method).__name__} tells anything: what learns from labels "
+            "was given no labelled anomaly, and what does not finds nothing to look at: label "
+            f"anomalies, or add {other}"
         )
 
 
