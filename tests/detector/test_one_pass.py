@@ -298,6 +298,16 @@ def test_what_is_enough_for_one_product_is_not_said_of_another():
     }
 
 
+def test_weights_of_what_moved_are_not_explained_by_the_old_product(capsys):
+    fitted = Detector(BOTH, random_state=0).fit(maps_of(toy_maps()))
+    text = text_of(Bundle(fitted, {}), capsys)
+    assert "Evidence by weight, which grows with how well it found anomalies held out" in text
+    new = maps_of(toy_maps(30, 0, seed=4))
+    data = SimpleNamespace(facts={"source": "new"}, rows=new)
+    text = text_of(Bundle(fitted, {}).adapted(fitted.adapt(new), data), capsys)
+    assert "0 for what was left behind; AUROC is that before the detector moved" in text
+
+
 def test_a_piece_that_finds_all_that_the_whole_does_is_named():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 4))
