@@ -539,6 +539,16 @@ def test_adapt_to_a_folder_without_good_images(made, tmp_path, capsys):
     assert "'hole' (2): name the folder that has normal images in it" in err
 
 
+def test_a_single_good_image_is_called_an_image(made, tmp_path, capsys):
+    good = fill(tmp_path / "good", normal=1)
+    err = refused(capsys, "adapt", made / "m", good, "--out", tmp_path / "m2")
+    assert "adapt was given 1 normal images of 1, and needs at least 2" in err
+    assert "add normal images" in err
+    err = refused(capsys, "fit", good, *LIGHT, "--out", tmp_path / "m3")
+    assert "y marks 1 of 1 images" in err
+    assert "better 100: add normal images" in err
+
+
 def test_audit_lists_hidden_defects_first(tmp_path, capsys):
     fill(tmp_path / "tiles", normal=40, hole=2, masks=False)
     for i in range(2):

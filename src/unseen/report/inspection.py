@@ -55,7 +55,7 @@ def contents(bundle: Bundle) -> RenderableType:
             AttributeError,
         ):
             rest["evaluation"] = as_text(evaluation)
-    return Group(_grid([*lines, *rest.items()]), *_evidence(detector), *reported)
+    return Group(_grid([*lines, *rest.items()]), *_evidence(bundle), *reported)
 
 
 def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
@@ -181,11 +181,11 @@ def _thresholds(detector: Detector) -> list[tuple[str, str]]:
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
 
 
-def _evidence(detector: Detector) -> list[RenderableType]:
+def _evidence(bundle: Bundle) -> list[RenderableType]:
     """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those
     of the first.
     """
-    pieces = ability(detector.members_[0].scorer, "evidence") or ()
+    pieces = ability(bundle.detector.members_[0].scorer, "evidence") or ()
     if not pieces:
         return []
     table = ruled_table(
@@ -195,11 +195,10 @@ def _evidence(detector: Detector) -> list[RenderableType]:
         table.add_row(
             piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
         )
-    return [
-        "",
-        Text("Evidence by weight, which grows with how well it found anomalies held out"),
-        table,
-    ]
+    why = "which grows with how well it found anomalies held out"
+    if of_form(Adapted, bundle.facts.get("adapted")) is not None:
+        why = "0 for what was left behind; AUROC is that before the detector moved"
+    return ["", Text(f"Evidence by weight, {why}"), table]
 
 
 def _method_in_words(method: dict[str, Any]) -> str:

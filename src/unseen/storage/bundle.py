@@ -163,10 +163,12 @@ class Bundle:
         Returns
         -------
         Bundle
-            A new one, with the facts here and those of the data, without the evaluation.
+            A new one, with the facts here and those of the data, without what was measured of the
+            detector here: the evaluation, and which method would do.
         """
+        known = {name: fact for name, fact in self.facts.items() if name != "simpler"}
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
-        return type(self)(detector, {**self.facts, "adapted": facts, "evaluation": []})
+        return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
         """Score, p-value and verdict of each row.
