@@ -106,7 +106,7 @@ def test_fit_knows_its_data(made, capsys):
     for told in (
         "tiles, labels by folder",
         "48: 40 normal, 8 anomalies",
-        "hole 4, stripe 4",
+        "hole (4), stripe (4)",
         "lite0 at 64 pixels",
     ):
         assert told in out
