@@ -276,6 +276,8 @@ def test_overlays(made, new, tmp_path, capsys):
     os.rename(new / "hole" / "00.jpg", new / "hole" / "größe 漢字.jpg")
     (new / "hole" / "00.png").unlink()
     pictures = tmp_path / "pictures"
+    (new / "hole" / "empty.png").touch()
+    (new / "hole" / "film.mp4").touch()
     line = [
         "score",
         made / "m",
@@ -308,9 +310,9 @@ def test_overlays(made, new, tmp_path, capsys):
         f"{rank:04}-" for rank in range(1, len(order) + 1)
     ]
     assert re.findall(r"<small>(.*?)</small>", page) == [found[name]["overlay"] for name in order]
-    assert f"{len(flagged)} of 9 images flagged" in page
-    assert f"9 images, {len(flagged)} flagged" in page
-    assert "; files that could not be used: 1. The" in page
+    assert f"{len(flagged)} of 10 images flagged" in page
+    assert f"10 images, {len(flagged)} flagged" in page
+    assert "; files that could not be used: 2. The" in page
     assert "p-value of at most 0.05" in page
     assert len(list((tmp_path / "kept").iterdir())) == 10
 
