@@ -106,7 +106,7 @@ def test_fit_knows_its_data(made, capsys):
     for told in (
         "tiles, labels by folder",
         "48: 40 normal, 8 anomalies",
-        "hole 4, stripe 4",
+        "hole (4), stripe (4)",
         "lite0 at 64 pixels",
     ):
         assert told in out
@@ -276,6 +276,8 @@ def test_overlays(made, new, tmp_path, capsys):
     os.rename(new / "hole" / "00.jpg", new / "hole" / "größe 漢字.jpg")
     (new / "hole" / "00.png").unlink()
     pictures = tmp_path / "pictures"
+    (new / "hole" / "empty.png").touch()
+    (new / "hole" / "film.mp4").touch()
     line = [
         "score",
         made / "m",
@@ -309,6 +311,8 @@ def test_overlays(made, new, tmp_path, capsys):
     ]
     assert re.findall(r"<small>(.*?)</small>", page) == [found[name]["overlay"] for name in order]
     assert f"{len(flagged)} of 10 images flagged" in page
+    assert f"10 images, {len(flagged)} flagged" in page
+    assert "; files that could not be used: 2. The" in page
     assert "p-value of at most 0.05" in page
     assert len(list((tmp_path / "kept").iterdir())) == 10
 

@@ -605,3 +605,15 @@ def test_every_float_is_looked_at_but_where_infinity_or_nan_is_declared(bundles)
         ("Plain", "logarithms"),
         ("Trees", "threshold"),
     }
+
+
+def test_a_folder_of_other_things_is_no_damaged_detector(tmp_path):
+    (tmp_path / "tiles" / "normal").mkdir(parents=True)
+    with pytest.raises(BundleError, match="found no bundle.json in it; check the spelling"):
+        Bundle.load(tmp_path / "tiles")
+
+
+def test_facts_may_be_left_out(tmp_path):
+    rows = [[float(i % 7), i % 5] for i in range(60)]
+    Bundle(Detector("mahalanobis", random_state=0).fit(rows)).save(tmp_path / "m")
+    assert set(Bundle.load(tmp_path / "m").facts) == {"created", "torch", "unseen"}

@@ -104,7 +104,10 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
         lines = [
             ("data", f"{counts.source}, {_label_in_words(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
-            ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
+            (
+                "classes",
+                first_few(f"{name} ({count:,})" for name, count in counts.anomalies.items()),
+            ),
         ]
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
         lines.append(
@@ -188,10 +191,8 @@ def _evidence(bundle: Bundle) -> list[RenderableType]:
     pieces = ability(bundle.detector.members_[0].scorer, "evidence") or ()
     if not pieces:
         return []
-    table = ruled_table(
-        "evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes"
-    )
-    for piece in pieces:
+    table = ruled_table("evidence", "weight", "AUROC on\nunseen classes", "AUROC on\nseen classes")
+    for piece in sorted(pieces, key=lambda piece: -piece.weight):
         table.add_row(
             piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
         )
