@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -220,7 +221,7 @@ def test_info(model, capsys):
 
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):
-    small = unseen.EvidenceStack(base_scores=("nearest",))
+    small = unseen.EvidenceStack(base_scores=("mahalanobis", "nearest", "ratio"))
     monkeypatch.setattr(catalogue, "DEFAULT", small)
     assert run("fit train.csv --label label --drop run --out m", capsys)[0] == 0
     scorer = Bundle.load("m").detector.members_[0].scorer
@@ -230,7 +231,11 @@ def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monk
         for line in out.splitlines()
         if line.startswith("distance to the nearest normals ")
     ]
-    assert line[5:] == [f"{value:.3f}" for value in (scorer.weights[0], *scorer.auroc[0])]
+    assert line[5:] == [f"{value:.3f}" for value in (scorer.weights[1], *scorer.auroc[1])]
+    table = out[out.index("Evidence by weight") :].splitlines()
+    weights = [float(found[1]) for row in table if (found := re.search(r" (0\.\d{3}) ", row))]
+    assert weights == sorted(weights, reverse=True)
+    assert len(weights) == 3
 
 
 # evaluate
@@ -275,6 +280,16 @@ def test_evaluate_says_how_blind_the_detector_is(here, capsys):
             f"with at least 20 rows {worst['class']!r} is found worst, AUROC {worst['auroc']:.3f}"
         )
         assert f"How blind {report['method']} still is: of the unseen classes {found}" in out
+
+
+def test_evaluate_says_that_no_label_was_used(here, capsys):
+    line = "evaluate train.csv --label label --drop run --seeds 1 --method mahalanobis"
+    status, out, err = run(f"{line} --shots 999", capsys)
+    assert status == 0
+    assert "Seen classes: none, so no label was used" in out
+    assert "takes 999 training rows of it (half of its rows train, half test), and" in err
+    out, err = run(f"{line} --shots 999 --test train.csv", capsys)[1:]
+    assert "takes 999 training rows of it, and another class that stays unseen" in err
 
 
 def test_the_flags_of_the_protocol_are_its_fields(capsys):
@@ -386,7 +401,7 @@ def test_python_m(tmp_path):
     line = [sys.executable, "-m", "unseen", "info", str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path}/bundle.json: missing")
+    assert done.stderr.startswith(f"error: {tmp_path}: expected the folder of a saved")
 
 
 def test_our_warnings_are_notes_said_once(here, capsys):
@@ -524,6 +539,7 @@ def test_wrong_flags_of_fit(here, capsys, flags, message):
     ("flags", "message"),
     [
         ("--seen 0", "seen must be a whole number from 1, got 0"),
+        ("--method nearest devnt", 'Invalid value "devnt" for --method.'),
         ("--shots few", 'unable to convert "few" into int'),
         ("--method devnet forest --set margin=3", "--set changes one method, and --method names 2"),
         ("--test nowhere.csv", "nowhere.csv: no such file"),
@@ -559,7 +575,9 @@ def test_an_output_folder_that_exists_is_refused_before_training(here, capsys, m
 
 def test_a_damaged_detector(model, here, capsys):
     (here / "m").mkdir()
-    assert "m/bundle.json: missing" in refused("info m", capsys)
+    assert "m: expected the folder of a saved detector, found no bundle.json in it" in refused(
+        "info m", capsys
+    )
     (here / "m" / "bundle.json").write_bytes((model / "bundle.json").read_bytes())
     assert "m/tensors.safetensors: missing" in refused("score m train.csv --out s.csv", capsys)
 

@@ -106,7 +106,7 @@ def test_fit_knows_its_data(made, capsys):
     for told in (
         "tiles, labels by folder",
         "48: 40 normal, 8 anomalies",
-        "hole 4, stripe 4",
+        "hole (4), stripe (4)",
         "lite0 at 64 pixels",
     ):
         assert told in out
@@ -276,6 +276,8 @@ def test_overlays(made, new, tmp_path, capsys):
     os.rename(new / "hole" / "00.jpg", new / "hole" / "größe 漢字.jpg")
     (new / "hole" / "00.png").unlink()
     pictures = tmp_path / "pictures"
+    (new / "hole" / "empty.png").touch()
+    (new / "hole" / "film.mp4").touch()
     line = [
         "score",
         made / "m",
@@ -309,6 +311,8 @@ def test_overlays(made, new, tmp_path, capsys):
     ]
     assert re.findall(r"<small>(.*?)</small>", page) == [found[name]["overlay"] for name in order]
     assert f"{len(flagged)} of 10 images flagged" in page
+    assert f"10 images, {len(flagged)} flagged" in page
+    assert "; files that could not be used: 2. The" in page
     assert "p-value of at most 0.05" in page
     assert len(list((tmp_path / "kept").iterdir())) == 10
 
@@ -537,6 +541,16 @@ def test_adapt_to_a_folder_without_good_images(made, tmp_path, capsys):
     err = refused(capsys, "adapt", made / "m", tmp_path / "bad", "--out", tmp_path / "m2")
     assert "no usable image is in a sub-folder 'normal'" in err
     assert "'hole' (2): name the folder that has normal images in it" in err
+
+
+def test_a_single_good_image_is_called_an_image(made, tmp_path, capsys):
+    good = fill(tmp_path / "good", normal=1)
+    err = refused(capsys, "adapt", made / "m", good, "--out", tmp_path / "m2")
+    assert "adapt was given 1 normal images of 1, and needs at least 2" in err
+    assert "add normal images" in err
+    err = refused(capsys, "fit", good, *LIGHT, "--out", tmp_path / "m3")
+    assert "y marks 1 of 1 images" in err
+    assert "better 100: add normal images" in err
 
 
 def test_audit_lists_hidden_defects_first(tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_true_is_normal(here, capsys, suffix, normal):
     )
     assert (status, err) == (0, "")
     assert "165: 120 normal, 45 anomalies" in out
-    assert "False 45" in out
+    assert "False (45)" in out
     assert run(next_command(out)[len("unseen ") :] + " --seeds 1", capsys)[0] == 0
 
 
@@ -412,7 +412,7 @@ def test_rows_without_a_label_are_normal_where_most_have_none(here, capsys):
         "no row of column 'label' is 'normal': the 120 rows without a label are taken for normal"
         in err
     )
-    assert "leak 45" in out
+    assert "leak (45)" in out
     assert "no row of column 'label' is 'ok'" in refused(
         f"fit t.csv --label label --normal ok {LIGHT} --out n", capsys
     )

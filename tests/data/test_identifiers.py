@@ -83,7 +83,7 @@ def test_what_may_only_count_is_kept_with_a_warning(what, caplog):
     with caplog.at_level(logging.WARNING, logger="unseen"):
         assert fate_of(values) == "used"
     [record] = caplog.records
-    assert "should perhaps be dropped: 'odd': " in record.message
+    assert "should perhaps be left out: 'odd': " in record.message
     assert words in record.message
     assert "ask for kind 'number'" in record.message
 
@@ -114,6 +114,17 @@ def test_chance_decides_about_whole_numbers_without_repeats():
     spread = G(0).choice(360, 60, replace=False).astype(float)
     assert counter_kind("a", spread) == ("", "")
     assert counter_kind("a", G(0).permutation(np.arange(60.0)))[0] == "identifier"
+
+
+@pytest.mark.parametrize(
+    ("name", "doubted"),
+    [("order_id", True), ("ID", True), ("PassengerId", True), ("paid", False), ("load", False)],
+)
+def test_whole_numbers_far_apart_are_doubted_by_name(name, doubted):
+    spread = G(0).choice(10**9, 100, replace=False).astype(float)  # no repeat tells nothing here
+    assert bool(counter_kind(name, spread)[1]) == doubted
+    spread[1] = spread[0]
+    assert counter_kind(name, spread) == ("", "")
 
 
 def test_copies_do_not_hide_what_names_rows(caplog):

@@ -1,6 +1,7 @@
 """One pass: a method that scores each normal row by what did not learn from it calibrates so."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from unseen.errors import Unsupported
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.methods.evidence import EvidenceStack
 from unseen.methods.forest import Forest
+from unseen.methods.imagestack import ImageStack
 from unseen.methods.logistic import Logistic
+from unseen.methods.patches import Patches
+from unseen.methods.ratio import NearestRatio
 from unseen.parts.episodes import HeldOut, no_splits
 from unseen.parts.evidence import DOUBT, lags, shown_all
 from unseen.parts.ranking import outranks
@@ -274,6 +278,34 @@ def test_what_is_enough_is_kept_with_a_saved_detector(tmp_path, capsys):
     assert "mahalanobis alone finds what was held out as well" in text_of(loaded, capsys)
     other = replace(loaded, facts={**loaded.facts, "simpler": ["mahalanobis"]})
     assert "alone finds" not in text_of(other, capsys)
+
+
+def test_what_is_enough_for_one_product_is_not_said_of_another():
+    members = [Patches(method, top=(0.0,)) for method in (Nearest(), NearestRatio())]
+    fitted = Detector(ImageStack(tuple(members)), random_state=0).fit(maps_of(toy_maps(30, 6)))
+    fitted.members_[0].scorer.lag[:] = torch.tensor([0.0, 0.001])
+    assert simpler_than(fitted) == "nearest"
+    new = maps_of(toy_maps(4, 0, seed=4))
+    moved = fitted.adapt(new)
+    assert simpler_than(moved) is None
+    assert simpler_than(fitted) == "nearest"
+    saved = Bundle(fitted, {"simpler": "nearest", "fit_seconds": 1})
+    data = SimpleNamespace(facts={"source": "new"}, rows=new)
+    assert saved.adapted(moved, data).facts == {
+        "fit_seconds": 1,
+        "adapted": {"source": "new", "rows": 4},
+        "evaluation": [],
+    }
+
+
+def test_weights_of_what_moved_are_not_explained_by_the_old_product(capsys):
+    fitted = Detector(BOTH, random_state=0).fit(maps_of(toy_maps()))
+    text = text_of(Bundle(fitted, {}), capsys)
+    assert "Evidence by weight, which grows with how well it found anomalies held out" in text
+    new = maps_of(toy_maps(30, 0, seed=4))
+    data = SimpleNamespace(facts={"source": "new"}, rows=new)
+    text = text_of(Bundle(fitted, {}).adapted(fitted.adapt(new), data), capsys)
+    assert "0 for what was left behind; AUROC is that before the detector moved" in text
 
 
 def test_a_piece_that_finds_all_that_the_whole_does_is_named():

@@ -14,6 +14,7 @@ from quick import quick
 from toys import BOTH, maps_of
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
+from unseen.fields import check_fields
 from unseen.methods import EVERY, IMAGES, METHODS
 from unseen.methods.catalogue import for_images, from_json, to_json
 from unseen.methods.comet import CoMet
@@ -188,6 +189,7 @@ def test_an_image_is_pooled_in_several_ways_and_scores_as_their_mean():
         "highest 100%",
     ]
     assert Patches(Column(), top=(0.25,)).pools == [""]
+    assert Patches(Column(), top=(0.004, 0.001)).pools == ["highest 0.4%", "highest 0.1%"]
 
 
 @torch.no_grad()
@@ -501,11 +503,6 @@ def test_the_default_learns_from_good_images_alone():
 def test_a_stack_says_what_it_needs():
     with pytest.raises(DataError, match="given 2, and needs at least 3"):
         trained(BOTH, toy_maps()[30:])
-    with pytest.raises(
-        DataError,
-        match="every member .* learns from labelled images, and there are none: label some",
-    ):
-        trained(ImageStack((TopK(), Patches(Forest()))), toy_maps().normals)
     assert torch.isfinite(scored(trained(BOTH, toy_maps()[29:33]), toy_maps().x)).all()  # 3 and 1
 
 
@@ -642,10 +639,16 @@ def test_scores_that_never_vary_keep_their_units():
     assert places(torch.full((1, 3, 3), 5.0)).unique().tolist() == [3.0]
 
 
-@pytest.mark.parametrize("top", [(), (-0.1,), (0.05, 1.5)])
+@pytest.mark.parametrize("top", [(), (-0.1,), (0.05, 1.5), (float("nan"),), 0.05, "ab"])
 def test_shares_of_cells_lie_between_none_and_all(top):
-    with pytest.raises(DataError, match="each from 0 .* to 1, at least one; got"):
-        Patches(Nearest(), top=top)
+    with pytest.raises(DataError, match="top must be 1 to 100 numbers from 0 to 1, got"):
+        check_fields(Patches(Nearest(), top=top))
+
+
+@pytest.mark.parametrize("members", [(), (TopK(), Patches(Forest()))])
+def test_a_stack_of_images_without_evidence_is_refused(members):
+    with pytest.raises(DataError, match=r"of this ImageStack .*: label anomalies, or add a member"):
+        trained(ImageStack(members), toy_maps(8, 0))
 
 
 def test_rows_keep_their_proportions_where_asked_for():

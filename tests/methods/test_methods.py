@@ -336,8 +336,10 @@ def test_nobody_is_close_to_himself():
 def test_multi_directional_says_what_it_needs(method):
     with pytest.raises(DataError, match="3 normal rows.*120 and 0: label"):
         trained(method, toy_rows().normals)
-    with pytest.raises(DataError, match="2 and 2"):
+    with pytest.raises(DataError, match="2 and 2: add normal rows, of which [a-z ]*$"):
         trained(method, toy_rows()[118:122])
+    with pytest.raises(DataError, match="2 and 0: add normal rows, .*; label at least one anomaly"):
+        trained(method, toy_rows()[:2])
 
 
 @pytest.mark.parametrize("rows", [slice(117, 121), slice(0, 121), slice(0, 124)])
@@ -411,6 +413,41 @@ def test_verdicts_are_weighed_as_written():
         most=0.4,
     )
     np.testing.assert_allclose(found, 0.7 * unknown + 0.3 * known, rtol=1e-5)
+
+
+def weights_by_unseen(auroc, uses_labels):
+    """Weights by AUROC on held-out classes alone, at exp(100 AUROC / 2); most from labels: 0.4."""
+    return evidence_weights(
+        torch.tensor(auroc)[:, None].repeat(1, 2),
+        torch.tensor(uses_labels),
+        rows=(20, 20),
+        inverse_temperature=(100.0, 0.0),
+        seen_class_weight=0.0,
+        most=0.4,
+    )
+
+
+def test_labels_never_have_all_the_weight_however_far_the_others_are_behind():
+    # exp(-50 * 0.8) = 4e-18 is nothing beside 1; of the 0.6 that is theirs, 0.2 and 0.21 have
+    # 1 : e^(50 * 0.01)
+    found = weights_by_unseen([0.2, 0.21, 1.0], [False, False, True])
+    share = 0.6 / (1 + np.exp(0.5))
+    np.testing.assert_allclose(found, [share, 0.6 - share, 0.4], rtol=1e-4)
+
+
+def test_where_all_learn_from_labels_nothing_is_taken_from_them():
+    # 1 : e^(50 * 0.02) : e^(50 * 0.03), which in float32 sum to a little less than 1
+    for low in np.linspace(0.1, 0.9, 50):
+        found = weights_by_unseen([low, low + 0.02, low + 0.03], [True] * 3)
+        each = np.exp([0.0, 1.0, 1.5])
+        np.testing.assert_allclose(found, each / each.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("base_scores", [(), ("ratio",), ("nearest-numbers", "ratio")])
+def test_a_stack_without_evidence_is_refused(base_scores):
+    # no labels, and numbers alone: what looks at numbers alone is what looks at all
+    with pytest.raises(DataError, match=r"no evidence of this EvidenceStack .* 'mahalanobis'"):
+        trained(EvidenceStack(base_scores=base_scores), toy_rows(0))
 
 
 def test_a_weight_that_moves_no_score_is_none():

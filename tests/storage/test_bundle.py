@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from quick import quick
-from toys import rewrite
+from toys import BOTH, maps_of, rewrite
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, NotFitted
 from unseen.io.atomic import Folder
@@ -22,6 +22,7 @@ from unseen.methods import DEFAULT, METHODS
 from unseen.methods.distances import Mahalanobis, Nearest
 from unseen.storage.bundle import Bundle
 from unseen.storage.manifest import MOST
+from unseen.testing import toy_maps
 
 
 def table(n=150, anomalies=10, seed=0):
@@ -321,6 +322,15 @@ def remanifest(folder, change):
     )
 
 
+@pytest.mark.parametrize("part", ["normals", "scale"])
+def test_what_only_maps_are_made_of_is_tried_too(tmp_path, part):
+    Bundle(Detector(BOTH, random_state=0).fit(maps_of(toy_maps(30, 4))), {}).save(tmp_path / "d")
+    name = f"0.scorer.base.cell_surprisal.{part}"
+    retensor(tmp_path / "d", lambda tensors: tensors.update({name: tensors[name].repeat(2, 1)[:3]}))
+    with pytest.raises(BundleError, match="make no detector"):
+        Bundle.load(tmp_path / "d")
+
+
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     """Detectors saved once, by name, for copies to be changed."""
@@ -595,3 +605,15 @@ def test_every_float_is_looked_at_but_where_infinity_or_nan_is_declared(bundles)
         ("Plain", "logarithms"),
         ("Trees", "threshold"),
     }
+
+
+def test_a_folder_of_other_things_is_no_damaged_detector(tmp_path):
+    (tmp_path / "tiles" / "normal").mkdir(parents=True)
+    with pytest.raises(BundleError, match="found no bundle.json in it; check the spelling"):
+        Bundle.load(tmp_path / "tiles")
+
+
+def test_facts_may_be_left_out(tmp_path):
+    rows = [[float(i % 7), i % 5] for i in range(60)]
+    Bundle(Detector("mahalanobis", random_state=0).fit(rows)).save(tmp_path / "m")
+    assert set(Bundle.load(tmp_path / "m").facts) == {"created", "torch", "unseen"}

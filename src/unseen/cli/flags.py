@@ -76,14 +76,12 @@ Trust = Annotated[
 ]
 
 
-def _check_names(_: object, names: str | tuple[str, ...] | None) -> None:
+def _check_name(_: object, name: str | None) -> None:
     """ValueError for a method of which there is none; import paths are followed later."""
-    for name in (names,) if isinstance(names, str) else names or ():
-        if name not in NAMES and ":" not in name:
-            raise ValueError(
-                f"There is no such method{resembling(name, NAMES)}; the names are "
-                f"{', '.join(NAMES)}."
-            )
+    if name is not None and name not in NAMES and ":" not in name:
+        raise ValueError(
+            f"There is no such method{resembling(name, NAMES)}; the names are {', '.join(NAMES)}."
+        )
 
 
 WHAT = f"what learns; without it {STACK}, of images {IMAGE_STACK}"
@@ -92,17 +90,16 @@ NAMED = (
     f"{', '.join(NAMES)}"
 )
 Several = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, Parameter(validator=_check_name)], ...],
     Parameter(
         name="--method",
         metavar="NAME ...",
-        validator=_check_names,
         help=f"{WHAT}; several are compared; each is {NAMED}",
     ),
 ]
 One = Annotated[
     str | None,
-    Parameter(name="--method", metavar="NAME", validator=_check_names, help=f"{WHAT}; {NAMED}"),
+    Parameter(name="--method", metavar="NAME", validator=_check_name, help=f"{WHAT}; {NAMED}"),
 ]
 
 

@@ -291,8 +291,8 @@ def _warn_of_fates(found: Mapping[str, _Fate]) -> None:
         ),
         (f"cells that are no numbers: %s; correct them, or ask for a kind ({how})", _dirty),
         (
-            "columns that are used, and should perhaps be dropped: %s; ask for kind 'number' to "
-            f"keep one ({how})",
+            "columns that are used, and should perhaps be left out: %s; ask for kind 'number' "
+            f"where they measure ({how})",
             _doubted,
         ),
         ("columns that are not used: %s", _why_unused),

@@ -18,12 +18,14 @@ UNITS = (1.0, 1e3, 1e6, 1e9)  # a second in seconds, milliseconds, microseconds,
 EPOCH = (631_152_000.0, 2_524_608_000.0)  # 1990 to 2050 in seconds since 1970
 CLOCK = re.compile(r"date|stamp|epoch|^time$|^ts$|_ts$|_at$", re.IGNORECASE)
 
+NAMED = re.compile(r"(?i:(^|[ _-])(id|uid|guid|key|number|no|nr)$)|[a-z](Id|ID)$")
 CALENDAR = (19_000_101, 21_001_231)  # days as numbers: 20240131
 
 RISES = (
     "it only rises (or falls) with the rows, so every later row lies beyond what training showed"
 )
 UNIQUE = "whole numbers of which none occurs twice, as row numbers in another order"
+KEYS = "whole numbers of which none occurs twice, under a name of keys"
 MOMENTS = (
     "it may be a time stamp (seconds since 1970), so every later row lies beyond what "
     "training showed"
@@ -56,7 +58,7 @@ def counter_kind(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
         ((steps >= 0).all() or (steps <= 0).all()) and len(np.unique(values)) >= SHUFFLED
     ):
         return "", RISES
-    return _dense(values) if whole else ("", "")
+    return _dense(name, values) if whole else ("", "")
 
 
 def suspect_columns(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -89,9 +91,9 @@ def _days(values: NDArray[np.float64]) -> bool:
     return bool(inside and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
-def _dense(values: NDArray[np.float64]) -> tuple[str, str]:
+def _dense(name: str, values: NDArray[np.float64]) -> tuple[str, str]:
     """Whether whole numbers lie so densely that they would repeat had they not been given out one
-    by one.
+    by one; a name of identifiers is reason enough for a doubt.
     """
     n = len(values)
     if (
@@ -106,4 +108,4 @@ def _dense(values: NDArray[np.float64]) -> tuple[str, str]:
     chance = np.exp(np.log1p(-np.arange(inner) / places).sum())
     if chance < CHANCE and n >= SHUFFLED:
         return "identifier", ""
-    return "", UNIQUE if chance < DOUBT else ""
+    return "", UNIQUE if chance < DOUBT else KEYS if NAMED.search(name) else ""

@@ -256,9 +256,10 @@ def check_normals(codes: NDArray[np.int64], what: str = "rows") -> None:
     normals = int((codes <= 0).sum())
     if normals < LEAST:
         raise DataError(
-            f"y marks {normals} of {len(codes)} rows (n_samples = {len(codes)}) as normal or "
-            f"unlabelled, and learning normality needs at least {LEAST}, better 1,000: add normal "
-            f"rows, or check the name of the normal label ({option('normal', ...)})"
+            f"y marks {normals} of {len(codes)} {what} (n_samples = {len(codes)}) as normal or "
+            f"unlabelled, and learning normality needs at least {LEAST}, better "
+            f"{'1,000' if what == 'rows' else '100'}: add normal {what}, or check the name of the "
+            f"normal label ({option('normal', ...)})"
         )
     if normals < FEW:
         warnings.warn(

@@ -269,9 +269,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         calibrating = counts[calibrators(codes[counts])]
         if len(calibrating) < LEAST:
             raise DataError(
-                f"adapt was given {len(calibrating)} normal rows of {len(rows)}, and needs at "
-                f"least {LEAST}, better 20: each is scored by what adapted on the others, and m "
-                "of them give no p-value below 1/(m + 1)"
+                f"adapt was given {len(calibrating)} normal {self.schema_.noun} of {len(rows)}, "
+                f"and needs at least {LEAST}, better 20: each is scored by "
+                "what adapted on the others, and m of them give no p-value below 1/(m + 1); add "
+                f"normal {self.schema_.noun}"
             )
         training = TrainingData(rows, codes, np.zeros_like(codes), counts)
         new: Detector = clone(self)

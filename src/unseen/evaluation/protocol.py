@@ -135,7 +135,7 @@ def run_protocol(
         rng = np.random.default_rng(seed)
         draw = draw_rows(data.codes, data.answers, choices, rng, data.alike)
         if not draw.seen and seed == 0:
-            _tell_no_seen(len(data.names), choices.shots)
+            _tell_no_seen(len(data.names), choices.shots, halved=test is None)
         for name, method in chosen.items():
             learner = Detector(
                 method,
@@ -166,7 +166,7 @@ class _Tables:
     alike: Rows | None  # a number for each row of one table, which has no copies left
 
 
-def _tell_no_seen(classes: int, shots: int) -> None:
+def _tell_no_seen(classes: int, shots: int, *, halved: bool) -> None:
     """Log why no class is a seen one."""
     if classes == 0:
         log.warning("no row is an anomaly, so there is nothing to find: label some by their kinds")
@@ -178,10 +178,11 @@ def _tell_no_seen(classes: int, shots: int) -> None:
         )
         return
     log.warning(
-        "no anomaly class can be a seen one: that takes %d training rows of it, and another class "
-        "that stays unseen. So all are unseen, and no label is used: name anomalies by their "
+        "no anomaly class can be a seen one: that takes %d training rows of it%s, and another "
+        "class that stays unseen. So all are unseen, and no label is used: name anomalies by their "
         "kinds, or label fewer rows of each (%s)",
         shots,
+        " (half of its rows train, half test)" if halved else "",
         option("shots", ...),
     )
 

@@ -23,6 +23,7 @@ from unseen.parts.evidence import (
     Judge,
     Piece,
     cross_fitted,
+    enough_evidence,
     enough_normals,
     held_out_scores,
     name_of,
@@ -152,14 +153,15 @@ class EvidenceStack:
         fold = torch.arange(len(sample), device=data.x.device) % folds  # of rows in random order
         rows = together(sample, anomalies)
         each, description = described_alike(sample.x, fold, anomalies.x, run)
-        tried = held_out_splits(anomalies, run.generator, folds=_PARTS)
-        splits = tried or no_splits(anomalies, folds)
+        splits = held_out_splits(anomalies, run.generator, folds=_PARTS)
+        splits = splits or no_splits(anomalies, folds)
+        usable = ~scorer.uses_labels | (len(anomalies) > 0)
+        telling = [base.deviation.tells(name) for name in self.base_scores]
+        usable[: len(telling)] &= torch.tensor(telling, dtype=torch.bool, device=usable.device)
+        enough_evidence(usable, self, "a base score such as 'mahalanobis'")
         trials = self._trials(each, rows, description, fold, run)
         scores = held_out_scores(fold, splits, trials)
         self.learn(base, rows, description, run)
-        usable = ~scorer.uses_labels | (len(anomalies) > 0)
-        telling = [base.deviation.tells(name) for name in self.base_scores]
-        usable[: len(telling)] &= torch.tensor(telling)
         scorer.weigh(scores, splits, usable, self, more=MORE)
         return lambda: cross_fitted(
             scorer, chosen, fold, scores, shown_all(fold, splits, len(anomalies), trials, scores)
@@ -225,8 +227,7 @@ class TableEvidence(nn.Module):
     @torch.no_grad()
     def described_scores(self, x: Tensor, description: Tensor, z: Tensor, wanted: Tensor) -> Tensor:
         """Scores of rows (n, d) whose deviation features (n, width) and whitened rows z (n, d) are
-        known, 0 of pieces not `wanted` (e,).
-        """
+        known, 0 of pieces not `wanted` (e,)."""
         ratio = self.ratio(z, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from unseen.errors import DataError
 from unseen.parts import terms
 from unseen.parts.bank import Bank
-from unseen.parts.episodes import at_most, tasks, together
+from unseen.parts.episodes import at_most, enough_of_both, tasks, together
 from unseen.parts.loops import minimise
 from unseen.parts.nets import mlp
 from unseen.parts.products import product
@@ -88,12 +88,7 @@ class MetaOCC:
         )
 
     def train(self, scorer: ProjectedScorer, data: Samples, run: Run) -> None:
-        if len(data.normals) < 2 or not len(data.anomalies):
-            raise DataError(
-                "MetaOCC needs 2 normal rows and a labelled anomaly; it was given "
-                f"{len(data.normals)} and {len(data.anomalies)}: label at least one anomaly, or "
-                "use a method without labels"
-            )
+        enough_of_both(data, self, normals=2)
 
         def queries() -> Iterator[Samples]:
             for task in tasks(data, self.batch // 2, run.generator):

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.bank import NEAR, Bank
 from unseen.parts.deviation import CHUNK, ROWS, Deviation
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import at_most, hiding_and_showing, together
+from unseen.parts.episodes import at_most, enough_of_both, hiding_and_showing, together
 from unseen.parts.nets import Resizing
 from unseen.parts.products import Linear
 from unseen.parts.surface import decide
@@ -73,12 +72,7 @@ class MultiDirectional:
         return DescribedScorer(*shape)
 
     def train(self, scorer: DescribedScorer, data: Samples, run: Run) -> None:
-        if len(data.normals) < 3 or not len(data.anomalies):
-            raise DataError(
-                "MultiDirectional needs 3 normal rows and a labelled anomaly; it was given "
-                f"{len(data.normals)} and {len(data.anomalies)}: label at least one anomaly, or "
-                "use a method without labels"
-            )
+        enough_of_both(data, self, normals=3)
         normals, anomalies = (
             at_most(data.normals, self.rows, run.generator),
             at_most(data.anomalies, ROWS, run.generator),

@@ -11,10 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unseen.errors import DataError
 from unseen.parts import losses, terms
 from unseen.parts.domains import Domains
-from unseen.parts.episodes import class_held_out, random_batches
+from unseen.parts.episodes import class_held_out, enough_of_both, random_batches
 from unseen.parts.loops import Average, minimise
 from unseen.parts.nets import Widening, residual_mlp, seeded
 from unseen.types import Run, Samples
@@ -68,12 +67,7 @@ class MultiDirectionalLiteral:
         return TwoLevel(*shape, width=self.width, latent=self.latent, blocks=self.blocks)
 
     def train(self, scorer: TwoLevel, data: Samples, run: Run) -> None:
-        if len(data.normals) < 3 or not len(data.anomalies):
-            raise DataError(
-                "MultiDirectionalLiteral needs 3 normal rows and a labelled anomaly; it was given "
-                f"{len(data.normals)} and {len(data.anomalies)}: label at least one anomaly, or "
-                "use a method without labels"
-            )
+        enough_of_both(data, self, normals=3)
         domains = Domains(data.normals)
         if len(domains) > 1:
             seeded(lambda: scorer.widen(len(domains)), run.seed())

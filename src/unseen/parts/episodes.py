@@ -10,7 +10,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unseen.errors import DataError
 from unseen.types import Episode, Samples
+
+
+def enough_of_both(data: Samples, method: object, *, normals: int) -> None:
+    """DataError that says which rows lack, of a method that learns from so many normal ones and a
+    labelled anomaly.
+    """
+    given = len(data.normals), len(data.anomalies)
+    if given[0] >= normals and given[1]:
+        return
+    few = "add normal rows, of which a detector holds some out to judge or calibrate"
+    none = "label at least one anomaly, or use a method without labels"
+    lacking = [few] * (given[0] < normals) + [none] * (not given[1])
+    raise DataError(
+        f"{type(method).__name__} needs {normals} normal rows and a labelled anomaly; it was given "
+        f"{given[0]} and {given[1]}: {'; '.join(lacking)}"
+    )
 
 
 def draw(rows: int, size: int, generator: torch.Generator) -> Tensor:

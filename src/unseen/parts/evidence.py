@@ -104,7 +104,8 @@ class EvidenceScorer(nn.Module):
         self.base = base
         e = len(pieces)
         self.surprisal = Surprisal(e)
-        self.register_buffer("uses_labels", torch.tensor([piece.uses_labels for piece in pieces]))
+        labels = [piece.uses_labels for piece in pieces]
+        self.register_buffer("uses_labels", torch.tensor(labels, dtype=torch.bool))
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
         self.lag = torch.full((e, 2, 2), torch.nan)  # no buffer: what is saved is what it leads to
@@ -253,6 +254,16 @@ def enough_normals(count: int, method: object, noun: str) -> None:
         )
 
 
+def enough_evidence(usable: Tensor, method: object, other: str) -> None:
+    """DataError where no piece is `usable` (e,): all would score alike. `other` is what to add."""
+    if not usable.any():
+        raise DataError(
+            f"no evidence of this {type(method).__name__} tells anything: what learns from labels "
+            "was given no labelled anomaly, and what does not finds nothing to look at: label "
+            f"anomalies, or add {other}"
+        )
+
+
 def name_of(method: Any, where: str = "") -> str:
     """What a reader calls the piece that a method is, with the switches that are on.
 
@@ -365,9 +376,13 @@ def evidence_weights(
     if shares is not None:
         unseen, seen = unseen + shares.log(), seen + shares.log()
     u = unseen.softmax(dim=0)
-    share = u[uses_labels].sum()
-    if most < share < 1:
-        u = torch.where(uses_labels, u * most / share, u * (1 - most) / (1 - share))
+    if u[uses_labels].sum() > most and not uses_labels.all():
+        # each side by itself: what labels leave of the sum may be less than its rounding
+        with_labels, without = (
+            unseen.masked_fill(left_out, -torch.inf).softmax(dim=0)
+            for left_out in (~uses_labels, uses_labels)
+        )
+        u = most * with_labels + (1 - most) * without
     if w == 0:
         return u
     return (1 - w) * u + w * seen.masked_fill(~uses_labels, -torch.inf).softmax(dim=0)

@@ -45,6 +45,8 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
 
 def _seen(reports: Sequence[dict[str, Any]], shots: int) -> list[RenderableType]:
     """Averages over the seen classes, or that there was none to average."""
+    if not any(row["role"] == "seen" for entry in reports for row in entry["classes"]):
+        return [Text("Seen classes: none, so no label was used", style="bold"), ""]
     if all(entry["seen"]["auroc"]["mean"] is None for entry in reports):
         return [Text(f"Seen classes: none with at least {LEAST} test rows", style="bold"), ""]
     title = f"Seen classes: {shots} labelled rows of each were in training"

@@ -187,7 +187,7 @@ class ImageSink:
                 label = images.labels[row]
                 cards.append(Shown(writable(name), label, own, p, "anomaly", picture, file=file))
         if folder is not None:
-            title = f"{len(flagged):,} of {len(images):,} images flagged"
+            title = f"{len(flagged):,} of {self.rows:,} images flagged"
             notes = self._notes(images, len(flagged), failed, level, scale)
             folder.write("report.html", page(cards, title=title, notes=notes).encode())
 
@@ -209,9 +209,9 @@ class ImageSink:
     ) -> list[str]:
         """What a reader of the report needs to know."""
         low, threshold, top = scale
-        rest = f"; {failed:,} could not be used" if failed else ""
+        rest = f"; files that could not be used: {failed:,}" if failed else ""
         text = [
-            f"{images.root}: {len(images):,} images, {flagged:,} flagged for a p-value of at most "
+            f"{images.root}: {self.rows:,} images, {flagged:,} flagged for a p-value of at most "
             f"{self.threshold:.3g}{rest}. The most anomalous come first. A p-value is the chance "
             "that a normal image scores as high.",
             f"A colour is the same score of a patch in all images: from {low:.3g}, what the "

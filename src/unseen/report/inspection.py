@@ -55,7 +55,7 @@ def contents(bundle: Bundle) -> RenderableType:
             AttributeError,
         ):
             rest["evaluation"] = as_text(evaluation)
-    return Group(_grid([*lines, *rest.items()]), *_evidence(detector), *reported)
+    return Group(_grid([*lines, *rest.items()]), *_evidence(bundle), *reported)
 
 
 def _method_lines(bundle: Bundle) -> list[tuple[str, str]]:
@@ -104,7 +104,10 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
         lines = [
             ("data", f"{counts.source}, {_label_in_words(counts.label, kind)}"),
             (kind, f"{counts.rows:,}: {parts}"),
-            ("classes", first_few(f"{name} {count:,}" for name, count in counts.anomalies.items())),
+            (
+                "classes",
+                first_few(f"{name} ({count:,})" for name, count in counts.anomalies.items()),
+            ),
         ]
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
         lines.append(
@@ -181,25 +184,22 @@ def _thresholds(detector: Detector) -> list[tuple[str, str]]:
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
 
 
-def _evidence(detector: Detector) -> list[RenderableType]:
+def _evidence(bundle: Bundle) -> list[RenderableType]:
     """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those
     of the first.
     """
-    pieces = ability(detector.members_[0].scorer, "evidence") or ()
+    pieces = ability(bundle.detector.members_[0].scorer, "evidence") or ()
     if not pieces:
         return []
-    table = ruled_table(
-        "evidence", "weight", "AUROC on held-out\nclasses", "AUROC on\nknown classes"
-    )
-    for piece in pieces:
+    table = ruled_table("evidence", "weight", "AUROC on\nunseen classes", "AUROC on\nseen classes")
+    for piece in sorted(pieces, key=lambda piece: -piece.weight):
         table.add_row(
             piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
         )
-    return [
-        "",
-        Text("Evidence by weight, which grows with how well it found anomalies held out"),
-        table,
-    ]
+    why = "which grows with how well it found anomalies held out"
+    if of_form(Adapted, bundle.facts.get("adapted")) is not None:
+        why = "0 for what was left behind; AUROC is that before the detector moved"
+    return ["", Text(f"Evidence by weight, {why}"), table]
 
 
 def _method_in_words(method: dict[str, Any]) -> str:

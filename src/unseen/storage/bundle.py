@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -45,7 +45,7 @@ class Bundle:
     ----------
     detector : Detector
         A fitted one.
-    facts : dict
+    facts : dict, optional
         What JSON can hold, by name: data, versions, an evaluation if one was run.
 
     >>> import tempfile
@@ -59,7 +59,7 @@ class Bundle:
     """
 
     detector: Detector
-    facts: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
         """Write a new folder; when anything fails on the way, none is left.
@@ -118,8 +118,10 @@ class Bundle:
             Where `trust` is no tuple of import paths.
         """
         place = Path(folder)
-        if not os.path.isdir(place):
-            found = "a file" if os.path.exists(place) else "nothing"
+        if not any(os.path.lexists(place / name) for name in (JSON, TENSORS)):
+            found = "nothing"
+            if os.path.exists(place):
+                found = f"no {JSON} in it" if os.path.isdir(place) else "a file"
             raise BundleError(
                 f"{place}: expected the folder of a saved detector, found {found}; check the "
                 "spelling"
@@ -172,10 +174,12 @@ class Bundle:
         Returns
         -------
         Bundle
-            A new one, with the facts here and those of the data, without the evaluation.
+            A new one, with the facts here and those of the data, without what was measured of the
+            detector here: the evaluation, and which method would do.
         """
+        known = {name: fact for name, fact in self.facts.items() if name != "simpler"}
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
-        return type(self)(detector, {**self.facts, "adapted": facts, "evaluation": []})
+        return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
         """Score, p-value and verdict of each row.

@@ -23,7 +23,7 @@ from unseen.errors import BundleError
 from unseen.io.paths import opened
 from unseen.parts.nets import seeded
 from unseen.storage.manifest import AGAIN, compare, digest, parsed, readable
-from unseen.types import Method
+from unseen.types import Method, ability
 
 MOST = 64 << 30  # bytes of a file of tensors
 HEADER = 16 << 20  # bytes of its header: a hundred a tensor
@@ -195,8 +195,8 @@ def _check_values(scorer: nn.Module) -> None:
 
 
 def _check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
-    """BundleError unless a few rows get finite scores; modules with `check_loaded` see what they
-    will be given.
+    """BundleError unless a few rows get finite scores, and one of them a finite map where there is
+    one; modules with `check_loaded` see what they will be given.
     """
 
     def check(module: Any, given: tuple[Tensor, ...]) -> None:
@@ -208,6 +208,8 @@ def _check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
     ]
     with torch.no_grad():
         found = scorer(rows)
+        mapped = ability(scorer, "map")
+        cells = None if mapped is None else mapped(rows[:1])
     for hook in hooks:
         hook.remove()
     if found.shape != (len(rows),) or not found.is_floating_point():
@@ -217,6 +219,11 @@ def _check_scores(scorer: nn.Module, shape: tuple[int, ...]) -> None:
         )
     if not found.isfinite().all():
         raise BundleError(f"scores are not finite: {found.tolist()}")
+    if cells is not None and (cells.ndim != 3 or len(cells) != 1 or not cells.isfinite().all()):
+        raise BundleError(
+            "one image was given a map that is none: expected finite scores of cells (1, h, w), "
+            f"found shape {tuple(cells.shape)}"
+        )
 
 
 def _trial(shape: tuple[int, ...]) -> Tensor:

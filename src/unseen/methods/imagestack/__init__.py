@@ -21,6 +21,7 @@ from unseen.parts.evidence import (
     Judge,
     Piece,
     cross_fitted,
+    enough_evidence,
     enough_normals,
     held_out_scores,
     name_of,
@@ -104,12 +105,7 @@ class ImageStack:
         rows = replace(data[anomalies], x=cell_moments(data.x[anomalies]), mask=None, resaved=None)
         splits = held_out_splits(rows, run.generator, folds=_PARTS) or no_splits(rows, folds)
         base, usable = cast(ImageEvidence, scorer.base), ~scorer.uses_labels | bool(len(anomalies))
-        if not usable.any():
-            raise DataError(
-                "every member of this ImageStack learns from labelled images, and there are none: "
-                "label some, or add a member that learns from good images alone, such as "
-                "Patches(Nearest())"
-            )
+        enough_evidence(usable, self, "a member that learns without, such as Patches(Nearest())")
         maps: list[Tensor] = []  # of the normal images that each trial held out
         trained = self._trials(data, (normals, anomalies), fold, usable, maps, run)
         scores = held_out_scores(fold, splits, trained)
@@ -218,4 +214,5 @@ class ImageStack:
                 "anew"
             )
         moved.weights /= moved.weights.sum()
+        moved.lag.fill_(torch.nan)  # nobody knows how far behind a piece is in the new product
         return moved

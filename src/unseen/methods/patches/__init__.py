@@ -12,7 +12,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from unseen.errors import DataError
 from unseen.methods.patches.scorer import PatchScorer
 from unseen.parts.cells import marked, uppermost, with_mask
 from unseen.parts.episodes import together
@@ -82,13 +81,6 @@ class Patches:
     top: tuple[float, ...] = (0.0, 0.01, 0.05)
     cells: int = 20_000
 
-    def __post_init__(self) -> None:
-        if not self.top or min(self.top) < 0 or max(self.top) > 1:
-            raise DataError(
-                "Patches: top holds shares of an image's cells, each from 0 (the highest cell) to "
-                f"1, at least one; got {self.top}"
-            )
-
     @property
     def uses_labels(self) -> bool:
         return self.base.uses_labels
@@ -98,7 +90,7 @@ class Patches:
         """What a reader calls each share, "" for a single one."""
         if len(self.top) == 1:
             return [""]
-        return [f"highest {share:.0%}" if share else "highest cell" for share in self.top]
+        return [f"highest {100 * share:.3g}%" if share else "highest cell" for share in self.top]
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         width = 2 * shape[0] if self.context else shape[0]
