@@ -23,7 +23,7 @@ def saved(references: References | None) -> bytes | None:
         return None
     columns = [*references.rows.columns, references.codes, references.numbers]
     names = [*references.rows.column_names, CODE, NUMBER]
-    table = pa.table([*map(_plain, columns)], names=names)
+    table = pa.table([*map(_in_one_piece, columns)], names=names)
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, table.schema) as out:
         out.write_table(table)
@@ -63,7 +63,7 @@ def fitting(found: References, encoder: Encoder, classes: int) -> References:
     return found
 
 
-def _plain(column: pa.ChunkedArray | np.ndarray) -> pa.ChunkedArray:
+def _in_one_piece(column: pa.ChunkedArray | np.ndarray) -> pa.ChunkedArray:
     """A column as the file takes it: of one piece."""
     found = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([pa.array(column)])
     return pa.chunked_array([found.combine_chunks()]) if found.num_chunks != 1 else found
