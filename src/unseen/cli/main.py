@@ -271,6 +271,51 @@ def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
     out.print(contents(Bundle.load(folder, trust=trust)))
 
 
+@app.command(
+    sort_key=20,
+    help_epilogue="Example:\n"
+    "  unseen report m --out report.html\n"
+    "  unseen report m --data new.parquet --alpha 0.01 --out report.html",
+)
+def report(
+    folder: flags.Saved,
+    /,
+    *,
+    target: Annotated[
+        Path, Parameter(name="--out", metavar="FILE", help="HTML file to write, whole in itself")
+    ],
+    data: Annotated[
+        Path | None, Parameter(metavar="DATA", help="rows or images to score and to report on")
+    ] = None,
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA that tell rows apart")
+    ] = (),
+    alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
+    no_header: flags.NoHeader = False,
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Write a page for people: what a detector learned, what it may miss, what it found."""
+    from unseen.io.atomic import Making
+    from unseen.report.page import judged, report_page
+    from unseen.scoring.sources import reopened
+    from unseen.storage.bundle import Bundle
+
+    new_path(target)
+    policy, found = alarms.policy(), None
+    if data is None:
+        bundle = Bundle.load(folder, trust=trust)
+    else:
+        bundle, source = reopened(
+            folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache
+        )
+        with progressing(f"scoring {source.noun}"):
+            found = judged(source, bundle.detector, policy, data.name)
+    with Making() as making:
+        making.file(target).write(report_page(bundle, found, policy).encode())
+    say(f"written to {target}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal
     that stopped it.

@@ -29,18 +29,21 @@ def summary(bundle: Bundle) -> RenderableType:
     return _grid(lines)
 
 
-def contents(bundle: Bundle) -> RenderableType:
-    """Everything that is known of a detector."""
-    detector = bundle.detector
-    columns = detector.schema_.columns_by_kind()
-    lines = [
+def facts_of(bundle: Bundle) -> list[tuple[str, str]]:
+    """What is known of a detector, as names and text."""
+    return [
         *_method_lines(bundle),
         *_data(bundle),
-        *columns,
+        *bundle.detector.schema_.columns_by_kind(),
         *_calibration(bundle),
-        *_thresholds(detector),
+        *_thresholds(bundle.detector),
         *_simpler(bundle),
     ]
+
+
+def contents(bundle: Bundle) -> RenderableType:
+    """Everything that is known of a detector."""
+    lines = facts_of(bundle)
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
     reported: list[RenderableType] = []
     if evaluation and "evaluation" not in rest:
@@ -188,18 +191,27 @@ def _evidence(bundle: Bundle) -> list[RenderableType]:
     """How much each piece of evidence weighs, and why; nothing for other methods. With folds: those
     of the first.
     """
-    pieces = ability(bundle.detector.members_[0].scorer, "evidence") or ()
-    if not pieces:
+    rows = pieces_of(bundle)
+    if not rows:
         return []
     table = ruled_table("evidence", "weight", "AUROC on\nunseen classes", "AUROC on\nseen classes")
-    for piece in sorted(pieces, key=lambda piece: -piece.weight):
-        table.add_row(
-            piece.name, f"{piece.weight:.3f}", figure(piece.auroc_unseen), figure(piece.auroc_seen)
-        )
+    for row in rows:
+        table.add_row(*row)
     why = "which grows with how well it found anomalies held out"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         why = "0 for what was left behind; AUROC is that before the detector moved"
     return ["", Text(f"Evidence by weight, {why}"), table]
+
+
+def pieces_of(bundle: Bundle) -> list[tuple[str, str, str, str]]:
+    """Each piece of evidence by weight: name, weight, AUROC on unseen and on seen classes; nothing
+    for other methods.
+    """
+    pieces = ability(bundle.detector.members_[0].scorer, "evidence") or ()
+    return [
+        (each.name, f"{each.weight:.3f}", figure(each.auroc_unseen), figure(each.auroc_seen))
+        for each in sorted(pieces, key=lambda piece: -piece.weight)
+    ]
 
 
 def _method_in_words(method: dict[str, Any]) -> str:
