@@ -272,12 +272,13 @@ def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
 
 
 @app.command(
+    name="report",
     sort_key=20,
     help_epilogue="Example:\n"
     "  unseen report m --out report.html\n"
     "  unseen report m --data new.parquet --alpha 0.01 --out report.html",
 )
-def report(
+def report_for_people(
     folder: flags.Saved,
     /,
     *,
@@ -291,13 +292,12 @@ def report(
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA that tell rows apart")
     ] = (),
     alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
-    no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
     """Write a page for people: what a detector learned, what it may miss, what it found."""
-    from unseen.io.atomic import Making
-    from unseen.report.page import judged, report_page
+    from unseen.report.page import gathered, report_page, write_page
+    from unseen.scoring import stream
     from unseen.scoring.sources import reopened
     from unseen.storage.bundle import Bundle
 
@@ -306,13 +306,10 @@ def report(
     if data is None:
         bundle = Bundle.load(folder, trust=trust)
     else:
-        bundle, source = reopened(
-            folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache
-        )
-        with progressing(f"scoring {source.noun}"):
-            found = judged(source, bundle.detector, policy, data.name)
-    with Making() as making:
-        making.file(target).write(report_page(bundle, found, policy).encode())
+        bundle, source = reopened(folder, data, trust=trust, keep=keep, cache=cache)
+        with progressing(f"scoring {source.noun}", total=source.count()) as bar:
+            found = gathered(stream.score(source, bundle.detector, policy), data.name, bar)
+    write_page(target, report_page(bundle, found, policy))
     say(f"written to {target}")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,10 @@ from numpy.typing import NDArray
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
+from unseen.io.atomic import Making
 from unseen.report.charts import histogram, pvalue_plot
 from unseen.report.inspection import facts_of, pieces_of
-from unseen.scoring.stream import score
 from unseen.storage.bundle import Bundle
-from unseen.types import Source
 
 ALERTS, DOUBTED = 20, 10  # rows that are shown
 # positions of the slider, above the smallest p-value that there is
@@ -58,11 +58,13 @@ class Judged:
     alerts: list[dict[str, Any]]
 
 
-def judged(source: Source, detector: Detector, policy: Policy, name: str) -> Judged:
-    """Score all rows of a source, and keep what the page shows."""
+def gathered(
+    parts: Iterable[Any], name: str, progress: Callable[[int], None] = lambda done: None
+) -> Judged:
+    """What the page shows of rows as the scoring stream yields them (`Scored`)."""
     scores, pvalues, rows, flagged = [np.zeros(0)], [np.zeros(0)], 0, 0
     alerts: list[dict[str, Any]] = []
-    for part in score(source, detector, policy):
+    for part in parts:
         there = ~np.isnan(part.score)
         rows, flagged = rows + int(there.sum()), flagged + int(part.flagged.sum())
         scores.append(part.score[there])
@@ -70,6 +72,7 @@ def judged(source: Source, detector: Detector, policy: Policy, name: str) -> Jud
         worst = np.flatnonzero(part.flagged)
         worst = worst[np.argsort(-part.score[worst], kind="stable")][:ALERTS]
         table = part.table().drop_columns(["verdict"]).take(pa.array(worst))
+        progress(len(part.score))
         alerts = sorted([*alerts, *table.to_pylist()], key=lambda row: -row["score"])[:ALERTS]
     every = max(1, -(-rows // KEPT))
     score_of, pvalue_of = (np.concatenate(found)[::every] for found in (scores, pvalues))
@@ -104,10 +107,16 @@ def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
         slider=slider(detector, found),
         charts=charts(detector, found, policy),
         found=found,
-        alerts=[] if found is None else cells(found.alerts),
+        alerts=[] if found is None else as_cells(found.alerts),
         doubted=doubted(detector),
-        limits=limits(detector),
+        limits=caveats(detector),
     )
+
+
+def write_page(target: Path, page: str) -> None:
+    """A file that is whole or not there."""
+    with Making() as making:
+        making.file(target).write(page.encode())
 
 
 def first_screen(bundle: Bundle, found: Judged | None, policy: Policy) -> list[str]:
@@ -182,7 +191,7 @@ def charts(detector: Detector, found: Judged | None, policy: Policy) -> list[tup
     return drawn
 
 
-def cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def as_cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """Rows as text."""
     return [
         {name: f"{v:.4g}" if isinstance(v, float) else str(v) for name, v in row.items()}
@@ -202,7 +211,7 @@ def doubted(detector: Detector) -> list[tuple[int, str]]:
     ]
 
 
-def limits(detector: Detector) -> list[str]:
+def caveats(detector: Detector) -> list[str]:
     """What the figures do not promise."""
     noun, m = detector.schema_.noun, len(detector.conformal_.scores)
     lines = [
