@@ -97,7 +97,7 @@ endif
 # What docs/benchmarks holds. A run that is done is not done again: stop and start at will.
 bench: $(BENCH_STAMP)
 	$(BENCH) -m bench side_by_side --seeds 5 --limit 1200
-	$(BENCH) -m bench side_by_side --seeds 3 --limit 1200 --methods ours label-free --cells 1x1x0 1x10x0 3x10x0.05
+	$(BENCH) -m bench side_by_side --seeds 3 --limit 1200 --methods ours label-free --cells 1x1x0 1x10x0 3x10x0.05 1x1x0.05
 	$(BENCH) -m bench side_by_side --seeds 1 --limit 1200 --cells all
 	$(BENCH) -m bench adbench --limit 600
 	$(BENCH) -m bench growth --limit 600
