@@ -200,7 +200,8 @@ class Monitor:
     ) -> None:
         check_level("level", level)
         self._member, self._encoder, self._device, self._level = member, encoder, device, level
-        self._once, self._rng = NotedOnce(), np.random.default_rng(0)
+        ranking, self._drawing = np.random.default_rng(0).spawn(2)
+        self._once = NotedOnce()
         self._columns = ability(encoder, "columns") or ()
         if self._columns and references is None:  # images have none
             raise Unsupported(
@@ -208,7 +209,7 @@ class Monitor:
                 "columns with: fit and save it again"
             )
         self._references = references
-        self._ranks = ScoreRanks(member.calibration, level / PARTS, self._rng)
+        self._ranks = ScoreRanks(member.calibration, level / PARTS, ranking)
         self._sample = _Sample(max(LEAST, min(ROWS, CELLS // max(len(self._columns), 1))))
 
     def see(self, rows: Any, numbers: NDArray[np.int64] | None = None) -> None:
@@ -232,7 +233,7 @@ class Monitor:
         near = self._ranks.see(scores, numbers)
         self._once.done += len(scores)
         if self._columns:
-            chosen, keys = self._sample.draw(near, self._rng)
+            chosen, keys = self._sample.draw(near, self._drawing)
             shown = self._encoder.shown(take(rows, chosen))
             self._sample.add(readings(self._columns, shown), numbers[chosen], keys)
 
@@ -295,7 +296,7 @@ class ScoreRanks:
                 f"detector has {len(calibration)}: fit on more normal rows, or recalibrate"
             )
         self._width = max(tie_width(calibration), 1e-9 * float(np.abs(calibration).max()), 1e-12)
-        self._rng = rng
+        self._rng, ranking = rng.spawn(2)  # one draw a row each, so that blocks make no difference
         m = len(calibration)
         far, self._flags = counted_ranks(m)
         ordered = np.sort(self._untied(calibration))
@@ -306,7 +307,7 @@ class ScoreRanks:
         self._edges = np.unique([n for n in (self._flags, *tenths) if n > 0])
         self._before = np.diff(np.r_[0, self._edges, size]) * ((size - 1) / size)
         self._history = History(len(self._edges) + 2)  # the last: far out
-        self._online, self._martingale = OnlineRanks(self._near, rng), Martingale()
+        self._online, self._martingale = OnlineRanks(self._near, ranking), Martingale()
         self._level, self._highest = level, 0.0
         self.alarm: int | None = None
         self.seen = self.rows = 0
