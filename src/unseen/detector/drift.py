@@ -116,10 +116,10 @@ class Drift:
 
     def in_words(self, shown: int = 10) -> list[str]:
         """Sentences for a reader, the verdict first; at most so many columns are named."""
-        lines = [
-            f"{'Drift' if self.drifted else 'No drift'} in {self.rows:,} {self.noun}"
-            f"{'' if self.drifted else ' that matters' if self._told or self.columns else ''}."
-        ]
+        verdict = "Drift" if self.drifted else "No drift"
+        if not self.drifted and (self._told or self.columns):
+            verdict += " that matters"
+        lines = [f"{verdict} in {self.rows:,} {self.noun}."]
         if self.mostly_far:
             lines.append(
                 f"Most {self.noun} lie far out ({percent(self.far / self.rows)}): they are "
