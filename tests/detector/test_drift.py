@@ -60,7 +60,7 @@ def test_a_column_that_moves_from_some_row_on(detector):
 
 
 def test_anomalies_are_no_drift(detector):
-    """Every tenth row far out, from the middle on."""
+    """Every tenth row far out, from the middle on: 5% of all."""
     stream = rows(3000, 1)
     stream.loc[1500::10, "bytes"] = 900.0
     found = detector.drift(stream)
@@ -69,11 +69,13 @@ def test_anomalies_are_no_drift(detector):
     assert "may be anomalies" in found.in_words()[-1]
 
 
-def test_most_rows_far_out_are_drift(detector):
-    found = detector.drift(rows(300, 1, shift=500.0))
-    assert found.drifted
-    assert found.mostly_far
-    assert "Most rows lie far out (100%)" in found.in_words()[1]
+def test_more_rows_far_out_than_anomalies_are_drift(detector):
+    stream = rows(3000, 1)
+    stream.loc[::10, "bytes"] = 900.0
+    found = detector.drift(stream)
+    assert (found.drifted, found.scores_moved) == (True, False)
+    assert found.in_words()[1].startswith(f"{found.far} rows (11%) lie far out, 1% expected and up")
+    assert not detector.drift(stream, anomalies=0.1).drifted
 
 
 def test_levels_that_move_while_scores_do_not(detector):
@@ -144,7 +146,7 @@ def test_false_alarms_at_the_level():
         rng = np.random.default_rng(seed)
         ranks = ScoreRanks(rng.normal(size=100), 0.1, rng)
         ranks.see(rng.normal(size=400), np.arange(400))
-        found = ranks.found()
+        found = ranks.found(0.0)
         alarms += found["alarm"] is not None
         assert (found["alarm"] is not None) == (found["chance"] <= 0.1)
     assert alarms <= 200 * (0.1 + 2 * (0.1 * 0.9 / 200) ** 0.5)
@@ -175,6 +177,8 @@ def test_what_is_refused(detector):
         Detector().drift(rows(10, 0))
     with pytest.raises(DataError, match="level must lie between 0 and 1"):
         detector.drift(rows(10, 0), level=0.0)
+    with pytest.raises(DataError, match="anomalies must lie between 0 and 1.*got 1.5"):
+        detector.drift(rows(10, 0), anomalies=1.5)
     with pytest.raises(DataError, match="at least 20 calibration rows.*has 10"):
         Detector("mahalanobis", calibration=10, random_state=0).fit(rows(100, 0)).drift(rows(9, 1))
     with pytest.raises(DataError, match="found none that can be scored"):
@@ -201,6 +205,8 @@ def drift_of(**changes):
         "rows": 10_000,
         "far": 90,
         "far_expected": 0.01,
+        "far_chance": 1.0,
+        "anomalies": 0.05,
         "level": 0.01,
         "noun": "rows",
         "chance": 0.5,

@@ -27,7 +27,7 @@ _IN_ORDER = (
     "whole patches patchcore topk"
 )
 NAMES = tuple(_IN_ORDER.split())
-ALPHA, LEVEL = 0.05, 0.01
+ALPHA, LEVEL, ODD = 0.05, 0.01, 0.05
 
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]
 Train = Annotated[

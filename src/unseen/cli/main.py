@@ -287,6 +287,10 @@ def drift(
     level: Annotated[
         float, Parameter(help="the chance of an alarm without drift, at most")
     ] = flags.LEVEL,
+    anomalies: Annotated[
+        float,
+        Parameter(help="the share of anomalies that may be in DATA; more rows far out are drift"),
+    ] = flags.ODD,
     target: flags.Json = None,
     no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
@@ -303,8 +307,9 @@ def drift(
     if target is not None:
         new_path(target)
     bundle, source = reopened(folder, data, trust=trust, no_header=no_header, cache=cache)
+    how = {"level": level, "anomalies": anomalies}
     with progressing(f"comparing {source.noun}", total=source.count()) as bar:
-        found = watched(source, bundle.detector, level=level, progress=bar)
+        found = watched(source, bundle.detector, **how, progress=bar)
     say("\n".join(found.in_words()))
     if target is not None:
         save_json(target, found.to_json())

@@ -339,7 +339,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new.references_ = renewed(getattr(self, "references_", None), recent)
         return new.assemble(members)
 
-    def drift(self, X: Any, *, level: float = 0.01) -> Drift:
+    def drift(self, X: Any, *, level: float = 0.01, anomalies: float = 0.05) -> Drift:
         """Whether rows that look normal still come as in training, what moved, and since when.
 
         Parameters
@@ -349,6 +349,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             `monitor`.
         level : float
             The chance of an alarm without drift, at most.
+        anomalies : float
+            The share of anomalies that may be among them: more rows far out are drift, too.
 
         Returns
         -------
@@ -361,7 +363,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Before `fit`.
         DataError
             For no rows, rows of another sort than those of training, fewer than 20 calibration
-            rows, and a level that is none.
+            rows, and a level or a share that is none.
         Unsupported
             For a table, by a detector that an earlier release saved without training rows.
 
@@ -375,17 +377,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> found.drifted, [shift.column for shift in found.moved], abs(found.since - 2001) < 50
         (True, ['x1'], True)
         """
-        monitor = self.monitor(level=level)
+        monitor = self.monitor(level=level, anomalies=anomalies)
         monitor.see(X)
         return monitor.report()
 
-    def monitor(self, *, level: float = 0.01) -> Monitor:
+    def monitor(self, *, level: float = 0.01, anomalies: float = 0.05) -> Monitor:
         """What watches a stream that comes in batches, by `see(batch)` and `report()`.
 
         Parameters
         ----------
         level : float
             The chance of an alarm without drift, at most, over the whole stream.
+        anomalies : float
+            As in `drift`.
 
         Returns
         -------
@@ -399,7 +403,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.check_fitted()
         shown = getattr(self, "references_", None)
-        return Monitor(self.members_[0], self.schema_, shown, self.torch_device(), level)
+        device = self.torch_device()
+        return Monitor(self.members_[0], self.schema_, shown, device, level, anomalies)
 
     def name_features(self, names: Sequence[str] | None) -> None:
         """scikit-learn's `feature_names_in_`, which there is after data frames alone.

@@ -24,19 +24,19 @@ from unseen.detector.references import CELLS, ROWS, References
 from unseen.detector.shift import MATTERS, Shift, column_shifts, percent
 from unseen.errors import DataError, Unsupported
 from unseen.types import Encoder, ability
+from unseen.wording import option
 
 Array = NDArray[np.float64]
 
-MOST_FAR = 0.5  # share of rows far out from which on they are no exception any more
 TIMES = 1.5  # as many flagged as expected, from which on that matters
-PARTS = 3  # monitor, share flagged and columns: each may err with a third of the level
+PARTS = 4  # monitor, shares flagged and far out, columns: each may err with a quarter of the level
 CALIBRATION = 20  # rows that drift is measured against, at least
 
 
 @dataclass(frozen=True)
 class Drift:
     """What `Detector.drift` found. Rows far out, with p <= 0.01, are told apart: they may be
-    anomalies, and count for nothing else.
+    anomalies, and count for nothing else, unless there are more than there may be anomalies.
 
     Parameters
     ----------
@@ -46,6 +46,10 @@ class Drift:
         How many of them lie far out.
     far_expected : float
         The share of normal rows that do.
+    far_chance : float
+        The chance of so many by luck, at most, if as many as `anomalies` allows are anomalies.
+    anomalies : float
+        The share of rows that may be anomalies.
     level : float
         The chance of an alarm without drift, at most.
     noun : str
@@ -54,7 +58,7 @@ class Drift:
         The chance that ranks of rows that look normal stray so far by luck, at most: 1 / the
         highest capital of the martingale.
     alarm : int or None
-        The row, counted from 1, at which that chance fell below a third of the level.
+        The row, counted from 1, at which that chance fell below a quarter of the level.
     since : int or None
         About the row, counted from 1, with which a change of the scores begins; None without one.
     flagged : float
@@ -73,6 +77,8 @@ class Drift:
     rows: int
     far: int
     far_expected: float
+    far_chance: float
+    anomalies: float
     level: float
     noun: str
     chance: float
@@ -90,9 +96,10 @@ class Drift:
         return self._told and (self.effect >= MATTERS or self._many)
 
     @property
-    def mostly_far(self) -> bool:
-        """Whether most rows lie far out, so that they are the new normal or there is none."""
-        return self.far > MOST_FAR * self.rows
+    def many_far(self) -> bool:
+        """Whether more rows lie far out than there may be anomalies, beyond luck."""
+        allowed = self.anomalies + TIMES * self.far_expected
+        return self.far_chance <= self.level / PARTS and self.far > allowed * self.rows
 
     @property
     def moved(self) -> tuple[Shift, ...]:
@@ -102,7 +109,7 @@ class Drift:
     @property
     def drifted(self) -> bool:
         """Whether there is drift that matters."""
-        return self.scores_moved or self.mostly_far or bool(self.moved)
+        return self.scores_moved or self.many_far or bool(self.moved)
 
     @property
     def _many(self) -> bool:
@@ -120,10 +127,12 @@ class Drift:
         if not self.drifted and (self._told or self.columns):
             verdict += " that matters"
         lines = [f"{verdict} in {self.rows:,} {self.noun}."]
-        if self.mostly_far:
+        far, due = self.far / self.rows, self.far_expected
+        said = f"{self.far:,} {self.noun} ({percent(far)}) lie far out, {percent(due)} expected"
+        if self.many_far:
             lines.append(
-                f"Most {self.noun} lie far out ({percent(self.far / self.rows)}): they are "
-                "anomalies, or normal ones have changed beyond recognition."
+                f"{said} and up to {percent(self.anomalies)} of anomalies allowed for: look at "
+                "some; they are anomalies, or normal ones have changed that much."
             )
         if self._told:
             size = "" if self.scores_moved else "A small change: "
@@ -137,13 +146,9 @@ class Drift:
                 f"Moved a little, in less than a tenth of the {self.noun}: "
                 f"{', '.join(small[:shown])}{more}."
             )
-        if self.far and not self.mostly_far:
-            share, due = self.far / self.rows, self.far_expected
-            why = "may be anomalies, and " if share > TIMES * due else ""
-            lines.append(
-                f"{self.far:,} {self.noun} ({percent(share)}) lie far out, {percent(due)} "
-                f"expected; they {why}were left out of all else."
-            )
+        if self.far and not self.many_far:
+            why = "may be anomalies, and " if far > TIMES * due else ""
+            lines.append(f"{said}; they {why}were left out of all else.")
         return lines
 
     def _scores(self) -> str:
@@ -181,6 +186,8 @@ class Monitor:
         What scores are computed on.
     level : float
         The chance of an alarm without drift, at most.
+    anomalies : float
+        The share of anomalies that may be among the rows.
 
     Raises
     ------
@@ -197,9 +204,16 @@ class Monitor:
         references: References | None,
         device: torch.device,
         level: float,
+        anomalies: float,
     ) -> None:
         check_level("level", level)
-        self._member, self._encoder, self._device, self._level = member, encoder, device, level
+        if not isinstance(anomalies, float | int | np.number) or not 0 <= anomalies < 1:
+            raise DataError(
+                f"{option('anomalies')} must lie between 0 and 1, the share of anomalies that may "
+                f"be among the rows, got {anomalies!r}"
+            )
+        self._member, self._encoder, self._device = member, encoder, device
+        self._level, self._anomalies = level, float(anomalies)
         ranking, self._drawing = np.random.default_rng(0).spawn(2)
         self._once = NotedOnce()
         self._columns = ability(encoder, "columns") or ()
@@ -255,7 +269,7 @@ class Monitor:
                 f"drift needs {self._encoder.noun} to compare with those of training, and found "
                 "none that can be scored"
             )
-        found, columns = self._ranks.found(), tuple[Shift, ...]()
+        found, columns = self._ranks.found(self._anomalies), tuple[Shift, ...]()
         if self._columns and self._references is not None and self._sample.count:
             shown = self._encoder.shown(self._references.normals)
             later = self._sample.since((found["since"] or 1) - 1)
@@ -284,7 +298,7 @@ class ScoreRanks:
     >>> ranks = ScoreRanks(rng.normal(size=500), 0.01, rng)
     >>> ranks.see(np.r_[rng.normal(size=1000), rng.normal(1.0, size=500)], np.arange(1500)).shape
     (1500,)
-    >>> found = ranks.found()
+    >>> found = ranks.found(anomalies=0.0)
     >>> found["since"] - 1000 in range(-50, 50), found["alarm"] > 1000
     (True, True)
     """
@@ -301,7 +315,7 @@ class ScoreRanks:
         far, self._flags = counted_ranks(m)
         ordered = np.sort(self._untied(calibration))
         self._limit, self._near = ordered[-far], ordered[:-far]
-        self.far_expected = far / (m + 1)
+        self._far = far
         size = m - far + 1  # places among those that are left
         tenths = [round(k * size / 10) for k in range(1, 10)]
         self._edges = np.unique([n for n in (self._flags, *tenths) if n > 0])
@@ -331,8 +345,8 @@ class ScoreRanks:
         self.rows += len(scores)
         return near
 
-    def found(self) -> dict[str, Any]:
-        """The fields of `Drift` that scores tell."""
+    def found(self, anomalies: float) -> dict[str, Any]:
+        """The fields of `Drift` that scores tell, if such a share of the rows may be anomalies."""
         counts = self._history.counts
         near, far = counts[:, :-1], int(counts[:, -1].sum())
         flagged, rows = int(near[:, 0].sum()), int(near.sum())
@@ -345,7 +359,9 @@ class ScoreRanks:
         return {
             "rows": self.rows,
             "far": far,
-            "far_expected": self.far_expected,
+            "far_expected": self._far / (len(self._near) + self._far + 1),
+            "far_chance": self._far_chance(far, anomalies),
+            "anomalies": anomalies,
             "chance": float(np.exp(-self._highest)),
             "alarm": self.alarm,
             "since": since,
@@ -354,6 +370,12 @@ class ScoreRanks:
             "flagged_chance": chance,
             "effect": float(np.abs(difference).max()) if rows else 0.0,
         }
+
+    def _far_chance(self, far: int, anomalies: float) -> float:
+        """The chance of so many rows far out where those that may be are anomalies."""
+        odd = min(far, int(anomalies * self.rows))
+        m = len(self._near) + self._far
+        return chance_of_more(far - odd, self.rows - odd, self._far, m)
 
 
 class _Sample:

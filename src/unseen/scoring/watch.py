@@ -17,6 +17,7 @@ def watched(
     detector: Detector,
     *,
     level: float = 0.01,
+    anomalies: float = 0.05,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Drift:
     """`Detector.drift` of a source of any size, in bounded memory.
@@ -29,6 +30,8 @@ def watched(
         A fitted one.
     level : float
         The chance of an alarm without drift, at most.
+    anomalies : float
+        The share of anomalies that may be among them.
     progress : callable
         Is told the number of rows of each block.
 
@@ -44,7 +47,7 @@ def watched(
     DataError
         Likewise, with the place in the source.
     """
-    monitor, done = detector.monitor(level=level), 0
+    monitor, done = detector.monitor(level=level, anomalies=anomalies), 0
     for batch in source.batches(detector.schema_):
         try:
             if len(batch.used):
