@@ -142,16 +142,18 @@ def delays(chosen) -> None:
             rows.append(
                 [
                     f"{name}, {method}",
+                    f"{sum(d.drifted for _, d, _ in found)} of {len(found)}",
                     f"{len(late)} of {len(found)}",
                     spread(late, 0),
                     spread(begins, 0),
                     str(early + sum(quiet for _, _, quiet in found)),
                     spread([d.flagged for _, d, _ in found]),
+                    spread([d.far / d.rows for _, d, _ in found]),
                     spread([len(d.moved) for _, d, _ in found], 1),
                 ]
             )
-    columns = ["data", "told", "rows until the alarm", "stated beginning, rows off"]
-    columns += ["alarms before", "flagged", "columns that moved"]
+    columns = ["data", "drift found", "by the martingale", "rows until its alarm"]
+    columns += ["stated beginning, rows off", "alarms before", "flagged", "far out", "columns"]
     show(f"Normals of another time, {chosen.seeds} draws, level 0.01", columns, rows)
 
 
