@@ -135,8 +135,8 @@ class Drift:
                 "some; they are anomalies, or normal ones have changed that much."
             )
         if self._told:
-            size = "" if self.scores_moved else "A small change: "
-            lines.append(f"{size}{self._scores()}; from {self._place()} on.")
+            told = self._scores() if self.scores_moved else f"a small change: {self._scores()}"
+            lines.append(f"{told[0].upper()}{told[1:]}; from {self._place()} on.")
         lines += [f"{shift.in_words()}." for shift in self.moved[:shown]]
         if len(self.moved) > shown:
             lines.append(f"And {len(self.moved) - shown:,} more columns moved.")
