@@ -41,6 +41,16 @@ ELSEWHERE = {
         "scoring.sinks.TableSink",
         "report.images.ImageSink",
     ),
+    "Drift: what `Detector.drift` and `Detector.monitor` return": (
+        "detector.drift.Drift",
+        "detector.drift.Monitor",
+        "detector.drift.ScoreRanks",
+        "detector.shift.Shift",
+        "detector.martingale.Martingale",
+        "detector.martingale.OnlineRanks",
+        "detector.recalibrate.left_out",
+        "scoring.watch.watched",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",
@@ -60,7 +70,7 @@ ELSEWHERE = {
         "vision.pixels.mask_of",
     ),
 }
-COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
+COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info", "drift", "recalibrate")
 TITLES = {
     "Equation": "Equation",
     "When": "When to use it",

@@ -27,7 +27,7 @@ _IN_ORDER = (
     "whole patches patchcore topk"
 )
 NAMES = tuple(_IN_ORDER.split())
-ALPHA = 0.05
+ALPHA, LEVEL, ODD = 0.05, 0.01, 0.05
 
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]
 Train = Annotated[
@@ -57,6 +57,19 @@ NewFile = Annotated[
     Parameter(
         name="--out", metavar="FILE", help="CSV or Parquet file to write; - is standard output"
     ),
+]
+Recent = Annotated[
+    Path,
+    Parameter(
+        name="DATA",
+        help=(
+            "CSV, JSON Lines or Parquet file of recent rows in the order in which they came, or a "
+            "folder of images; - is standard input"
+        ),
+    ),
+]
+Json = Annotated[
+    Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")
 ]
 Tail = Annotated[
     bool,

@@ -29,6 +29,7 @@ from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
+from unseen.detector.drift import Drift, Monitor
 from unseen.detector.folds import few, held_out
 from unseen.detector.inputs import (
     counting_rows,
@@ -41,6 +42,7 @@ from unseen.detector.inputs import (
 )
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.policy import Policy
+from unseen.detector.recalibrate import check_share, recalibrated, renewed
 from unseen.detector.references import references
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
@@ -284,6 +286,125 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         member = learning.adapted(self.members_[0], training, calibrating)
         tell_far(member.calibration, self.members_[0].calibration)
         return new.assemble((member,))
+
+    def recalibrate(self, X_recent: Any, y: Any = None, *, anomalies: float = 0.0) -> Detector:
+        """A new detector with p-values that hold for rows as they come now; nothing is trained.
+
+        This detector stays as it is. Of the recent rows that score highest those are left out which
+        the others do not account for, at most the share `anomalies`.
+
+        Parameters
+        ----------
+        X_recent : data frame, array (m, columns), Images or Maps
+            Rows or images taken for normal, at least 20, better 1,000.
+        y : sequence (m,), optional
+            Labels, as in `fit`, where some rows are known to be no normal ones.
+        anomalies : float
+            The share of anomalies that may be among them, from 0 to 0.2.
+
+        Returns
+        -------
+        Detector
+            A new one. Its normal `references_` are recent rows, and `audit_` has nothing to say.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For fewer than 20 rows, a share that is none, and for rows of another sort than those of
+            training.
+
+        >>> rng = np.random.default_rng(0)
+        >>> old = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(2000, 3)))
+        >>> new = old.recalibrate(1.5 * rng.normal(size=(1000, 3)))
+        >>> fresh = 1.5 * rng.normal(size=(1000, 3))
+        >>> [round(float(detector.detect(fresh, alpha=0.05).mean()), 1) for detector in (old, new)]
+        [0.3, 0.0]
+        """
+        self.check_fitted()
+        check_share(anomalies)
+        rows = self.schema_.admit(X_recent)
+        codes, names = encode_labels(y, rows=len(rows), normal=self.normal, known=self.classes_)
+        counts = self._counting(rows, self.schema_, codes)
+        calibrating = counts[calibrators(codes[counts])]
+        seed = self._learning(self.schema_).seed
+        rng, device = np.random.default_rng(seed), self.torch_device()
+        members = recalibrated(self.members_, rows, calibrating, anomalies, device, rng)
+        new: Detector = clone(self)
+        new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
+        new.name_features(getattr(self, "feature_names_in_", None))
+        taken = np.concatenate([member.held_out for member in members])
+        recent = references(self.schema_, rows, np.zeros_like(codes), taken, seed)
+        new.references_ = renewed(getattr(self, "references_", None), recent)
+        return new.assemble(members)
+
+    def drift(self, X: Any, *, level: float = 0.01, anomalies: float = 0.05) -> Drift:
+        """Whether rows that look normal still come as in training, what moved, and since when.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images in the order in which they came. Batches of a longer stream go to
+            `monitor`.
+        level : float
+            The chance of an alarm without drift, at most.
+        anomalies : float
+            The share of anomalies that may be among them: more rows far out are drift, too.
+
+        Returns
+        -------
+        Drift
+            Its `drifted` is the verdict, and `in_words()` are sentences.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, fewer than 20 calibration
+            rows, and a level or a share that is none.
+        Unsupported
+            For a table, by a detector that an earlier release saved without training rows.
+
+        >>> rng = np.random.default_rng(0)
+        >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(2000, 3)))
+        >>> stream = rng.normal(size=(3000, 3))
+        >>> detector.drift(stream).drifted
+        False
+        >>> stream[2000:, 1] += 1.5
+        >>> found = detector.drift(stream)
+        >>> found.drifted, [shift.column for shift in found.moved], abs(found.since - 2001) < 50
+        (True, ['x1'], True)
+        """
+        monitor = self.monitor(level=level, anomalies=anomalies)
+        monitor.see(X)
+        return monitor.report()
+
+    def monitor(self, *, level: float = 0.01, anomalies: float = 0.05) -> Monitor:
+        """What watches a stream that comes in batches, by `see(batch)` and `report()`.
+
+        Parameters
+        ----------
+        level : float
+            The chance of an alarm without drift, at most, over the whole stream.
+        anomalies : float
+            As in `drift`.
+
+        Returns
+        -------
+        Monitor
+            One that has seen nothing yet; its memory does not grow with what it sees.
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `drift`.
+        """
+        self.check_fitted()
+        shown = getattr(self, "references_", None)
+        device = self.torch_device()
+        return Monitor(self.members_[0], self.schema_, shown, device, level, anomalies)
 
     def name_features(self, names: Sequence[str] | None) -> None:
         """scikit-learn's `feature_names_in_`, which there is after data frames alone.

@@ -72,6 +72,10 @@ class Member:
         """Scores of the cells of images: (n, h, w)."""
         return _cell_scores(self.scorer, self.encoder.encode(rows), device)
 
+    def peaks_of(self, rows: Any, device: torch.device) -> NDArray[np.float64] | None:
+        """The highest score of a cell in each image, sorted: (n,). None where there is no map."""
+        return _peaks_of(self.scorer, self.encoder.encode(rows), device)
+
 
 def scores_of_each(
     members: tuple[Member, ...], X: Any, device: torch.device, once: NotedOnce

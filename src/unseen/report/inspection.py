@@ -116,6 +116,8 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
         lines.append(
             ("moved to", f"a domain of which {adapted.source} has {adapted.rows:,} {kind}")
         )
+    if (recent := of_form(Adapted, facts.get("recalibrated"))) is not None:
+        lines.append(("recalibrated", f"on {recent.source} with {recent.rows:,} {kind}"))
     dropped = of_form(list[str], facts.get("drop"))
     return [*lines, *encoder.described(), *([("left out", first_few(dropped))] if dropped else [])]
 
@@ -152,6 +154,8 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         how = "in one pass, each scored by what did not learn from it"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
+    if of_form(Adapted, bundle.facts.get("recalibrated")) is not None:
+        how = "that came later than training"
     if bundle.detector.conformal_.tail is None:
         return [
             (

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unseen.data.news import NotedOnce
 from unseen.data.tables import without
+from unseen.detector.band import Band
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
@@ -131,7 +132,7 @@ def score(
 def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Array, Array]]:
     """Keys, scores and p-values, block by block."""
     detector.check_fitted()
-    once = NotedOnce()
+    once, band = NotedOnce(), Band(len(detector.conformal_.scores))
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
         if once.done or len(batch.keys) >= read.ROWS:  # more came before, or may come
@@ -144,8 +145,10 @@ def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Arra
                 detector.schema_.encode(batch.rows)  # no rows, but columns are checked all the same
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{batch.where}: {error}") from error
+        band.add(pvalues)
         yield batch.keys, scores, pvalues
         once.done += len(batch.keys)
+    band.tell(detector.schema_.noun)
 
 
 def _with_verdicts(keys: pa.Table, score: Array, pvalue: Array, threshold: float) -> Scored:

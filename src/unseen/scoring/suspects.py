@@ -28,6 +28,11 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: Source) -> pa
             "adapt moved this detector to other rows, and trained it on none of them, so there is "
             "nothing to audit: audit the detector that it came from"
         )
+    if of_form(Adapted, known.get("recalibrated")) is not None:
+        raise Unsupported(
+            "recalibrate gave this detector p-values of other rows, and trained it on none of "
+            "them, so there is nothing to audit: audit the detector that it came from"
+        )
     data, facts = source.labelled(), of_data(known)
     check_keep(data.keys.column_names, taken=AUDITED)
     if len(data.rows) != facts.get("rows", len(data.rows)):

@@ -181,6 +181,25 @@ class Bundle:
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
 
+    def recalibrated(self, detector: Detector, data: Labelled) -> Self:
+        """The bundle of a detector with renewed p-values.
+
+        Parameters
+        ----------
+        detector : Detector
+            What `Detector.recalibrate` made of the one here.
+        data : Labelled
+            The recent rows.
+
+        Returns
+        -------
+        Bundle
+            A new one, with the facts here and those of the recent rows. Scores rank as before, so
+            an evaluation stays.
+        """
+        facts = {"source": data.facts["source"], "rows": len(data.rows)}
+        return type(self)(detector, {**self.facts, "recalibrated": facts})
+
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
         """Score, p-value and verdict of each row.
 

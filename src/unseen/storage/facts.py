@@ -48,14 +48,14 @@ class Counts(BaseModel):
 
 
 class Adapted(BaseModel):
-    """What `unseen adapt` says of its data.
+    """What `unseen adapt` and `unseen recalibrate` say of their data.
 
     Parameters
     ----------
     source : str
         Name of the file or folder.
     rows : int
-        Rows or images that the detector was given to adapt to.
+        Rows or images that the detector was given.
     """
 
     model_config = ConfigDict(strict=True)
@@ -140,9 +140,14 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         for name, kind in values.items()
         if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }
-    for kind, part in ((Origin, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
-        if of_form(kind, part) is not None:
-            shown |= {"adapted"} if kind is Adapted else set(kind.model_fields)
+    for kind in (Origin, Counts):
+        if of_form(kind, facts) is not None:
+            shown |= set(kind.model_fields)
+    shown |= {
+        name
+        for name in ("adapted", "recalibrated")
+        if of_form(Adapted, facts.get(name)) is not None
+    }
     rest = [name for name in facts if name not in shown]
     found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
     return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})
