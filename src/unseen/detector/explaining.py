@@ -1,0 +1,244 @@
+"""How a detector judges rows in which some columns are those of their nearest normal, and the
+reasons that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from unseen.data.news import how_new
+from unseen.data.schema import Schema
+from unseen.data.split import Rows
+from unseen.detector.conformal import Conformal, mean_deviation, outranked
+from unseen.detector.members import Member
+from unseen.detector.policy import check_level
+from unseen.detector.references import References
+from unseen.errors import DataError, Unsupported
+from unseen.explain.reasons import Change, Neighbour, Reason, Reasons
+from unseen.explain.search import CANDIDATES, search
+from unseen.parts.scoring import scores
+from unseen.types import Encoder, ability
+from unseen.wording import option
+
+Array = NDArray[np.float64]
+Encoded = Sequence[NDArray[np.float32]]  # rows as each member sees them
+BLOCK = 1024  # rows that are explained at a time
+FAR = 2.0  # standard deviations beyond which a column is no farther from a normal
+LEAST = 0.005  # a smaller share of the difference is not worth a reader's time
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What judges rows: a detector's members, what p-values follow from, and where it computes."""
+
+    members: tuple[Member, ...]
+    conformal: Conformal
+    device: torch.device
+
+    def judged(self, each: Encoded, new: Array) -> tuple[Array, Array]:
+        """Scores as `Reasons` has them, and p-values, of encoded rows that show so much that is new
+        (k,).
+        """
+        pairs = zip(self.members, each, strict=True)
+        found = [member.encoded_scores(x, self.device, new) for member, x in pairs]
+        if len(found) == 1:
+            return found[0], self.conformal.pvalue(found[0])
+        calibration = [member.calibration for member in self.members]
+        pvalues = self.conformal.pvalue(outranked(calibration, found))
+        return mean_deviation(calibration, found), pvalues
+
+    def evidence(self, each: Encoded) -> tuple[tuple[str, ...], Array]:
+        """Names of the pieces of evidence that have a weight, and what each adds: (e), (n, e)."""
+        found = []
+        for member, x in zip(self.members, each, strict=True):
+            told = ability(member.scorer, "contributions")
+            if told is None:
+                return (), np.zeros((len(x), 0))
+            found.append(scores(told, torch.from_numpy(x), self.device).double().numpy())
+        names = [piece.name for piece in ability(self.members[0].scorer, "evidence")]
+        used = [
+            k
+            for k in range(len(names))
+            if any(ability(member.scorer, "evidence")[k].weight > 0 for member in self.members)
+        ]
+        return tuple(names[k] for k in used), np.mean(found, axis=0)[:, used]
+
+
+class Beside:
+    """Rows of a table beside their nearest normals, as `search` asks for them.
+
+    Their columns are those that are used, then others in which a value can be new, as they were
+    constant in training.
+    """
+
+    def __init__(self, judge: Judge, rows: pa.Table, normals: pa.Table) -> None:
+        self.judge, encoder = judge, cast(Schema, judge.members[0].encoder)
+        self.rows, self.normals, self.precedent = rows, normals, encoder.precedent
+        self.own = [member.encoder.encode(rows) for member in judge.members]
+        self.normal = [member.encoder.encode(normals) for member in judge.members]
+        encoders = [cast(Schema, member.encoder) for member in judge.members]
+        self.owner = [np.asarray(each.origin) for each in encoders]
+        used = [column.name for column in encoder.columns]
+        others = self.precedent.names - set(used)
+        self.names = used + [name for name in rows.column_names if name in others]
+        amount = encoder.unprecedented(rows)
+        self.some_new = bool(amount.any())
+        self.gaps, self.far = np.zeros((2, len(rows), len(self.names)))
+        for name, (gap, far) in encoder.news_by_column(rows).items() if self.some_new else ():
+            self.gaps[:, self.names.index(name)] = gap
+            self.far[:, self.names.index(name)] = far
+        self.blank = np.zeros(len(rows), dtype=bool)
+        every = np.ones((len(rows), len(self.names)), dtype=bool)
+        self.blank = amount > self._new(np.arange(len(rows)), every) + 0.5
+        self.candidates = self._candidates()
+
+    @property
+    def columns(self) -> int:
+        return len(self.names)
+
+    def _candidates(self) -> Rows:
+        apart = self.gaps + self.far
+        for own, normal, owner in zip(self.own, self.normal, self.owner, strict=True):
+            steps = np.flatnonzero(np.diff(owner, prepend=-1))  # where each column begins
+            distance = np.maximum.reduceat(np.abs(own - normal), steps, axis=1)
+            apart[:, : distance.shape[1]] += distance
+        return np.argsort(-apart, axis=1, kind="stable")[:, :CANDIDATES]
+
+    def _new(self, rows: Rows, own: NDArray[np.bool_]) -> Array:
+        """How much hybrids show that training never did; the nearest normals are of training."""
+        gaps, far = self.gaps[rows] * own, self.far[rows] * own
+        moves, farthest = (far > 0).sum(axis=1), far.max(axis=1)
+        blank = self.blank[rows] & own.all(axis=1)
+        return how_new(self.precedent, gaps.sum(axis=1), moves, farthest, blank)
+
+    def judged(self, rows: Rows, own: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """See `Hybrids`."""
+        each = [
+            np.where(own[:, owner], mine[rows], normal[rows])
+            for mine, normal, owner in zip(self.own, self.normal, self.owner, strict=True)
+        ]
+        return self.judge.judged(
+            each, self._new(rows, own) if self.some_new else np.zeros(len(own))
+        )
+
+    def reason(self, row: int, column: int, added: float, whole: float) -> Reason:
+        """A column of a row, and what it adds of the whole difference."""
+        name, share = self.names[column], added / whole if whole > 0 else float("nan")
+        value = self.rows[name][row].as_py()
+        if name in self.normals.column_names:
+            return Reason(name, value, self.normals[name][row].as_py(), added, share)
+        usual = {constant.name: constant for constant in self.precedent.constants}.get(name)
+        if usual is None:
+            return Reason(name, value, "always a value", added, share)
+        normal = bool(usual.value) if usual.kind == "boolean" else usual.value
+        return Reason(name, value, normal, added, share)
+
+
+class Training:
+    """Training rows that stay, and the nearest of them.
+
+    `names` are those of the codes: normal, and each class."""
+
+    def __init__(self, encoder: Encoder, known: References, names: Sequence[str]) -> None:
+        self.schema, self.known, self.names = cast(Schema, encoder), known, names
+        self.x = encoder.encode(known.rows)
+        self.sides = [np.flatnonzero(side) for side in (known.codes == 0, known.codes > 0)]
+
+    def nearest(self, x: NDArray[np.float32], side: int) -> tuple[Rows, Array] | None:
+        """For encoded rows (n, d) the places of the nearest normals (side 0) or labelled anomalies
+        (1), the first of several, and how far they lie: (n,), (n,). None without any.
+
+        Distances are sums over encoded columns, each of at most `FAR`: what lies far out in a few
+        columns has its neighbours by all the others."""
+        places = self.sides[side]
+        if not len(places):
+            return None
+        others, best = self.x[places], np.empty(len(x), dtype=np.int64)
+        distance = np.empty(len(x))
+        for k, row in enumerate(x):
+            apart = np.abs(others - row)
+            sums = np.minimum(apart, FAR, out=apart).sum(axis=1)
+            best[k] = sums.argmin()
+            distance[k] = sums[best[k]]
+        return places[best], distance
+
+    def neighbours(self, found: tuple[Rows, Array] | None, n: int) -> list[Neighbour | None]:
+        if found is None:
+            return [None] * n
+        return [
+            Neighbour(int(self.known.numbers[k]), self.names[self.known.codes[k]], float(distance))
+            for k, distance in zip(*found, strict=True)
+        ]
+
+
+def check_explained(encoder: Encoder, known: References | None) -> References:
+    """The rows that reasons compare with; Unsupported for images, and where none stay."""
+    if encoder.noun != "rows":
+        raise Unsupported(
+            "reasons are for rows of tables. Of images, Detector.heat tells which places raise the "
+            "score, and `unseen score --overlays DIR` draws them"
+        )
+    if known is None:
+        raise Unsupported(
+            "reasons compare a row with normal rows of training, and an earlier release saved this "
+            "detector without any: fit and save it again"
+        )
+    return known
+
+
+def explained(
+    judge: Judge, training: Training, X: object, *, top: int, alpha: float
+) -> list[Reasons]:
+    """Reasons of rows, a block at a time."""
+    check_level("alpha", alpha)
+    if not isinstance(top, int | np.integer) or top < 1:
+        raise DataError(
+            f"{option('top')} must be a number of columns to name, at least 1, got {top!r}"
+        )
+    table = training.schema.arrow(training.schema.admit(X))
+    if not len(table):
+        raise DataError("expected at least one row to explain, got none")
+    blocks = [table.slice(k, BLOCK) for k in range(0, len(table), BLOCK)]
+    return [each for block in blocks for each in _of_block(judge, training, block, top, alpha)]
+
+
+def _of_block(
+    judge: Judge, training: Training, table: pa.Table, top: int, alpha: float
+) -> list[Reasons]:
+    n, x = len(table), training.schema.encode(table)
+    near = [training.nearest(x, side) for side in (0, 1)]
+    assert near[0] is not None  # a detector learns from normals
+    alike = [training.neighbours(each, n) for each in near]
+    beside = Beside(judge, table, training.known.rows.take(near[0][0]))
+    found, (names, pieces) = search(beside, n, alpha), judge.evidence(beside.own)
+    reasons = []
+    for k in range(n):
+        whole = float(found.score[k] - found.baseline[k])
+        added = dict(zip(found.named[k].tolist(), found.added[k].tolist(), strict=True))
+        each = {j: beside.reason(k, j, adds, whole) for j, adds in added.items()}
+        shown = [j for j, adds in added.items() if adds > LEAST * abs(whole)][:top]
+        change = found.changes[k]
+        back = sorted(change[0], key=lambda j: -added[j]) if change else []
+        nearest = alike[0][k]
+        assert nearest is not None
+        reasons.append(
+            Reasons(
+                float(found.score[k]),
+                float(found.baseline[k]),
+                float(found.pvalue[k]),
+                tuple(each[j] for j in shown),
+                whole - sum(added[j] for j in shown),
+                Change(tuple(each[j] for j in back), change[1]) if change else None,
+                nearest,
+                alike[1][k],
+                tuple(zip(names, pieces[k].tolist(), strict=True)),
+            )
+        )
+    return reasons
