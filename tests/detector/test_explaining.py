@@ -168,3 +168,12 @@ def test_images_are_pointed_to_heat():
     found = Detector(BOTH, random_state=0).fit(maps_of(data))
     with pytest.raises(Unsupported, match=r"Detector\.heat"):
         found.explain(maps_of(data))
+
+
+def test_numbers_that_come_as_text_are_told_as_numbers():
+    frame, y = labelled()
+    texts = frame.astype({"bytes": str}).where(frame["bytes"].notna(), "?")
+    found = Detector("mahalanobis", random_state=0).fit(texts, y)
+    row = texts.iloc[[0]].assign(bytes="9000000.0")
+    reason = found.explain(row)[0].columns[0]
+    assert (reason.column, reason.value, type(reason.normal)) == ("bytes", 9e6, float)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unseen.data.news import how_new
 from unseen.data.schema import Schema
 from unseen.data.split import Rows
+from unseen.data.values import floats, written
 from unseen.detector.conformal import Conformal, mean_deviation, outranked
 from unseen.detector.members import Member
 from unseen.detector.policy import check_level
@@ -85,9 +86,9 @@ class Beside:
         self.normal = [member.encoder.encode(normals) for member in judge.members]
         encoders = [cast(Schema, member.encoder) for member in judge.members]
         self.owner = [np.asarray(each.origin) for each in encoders]
-        used = [column.name for column in encoder.columns]
-        others = self.precedent.names - set(used)
-        self.names = used + [name for name in rows.column_names if name in others]
+        self.used, names = encoder.columns, [column.name for column in encoder.columns]
+        others = self.precedent.names - set(names)
+        self.names = names + [name for name in rows.column_names if name in others]
         amount = encoder.unprecedented(rows)
         self.some_new = bool(amount.any())
         self.gaps, self.far = np.zeros((2, len(rows), len(self.names)))
@@ -131,14 +132,25 @@ class Beside:
     def reason(self, row: int, column: int, added: float, whole: float) -> Reason:
         """A column of a row, and what it adds of the whole difference."""
         name, share = self.names[column], added / whole if whole > 0 else float("nan")
-        value = self.rows[name][row].as_py()
-        if name in self.normals.column_names:
-            return Reason(name, value, self.normals[name][row].as_py(), added, share)
-        usual = {constant.name: constant for constant in self.precedent.constants}.get(name)
-        if usual is None:
+        value = self._value(self.rows, row, column)
+        if column < len(self.used):
+            return Reason(name, value, self._value(self.normals, row, column), added, share)
+        constants = {constant.name: constant for constant in self.precedent.constants}
+        if name not in constants:
             return Reason(name, value, "always a value", added, share)
-        normal = bool(usual.value) if usual.kind == "boolean" else usual.value
-        return Reason(name, value, normal, added, share)
+        usual = constants[name].value
+        boolean = constants[name].kind == "boolean"
+        return Reason(name, value, bool(usual) if boolean else usual, added, share)
+
+    def _value(self, table: pa.Table, row: int, column: int) -> object:
+        """A value as the table has it; a number that it has as text as a number."""
+        found = table[self.names[column]].slice(row, 1)
+        value: object = found[0].as_py()
+        if isinstance(value, str) and column < len(self.used):
+            meant = self.used[column]
+            read = floats(written(found), meant.spelling) if meant.kind == "number" else None
+            return value if read is None else float(read[0])
+        return value
 
 
 class Training:
@@ -222,10 +234,10 @@ def _of_block(
     for k in range(n):
         whole = float(found.score[k] - found.baseline[k])
         added = dict(zip(found.named[k].tolist(), found.added[k].tolist(), strict=True))
-        each = {j: beside.reason(k, j, adds, whole) for j, adds in added.items()}
         shown = [j for j, adds in added.items() if adds > LEAST * abs(whole)][:top]
         change = found.changes[k]
         back = sorted(change[0], key=lambda j: -added[j]) if change else []
+        each = {j: beside.reason(k, j, added[j], whole) for j in {*shown, *back}}
         nearest = alike[0][k]
         assert nearest is not None
         reasons.append(
