@@ -445,7 +445,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """Why rows have their scores: which columns raise them, and what would make the rows
         unremarkable.
 
-        Each row is compared with the normal row of training that is most alike. A column's share is
+        Each row is compared with the normal row of training that is most alike, of those with p >
+        alpha. A column's share is
         its Shapley value (Shapley 1953) by antithetic permutations (Mitchell et al. 2022): what its
         value adds to the score in place of the nearest normal's, on average over orders in which
         the columns that matter take their values, all other columns first.

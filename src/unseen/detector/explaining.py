@@ -162,31 +162,48 @@ class Training:
         self.schema, self.known, self.names = cast(Schema, encoder), known, names
         self.x = encoder.encode(known.rows)
         self.sides = [np.flatnonzero(side) for side in (known.codes == 0, known.codes > 0)]
+        self.pvalues = np.full(
+            len(self.sides[0]), np.nan
+        )  # of the normals, once they are asked for
 
-    def nearest(self, x: NDArray[np.float32], side: int) -> tuple[Rows, Array] | None:
-        """For encoded rows (n, d) the places of the nearest normals (side 0) or labelled anomalies
-        (1), the first of several, and how far they lie: (n,), (n,). None without any.
+    def apart(self, x: NDArray[np.float32], side: int) -> Array:
+        """How far encoded rows (n, d) lie from the normals (side 0) or the labelled anomalies (1):
+        (n, m).
 
         Distances are sums over encoded columns, each of at most `FAR`: what lies far out in a few
         columns has its neighbours by all the others."""
-        places = self.sides[side]
-        if not len(places):
-            return None
-        others, best = self.x[places], np.empty(len(x), dtype=np.int64)
-        distance = np.empty(len(x))
+        others = self.x[self.sides[side]]
+        found, difference = np.empty((len(x), len(others))), np.empty_like(others)
         for k, row in enumerate(x):
-            apart = np.abs(others - row)
-            sums = np.minimum(apart, FAR, out=apart).sum(axis=1)
-            best[k] = sums.argmin()
-            distance[k] = sums[best[k]]
-        return places[best], distance
+            np.abs(np.subtract(others, row, out=difference), out=difference)
+            found[k] = np.minimum(difference, FAR, out=difference).sum(axis=1)
+        return found
 
-    def neighbours(self, found: tuple[Rows, Array] | None, n: int) -> list[Neighbour | None]:
-        if found is None:
-            return [None] * n
+    def nearest_normals(self, apart: Array, judge: Judge, alpha: float) -> Rows:
+        """For rows that lie so far from the normals (n, m) the places of the nearest that have p >
+        alpha themselves, the first of several: (n,). Where none has, that of the nearest.
+        """
+        apart, found, left = apart.copy(), apart.argmin(axis=1), np.arange(len(apart))
+        while len(left):
+            best = apart[left].argmin(axis=1)
+            new = np.unique(best[np.isnan(self.pvalues[best])])
+            if len(new):
+                rows = self.known.rows.take(self.sides[0][new])
+                each = [member.encoder.encode(rows) for member in judge.members]
+                self.pvalues[new] = judge.judged(each, np.zeros(len(new)))[1]
+            usual = self.pvalues[best] > alpha
+            found[left[usual]] = best[usual]
+            left, best = left[~usual], best[~usual]
+            apart[left, best] = np.inf
+            left = left[np.isfinite(apart[left]).any(axis=1)]
+        return found
+
+    def neighbours(self, apart: Array, best: Rows, side: int) -> list[Neighbour]:
+        """The rows of training that are nearest (n,), and how far they lie, of (n, m)."""
+        places, each = self.sides[side][best], np.arange(len(best))
         return [
-            Neighbour(int(self.known.numbers[k]), self.names[self.known.codes[k]], float(distance))
-            for k, distance in zip(*found, strict=True)
+            Neighbour(int(self.known.numbers[k]), self.names[self.known.codes[k]], distance)
+            for k, distance in zip(places, apart[each, best].tolist(), strict=True)
         ]
 
 
@@ -225,10 +242,14 @@ def _of_block(
     judge: Judge, training: Training, table: pa.Table, top: int, alpha: float
 ) -> list[Reasons]:
     n, x = len(table), training.schema.encode(table)
-    near = [training.nearest(x, side) for side in (0, 1)]
-    assert near[0] is not None  # a detector learns from normals
-    alike = [training.neighbours(each, n) for each in near]
-    beside = Beside(judge, table, training.known.rows.take(near[0][0]))
+    apart = training.apart(x, 0)
+    best = training.nearest_normals(apart, judge, alpha)
+    normals = training.neighbours(apart, best, 0)
+    anomalies: list[Neighbour | None] = [None] * n
+    if len(training.sides[1]):
+        apart = training.apart(x, 1)
+        anomalies[:] = training.neighbours(apart, apart.argmin(axis=1), 1)
+    beside = Beside(judge, table, training.known.rows.take(training.sides[0][best]))
     found, (names, pieces) = search(beside, n, alpha), judge.evidence(beside.own)
     reasons = []
     for k in range(n):
@@ -238,8 +259,6 @@ def _of_block(
         change = found.changes[k]
         back = sorted(change[0], key=lambda j: -added[j]) if change else []
         each = {j: beside.reason(k, j, added[j], whole) for j in {*shown, *back}}
-        nearest = alike[0][k]
-        assert nearest is not None
         reasons.append(
             Reasons(
                 float(found.score[k]),
@@ -248,8 +267,8 @@ def _of_block(
                 tuple(each[j] for j in shown),
                 whole - sum(added[j] for j in shown),
                 Change(tuple(each[j] for j in back), change[1]) if change else None,
-                nearest,
-                alike[1][k],
+                normals[k],
+                anomalies[k],
                 tuple(zip(names, pieces[k].tolist(), strict=True)),
             )
         )
