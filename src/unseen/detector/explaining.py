@@ -31,7 +31,8 @@ from unseen.wording import option
 Array = NDArray[np.float64]
 Encoded = Sequence[NDArray[np.float32]]  # rows as each member sees them
 BLOCK = 1024  # rows that are explained at a time
-FAR = 2.0  # standard deviations beyond which a column is no farther from a normal
+ASIDE = 5  # columns that do not count in a distance, as many as a reader can change at once
+FAR, TIES = 2.0, 1e-3  # but for ties: up to so many standard deviations, times this
 LEAST = 0.005  # a smaller share of the difference is not worth a reader's time
 
 
@@ -170,13 +171,20 @@ class Training:
         """How far encoded rows (n, d) lie from the normals (side 0) or the labelled anomalies (1):
         (n, m).
 
-        Distances are sums over encoded columns, each of at most `FAR`: what lies far out in a few
-        columns has its neighbours by all the others."""
-        others = self.x[self.sides[side]]
+        A distance is the sum over columns, each as far apart as its encoded columns are at most,
+        without the `ASIDE` columns, or half of all, that are farthest: what lies far out in a few
+        columns has its neighbours by the others, and few columns have to change. Of rows that are
+        as near, those are nearer that are so in those columns, too."""
+        others, schema = self.x[self.sides[side]], self.schema
+        begins = np.flatnonzero(np.diff(np.asarray(schema.origin), prepend=-1))
+        kept = len(begins) - min(ASIDE, (len(begins) + 1) // 2)
         found, difference = np.empty((len(x), len(others))), np.empty_like(others)
         for k, row in enumerate(x):
             np.abs(np.subtract(others, row, out=difference), out=difference)
-            found[k] = np.minimum(difference, FAR, out=difference).sum(axis=1)
+            columns = np.maximum.reduceat(difference, begins, axis=1)
+            found[k] = TIES * np.minimum(columns, FAR).sum(axis=1)
+            if kept:
+                found[k] += np.partition(columns, kept - 1, axis=1)[:, :kept].sum(axis=1)
         return found
 
     def nearest_normals(self, apart: Array, judge: Judge, alpha: float) -> Rows:

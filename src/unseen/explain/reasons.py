@@ -71,7 +71,8 @@ class Neighbour:
     label : str
         Its class.
     distance : float
-        How far it lies, in standard deviations of the normal rows, all columns together.
+        How far it lies, in standard deviations of the normal rows, all columns together but the
+        five, or half of them, that are farthest.
     """
 
     row: int
