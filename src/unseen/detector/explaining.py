@@ -177,14 +177,16 @@ class Training:
         as near, those are nearer that are so in those columns, too."""
         others, schema = self.x[self.sides[side]], self.schema
         begins = np.flatnonzero(np.diff(np.asarray(schema.origin), prepend=-1))
-        kept = len(begins) - min(ASIDE, (len(begins) + 1) // 2)
-        found, difference = np.empty((len(x), len(others))), np.empty_like(others)
+        aside = min(ASIDE, (len(begins) + 1) // 2)
+        found, each = np.empty((len(x), len(others))), np.arange(len(others))
         for k, row in enumerate(x):
-            np.abs(np.subtract(others, row, out=difference), out=difference)
-            columns = np.maximum.reduceat(difference, begins, axis=1)
+            columns = np.abs(others - row)
+            if len(begins) < len(row):
+                columns = np.maximum.reduceat(columns, begins, axis=1)
             found[k] = TIES * np.minimum(columns, FAR).sum(axis=1)
-            if kept:
-                found[k] += np.partition(columns, kept - 1, axis=1)[:, :kept].sum(axis=1)
+            for _ in range(aside):
+                columns[each, columns.argmax(axis=1)] = 0.0
+            found[k] += columns.sum(axis=1)
         return found
 
     def nearest_normals(self, apart: Array, judge: Judge, alpha: float) -> Rows:
