@@ -51,6 +51,12 @@ ELSEWHERE = {
         "detector.recalibrate.left_out",
         "scoring.watch.watched",
     ),
+    "Reasons, as `Detector.explain` gives them": (
+        "explain.reasons.Reasons",
+        "explain.reasons.Reason",
+        "explain.reasons.Change",
+        "explain.reasons.Neighbour",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",

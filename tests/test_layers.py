@@ -14,9 +14,9 @@ ROOT = Path(unseen.__file__).parent
 RANKS = [
     {"errors", "types", "wording", "names", "quiet", "_version"},
     {"data", "io", "parts", "fields"},
-    {"vision", "methods"},
+    {"vision", "methods", "explain"},
     {"testing", "detector"},
-    {"evaluation", "explain", "storage"},
+    {"evaluation", "storage"},
     {"scoring", "report"},
     {"cli", "service", "__init__", "__main__"},
 ]

@@ -609,3 +609,16 @@ def test_fields_take_values_of_their_own_type():
     for text in ("steps=1.5", "whiten=3", "hidden=8", "margin="):
         with pytest.raises(DataError, match="expected a value like"):
             configured("devnet", [text])
+
+
+def test_reasons_of_alarms_are_written_beside_them(here, model, capsys):
+    status, *_ = run(f"score {model} train.csv --out s.csv --keep label --reasons 1", capsys)
+    assert status == 0
+    with open("s.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    flagged = [row for row in found if row["verdict"] == "anomaly"]
+    assert all(row["reasons"] == "" for row in found if row["verdict"] == "normal")
+    assert all("nearest normal: " in row["reasons"] for row in flagged)
+    left = [row["reasons"] for row in flagged if row["label"] == "left"]
+    assert sum(text.startswith("x ") for text in left) > 0.9 * len(left)
+    assert json.loads(flagged[0]["reasons_json"])["columns"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from unseen.names import resembling
 from unseen.wording import option
@@ -75,6 +75,14 @@ Tail = Annotated[
     bool,
     Parameter(
         help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot"
+    ),
+]
+Reasons = Annotated[
+    int,
+    Parameter(
+        metavar="N",
+        validator=validators.Number(gte=0),
+        help="name up to N columns that made each alarm, and what would have been unremarkable",
     ),
 ]
 Trust = Annotated[

@@ -144,12 +144,7 @@ class _Watch:
         return np.flatnonzero(self.gaps == complete)
 
     def news(self, precedent: Precedent, blank: Mask, filled: tuple[str, ...]) -> News:
-        beyond = (
-            np.maximum(self.gaps - precedent.gaps, 0)
-            + np.maximum(self.moves - precedent.moves, 0)
-            + blank
-        )
-        amount = np.where(beyond > 0, beyond + self.far, 0.0)
+        amount = how_new(precedent, self.gaps, self.moves, self.far, blank)
         found = tuple(self.move_findings), tuple(self.gap_findings)
         return News(amount, *found, blank if blank.any() else None, filled)
 
@@ -211,6 +206,37 @@ def news_of_matrix(
         name for name in empty if not floating or not np.isnan(array[:, place[name]]).all()
     )
     return watch.news(precedent, blank, filled)
+
+
+def how_new(
+    precedent: Precedent,
+    gaps: NDArray[np.int64],
+    moves: NDArray[np.int64],
+    far: NDArray[np.float64],
+    blank: Mask,
+) -> NDArray[np.float64]:
+    """How much rows show that training never did, from the numbers of columns that lack a value and
+    that moved, the farthest move, and whether they are blank: (n,) each -> (n,).
+    """
+    beyond = np.maximum(gaps - precedent.gaps, 0) + np.maximum(moves - precedent.moves, 0) + blank
+    return np.where(beyond > 0, beyond + far, 0.0)
+
+
+def news_by_column(
+    precedent: Precedent, columns: Sequence[Column], table: pa.Table
+) -> dict[str, tuple[Mask, NDArray[np.float64]]]:
+    """By the name of a column in which rows show something new: where they lack a value that
+    training never lacked, and how far each moved from a constant, (n,) each.
+    """
+    present, used = set(table.column_names), {column.name: column for column in columns}
+    nowhere, found = np.zeros(len(table), dtype=bool), {}
+    for name in precedent.complete:
+        if name in present and (gap := _missing(table[name], used.get(name))) is not None:
+            found[name] = gap, np.zeros(len(table))
+    for constant in precedent.constants:
+        if constant.name in present and (far := constant.moved(table[constant.name])).any():
+            found[constant.name] = found.get(constant.name, (nowhere,))[0], far
+    return found
 
 
 def _missing(array: pa.ChunkedArray, column: Column | None) -> Mask | None:

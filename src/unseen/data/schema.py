@@ -23,7 +23,14 @@ from unseen.data.fates import REASONS, fates, matrix_fates
 from unseen.data.frames import tabulate
 from unseen.data.learning import Plan, Witness, learn
 from unseen.data.limits import Limits, beyond, commonplace, hull, limits
-from unseen.data.news import News, NotedOnce, merged, news_of_matrix, news_of_table
+from unseen.data.news import (
+    News,
+    NotedOnce,
+    merged,
+    news_by_column,
+    news_of_matrix,
+    news_of_table,
+)
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
 from unseen.data.repeats import Table, nearly, representatives
 from unseen.data.rows import matrix_rows, table_rows
@@ -300,6 +307,14 @@ class Schema:
         if once is not None:
             news.tell(once)
         return news.amount
+
+    def news_by_column(
+        self, table: pa.Table
+    ) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.float64]]]:
+        """What rows of a table show that training never did, by column: gaps, and how far constants
+        moved, (n,) each.
+        """
+        return news_by_column(self.precedent, self.columns, table)
 
     def widened(self, table: object) -> Schema:
         """The same schema, to which what these rows show is nothing new."""

@@ -266,8 +266,18 @@ def outranked(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
         np.searchsorted(c + tie_width(c), s, side="left")
         for c, s in zip(calibration, scores, strict=True)
     )
-    mean = np.mean([_standardised(c, s) for c, s in zip(calibration, scores, strict=True)], axis=0)
-    return np.asarray(rank + fraction(mean), dtype=np.float64)
+    return np.asarray(rank + fraction(mean_deviation(calibration, scores)), dtype=np.float64)
+
+
+def mean_deviation(calibration: Sequence[Array], scores: Sequence[Array]) -> Array:
+    """How far K folds' scores of the same rows (n,) lie from the medians of their calibrations,
+    in units of each one's spread between the median and the 90% quantile; the mean: (n,).
+
+    >>> mean_deviation([np.array([0.0, 1.0, 2.0])], [np.array([1.0, 2.6])])
+    array([0., 2.])
+    """
+    each = [_standardised(c, s) for c, s in zip(calibration, scores, strict=True)]
+    return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
 
 def tie_width(scores: Array) -> float:

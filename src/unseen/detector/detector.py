@@ -30,6 +30,7 @@ from unseen.detector.audit import audited
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.drift import Drift, Monitor
+from unseen.detector.explaining import Judge, Training, check_explained, explained
 from unseen.detector.folds import few, held_out
 from unseen.detector.inputs import (
     counting_rows,
@@ -47,6 +48,7 @@ from unseen.detector.references import references
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
+from unseen.explain.reasons import Reasons
 from unseen.fields import check_fields
 from unseen.methods.catalogue import METHODS, suited
 from unseen.types import Encoder, Method, ability
@@ -559,6 +561,54 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                 FewNormals,
                 stacklevel=3,
             )
+
+    def explain(self, X: Any, top: int = 3, *, alpha: float = 0.05) -> list[Reasons]:
+        """Why rows have their scores: which columns raise them, and what would make the rows
+        unremarkable.
+
+        Each row is compared with the normal row of training that is most alike, of those with p >
+        alpha. A column's share is
+        its Shapley value (Shapley 1953) by antithetic permutations (Mitchell et al. 2022): what its
+        value adds to the score in place of the nearest normal's, on average over orders in which
+        the columns that matter take their values, all other columns first.
+
+        Parameters
+        ----------
+        X : data frame, array (n, columns)
+            Rows like those of training.
+        top : int
+            The most columns to name, 3 by default.
+        alpha : float
+            Rows with a p-value above it are unremarkable.
+
+        Returns
+        -------
+        list of Reasons
+            One for each row (n): see `unseen.explain.reasons.Reasons`. `str` of one is what a
+            reader is told, `to_json` its plain values.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For no rows, rows of another sort than those of training, and a number of columns, or a
+            level, that is none.
+        Unsupported
+            For images, and for a detector that an earlier release saved.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(200, 3)).round(1)
+        >>> detector = Detector("mahalanobis", random_state=0).fit(X)
+        >>> [why] = detector.explain([[0.0, 9.0, 0.5]])
+        >>> why.columns[0].column, why.change.columns[0].column
+        ('x1', 'x1')
+        """
+        self.check_fitted()
+        known = check_explained(self.schema_, getattr(self, "references_", None))
+        training = Training(self.schema_, known, [str(self.normal), *map(str, self.classes_)])
+        judge = Judge(self.members_, self.conformal_, self.torch_device())
+        return explained(judge, training, X, top=top, alpha=alpha)
 
     def heat(self, X: Any) -> list[NDArray[np.float32]]:
         """How anomalous each place of an image is.

@@ -64,7 +64,15 @@ class Member:
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.float64]:
         """Scores of rows, raised by what is `unprecedented` in them (n,): (n,)."""
-        x = self.encoder.encode(rows)
+        return self.encoded_scores(self.encoder.encode(rows), device, unprecedented)
+
+    def encoded_scores(
+        self,
+        x: NDArray[np.float32],
+        device: torch.device,
+        unprecedented: NDArray[np.float64] | float,
+    ) -> NDArray[np.float64]:
+        """The same of encoded rows (n, d)."""
         amount = self.encoder.beyond(x) + unprecedented
         return raised(_scored(self.scorer, x, device), self.calibration, amount)
 

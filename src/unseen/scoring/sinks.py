@@ -66,6 +66,7 @@ def score_file(
     alpha: float | None = None,
     fdr: float | None = None,
     header: bool = True,
+    reasons: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> TableSink:
     """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
@@ -82,6 +83,8 @@ def score_file(
         One of two policies, as in `Detector.detect`.
     header : bool
         Without it, or if the detector was trained so, the first line of a CSV file is a row.
+    reasons : int
+        How many columns to name as the reasons of an alarm; 0 tells none.
     progress : callable
         Is told the number of rows of each batch.
     """
@@ -89,7 +92,8 @@ def score_file(
     place = FileRows(Path(source), header and headed(bundle.facts))
     rows = TableSource(place, keep=tuple(keep))
     sink = TableSink(Path(target))
-    sink.write(score(rows, bundle.detector, policy, beside=sink.target), progress)
+    judged = score(rows, bundle.detector, policy, beside=sink.target, reasons=reasons)
+    sink.write(judged, progress)
     return sink
 
 

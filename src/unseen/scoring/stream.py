@@ -18,16 +18,19 @@ from unseen.data.news import NotedOnce
 from unseen.data.tables import without
 from unseen.detector.band import Band
 from unseen.detector.detector import Detector
+from unseen.detector.explaining import check_explained
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.io import read
 from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
-from unseen.scoring.tables import RESULTS
+from unseen.scoring.tables import RESULTS, check_keep
+from unseen.scoring.told import TOLD, of_alarms, reason_columns
 from unseen.types import Source, ability
 
 Array = NDArray[np.float64]
+Block = tuple[pa.Table, Array, Array, pa.Table | None]  # keys, scores, p-values, reasons
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Scored:
         "anomaly" for an alarm, else "normal"; "failed" where a row could not be judged (n,).
     threshold : float
         The largest p-value that is an alarm.
+    reasons : Table, optional
+        Columns that tell the reasons of alarms, null for other rows (n).
     """
 
     keys: pa.Table
@@ -53,6 +58,7 @@ class Scored:
     pvalue: Array
     verdict: NDArray[np.str_]
     threshold: float
+    reasons: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -63,7 +69,7 @@ class Scored:
         return self.verdict == "anomaly"
 
     def table(self) -> pa.Table:
-        """Keys, `score`, `pvalue` and `verdict`."""
+        """Keys, `score`, `pvalue` and `verdict`, and what tells reasons."""
         columns = {
             "score": pa.array(self.score, from_pandas=True),
             "pvalue": pa.array(self.pvalue, from_pandas=True),
@@ -72,11 +78,16 @@ class Scored:
         found = self.keys
         for name in RESULTS:
             found = found.append_column(name, columns[name])
-        return found
+        return found if self.reasons is None else _beside_each_other(found, self.reasons)
 
 
 def score(
-    source: Source, detector: Detector, policy: Policy, *, beside: Path | None = None
+    source: Source,
+    detector: Detector,
+    policy: Policy,
+    *,
+    beside: Path | None = None,
+    reasons: int = 0,
 ) -> Iterator[Scored]:
     """Judge all rows of a source, in order, a block at a time.
 
@@ -92,6 +103,9 @@ def score(
     beside : Path, optional
         Where what was judged waits meanwhile, in a hidden file beside this path; without it in the
         folder for temporary files.
+    reasons : int
+        How many columns to name as the reasons of an alarm, in columns behind the verdict; 0 tells
+        none, and takes no time.
 
     Yields
     ------
@@ -104,6 +118,8 @@ def score(
         Before `fit`.
     DataError
         For rows of another sort than those of training, with the place in the source.
+    Unsupported
+        Where reasons are asked for, and there can be none: for images, for one.
     """
     if ability(source, "batches") is None:
         raise DataError(
@@ -113,7 +129,9 @@ def score(
     if not isinstance(policy, Policy):
         raise DataError(f"expected a policy, such as Policy.alpha(0.05), got {policy!r:.80}")
     detector.check_reach(policy)
-    judged = _judged(source, detector)
+    if reasons:
+        check_explained(detector.schema_, getattr(detector, "references_", None))
+    judged = _judged(source, detector, reasons, policy.level)
     if not policy.needs_all:
         threshold = policy.threshold(np.zeros(0))
         yield from (_with_verdicts(*each, threshold) for each in judged)
@@ -124,13 +142,16 @@ def score(
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
         for batch in read.batches(hidden):
-            keys = without(batch, ("score", "pvalue"))
+            told = batch.select(TOLD) if reasons else None
+            keys = without(batch, ("score", "pvalue", *(TOLD if reasons else ())))
             scores, pvalues = (_as_numbers(batch[name]) for name in ("score", "pvalue"))
-            yield _with_verdicts(keys, scores, pvalues, threshold)
+            yield _with_verdicts(keys, scores, pvalues, told, threshold)
 
 
-def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Array, Array]]:
-    """Keys, scores and p-values, block by block."""
+def _judged(source: Source, detector: Detector, reasons: int, level: float) -> Iterator[Block]:
+    """Keys, scores, p-values and what tells reasons, block by block; no alarm has a p-value above
+    the level.
+    """
     detector.check_fitted()
     once, band = NotedOnce(), Band(len(detector.conformal_.scores))
     for batch in source.batches(detector.schema_):
@@ -146,27 +167,45 @@ def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Arra
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{batch.where}: {error}") from error
         band.add(pvalues)
-        yield batch.keys, scores, pvalues
+        told = None
+        if reasons:
+            check_keep(batch.keys.column_names, taken=TOLD)
+            may = np.flatnonzero(pvalues <= level)
+            n = len(batch.keys)
+            told = reason_columns(detector, batch.rows, may, n, top=reasons, alpha=level)
+        yield batch.keys, scores, pvalues, told
         once.done += len(batch.keys)
     band.tell(detector.schema_.noun)
 
 
-def _with_verdicts(keys: pa.Table, score: Array, pvalue: Array, threshold: float) -> Scored:
+def _with_verdicts(
+    keys: pa.Table, score: Array, pvalue: Array, told: pa.Table | None, threshold: float
+) -> Scored:
     """Rows with the verdicts that a threshold gives them."""
-    alarm = np.where(pvalue <= threshold, "anomaly", "normal")
-    return Scored(keys, score, pvalue, np.where(np.isnan(score), "failed", alarm), threshold)
+    alarm = pvalue <= threshold
+    verdict = np.where(np.isnan(score), "failed", np.where(alarm, "anomaly", "normal"))
+    reasons = None if told is None else of_alarms(told, alarm)
+    return Scored(keys, score, pvalue, verdict, threshold, reasons)
 
 
-def _written(judged: Iterator[tuple[pa.Table, Array, Array]], hidden: Path) -> Counter[float]:
+def _beside_each_other(left: pa.Table, right: pa.Table) -> pa.Table:
+    """A table with the columns of both (n)."""
+    for name in right.column_names:
+        left = left.append_column(name, right[name])
+    return left
+
+
+def _written(judged: Iterator[Block], hidden: Path) -> Counter[float]:
     """Write judged rows to a file; how often each p-value occurs.
 
     There are no more of them than calibration rows, and some thousands of a tail.
     """
     seen: Counter[float] = Counter()
     with Writer(hidden) as out:
-        for keys, scores, pvalues in judged:
+        for keys, scores, pvalues, told in judged:
             table = keys.append_column("score", pa.array(scores, from_pandas=True))
-            out.write(table.append_column("pvalue", pa.array(pvalues, from_pandas=True)))
+            table = table.append_column("pvalue", pa.array(pvalues, from_pandas=True))
+            out.write(table if told is None else _beside_each_other(table, told))
             values, counts = np.unique(pvalues[~np.isnan(pvalues)], return_counts=True)
             seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     return seen

@@ -1,0 +1,253 @@
+"""Whether reasons name the columns that made a row anomalous, and what to put back.
+
+python -m bench reasons                       # tables; needs UNSEEN_DATA, and shap for KernelSHAP
+python -m bench reasons --short               # a minute: one seed, few rows
+
+Planted columns: of normal test rows k columns, drawn at random, take the value of a test row that
+lies far out there: beyond the central 99% of the training normals in some encoded column, so that
+rare levels count, too. Columns in which no test row lies far out are not planted. Rows that are
+then flagged (p <= 0.05) count; precision is the share of the planted columns among the first k
+that are named.
+"""
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.data.causes import CAUSES
+from bench.data.sets import SETS
+from bench.pages.text import show, spread
+from bench.runs.command import options
+from bench.runs.open_set import drawn, read
+from unseen import Detector, Protocol
+
+ALPHA = 0.05
+PLANTED = (1, 3, 5)
+FIVE = ("nsl_kdd", "tep", "unsw_nb15", "shuttle", "digits")
+STEP = 0.1  # standard deviations, of finite differences
+BACKGROUND, SAMPLES = 10, 512  # normals that stand for an absent column, and hybrids, of KernelSHAP
+SHOWN = 9  # columns that are ranked at least
+Ranks = NDArray[np.int64]  # columns of each row, the most important first (n, k)
+
+
+def main() -> None:
+    parser = options(__doc__)
+    add = parser.add_argument
+    add("--sets", nargs="+", choices=SETS, default=list(FIVE))
+    add("--rows", type=int, default=200, help="rows that are planted in, of each number of columns")
+    add("--slow", type=int, default=20, help="of them those that KernelSHAP explains")
+    add("--seeds", type=int, default=3)
+    add("--short", action="store_true", help="one seed, 40 rows, 4 of them by KernelSHAP")
+    chosen = parser.parse_args()
+    if chosen.short:
+        chosen.seeds, chosen.rows, chosen.slow = 1, 40, 4
+    if find_spec("shap") is None:
+        print("KernelSHAP: skipped, the package shap is not installed\n")
+    seeds = range(chosen.seeds)
+    cases = {name: [case(name, seed) for seed in seeds] for name in chosen.sets}
+    precision = [
+        row
+        for name in chosen.sets
+        for k in PLANTED
+        for row in [planted(cases[name], name, k, chosen)]
+    ]
+    heads = ["set, columns planted", "rows", *RANKERS, "reasons of the same rows"]
+    show("Precision among the first k named", heads, precision)
+    heads = [
+        "set",
+        "flagged rows",
+        "at most 5",
+        "at most 10",
+        "median",
+        "largest error",
+        "ms a row",
+    ]
+    show("\nColumns put back until p > 0.05", heads, [back(cases[n], n, chosen) for n in cases])
+    if "tep" in cases:
+        rows = [caused(cases["tep"], fault, chosen) for fault in CAUSES]
+        heads = ["fault", "flagged rows", "reasons", "z-score", "random"]
+        show("\nA known cause among the first five, share of rows", heads, rows)
+    show("\n120 columns, 5,000 rows", ["rows", "rows/s"], [speed(chosen.rows)])
+
+
+class case:
+    """A detector that is fitted on a draw of a set, and the test rows."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        data = read(name)
+        draw, (table, kinds, self.tests) = drawn(data, Protocol(), seed)
+        self.answers, self.names, self.seed = data.answers[draw.test], data.names, seed
+        self.detector = Detector(random_state=seed).fit(table, kinds)
+        self.normals = table.take(np.flatnonzero(kinds == "normal"))
+        self.schema = self.detector.schema_
+        self.columns = [column.name for column in self.schema.columns]
+        self.owner = np.asarray(self.schema.origin)
+
+    def by_column(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The largest of the encoded columns of each: (n, d) -> (n, p)."""
+        return np.stack(
+            [values[:, self.owner == j].max(axis=1) for j in range(len(self.columns))], axis=1
+        )
+
+    def scores(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores of encoded rows (n, d), of the first member."""
+        member = self.detector.members_[0]
+        return member.encoded_scores(x.astype(np.float32), self.detector.torch_device(), 0.0)
+
+    def flagged(self, rows: pa.Table) -> NDArray[np.int64]:
+        return np.flatnonzero(self.detector.pvalue(rows) <= ALPHA)
+
+
+def plant(of: case, k: int, n: int) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """Normal test rows in which k columns lie far out, and which those are (n, p)."""
+    rng = np.random.default_rng([of.seed, k])
+    inside, tests = of.schema.encode(of.normals), of.schema.encode(of.tests)
+    low, high = np.quantile(inside, [0.005, 0.995], axis=0)
+    far = of.by_column(np.maximum(low - tests, tests - high)) > 1e-6  # (rows, p)
+    able = np.flatnonzero(far.any(axis=0))
+    rows = rng.permutation(np.flatnonzero(of.answers == 0))[:n]
+    chosen = np.zeros((len(rows), len(of.columns)), dtype=bool)
+    donors = np.repeat(rows[:, None], len(of.columns), axis=1)
+    for i in range(len(rows)):
+        for j in rng.choice(able, min(k, len(able)), replace=False):
+            chosen[i, j], donors[i, j] = True, rng.choice(np.flatnonzero(far[:, j]))
+    columns = {name: of.tests[name].take(donors[:, j]) for j, name in enumerate(of.columns)}
+    return pa.table(columns), chosen
+
+
+def by_reasons(of: case, rows: pa.Table) -> Ranks:
+    place = {name: j for j, name in enumerate(of.columns)}
+    found = of.detector.explain(rows, top=SHOWN)
+    ranks = np.full((len(found), SHOWN), -1)
+    for i, why in enumerate(found):
+        named = [place[each.column] for each in why.columns if each.column in place]
+        ranks[i, : len(named)] = named
+    return ranks
+
+
+def by_zscore(of: case, rows: pa.Table) -> Ranks:
+    return np.argsort(-of.by_column(np.abs(of.schema.encode(rows))), axis=1, kind="stable")
+
+
+def by_gradient(of: case, rows: pa.Table) -> Ranks:
+    """Central differences of the score by each encoded column."""
+    x = of.detector.members_[0].encoder.encode(rows)
+    n, d = x.shape
+    steps = STEP * np.eye(d, dtype=np.float32)
+    up, down = (of.scores((x[:, None] + side * steps).reshape(n * d, d)) for side in (1, -1))
+    return np.argsort(-of.by_column(np.abs(up - down).reshape(n, d)), axis=1, kind="stable")
+
+
+def by_chance(of: case, rows: pa.Table) -> Ranks:
+    rng = np.random.default_rng(of.seed)
+    return np.stack([rng.permutation(len(of.columns)) for _ in range(len(rows))])
+
+
+def by_kernel_shap(of: case, rows: pa.Table) -> Ranks:
+    """KernelSHAP (Lundberg & Lee 2017) on encoded columns, those of one column added up."""
+    import shap
+
+    encoder = of.detector.members_[0].encoder
+    explainer = shap.KernelExplainer(of.scores, encoder.encode(of.normals.slice(0, BACKGROUND)))
+    found = explainer.shap_values(encoder.encode(rows), nsamples=SAMPLES, silent=True)
+    sums = np.stack([found[:, of.owner == j].sum(axis=1) for j in range(len(of.columns))], axis=1)
+    return np.argsort(-sums, axis=1, kind="stable")
+
+
+Ranker = Callable[[case, pa.Table], Ranks]
+RANKERS: dict[str, Ranker] = {
+    "reasons": by_reasons,
+    "z-score": by_zscore,
+    "gradient": by_gradient,
+    "random": by_chance,
+    "KernelSHAP": by_kernel_shap,
+}
+
+
+def planted(cases: list[case], name: str, k: int, chosen: Any) -> list[str]:
+    """Precision of every ranker, by seed; the slow one sees the first rows only."""
+    counts, found = 0, {ranker: list[float]() for ranker in [*RANKERS, "same"]}
+    for of in cases:
+        rows, where = plant(of, k, chosen.rows)
+        kept = of.flagged(rows)
+        rows, where = rows.take(kept), where[kept]
+        counts += len(kept)
+        for ranker, ranked in RANKERS.items():
+            if ranker != "KernelSHAP":
+                found[ranker].append(hits(ranked(of, rows), where))
+        few = slice(0, chosen.slow)
+        if find_spec("shap") and len(kept):
+            part = rows.slice(0, chosen.slow)
+            found["KernelSHAP"].append(hits(by_kernel_shap(of, part), where[few]))
+            found["same"].append(hits(by_reasons(of, part), where[few]))
+    return [f"{name}, {k}", f"{counts}", *(spread(values) for values in found.values())]
+
+
+def hits(ranks: Ranks, where: NDArray[np.bool_]) -> float:
+    """Mean share of the planted columns (n, p) among as many first ranks (n, k)."""
+    each = [
+        len(set(rank[: own.sum()].tolist()) & set(np.flatnonzero(own).tolist())) / own.sum()
+        for rank, own in zip(ranks, where, strict=True)
+    ]
+    return float(np.mean(each)) if each else float("nan")
+
+
+def back(cases: list[case], name: str, chosen: Any) -> list[str]:
+    """How many columns of flagged test rows are put back, whether shares add up, and how long it
+    takes.
+    """
+    sizes, errors, spent = list[float](), list[float](), 0.0
+    for of in cases:
+        flagged = of.flagged(of.tests)
+        rows = np.random.default_rng(of.seed).permutation(flagged)[: chosen.rows]
+        start = time.perf_counter()
+        reasons = of.detector.explain(of.tests.take(np.sort(rows)), top=SHOWN)
+        spent += time.perf_counter() - start
+        sizes += [np.inf if why.change is None else len(why.change.columns) for why in reasons]
+        errors += [
+            abs(sum(each.added for each in why.columns) + why.rest - why.score + why.baseline)
+            for why in reasons
+        ]
+    found = np.array(sizes)
+    return [
+        name,
+        f"{len(found)}",
+        *(f"{(found <= most).mean():.0%}" for most in (5, 10)),
+        f"{np.median(found[np.isfinite(found)]):.0f}",
+        f"{max(errors):.1e}",
+        f"{1000 * spent / len(found):.1f}",
+    ]
+
+
+def caused(cases: list[case], fault: str, chosen: Any) -> list[str]:
+    """How often one of the variables that a fault disturbs is among the first five."""
+    found = {ranker: list[bool]() for ranker in ("reasons", "z-score", "random")}
+    for of in cases:
+        rows = np.flatnonzero(of.answers == 1 + of.names.index(fault))
+        rows = np.random.default_rng(of.seed).permutation(rows)[: chosen.rows]
+        table = of.tests.take(rows)
+        table = table.take(of.flagged(table))
+        causes = {of.columns.index(name) for name in CAUSES[fault]}
+        for ranker, hit in found.items():
+            hit += [bool(causes & set(rank[:5].tolist())) for rank in RANKERS[ranker](of, table)]
+    return [fault, f"{len(found['reasons'])}", *(f"{np.mean(hit):.0%}" for hit in found.values())]
+
+
+def speed(rows: int) -> list[str]:
+    """Rows a second at 120 columns, three of which are moved in each row."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000 + rows, 120)) @ np.linalg.qr(rng.normal(size=(120, 120)))[0]
+    y = np.repeat(["normal", "a", "b"], [len(x) - 20, 10, 10])
+    x[-20:, :5] += 6.0
+    detector = Detector(random_state=0).fit(np.r_[x[rows:]], y[rows:])
+    new = x[:rows]
+    for row in new:
+        row[rng.choice(120, 3, replace=False)] += 8.0
+    start = time.perf_counter()
+    detector.explain(new)
+    return [f"{rows}", f"{rows / (time.perf_counter() - start):.0f}"]

@@ -1,0 +1,285 @@
+"""How a detector judges rows in which some columns are those of their nearest normal, and the
+reasons that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from unseen.data.news import how_new
+from unseen.data.schema import Schema
+from unseen.data.split import Rows
+from unseen.data.values import floats, written
+from unseen.detector.conformal import Conformal, mean_deviation, outranked
+from unseen.detector.members import Member
+from unseen.detector.policy import check_level
+from unseen.detector.references import References
+from unseen.errors import DataError, Unsupported
+from unseen.explain.reasons import Change, Neighbour, Reason, Reasons
+from unseen.explain.search import CANDIDATES, search
+from unseen.parts.scoring import scores
+from unseen.types import Encoder, ability
+from unseen.wording import option
+
+Array = NDArray[np.float64]
+Encoded = Sequence[NDArray[np.float32]]  # rows as each member sees them
+BLOCK = 1024  # rows that are explained at a time
+ASIDE = 5  # columns that do not count in a distance, as many as a reader can change at once
+FAR, TIES = 2.0, 1e-3  # but for ties: up to so many standard deviations, times this
+LEAST = 0.005  # a smaller share of the difference is not worth a reader's time
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What judges rows: a detector's members, what p-values follow from, and where it computes."""
+
+    members: tuple[Member, ...]
+    conformal: Conformal
+    device: torch.device
+
+    def judged(self, each: Encoded, new: Array) -> tuple[Array, Array]:
+        """Scores as `Reasons` has them, and p-values, of encoded rows that show so much that is new
+        (k,).
+        """
+        pairs = zip(self.members, each, strict=True)
+        found = [member.encoded_scores(x, self.device, new) for member, x in pairs]
+        if len(found) == 1:
+            return found[0], self.conformal.pvalue(found[0])
+        calibration = [member.calibration for member in self.members]
+        pvalues = self.conformal.pvalue(outranked(calibration, found))
+        return mean_deviation(calibration, found), pvalues
+
+    def evidence(self, each: Encoded) -> tuple[tuple[str, ...], Array]:
+        """Names of the pieces of evidence that have a weight, and what each adds: (e), (n, e)."""
+        found = []
+        for member, x in zip(self.members, each, strict=True):
+            told = ability(member.scorer, "contributions")
+            if told is None:
+                return (), np.zeros((len(x), 0))
+            found.append(scores(told, torch.from_numpy(x), self.device).double().numpy())
+        names = [piece.name for piece in ability(self.members[0].scorer, "evidence")]
+        used = [
+            k
+            for k in range(len(names))
+            if any(ability(member.scorer, "evidence")[k].weight > 0 for member in self.members)
+        ]
+        return tuple(names[k] for k in used), np.mean(found, axis=0)[:, used]
+
+
+class Beside:
+    """Rows of a table beside their nearest normals, as `search` asks for them.
+
+    Their columns are those that are used, then others in which a value can be new, as they were
+    constant in training.
+    """
+
+    def __init__(self, judge: Judge, rows: pa.Table, normals: pa.Table) -> None:
+        self.judge, encoder = judge, cast(Schema, judge.members[0].encoder)
+        self.rows, self.normals, self.precedent = rows, normals, encoder.precedent
+        self.own = [member.encoder.encode(rows) for member in judge.members]
+        self.normal = [member.encoder.encode(normals) for member in judge.members]
+        encoders = [cast(Schema, member.encoder) for member in judge.members]
+        self.owner = [np.asarray(each.origin) for each in encoders]
+        self.used, names = encoder.columns, [column.name for column in encoder.columns]
+        others = self.precedent.names - set(names)
+        self.names = names + [name for name in rows.column_names if name in others]
+        amount = encoder.unprecedented(rows)
+        self.some_new = bool(amount.any())
+        self.gaps, self.far = np.zeros((2, len(rows), len(self.names)))
+        for name, (gap, far) in encoder.news_by_column(rows).items() if self.some_new else ():
+            self.gaps[:, self.names.index(name)] = gap
+            self.far[:, self.names.index(name)] = far
+        self.blank = np.zeros(len(rows), dtype=bool)
+        every = np.ones((len(rows), len(self.names)), dtype=bool)
+        self.blank = amount > self._new(np.arange(len(rows)), every) + 0.5
+        self.candidates = self._candidates()
+
+    @property
+    def columns(self) -> int:
+        return len(self.names)
+
+    def _candidates(self) -> Rows:
+        apart = self.gaps + self.far
+        for own, normal, owner in zip(self.own, self.normal, self.owner, strict=True):
+            steps = np.flatnonzero(np.diff(owner, prepend=-1))  # where each column begins
+            distance = np.maximum.reduceat(np.abs(own - normal), steps, axis=1)
+            apart[:, : distance.shape[1]] += distance
+        return np.argsort(-apart, axis=1, kind="stable")[:, :CANDIDATES]
+
+    def _new(self, rows: Rows, own: NDArray[np.bool_]) -> Array:
+        """How much hybrids show that training never did; the nearest normals are of training."""
+        gaps, far = self.gaps[rows] * own, self.far[rows] * own
+        moves, farthest = (far > 0).sum(axis=1), far.max(axis=1)
+        blank = self.blank[rows] & own.all(axis=1)
+        return how_new(self.precedent, gaps.sum(axis=1), moves, farthest, blank)
+
+    def judged(self, rows: Rows, own: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """See `Hybrids`."""
+        each = [
+            np.where(own[:, owner], mine[rows], normal[rows])
+            for mine, normal, owner in zip(self.own, self.normal, self.owner, strict=True)
+        ]
+        return self.judge.judged(
+            each, self._new(rows, own) if self.some_new else np.zeros(len(own))
+        )
+
+    def reason(self, row: int, column: int, added: float, whole: float) -> Reason:
+        """A column of a row, and what it adds of the whole difference."""
+        name, share = self.names[column], added / whole if whole > 0 else float("nan")
+        value = self._value(self.rows, row, column)
+        if column < len(self.used):
+            return Reason(name, value, self._value(self.normals, row, column), added, share)
+        constants = {constant.name: constant for constant in self.precedent.constants}
+        if name not in constants:
+            return Reason(name, value, "always a value", added, share)
+        usual = constants[name].value
+        boolean = constants[name].kind == "boolean"
+        return Reason(name, value, bool(usual) if boolean else usual, added, share)
+
+    def _value(self, table: pa.Table, row: int, column: int) -> object:
+        """A value as the table has it; a number that it has as text as a number."""
+        found = table[self.names[column]].slice(row, 1)
+        value: object = found[0].as_py()
+        if isinstance(value, str) and column < len(self.used):
+            meant = self.used[column]
+            read = floats(written(found), meant.spelling) if meant.kind == "number" else None
+            return value if read is None else float(read[0])
+        return value
+
+
+class Training:
+    """Training rows that stay, and the nearest of them.
+
+    `names` are those of the codes: normal, and each class."""
+
+    def __init__(self, encoder: Encoder, known: References, names: Sequence[str]) -> None:
+        self.schema, self.known, self.names = cast(Schema, encoder), known, names
+        self.x = encoder.encode(known.rows)
+        self.sides = [np.flatnonzero(side) for side in (known.codes == 0, known.codes > 0)]
+        self.pvalues = np.full(
+            len(self.sides[0]), np.nan
+        )  # of the normals, once they are asked for
+
+    def apart(self, x: NDArray[np.float32], side: int) -> Array:
+        """How far encoded rows (n, d) lie from the normals (side 0) or the labelled anomalies (1):
+        (n, m).
+
+        A distance is the sum over columns, each as far apart as its encoded columns are at most,
+        without the `ASIDE` columns, or half of all, that are farthest: what lies far out in a few
+        columns has its neighbours by the others, and few columns have to change. Of rows that are
+        as near, those are nearer that are so in those columns, too."""
+        others, schema = self.x[self.sides[side]], self.schema
+        begins = np.flatnonzero(np.diff(np.asarray(schema.origin), prepend=-1))
+        aside = min(ASIDE, (len(begins) + 1) // 2)
+        found, each = np.empty((len(x), len(others))), np.arange(len(others))
+        for k, row in enumerate(x):
+            columns = np.abs(others - row)
+            if len(begins) < len(row):
+                columns = np.maximum.reduceat(columns, begins, axis=1)
+            found[k] = TIES * np.minimum(columns, FAR).sum(axis=1)
+            for _ in range(aside):
+                columns[each, columns.argmax(axis=1)] = 0.0
+            found[k] += columns.sum(axis=1)
+        return found
+
+    def nearest_normals(self, apart: Array, judge: Judge, alpha: float) -> Rows:
+        """For rows that lie so far from the normals (n, m) the places of the nearest that have p >
+        alpha themselves, the first of several: (n,). Where none has, that of the nearest.
+        """
+        apart, found, left = apart.copy(), apart.argmin(axis=1), np.arange(len(apart))
+        while len(left):
+            best = apart[left].argmin(axis=1)
+            new = np.unique(best[np.isnan(self.pvalues[best])])
+            if len(new):
+                rows = self.known.rows.take(self.sides[0][new])
+                each = [member.encoder.encode(rows) for member in judge.members]
+                self.pvalues[new] = judge.judged(each, np.zeros(len(new)))[1]
+            usual = self.pvalues[best] > alpha
+            found[left[usual]] = best[usual]
+            left, best = left[~usual], best[~usual]
+            apart[left, best] = np.inf
+            left = left[np.isfinite(apart[left]).any(axis=1)]
+        return found
+
+    def neighbours(self, apart: Array, best: Rows, side: int) -> list[Neighbour]:
+        """The rows of training that are nearest (n,), and how far they lie, of (n, m)."""
+        places, each = self.sides[side][best], np.arange(len(best))
+        return [
+            Neighbour(int(self.known.numbers[k]), self.names[self.known.codes[k]], distance)
+            for k, distance in zip(places, apart[each, best].tolist(), strict=True)
+        ]
+
+
+def check_explained(encoder: Encoder, known: References | None) -> References:
+    """The rows that reasons compare with; Unsupported for images, and where none stay."""
+    if encoder.noun != "rows":
+        raise Unsupported(
+            "reasons are for rows of tables. Of images, Detector.heat tells which places raise the "
+            "score, and `unseen score --overlays DIR` draws them"
+        )
+    if known is None:
+        raise Unsupported(
+            "reasons compare a row with normal rows of training, and an earlier release saved this "
+            "detector without any: fit and save it again"
+        )
+    return known
+
+
+def explained(
+    judge: Judge, training: Training, X: object, *, top: int, alpha: float
+) -> list[Reasons]:
+    """Reasons of rows, a block at a time."""
+    check_level("alpha", alpha)
+    if not isinstance(top, int | np.integer) or top < 1:
+        raise DataError(
+            f"{option('top')} must be a number of columns to name, at least 1, got {top!r}"
+        )
+    table = training.schema.arrow(training.schema.admit(X))
+    if not len(table):
+        raise DataError("expected at least one row to explain, got none")
+    blocks = [table.slice(k, BLOCK) for k in range(0, len(table), BLOCK)]
+    return [each for block in blocks for each in _of_block(judge, training, block, top, alpha)]
+
+
+def _of_block(
+    judge: Judge, training: Training, table: pa.Table, top: int, alpha: float
+) -> list[Reasons]:
+    n, x = len(table), training.schema.encode(table)
+    apart = training.apart(x, 0)
+    best = training.nearest_normals(apart, judge, alpha)
+    normals = training.neighbours(apart, best, 0)
+    anomalies: list[Neighbour | None] = [None] * n
+    if len(training.sides[1]):
+        apart = training.apart(x, 1)
+        anomalies[:] = training.neighbours(apart, apart.argmin(axis=1), 1)
+    beside = Beside(judge, table, training.known.rows.take(training.sides[0][best]))
+    found, (names, pieces) = search(beside, n, alpha), judge.evidence(beside.own)
+    reasons = []
+    for k in range(n):
+        whole = float(found.score[k] - found.baseline[k])
+        added = dict(zip(found.named[k].tolist(), found.added[k].tolist(), strict=True))
+        shown = [j for j, adds in added.items() if adds > LEAST * abs(whole)][:top]
+        change = found.changes[k]
+        back = sorted(change[0], key=lambda j: -added[j]) if change else []
+        each = {j: beside.reason(k, j, added[j], whole) for j in {*shown, *back}}
+        reasons.append(
+            Reasons(
+                float(found.score[k]),
+                float(found.baseline[k]),
+                float(found.pvalue[k]),
+                tuple(each[j] for j in shown),
+                whole - sum(added[j] for j in shown),
+                Change(tuple(each[j] for j in back), change[1]) if change else None,
+                normals[k],
+                anomalies[k],
+                tuple(zip(names, pieces[k].tolist(), strict=True)),
+            )
+        )
+    return reasons

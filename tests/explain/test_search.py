@@ -1,0 +1,72 @@
+"""Shares and what is put back: on scores whose answers are known by hand."""
+
+import numpy as np
+
+from unseen.explain.search import MOST, NAMED, search
+
+
+class Toy:
+    """Rows whose hybrids score `score(own)`; p is 0.5 at a score of at most 1, else 0.01."""
+
+    def __init__(self, score, columns, rows=1, order=None):
+        self.score, self.columns = score, columns
+        order = np.arange(columns) if order is None else order
+        self.candidates = np.tile(order[:24], (rows, 1))
+        self.asked = 0
+
+    def judged(self, rows, own):
+        self.asked += len(rows)
+        scores = self.score(own.astype(float))
+        return scores, np.where(scores <= 1, 0.5, 0.01)
+
+
+def test_an_additive_score_is_told_exactly():
+    weights = np.array([5.0, 0.0, 3.0, -1.0])
+    found = search(Toy(lambda own: own @ weights, 4), 1, 0.05)
+    assert found.named.tolist() == [[0, 2, 1, 3]]
+    np.testing.assert_allclose(found.added, [[5.0, 3.0, 0.0, -1.0]])
+    assert (found.score[0], found.baseline[0], found.rest[0]) == (7.0, 0.0, 0.0)
+    # without column 0 the score is 2, without 2 as well -1
+    assert found.changes == (((0, 2), 0.5),)
+
+
+def test_what_saturates_is_still_found():
+    # any of three columns is enough for all of the score: none lowers it alone
+    def score(own):
+        return 9.0 * np.minimum(own[:, [3, 30, 7]].sum(axis=1), 1)
+
+    order = np.r_[[3, 30, 7], np.setdiff1d(np.arange(40), [3, 30, 7])]
+    found = search(Toy(score, 40, order=order), 1, 0.05)
+    assert set(found.changes[0][0]) == {3, 30, 7}
+    assert set(found.named[0, :3].tolist()) == {3, 30, 7}
+    np.testing.assert_allclose(found.added[0, :3].sum() + found.rest[0], 9.0)
+
+
+def test_a_column_that_need_not_be_put_back_is_not():
+    # column 0 lowers most and is put back first, but once 1 and 2 are back it is not needed
+    table = {
+        (1, 1, 1): 9.0,
+        (0, 1, 1): 5.0,
+        (1, 0, 1): 6.0,
+        (1, 1, 0): 6.0,
+        (0, 0, 1): 3.0,
+        (0, 1, 0): 3.5,
+        (1, 0, 0): 0.5,
+        (0, 0, 0): 0.0,
+    }
+    found = search(Toy(lambda own: np.array([table[tuple(row)] for row in own]), 3), 1, 0.05)
+    assert sorted(found.changes[0][0]) == [1, 2]
+
+
+def test_none_where_all_columns_together_do_not_help_or_more_than_ten_are_needed():
+    assert search(Toy(lambda own: 2.0 + own.sum(axis=1), 3), 1, 0.05).changes == (None,)
+    many = search(Toy(lambda own: 5.0 * (own[:, : MOST + 1].sum(axis=1) > 0), 20), 1, 0.05)
+    assert many.changes == (None,)
+
+
+def test_none_where_nothing_is_remarkable_and_what_columns_share_is_said():
+    found = search(Toy(lambda own: own.mean(axis=1), 30, rows=3), 3, 0.05)
+    assert found.changes == (None,) * 3
+    assert found.named.shape == (3, NAMED)
+    np.testing.assert_allclose(found.added, 1 / 30)
+    np.testing.assert_allclose(found.rest, 18 / 30)
