@@ -13,14 +13,16 @@ from scipy.stats import betabinom
 from sklearn.base import clone
 
 from unseen.data.split import take
+from unseen.detector.conformal import level_of
 from unseen.detector.policy import check_level
-from unseen.errors import Unsupported
+from unseen.errors import DataError, Unsupported
 from unseen.quiet import quiet
 
 Array = NDArray[np.float64]
-# of recalls over development tables, see docs/benchmarks/blindspots.md: pseudo-counts, and what a
-# class that was held out counts; rows of the share that is foretold
-PRIOR, WEIGHT, ROWS = (0.1, 0.9, 20)
+# chosen by recalls on development tables, see docs/benchmarks/blindspots.md: draws that the prior
+# counts on either side; what a class, or a half of a single one, counts; how many count at most
+PRIOR, WEIGHT, HALF, LIMIT = 0.15, 1.0, 0.4, 6
+ROWS = 20  # of the share that is foretold
 CONFIDENCE = 0.9
 ALARMS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # levels of `catches`
 MOST = 6  # classes that are held out, where that takes training anew
@@ -36,10 +38,13 @@ class HiddenClass:
         What labels call it.
     pvalues : array
         p-values of its rows by what was never shown the class (k,).
+    finest : float
+        The smallest p-value that there could be.
     """
 
     name: str
     pvalues: Array
+    finest: float
 
     def found(self, alpha: float) -> float:
         """The share of its rows that is flagged at a level."""
@@ -52,8 +57,9 @@ class BlindSpots:
 
     The mean of the shares that were found of known classes when each was held out, and an interval
     for a kind to come, or the mean of several: classes are draws from a beta distribution, whose
-    prior was learned on development tables; a class that was held out counts as `WEIGHT` draws. It
-    is the 90% interval of the beta-binomial share of 20 rows.
+    prior was learned on development tables. A class that was held out counts as one draw, a half of
+    a single class as .4, and all together as 6 at most. The interval is that of the
+    beta-binomial share of 20 rows, 90%.
 
     Parameters
     ----------
@@ -62,8 +68,8 @@ class BlindSpots:
     classes : tuple of HiddenClass
         What was held out, at least one.
 
-    >>> leak = HiddenClass("leak", np.array([0.01, 0.02, 0.3, 0.04]))
-    >>> crack = HiddenClass("crack", np.array([0.01, 0.5]))
+    >>> leak = HiddenClass("leak", np.array([0.01, 0.02, 0.3, 0.04]), 0.01)
+    >>> crack = HiddenClass("crack", np.array([0.01, 0.5]), 0.01)
     >>> spots = BlindSpots(0.05, (leak, crack))
     >>> spots.expected, spots.low, spots.high
     (0.61, 0.1, 1.0)
@@ -72,12 +78,28 @@ class BlindSpots:
     alpha: float
     classes: tuple[HiddenClass, ...]
 
+    def __post_init__(self) -> None:
+        check_level("alpha", self.alpha)
+        if self.alpha < self.finest:
+            raise DataError(
+                f"level {self.alpha:g} asked for, but blind spots are told by normal rows held out "
+                f"with each class, which tell no p-value below {level_of(self.finest)}: ask for "
+                "that or more, or train on more normals"
+            )
+
+    @property
+    def finest(self) -> float:
+        """The smallest level that there is an answer for."""
+        return max(each.finest for each in self.classes)
+
     @property
     def _counts(self) -> tuple[float, float]:
         """How many draws were found, and how many missed, the prior's among them."""
         shares = [each.found(self.alpha) for each in self.classes]
-        hits = WEIGHT * sum(shares)
-        return PRIOR + hits, PRIOR + WEIGHT * len(shares) - hits
+        single = len({each.name for each in self.classes}) < len(shares)  # two halves of it
+        draws = min(len(shares), LIMIT) * (HALF if single else WEIGHT)
+        found = draws * sum(shares) / len(shares)
+        return PRIOR + found, PRIOR + draws - found
 
     @property
     def expected(self) -> float:
@@ -111,9 +133,8 @@ class BlindSpots:
         Raises
         ------
         DataError
-            For an alpha that is no such share.
+            For an alpha that is no such share, or below `finest`.
         """
-        check_level("alpha", alpha)
         return BlindSpots(alpha, self.classes)
 
     def catches(self, share: float = 0.01) -> list[dict[str, float]]:
@@ -127,7 +148,7 @@ class BlindSpots:
         Returns
         -------
         list of dict
-            For each of eight levels `alpha`, the `false_alarms` in 1,000 rows, and how many such
+            For each of up to eight levels `alpha`, the `false_alarms` in 1,000 rows, and how many such
             rows are expected to be `caught`, with the ends of the interval, `low` and `high`.
 
         Raises
@@ -137,7 +158,7 @@ class BlindSpots:
         """
         check_level("share", share)
         rows = []
-        for alpha in ALARMS:
+        for alpha in (level for level in ALARMS if level >= self.finest):
             here, there = self.at(alpha), 1000 * share
             figures = {"caught": here.expected, "low": here.low, "high": here.high}
             rows.append(
@@ -155,7 +176,7 @@ class BlindSpots:
 
 def blind_spots_of(detector: Any, alpha: float) -> BlindSpots:
     """`Detector.blind_spots` of a fitted detector."""
-    check_level("alpha", alpha)
+    check_level("alpha", alpha)  # before anything is trained
     return BlindSpots(alpha, _kept(detector) or _held_out_anew(detector))
 
 
@@ -169,7 +190,9 @@ def _kept(detector: Any) -> tuple[HiddenClass, ...]:
     kind = found[:, 0] if halved else found[:, 1]
     names = detector.classes_
     return tuple(
-        HiddenClass(names[int(found[kind == k, 1][0]) - 1], found[kind == k, 2])
+        HiddenClass(
+            names[int(found[kind == k, 1][0]) - 1], found[kind == k, 2], float(found[:, 3].max())
+        )
         for k in np.unique(kind)
     )
 
@@ -201,7 +224,8 @@ def _held_out_anew(detector: Any) -> tuple[HiddenClass, ...]:
     for code in codes[:MOST] if labels else codes:
         judge = _without(detector, code) if labels else detector
         with quiet():
-            found.append(HiddenClass(names[code - 1], judge.pvalue(known.of_class(code))))
+            pvalues = judge.pvalue(known.of_class(code))
+        found.append(HiddenClass(names[code - 1], pvalues, judge.conformal_.finest))
     return tuple(found)
 
 

@@ -53,8 +53,9 @@ class Member:
         (m,); None where it did not, so that `calibration` are its own.
     hidden : array or None
         Of each labelled anomaly that was held out with its whole class, or its half of a single
-        one: the number of the split, the code of the class, and the p-value among the normals held
-        out with it, by what learned from neither (k, 3); None where nothing was held out so.
+        one: the number of the split, the code of the class, the p-value among normals that were
+        held out, too, by what learned from neither, and the smallest there can be (k, 4); None
+        where nothing was held out so.
     """
 
     encoder: Encoder
@@ -264,9 +265,9 @@ def _hidden_of(scorer: nn.Module, inside: Samples) -> NDArray[np.float64] | None
     found = ability(scorer, "hidden")
     if found is None:
         return None
-    turn, row, pvalue = found.unbind(dim=1)
-    codes = inside.anomalies.y.cpu()[row.long()].double()
-    return np.asarray(torch.stack([turn, codes, pvalue], dim=1).numpy())
+    kept = found.clone()
+    kept[:, 1] = inside.anomalies.y.cpu()[found[:, 1].long()].double()
+    return np.asarray(kept.numpy())
 
 
 def raised(

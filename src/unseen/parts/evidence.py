@@ -89,9 +89,8 @@ class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
     `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `lag` (e, 2, 2):
-    how far each piece alone is behind, see `lags`; NaN once it is loaded. `hidden` (k, 3): of each
-    anomaly of a class held out whole the split, the row, and its p-value among the normals held out
-    with it; None without any, and once it is loaded. `base` scores the pieces."""
+    how far each piece alone is behind, see `lags`; NaN once it is loaded. `hidden`: of each anomaly
+    of a class held out whole what `hidden_pvalues` tells (k, 4); None without any, and once it is loaded. `base` scores the pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
@@ -341,7 +340,7 @@ def hidden_pvalues(whole: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]
     >>> normals, anomalies = torch.arange(9.0), torch.tensor([8.5, 4.0])
     >>> rows = torch.tensor([5, 3])
     >>> hidden_pvalues([(normals, anomalies)], [HeldOut(rows, rows, False)]).tolist()
-    [[0.0, 5.0, 0.1], [0.0, 3.0, 0.6]]
+    [[0.0, 5.0, 0.1, 0.1], [0.0, 3.0, 0.6, 0.1]]
     """
     hiding = [k for k, split in enumerate(splits) if not split.known and len(split.outside)]
     if not hiding:
@@ -352,7 +351,8 @@ def hidden_pvalues(whole: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]
         above = len(normals) - torch.searchsorted(normals, whole[k][1].contiguous())
         pvalue = (1 + above).double() / (len(normals) + 1)
         rows = splits[k].outside.double()
-        found.append(torch.stack([torch.full_like(rows, k), rows, pvalue], dim=1))
+        finest = torch.full_like(rows, 1 / (len(normals) + 1))
+        found.append(torch.stack([torch.full_like(rows, k), rows, pvalue, finest], dim=1))
     return torch.cat(found).cpu()
 
 
