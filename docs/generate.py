@@ -60,7 +60,17 @@ ELSEWHERE = {
         "vision.pixels.mask_of",
     ),
 }
-COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
+COMMANDS = (
+    "fit",
+    "score",
+    "evaluate",
+    "adapt",
+    "audit",
+    "info",
+    "blindspots",
+    "advise",
+    "learn",
+)
 TITLES = {
     "Equation": "Equation",
     "When": "When to use it",

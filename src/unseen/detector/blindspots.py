@@ -148,8 +148,8 @@ class BlindSpots:
         Returns
         -------
         list of dict
-            For each of up to eight levels `alpha`, the `false_alarms` in 1,000 rows, and how many such
-            rows are expected to be `caught`, with the ends of the interval, `low` and `high`.
+            For each of up to eight levels `alpha`, the `false_alarms` in 1,000 rows, and how many
+            such rows are expected to be `caught`, with the interval's ends, `low` and `high`.
 
         Raises
         ------

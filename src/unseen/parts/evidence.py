@@ -90,7 +90,8 @@ class EvidenceScorer(nn.Module):
 
     `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `lag` (e, 2, 2):
     how far each piece alone is behind, see `lags`; NaN once it is loaded. `hidden`: of each anomaly
-    of a class held out whole what `hidden_pvalues` tells (k, 4); None without any, and once it is loaded. `base` scores the pieces."""
+    of a class held out whole what `hidden_pvalues` tells (k, 4); None without any, and once it is
+    loaded. `base` scores the pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
