@@ -295,31 +295,16 @@ def blindspots(
     """Tell how much it is expected to find of kinds that nobody has labelled, and which deviations
     it cannot see.
     """
-    from unseen.errors import Unsupported
     from unseen.io.write import Writer
-    from unseen.report.blindspots import of_moves, of_unseen
+    from unseen.report.blindspots import told
     from unseen.storage.bundle import Bundle
 
-    if target is not None:
-        new_path(target)
-    detector = Bundle.load(folder, trust=trust).detector
     with progressing("moving normal rows"):
-        try:
-            spots = detector.blind_spots(alpha)
-        except Unsupported as error:
-            complain(f"note: {error}")
-            spots = None
-        moves = detector.smallest_moves(alpha) if detector.schema_.noun == "rows" else None
-    if spots is None and moves is None:
-        raise DataError(f"{folder}: nothing is known of its blind spots, as the note above says")
-    if spots is not None:
-        out.print(of_unseen(spots))
-    if moves is not None:
-        say("")
-        out.print(of_moves(moves, alpha))
+        shown, moves = told(Bundle.load(folder, trust=trust).detector, alpha)
+    if target is not None and moves is None:
+        raise DataError("--out is for moves along columns, and images have none: leave it out")
+    out.print(shown)
     if target is not None:
-        if moves is None:
-            raise DataError("--out has moves along columns, and images have none: leave it out")
         with Writer(target) as file:
             file.write(moves)
         say(written_to(target))
@@ -367,12 +352,13 @@ def advise(
 
 
 @app.command(
+    name="learn",
     sort_key=17,
     help_epilogue="Example:\n"
     "  unseen learn m rows.csv --data train.parquet --out m2\n"
     "  unseen learn m rows.csv --out m2",
 )
-def learn(
+def learn_answers(
     folder: flags.Saved,
     labels: Annotated[
         Path, Parameter(help="the file that advise wrote, with answers in its column of labels")
@@ -393,7 +379,7 @@ def learn(
 ) -> None:
     """Learn the answers to what advise asked, beside the training rows, and say what changed."""
     from unseen.report.blindspots import what_changed
-    from unseen.scoring.labelling import learned
+    from unseen.scoring.labelling import with_answers
     from unseen.scoring.sources import table_again
     from unseen.storage.bundle import Bundle
 
@@ -401,15 +387,10 @@ def learn(
     bundle = Bundle.load(folder, trust=trust)
     answers = table_again(bundle, labels, no_header=no_header)
     rows = None if train is None else table_again(bundle, train, no_header=no_header)
-    if rows is None:
-        complain(f"note: no --data: it learns from rows that stayed with {folder}")
-    start = time.perf_counter()
     with progressing("training"):
-        found = learned(bundle.detector, bundle.facts, answers, rows)
-    seconds = time.perf_counter() - start
-    Bundle(found.detector, {**found.facts, "fit_seconds": round(seconds, 3)}).save(target)
-    say(f"Trained in {seconds:.1f} s, saved in {target}")
-    say(what_changed(found))
+        found = with_answers(bundle.detector, bundle.facts, answers, rows)
+    Bundle(found.detector, found.facts).save(target)
+    say(f"saved in {target}\n{what_changed(found)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

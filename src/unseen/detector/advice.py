@@ -61,23 +61,23 @@ def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[R
     height = -np.log((np.arange(len(order)) + 1) / (m + 1)) / np.log(m + 1)  # 1 for the highest
     z = squeezed(x[order])
     known = squeezed(labelled)
-    unit = float(np.median(_nearest(z, z[: min(len(z), 50)]))) or 1.0
+    unit = float(np.median(_away_from(z, z[: min(len(z), 50)]))) or 1.0
     from_chosen = np.full(len(z), np.inf)
-    from_known = _nearest(z, known) / unit if len(known) else np.full(len(z), np.inf)
+    from_known = _away_from(z, known) / unit if len(known) else np.full(len(z), np.inf)
     left, chosen, why = np.ones(len(z), dtype=bool), [], []
     for turn in range(min(n, m)):
         likely = turn % 2 == 0
         away = from_chosen if likely else np.minimum(from_chosen, from_known)
-        gain = np.where(left, height * spread_out(away, likely), -np.inf)
+        gain = np.where(left, height * _worth_of(away, likely), -np.inf)
         best = int(gain.argmax())
         left[best] = False
         chosen.append(int(order[best]))
         why.append(LIKELY if likely else NEW)
-        from_chosen = np.minimum(from_chosen, _nearest(z, z[best : best + 1]) / unit)
+        from_chosen = np.minimum(from_chosen, _away_from(z, z[best : best + 1]) / unit)
     return np.array(chosen, dtype=np.int64), why
 
 
-def spread_out(away: Array, likely: bool) -> Array:
+def _worth_of(away: Array, likely: bool) -> Array:
     """How much a row counts that is so far from what is chosen, in typical distances: (n,)."""
     near = 1 - np.exp(-(away**2) / 2)
     return np.asarray(near if not likely else 0.5 + 0.5 * near)
@@ -89,7 +89,7 @@ def squeezed(x: Array) -> Array:
     return np.asarray(x / np.maximum(length, 1e-12) * np.log1p(length))
 
 
-def _nearest(z: Array, others: Array) -> Array:
+def _away_from(z: Array, others: Array) -> Array:
     """Distance to the nearest of others (k, d), at least one: (n, d) -> (n,)."""
     square = (z**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * z @ others.T
     return np.asarray(np.sqrt(np.maximum(square, 0.0)).min(axis=1))

@@ -134,13 +134,13 @@ def _moved(
     """For each direction how far the middle one of the rows moves until it is flagged."""
     t = len(ground.rows)
     grid = np.broadcast_to(STEPS[None, :, None], (len(ways), len(STEPS), t))
-    flagged = _judged(ways, ground, grid, judge) <= alpha  # (w, s, t)
+    flagged = _tried_at(ways, ground, grid, judge) <= alpha  # (w, s, t)
     caught, first = np.asarray(flagged.any(axis=1)), flagged.argmax(axis=1)  # (w, t)
     high = STEPS[first]
     low = np.where(first > 0, STEPS[np.maximum(first - 1, 0)], 0.0)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        below = _judged(ways, ground, middle[:, None], judge)[:, 0] <= alpha
+        below = _tried_at(ways, ground, middle[:, None], judge)[:, 0] <= alpha
         high, low = np.where(below, middle, high), np.where(below, low, middle)
     found = []
     for k, way in enumerate(ways):
@@ -164,7 +164,7 @@ def _moved(
     return found
 
 
-def _judged(ways: Sequence[Direction], ground: Ground, steps: Array, judge: Judge) -> Array:
+def _tried_at(ways: Sequence[Direction], ground: Ground, steps: Array, judge: Judge) -> Array:
     """p-values of all rows moved by steps (w, s, t), a block of directions at a time: (w, s, t)."""
     _, s, t = steps.shape
     block, parts = max(1, AT_ONCE // (s * t)), []

@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from unseen.detector.blindspots import BlindSpots
+from unseen.detector.detector import Detector
+from unseen.errors import DataError, Unsupported
 from unseen.names import first_few
 from unseen.report.evaluation import ruled_table
 
@@ -16,7 +18,7 @@ SHOWN = 12  # moves that are listed
 
 
 class Answered(Protocol):
-    """What `scoring.labelling.learned` tells."""
+    """What `scoring.labelling.with_answers` tells."""
 
     @property
     def answers(self) -> dict[str, int]: ...
@@ -30,6 +32,21 @@ class Answered(Protocol):
     def before(self) -> BlindSpots | None: ...
     @property
     def now(self) -> BlindSpots | None: ...
+
+
+def told(detector: Detector, alpha: float) -> tuple[RenderableType, pa.Table | None]:
+    """All that is known of a detector's blind spots, and moves of normal rows; None of images.
+
+    Without a class that could be held out, the reason stands in the text; Unsupported where nothing
+    is left to tell."""
+    moves = detector.smallest_moves(alpha) if detector.schema_.noun == "rows" else None
+    try:
+        first = of_unseen(detector.blind_spots(alpha))
+    except (DataError, Unsupported) as error:
+        if moves is None:
+            raise
+        first = Text(f"Kinds that nobody has labelled: {error}.")
+    return (first if moves is None else Group(first, "", of_moves(moves, alpha))), moves
 
 
 def of_unseen(spots: BlindSpots) -> RenderableType:

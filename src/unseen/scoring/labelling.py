@@ -4,6 +4,8 @@ learned the answers.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,17 +22,19 @@ from unseen.errors import DataError, Unsupported
 from unseen.names import require
 from unseen.scoring.tables import ROW, TableSource, check_keep, count_classes
 from unseen.storage.facts import of_data
-from unseen.types import Labelled, Source
+from unseen.types import Labelled
+from unseen.wording import option
 
+log = logging.getLogger("unseen")
 ASKED = ("score", "pvalue", "why")  # columns beside those of the rows
 LABEL = "label"  # column to fill in where the training data had none
 
 
-def to_label(detector: Detector, known: Mapping[str, Any], source: Source, n: int) -> pa.Table:
+def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) -> pa.Table:
     """The n rows of a source to label next, with an empty column of labels to fill in.
 
     `known`: what the bundle tells of its data. Rows that have a label are not asked about."""
-    if not isinstance(source, TableSource):
+    if source.noun == "images":
         return _images_to_label(detector, source, n)
     label, table = of_data(known).get("label") or LABEL, source.place.whole()
     check_keep(source.keep, taken=(*ASKED, label))
@@ -96,7 +100,7 @@ class Learned:
     now: BlindSpots | None
 
 
-def learned(
+def with_answers(
     detector: Detector, known: Mapping[str, Any], answers: TableSource, train: TableSource | None
 ) -> Learned:
     """Fit anew on the training rows and the answers; without training rows on those that stayed
@@ -115,19 +119,21 @@ def learned(
         )
     answered = np.flatnonzero(codes >= 0)
     data = _stayed(detector, facts) if train is None else train.labelled()
+    start = time.perf_counter()
     rows, y, groups = _joined(data, given.take(answered), codes[answered], names, facts, answers)
     new = Detector(**detector.get_params(deep=False))
     if train is None:  # some of the rows might suggest other kinds
         columns = getattr(detector.schema_, "columns", ())
         new.set_params(kinds={column.name: column.kind for column in columns})
     new.fit(rows, y, groups=groups)
+    seconds = time.perf_counter() - start
     all_codes, all_names = encode_labels(y, rows=len(rows), normal=detector.normal)
     counts = count_classes(all_codes, as_given(all_names, y))
     own = {"source": f"{facts['source']} and {answers.place.facts['source']}"}
     kinds = count_classes(codes[answered], names)
     return Learned(
         new,
-        {**data.facts, **own, **counts},
+        {**data.facts, **own, **counts, "fit_seconds": round(seconds, 3)},
         {name: count for name, count in kinds["anomalies"].items() if count},
         kinds["normals"],
         tuple(name for name in names if name not in detector.classes_),
@@ -144,8 +150,13 @@ def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
         why = "was saved by an earlier release" if kept is None else "knows several domains"
         raise Unsupported(
             f"this detector {why}, and keeps no rows to learn from again: name the training file "
-            "(--data)"
+            f"({option('data', ...)})"
         )
+    log.warning(
+        "the training file is not named (%s): it learns from the %s rows that stayed with the "
+        "detector, and from the answers",
+        *(option("data", ...), f"{len(kept.rows):,}"),
+    )
     spelled = np.array([detector.normal, *detector.classes_], dtype=object)
     about: dict[str, Any] = {"label": facts.get("label") or LABEL, "drop": [], "group": None}
     return Labelled(kept.rows, spelled[kept.codes].tolist(), None, kept.rows, about)
