@@ -9,17 +9,24 @@ anomalies, as unevenly from all classes as the set has them, learns their labels
 the mean recall over all classes of a test at 5% false alarms, and by the classes it has met.
 """
 
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from bench.pages.text import show
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
 from bench.runs.store import STAMPS, Record, Store, schema
 from bench.studies.blindspots import data_of, names_of
 from unseen import Detector
 from unseen.data.split import class_halves
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
 
 FIVE = ("nsl_kdd", "tep", "unsw_nb15", "thyroid0387", "digits")
 STRATEGIES = ("advice", "top scores", "random")
@@ -51,7 +58,11 @@ def main() -> None:
         for name in chosen.sets
         for strategy in chosen.strategies
     ]
-    finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
+    store = Store(chosen.out, SCHEMA, KEY)
+    finish(store, jobs, one_run, chosen)
+    wanted = {store.key_of(job) for job in jobs}
+    runs = [r for r in store.records() if store.key_of(r) in wanted and r["error"] is None]
+    tell(pd.DataFrame(runs), chosen.out.with_suffix(".png"))
 
 
 def split(name: str, seed: int) -> tuple[Any, ...]:
@@ -110,6 +121,54 @@ def chosen_by(
     if strategy == "top scores":
         return np.argsort(-detector.anomaly_score(rows), kind="stable")[:BATCH]
     return detector.advise(rows, BATCH)["row"].to_numpy()
+
+
+def needed(curve: NDArray[np.float64], goal: float) -> float:
+    """Labels at which a curve (rounds + 1,) first reaches a goal, by straight lines; infinite where
+    it never does.
+    """
+    reached = np.flatnonzero(curve >= goal - 1e-9)
+    if not len(reached):
+        return np.inf
+    k = int(reached[0])
+    if k == 0:
+        return 0.0
+    part = (goal - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return BATCH * (k - 1 + float(part))
+
+
+def curve(runs: pd.DataFrame, figure: str) -> NDArray[np.float64]:
+    """Means over seeds, one for each round (rounds + 1,)."""
+    return runs[[f"{figure} {BATCH * k}" for k in range(ROUNDS + 1)]].mean().to_numpy()
+
+
+def tell(runs: pd.DataFrame, picture: Path) -> None:
+    """Labels that each strategy needs for what the worst of them has in the end, and curves."""
+    rows, names = [], list(dict.fromkeys(runs["set"]))
+    for name in names:
+        for figure in ("recall", "met"):
+            part = runs[runs["set"] == name]
+            every = {s: curve(part[part["strategy"] == s], figure) for s in STRATEGIES}
+            goal = min(each[-1] for each in every.values())
+            labels = [f"{needed(each, goal):.0f}" for each in every.values()]
+            ends = [f"{each[-1]:.3g}" for each in every.values()]
+            rows.append([f"{name}, {figure}", f"{goal:.3g}", *labels, *ends])
+    heads = [f"{what}, {s}" for what in ("labels", "in the end") for s in STRATEGIES]
+    heads = ["set", "goal", *heads]
+    show("Labels needed to reach the goal, the least that any has in the end", heads, rows)
+    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5), squeeze=False)
+    for k, name in enumerate(names):
+        for j, what in enumerate(("recall", "met")):
+            for strategy in STRATEGIES:
+                own = runs[(runs["set"] == name) & (runs["strategy"] == strategy)]
+                axes[j, k].plot(BATCH * np.arange(ROUNDS + 1), curve(own, what), label=strategy)
+            axes[j, k].set_title(name if j == 0 else "")
+        axes[1, k].set_xlabel("labels")
+    axes[0, 0].set_ylabel("recall over all classes at 5%")
+    axes[1, 0].set_ylabel("classes met")
+    axes[0, 0].legend(frameon=False)
+    figure.savefig(picture, dpi=100, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
 
 
 if __name__ == "__main__":

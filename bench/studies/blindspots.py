@@ -10,24 +10,30 @@ mean of a draw's unseen classes with 20 test rows or more.
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.data.pool import CLASSES, stems, table_of
 from bench.data.sets import DEVELOPMENT, SETS
+from bench.pages.text import show
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import own_version
 from bench.runs.open_set import Data, read
 from bench.runs.store import STAMPS, Record, Store, schema
 from unseen import Detector
 from unseen.data.split import class_halves
+from unseen.detector.blindspots import BlindSpots, HiddenClass
 from unseen.evaluation.choices import LEAST
 from unseen.evaluation.draws import Draw
 
 LEVELS = (0.01, 0.05, 0.1)
 NORMALS = 2000
+# by level, the one interval that scores best on the development tables, of 2 to 6 labelled classes
+CONSTANT = {0.01: (0.0, 1.0), 0.05: (0.03, 1.0), 0.1: (0.07, 1.0)}
 FAMILIES = ("six", "classes", "clustered")
 KEY = ("family", "set", "seed", "rotation", "seen", "shots", "version")
 SCHEMA = schema(
@@ -103,6 +109,54 @@ def shares(pvalues: NDArray[np.float64]) -> list[float]:
     return [float((pvalues <= level + 1e-12).mean()) for level in LEVELS]
 
 
+def outcomes(record: Record) -> list[Record]:
+    """For each level what was foretold of one draw, and what came: the mean over its unseen
+    classes.
+    """
+    hidden = np.array(record["hidden"])
+    halved = len(np.unique(hidden[:, 1])) == 1
+    kind = hidden[:, 0] if halved else hidden[:, 1]
+    classes = tuple(
+        HiddenClass("one" if halved else str(k), hidden[kind == k, 2], hidden[0, 3])
+        for k in np.unique(kind)
+    )
+    found = []
+    for j, level in enumerate(LEVELS):
+        if level < classes[0].finest:
+            continue
+        spots, came = BlindSpots(level, classes), float(np.mean([f[j] for f in record["found"]]))
+        found.append(
+            {"family": record["family"], "set": record["set"], "seen": record["seen"]}
+            | {"level": level, "came": came, "expected": spots.expected}
+            | {"low": spots.low, "high": spots.high}
+        )
+    return found
+
+
+def interval_score(low: Any, high: Any, came: Any) -> Any:
+    """Width, and 20 times what lies outside of a 90% interval (Gneiting & Raftery 2007, eq. 43)."""
+    return (high - low) + 20 * np.maximum(low - came, 0) + 20 * np.maximum(came - high, 0)
+
+
+def tell(records: list[Record]) -> None:
+    """A row for each family and level."""
+    useful = [r for r in records if r["error"] is None and r["hidden"] and r["found"]]
+    cases, rows = pd.DataFrame([case for r in useful for case in outcomes(r)]), []
+    if cases.empty:
+        return
+    for (family, seen, level), part in cases.groupby(["family", "seen", "level"]):
+        came = part["came"]
+        covered = part["low"].le(came + 1e-9) & part["high"].ge(came - 1e-9)
+        constant = interval_score(*CONSTANT[level], came).mean()
+        figures = [covered.mean(), (part["high"] - part["low"]).mean()]
+        figures += [interval_score(part["low"], part["high"], came).mean(), constant]
+        figures += [part["expected"].mean(), came.mean()]
+        name = f"{family}, {seen} labelled, {level:.0%}"
+        rows.append([name, str(len(part)), *(f"{value:.3f}" for value in figures)])
+    heads = ["coverage", "width", "interval score", "one interval", "expected", "came"]
+    show("90% intervals for the recall of unseen classes", ["cases", "draws", *heads], rows)
+
+
 def main() -> None:
     parser = resumable(__doc__, "blindspots.parquet")
     add = parser.add_argument
@@ -126,7 +180,10 @@ def main() -> None:
         if not chosen.sets or name in chosen.sets
         if turn < len(eligible(data_of(family, name), chosen.shots)) > seen
     ]
-    finish(Store(chosen.out, SCHEMA, KEY), jobs, one_run, chosen)
+    store = Store(chosen.out, SCHEMA, KEY)
+    finish(store, jobs, one_run, chosen)
+    wanted = {store.key_of(job) for job in jobs}
+    tell([record for record in store.records() if store.key_of(record) in wanted])
 
 
 if __name__ == "__main__":
