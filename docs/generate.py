@@ -76,7 +76,10 @@ ELSEWHERE = {
         "vision.pixels.mask_of",
     ),
 }
-COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info", "drift", "recalibrate")
+COMMANDS = (
+    *("fit", "score", "evaluate", "adapt", "audit", "info", "drift", "recalibrate", "blindspots"),
+    *("advise", "learn", "report"),
+)
 TITLES = {
     "Equation": "Equation",
     "When": "When to use it",

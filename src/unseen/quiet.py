@@ -20,8 +20,9 @@ def quiet(really: bool = True) -> Iterator[None]:
         _QUIET.reset(before)
 
 
-def _heard(record: logging.LogRecord) -> bool:
+def heard(record: logging.LogRecord) -> bool:
+    """Whether a message is for somebody to read."""
     return not _QUIET.get() or record.levelno >= logging.ERROR
 
 
-logging.getLogger("unseen").addFilter(_heard)
+logging.getLogger("unseen").addFilter(heard)

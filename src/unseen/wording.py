@@ -17,6 +17,7 @@ BLANKS = {
     "group": "COL",
     "kind": "COL=KIND",
     "test": "DATA",
+    "data": "TRAIN",
     "method": "NAME",
     "shots": "N",
 }

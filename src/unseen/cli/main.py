@@ -396,6 +396,128 @@ def recalibrate(
     say(f"\nNext: score {source.noun} as they come now.\n  {line}")
 
 
+@app.command(
+    sort_key=15,
+    help_epilogue="Example:\n"
+    "  unseen blindspots m\n"
+    "  unseen blindspots m --alpha 0.01 --out moves.csv",
+)
+def blindspots(
+    folder: flags.Saved,
+    /,
+    *,
+    alpha: Annotated[float, Parameter(help="the share of normal rows that is flagged")] = 0.05,
+    target: Annotated[
+        Path | None,
+        Parameter(
+            name="--out",
+            metavar="FILE",
+            help="CSV or Parquet file to write: all moves of normal rows, and what is caught",
+        ),
+    ] = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Tell how much it is expected to find of kinds that nobody has labelled, and which deviations
+    it cannot see.
+    """
+    from unseen.io.write import Writer
+    from unseen.report.blindspots import told
+    from unseen.storage.bundle import Bundle
+
+    with progressing("moving normal rows"):
+        shown, moves = told(Bundle.load(folder, trust=trust).detector, alpha)
+    if target is not None and moves is None:
+        raise DataError("--out is for moves along columns, and images have none: leave it out")
+    out.print(shown)
+    if target is not None:
+        with Writer(target) as file:
+            file.write(moves)
+        say(written_to(target))
+
+
+@app.command(
+    sort_key=16,
+    help_epilogue="Example:\n"
+    "  unseen advise m new.parquet --out rows.csv\n"
+    "  unseen advise m new.parquet -n 20 --out rows.csv",
+)
+def advise(
+    folder: flags.Saved,
+    data: Annotated[
+        Path, Parameter(help="file of rows that nobody has labelled, or a folder of images")
+    ],
+    /,
+    *,
+    number: Annotated[int, Parameter(name="-n", metavar="N", help="how many to name")] = 10,
+    target: flags.NewFile,
+    keep: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="COL ...", help="columns to copy beside those it learns from"),
+    ] = (),
+    no_header: flags.NoHeader = False,
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Write the rows to label next, with an empty column for the answers: half are likely
+    anomalies, half tell most of kinds that nobody has labelled.
+    """
+    from unseen.io.write import Writer
+    from unseen.report import text
+    from unseen.scoring.labelling import to_label
+    from unseen.scoring.sources import reopened
+
+    bundle, source = reopened(
+        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache
+    )
+    with Writer(target) as file, progressing(f"scoring {source.noun}"):
+        table = to_label(bundle.detector, bundle.facts, source, number)
+        file.write(table)
+    tell = aloud(target)
+    tell(text.to_answer(bundle, folder, table, target))
+
+
+@app.command(
+    name="learn",
+    sort_key=17,
+    help_epilogue="Example:\n"
+    "  unseen learn m rows.csv --data train.parquet --out m2\n"
+    "  unseen learn m rows.csv --out m2",
+)
+def learn_answers(
+    folder: flags.Saved,
+    labels: Annotated[
+        Path, Parameter(help="the file that advise wrote, with answers in its column of labels")
+    ],
+    /,
+    *,
+    train: Annotated[
+        Path | None,
+        Parameter(
+            name="--data",
+            metavar="TRAIN",
+            help="the file it was trained on; without it up to 2,000 rows that stayed with it",
+        ),
+    ] = None,
+    target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
+    no_header: flags.NoHeader = False,
+    trust: flags.Trust = (),
+) -> None:
+    """Learn the answers to what advise asked, beside the training rows, and say what changed."""
+    from unseen.report.blindspots import what_changed
+    from unseen.scoring.labelling import with_answers
+    from unseen.scoring.sources import table_again
+    from unseen.storage.bundle import Bundle
+
+    new_path(target)
+    bundle = Bundle.load(folder, trust=trust)
+    answers = table_again(bundle, labels, no_header=no_header)
+    rows = None if train is None else table_again(bundle, train, no_header=no_header)
+    with progressing("training"):
+        found = with_answers(bundle.detector, bundle.facts, answers, rows)
+    Bundle(found.detector, found.facts).save(target)
+    say(f"saved in {target}\n{what_changed(found)}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, 2 for what its user can put right, 3 for drift, or 128 + the number of
     a signal that stopped it.

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 
 from unseen.errors import FewNormals
+from unseen.quiet import heard
 
 STOPPING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -93,7 +94,8 @@ def noted() -> Iterator[None]:
             complain(f"note: {text}")
 
     def record(message: logging.LogRecord) -> bool:
-        note(message.getMessage())
+        if heard(message):  # this filter may stand before that of `quiet`
+            note(message.getMessage())
         return False  # nothing is left for handlers
 
     def show(

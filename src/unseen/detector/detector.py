@@ -26,7 +26,9 @@ from unseen.data.split import Rows, take
 from unseen.data.tables import named_in_text
 from unseen.detector import heat
 from unseen.detector.adapt import tell_far
+from unseen.detector.advice import advised
 from unseen.detector.audit import audited
+from unseen.detector.blindspots import BlindSpots, blind_spots_of
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.drift import Drift, Monitor
@@ -42,6 +44,7 @@ from unseen.detector.inputs import (
     to_learn_from,
 )
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
+from unseen.detector.moves import smallest_moves_of
 from unseen.detector.policy import Policy
 from unseen.detector.recalibrate import check_share, recalibrated, renewed
 from unseen.detector.references import references
@@ -736,6 +739,119 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             return member.scores(take(rows, chosen), self.torch_device())
 
         return audited(self.members_, codes, str(self.normal), score, stands)
+
+    def advise(self, X: Any, n: int = 10) -> Any:
+        """Which rows to label next.
+
+        Half of them are likely anomalies: high scores that differ from one another. The others tell
+        most of kinds that nobody has labelled: rows that score high, and are far from labelled
+        anomalies and from one another. The same rows get the same advice.
+
+        Parameters
+        ----------
+        X : data frame, array (m, columns), Images or Maps
+            Rows or images like those of training, none of them labelled.
+        n : int
+            How many to name; all, where there are fewer.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns `row`, which counts from 0, `score`, `pvalue` and `why`, "likely anomaly" or
+            "unlike what is labelled", of the rows to label (n), those that tell most first.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For an n below 1; for rows, as in `anomaly_score`.
+
+        >>> rng = np.random.default_rng(0)
+        >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(200, 2)))
+        >>> detector.advise([[0.0, 0.0], [9.0, 0.0], [9.1, 0.0], [0.0, 8.0]], n=2)[
+        ...     "row"
+        ... ].to_pylist()
+        [2, 3]
+        """
+        self.check_fitted()
+        return advised(self, X, n)
+
+    def blind_spots(self, alpha: float = 0.05) -> BlindSpots:
+        """How much it is expected to find of a kind that nobody has labelled.
+
+        Known classes tell it, each of which was held out as training weighed its evidence (of a
+        single class its halves). Other methods than the stacks are trained again without each
+        class, on the rows in `references_`; those that learn without labels judge them as they are.
+
+        Parameters
+        ----------
+        alpha : float
+            The share of normal rows that may be flagged.
+
+        Returns
+        -------
+        BlindSpots
+            `expected`, and `low` and `high`, the ends of a 90% interval; `classes` that were held
+            out; the same `at` another level; and what 1,000 rows bring (`catches`).
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For an alpha that is no share between 0 and 1, exclusive.
+        Unsupported
+            Where too few anomalies are labelled to hold a class out, or nothing was kept.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(4.0, 1.0, size=(10, 3))]
+        >>> detector = Detector("mahalanobis", random_state=0)
+        >>> str(detector.fit(X, ["normal"] * 200 + ["leak"] * 10).blind_spots())
+        'Of a kind that nobody has labelled it is expected to find 91% (40% to 100%)...'
+        """
+        self.check_fitted()
+        return blind_spots_of(self, alpha)
+
+    def smallest_moves(self, alpha: float = 0.05) -> pa.Table:
+        """Which deviations it cannot see: how far normal rows must move until they are flagged.
+
+        A dozen normal rows in the middle of those in `references_` move along each column of
+        numbers, and along the ten most related pairs, up to 1,000 times the usual range; they get
+        each level of a category, and a gap in each column. Everything else stays as it is.
+
+        Parameters
+        ----------
+        alpha : float
+            The share of normal rows that may be flagged.
+
+        Returns
+        -------
+        pyarrow.Table
+            A row for each move, in the order of the columns: `what` moves, "bytes up", "bytes up,
+            load down", "service = ftp" or "bytes missing"; its `column`, the first of a pair;
+            `usual_range`, from the 5% to the 95% quantile of the normals, and `distance` after
+            which most of the rows are flagged, both in the units of the column; `ranges`, that in
+            usual ranges, infinite where most never are; and `caught`, the share that is flagged at
+            all. Levels and gaps have no distance.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For an alpha that is no share between 0 and 1, exclusive.
+        Unsupported
+            For images, and for a detector of an earlier release, which kept no rows.
+
+        >>> rng = np.random.default_rng(0)
+        >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(400, 2)))
+        >>> moves = detector.smallest_moves()
+        >>> moves["what"].to_pylist()[:3], moves["distance"][0].as_py() < 5
+        (['x0 up', 'x0 down', 'x1 up'], True)
+        """
+        self.check_fitted()
+        return smallest_moves_of(self, alpha)
 
     def __getstate__(self) -> Any:
         """All but the training rows."""

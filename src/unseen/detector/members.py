@@ -51,6 +51,11 @@ class Member:
     in_training : array or None
         Where the scorer learned from those rows, too, its own scores of them, in the same order
         (m,); None where it did not, so that `calibration` are its own.
+    hidden : array or None
+        Of each labelled anomaly that was held out with its whole class, or its half of a single
+        one: the number of the split, the code of the class, the p-value among normals that were
+        held out, too, by what learned from neither, and the smallest there can be (k, 4); None
+        where nothing was held out so.
     """
 
     encoder: Encoder
@@ -59,6 +64,7 @@ class Member:
     held_out: Rows | None = None
     peaks: NDArray[np.float64] | None = None
     in_training: NDArray[np.float64] | None = None
+    hidden: NDArray[np.float64] | None = None
 
     def scores(
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
@@ -179,6 +185,7 @@ class Learning:
             held_out[chosen],
             None if peaks is None else np.sort(peaks),
             _scored(scorer, rows, self.device),
+            _hidden_of(scorer, inside),
         )
 
     def begun(
@@ -232,7 +239,8 @@ class Learning:
         normals = data.codes[np.concatenate([kept, held_out])] <= 0
         encoder = encoder.limited(np.concatenate([inside.x.cpu().numpy(), rows]), normals, before)
         peaks = _peaks_of(scorer, rows, self.device)
-        return _member_of(self.method, encoder, scorer, calibration, held_out, peaks)
+        hidden = _hidden_of(scorer, inside)
+        return _member_of(self.method, encoder, scorer, calibration, held_out, peaks, hidden=hidden)
 
     def run(self, encoder: Encoder) -> Run:
         """What a method may use beside rows that pass this encoder."""
@@ -249,6 +257,7 @@ def _member_of(
     held_out: Rows,
     peaks: NDArray[np.float64] | None,
     in_training: NDArray[np.float64] | None = None,
+    hidden: NDArray[np.float64] | None = None,
 ) -> Member:
     """A member, its calibration rows in the order of their scores."""
     if not np.isfinite(calibration).all():
@@ -258,7 +267,19 @@ def _member_of(
         )
     order = np.argsort(calibration, kind="stable")
     own = None if in_training is None else in_training[order]
-    return Member(encoder, scorer, calibration[order], held_out[order], peaks, own)
+    return Member(encoder, scorer, calibration[order], held_out[order], peaks, own, hidden)
+
+
+def _hidden_of(scorer: nn.Module, inside: Samples) -> NDArray[np.float64] | None:
+    """`Member.hidden` of a scorer that held classes out of these rows as it learned; None of
+    others.
+    """
+    found = ability(scorer, "hidden")
+    if found is None:
+        return None
+    kept = found.clone()
+    kept[:, 1] = inside.anomalies.y.cpu()[found[:, 1].long()].double()
+    return np.asarray(kept.numpy())
 
 
 def raised(

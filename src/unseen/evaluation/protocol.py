@@ -24,6 +24,7 @@ from unseen.detector.settings import method_of
 from unseen.errors import DataError
 from unseen.evaluation.choices import LEAST, Protocol
 from unseen.evaluation.draws import Draw, draw_rows
+from unseen.evaluation.foretold import foretold, over_runs
 from unseen.evaluation.metrics import FIGURES, figures, over_classes, over_seeds
 from unseen.methods.catalogue import suited, to_json, usual_name
 from unseen.names import require
@@ -340,6 +341,7 @@ def _one_run(detector: Detector, data: _Tables, draw: Draw) -> dict[str, Any]:
     ]
     return {
         "classes": classes,
+        "expected": foretold(detector, classes),
         "flagged": flagged,
         "seconds": fitted - start,
         "rate": len(codes) / (done - fitted),
@@ -358,6 +360,7 @@ def _method_report(
             role: over_seeds([over_classes(run["classes"], role) for run in runs])
             for role in ("unseen", "seen")
         },
+        "blind_spots": over_runs([run["expected"] for run in runs]),
         "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),
         "fit_seconds": float(np.mean([run["seconds"] for run in runs])),
         "rows_per_second": float(np.mean([run["rate"] for run in runs])),

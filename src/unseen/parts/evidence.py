@@ -89,8 +89,9 @@ class EvidenceScorer(nn.Module):
     """Sum of weighted surprisals of named pieces: (n, *f) -> (n,).
 
     `weights` (e,), and why: `auroc` (e, 2) on held-out classes and on known ones. `lag` (e, 2, 2):
-    how far each piece alone is behind, see `lags`; NaN once it is loaded. `base` scores the
-    pieces."""
+    how far each piece alone is behind, see `lags`; NaN once it is loaded. `hidden`: of each anomaly
+    of a class held out whole what `hidden_pvalues` tells (k, 4); None without any, and once it is
+    loaded. `base` scores the pieces."""
 
     uses_labels: Tensor  # (e,)
     weights: Tensor
@@ -109,6 +110,7 @@ class EvidenceScorer(nn.Module):
         self.register_buffer("weights", torch.ones(e) / e)
         self.register_buffer("auroc", torch.full((e, 2), torch.nan))
         self.lag = torch.full((e, 2, 2), torch.nan)  # no buffer: what is saved is what it leads to
+        self.hidden: Tensor | None = None  # no buffer either: members keep it, see `hidden_pvalues`
 
     @property
     def evidence(self) -> tuple[Weighed, ...]:
@@ -187,6 +189,7 @@ class EvidenceScorer(nn.Module):
         for e in usable.nonzero()[:, 0].tolist():
             each = [(normals[e], anomalies[e]) for normals, anomalies in scores]
             self.lag[e] = lags(whole, each, splits)
+        self.hidden = hidden_pvalues(whole, splits)
 
 
 def held_out_scores(
@@ -326,6 +329,32 @@ def lags(
         error = (sum(variance) / len(gaps) ** 2 + once**2) ** 0.5
         found.append([sum(float(gap[1].mean()) for gap in gaps) / len(gaps), error])
     return torch.tensor(found)
+
+
+def hidden_pvalues(whole: list[tuple[Tensor, Tensor]], splits: Sequence[HeldOut]) -> Tensor | None:
+    """How anomalies stand among normals for what was never shown their class: for each that a split
+    held out with its whole class the number of the split, that of the row, and its conformal
+    p-value among the normals that such splits held out (k, 3), float64. None without any.
+
+    `whole`: scores of the normals and of the anomalies that each split held out.
+
+    >>> normals, anomalies = torch.arange(9.0), torch.tensor([8.5, 4.0])
+    >>> rows = torch.tensor([5, 3])
+    >>> hidden_pvalues([(normals, anomalies)], [HeldOut(rows, rows, False)]).tolist()
+    [[0.0, 5.0, 0.1, 0.1], [0.0, 3.0, 0.6, 0.1]]
+    """
+    hiding = [k for k, split in enumerate(splits) if not split.known and len(split.outside)]
+    if not hiding:
+        return None
+    normals = torch.cat([whole[k][0] for k in hiding]).sort().values
+    found = []
+    for k in hiding:
+        above = len(normals) - torch.searchsorted(normals, whole[k][1].contiguous())
+        pvalue = (1 + above).double() / (len(normals) + 1)
+        rows = splits[k].outside.double()
+        finest = torch.full_like(rows, 1 / (len(normals) + 1))
+        found.append(torch.stack([torch.full_like(rows, k), rows, pvalue, finest], dim=1))
+    return torch.cat(found).cpu()
 
 
 def evidence_weights(

@@ -40,6 +40,7 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
     for entry in reports:
         title = f"Unseen classes one by one, hardest first: {entry['method']}"
         parts += [*_titled(title, _classes(entry, "unseen")), Text(_blindness(entry)), ""]
+        parts += _foretold(entry)
     return Group(*parts[:-1])
 
 
@@ -114,6 +115,20 @@ def _blindness(entry: dict[str, Any]) -> str:
         f"{worst['class']!r} is found worst, AUROC {worst['auroc']:.3f} (0.5 is chance). A "
         f"threshold that flags 5% of the normal rows misses {missed:.0%} of its rows."
     )
+
+
+def _foretold(entry: dict[str, Any]) -> list[RenderableType]:
+    """What was expected of unseen classes, beside what came; nothing where nothing was."""
+    told = entry.get("blind_spots")
+    if told is None:
+        return []
+    text = (
+        f"What {entry['method']} itself expected to find of unseen classes, by the labelled ones "
+        f"alone: {told['expected']:.0%} ({told['low']:.0%} to {told['high']:.0%}, means over "
+        f"seeds). It found {told['found']:.0%}, within the interval in {told['covered']:.0f} of "
+        f"{told['runs']:.0f}."
+    )
+    return [Text(text), ""]
 
 
 def _titled(title: str, table: Table) -> list[RenderableType]:

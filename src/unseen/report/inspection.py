@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.detector.conformal import level_of
-from unseen.detector.detector import Detector
+from unseen.detector.detector import FLAGGED, Detector
 from unseen.detector.simpler import MARGIN, simpler_than
 from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
@@ -37,6 +37,7 @@ def facts_of(bundle: Bundle) -> list[tuple[str, str]]:
         *bundle.detector.schema_.columns_by_kind(),
         *_calibration(bundle),
         *_thresholds(bundle.detector),
+        *_unseen_kinds(bundle.detector),
         *_simpler(bundle),
     ]
 
@@ -189,6 +190,16 @@ def _thresholds(detector: Detector) -> list[tuple[str, str]]:
         for alpha, score in levels.items()
     }
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
+
+
+def _unseen_kinds(detector: Detector) -> list[tuple[str, str]]:
+    """What it is expected to find of kinds without labels, where training told; nothing else is
+    trained for it.
+    """
+    each = [member.hidden for member in detector.members_ if member.hidden is not None]
+    if not each or max(hidden[:, 3].max() for hidden in each) > FLAGGED.level:
+        return []
+    return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
 
 
 def _evidence(bundle: Bundle) -> list[RenderableType]:

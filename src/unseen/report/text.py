@@ -58,6 +58,27 @@ def suspects_line(table: Any, noun: str) -> str:
     return f"{len(table):,} {noun} were taken for normal; {look}"
 
 
+def to_answer(bundle: Bundle, folder: Path, table: Any, target: Path) -> str:
+    """What to do with rows that were written to be labelled."""
+    likely = sum(why == "likely anomaly" for why in table["why"].to_pylist())
+    noun = bundle.detector.schema_.noun
+    lines = [
+        f"{len(table):,} {noun} to label: {likely:,} likely anomalies, {len(table) - likely:,} "
+        "unlike what is labelled.",
+        f"written to {target}",
+    ]
+    if noun == "images":
+        lines.append("Move them into folders of their kinds, and fit again.")
+    else:
+        line = command_line("learn", folder, target, "--data", "TRAIN", "--out", f"{folder}-2")
+        name = str(bundle.detector.normal)
+        lines.append(
+            f"Fill in its column {table.column_names[0]!r}: {name!r}, or the kind of anomaly. Then:"
+        )
+        lines.append(f"  {line}")
+    return "\n".join(lines)
+
+
 def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, object]) -> str:
     """The command lines that follow a fit; where an evaluation would say nothing, what it needs.
 

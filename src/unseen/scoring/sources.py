@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.io.text import STANDARD, shown
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.rows import FileRows
@@ -93,8 +93,8 @@ def reopened(
     DataError for flags that mean nothing there, and for data of the other sort."""
     check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
     bundle = Bundle.load(folder, trust=trust)
-    detector, known = bundle.detector, bundle.facts
-    facts, noun, is_folder = of_data(known), detector.schema_.noun, _is_folder(data)
+    detector = bundle.detector
+    noun, is_folder = detector.schema_.noun, _is_folder(data)
     if is_folder != (noun == ImageFolder.noun):
         expected, found = ("a file", "a folder") if is_folder else ("a folder of images", "a file")
         what = "images" if noun == ImageFolder.noun else "rows of tables"
@@ -104,10 +104,23 @@ def reopened(
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))
         return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
-    return bundle, TableSource(
-        FileRows(data, not no_header and headed(known)),
+    return bundle, table_again(bundle, data, no_header=no_header, keep=keep)
+
+
+def table_again(
+    bundle: Bundle, file: Path, *, no_header: bool = False, keep: tuple[str, ...] = ()
+) -> TableSource:
+    """Rows of a file like the one that a detector was trained on; Unsupported for one of images."""
+    facts, noun = of_data(bundle.facts), bundle.detector.schema_.noun
+    if noun == ImageFolder.noun:
+        raise Unsupported(
+            "this detector judges images, whose folders are their labels: move images into the "
+            "folders of their kinds, and fit again"
+        )
+    return TableSource(
+        FileRows(file, not no_header and headed(bundle.facts)),
         facts.get("label"),
-        str(detector.normal),
+        str(bundle.detector.normal),
         tuple(facts.get("drop", ())),
         facts.get("group"),
         keep,

@@ -286,6 +286,8 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
             state[f"{k}.held_out"] = torch.from_numpy(member.held_out.astype(np.int64))
         if member.in_training is not None:
             state[f"{k}.in_training"] = torch.from_numpy(member.in_training.copy())
+        if member.hidden is not None:
+            state[f"{k}.hidden"] = torch.from_numpy(member.hidden.copy())
     return state
 
 
@@ -327,7 +329,8 @@ def _rebuilt(
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
     members = tuple(
-        _member(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas)
+        _member(method, schema, state.part(f"{k}."), len(detector.classes_))
+        for k, schema in enumerate(schemas)
     )
     state.check_empty()
     return detector.assemble(members)
@@ -338,7 +341,7 @@ def _encoder_from(plain: dict[str, Any]) -> Encoder:
     return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def _member(method: Method, schema: Encoder, state: State) -> Member:
+def _member(method: Method, schema: Encoder, state: State, classes: int) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     # earlier releases kept none
@@ -348,5 +351,6 @@ def _member(method: Method, schema: Encoder, state: State) -> Member:
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
     several = len(calibration)
     own = state.scores("in_training", count=several) if "in_training" in state.left else None
+    hidden = state.hidden(classes) if "hidden" in state.left else None
     state.check_empty()
-    return Member(schema, scorer, calibration, held_out, peaks, own)
+    return Member(schema, scorer, calibration, held_out, peaks, own, hidden)

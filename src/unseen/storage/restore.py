@@ -120,6 +120,25 @@ class State:
             )
         return found.numpy()
 
+    def hidden(self, classes: int) -> NDArray[np.float64]:
+        """Split, class code, p-value and finest p-value of anomalies that were held out (k, 4)."""
+        found = self.take("hidden", torch.float64)
+        if found.ndim != 2 or found.shape[1] != 4 or not len(found):
+            raise BundleError(
+                f"tensor {self.prefix + 'hidden'!r}: expected four numbers for each anomaly that "
+                f"was held out (k, 4), found {tuple(found.shape)}"
+            )
+        turn, code, pvalue, finest = found.unbind(dim=1)
+        whole = (turn % 1 == 0).all() and (code % 1 == 0).all()  # NaN and infinity are no numbers
+        known = turn.min() >= 0 and code.min() >= 1 and code.max() <= classes
+        shares = finest.min() > 0 and (finest <= pvalue).all() and pvalue.max() <= 1
+        if not (whole and known and shares):
+            raise BundleError(
+                f"tensor {self.prefix + 'hidden'!r}: expected whole numbers of splits, classes 1 "
+                f"to {classes} and p-values above 0, up to 1"
+            )
+        return found.numpy()
+
     def take(self, name: str, kind: torch.dtype) -> Tensor:
         if name not in self.left:
             raise BundleError(f"tensor {self.prefix + name!r}: missing")

@@ -215,4 +215,5 @@ class ImageStack:
             )
         moved.weights /= moved.weights.sum()
         moved.lag.fill_(torch.nan)  # nobody knows how far behind a piece is in the new product
+        moved.hidden = None
         return moved

@@ -1,0 +1,215 @@
+"""Labelling: the rows that a detector asks about as a table to fill in, and a detector that has
+learned the answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unseen.data.labels import as_given, encode_labels
+from unseen.data.split import Rows, take
+from unseen.data.tables import without
+from unseen.detector.blindspots import BlindSpots
+from unseen.detector.detector import Detector
+from unseen.errors import DataError, Unsupported
+from unseen.names import require
+from unseen.scoring.tables import ROW, TableSource, check_keep, count_classes
+from unseen.storage.facts import of_data
+from unseen.types import Labelled
+from unseen.wording import option
+
+log = logging.getLogger("unseen")
+ASKED = ("score", "pvalue", "why")  # columns beside those of the rows
+LABEL = "label"  # column to fill in where the training data had none
+
+
+def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) -> pa.Table:
+    """The n rows of a source to label next, with an empty column of labels to fill in.
+
+    `known`: what the bundle tells of its data. Rows that have a label are not asked about."""
+    if source.noun == "images":
+        return _images_to_label(detector, source, n)
+    label, table = of_data(known).get("label") or LABEL, source.place.whole()
+    check_keep(source.keep, taken=(*ASKED, label))
+    kept = list(source.keep) or [name for name in table.column_names if name != label]
+    check_keep(kept, taken=ASKED)
+    missing = [name for name in detector.schema_.needed if name not in kept]
+    require([*kept, *missing], table.column_names, where=source.name)
+    open_ = np.arange(len(table))
+    if label in table.column_names:
+        codes, _ = encode_labels(table[label], rows=len(table), normal=detector.normal)
+        open_ = np.flatnonzero(codes < 0)
+    if not len(open_):
+        raise DataError(
+            f"{source.name}: expected rows without a label, found {len(table):,} with one in "
+            f"column {label!r}: name a file with rows that nobody has looked at"
+        )
+    seen = [name for name in table.column_names if name in detector.schema_.inputs]
+    advice = detector.advise(take(table.select(seen), open_), n)
+    rows = open_[advice["row"].to_numpy()]
+    numbers = {} if ROW in kept else {ROW: rows + 1}
+    empty = {label: pa.nulls(len(rows), pa.string())}
+    shown = table.take(rows)
+    columns = {name: shown[name] for name in [*kept, *missing]}
+    return pa.table(empty | numbers | {name: advice[name] for name in ASKED} | columns)
+
+
+def _images_to_label(detector: Detector, source: Any, n: int) -> pa.Table:
+    maps = source.maps(np.arange(source.count()))
+    advice = detector.advise(maps, n)
+    names = [maps.images.names[row] for row in advice["row"].to_pylist()]
+    return pa.table({"file": names} | {name: advice[name] for name in ASKED})
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A detector that has learned answers, beside the one before.
+
+    Parameters
+    ----------
+    detector : Detector
+        The new one.
+    facts : dict
+        What is worth keeping with it.
+    answers : dict of str to int
+        Rows of each class that was answered, most frequent first.
+    normals : int
+        Rows that were answered to be normal.
+    new : tuple of str
+        Classes that had no label before.
+    flagged : dict of str to tuple
+        How many answered "anomalies" and "normals" were flagged at 5%, before and now.
+    before, now : BlindSpots or None
+        What is expected of kinds that nobody has labelled; None where that is not known.
+    """
+
+    detector: Detector
+    facts: dict[str, Any]
+    answers: dict[str, int]
+    normals: int
+    new: tuple[str, ...]
+    flagged: dict[str, tuple[int, int]]
+    before: BlindSpots | None
+    now: BlindSpots | None
+
+
+def with_answers(
+    detector: Detector, known: Mapping[str, Any], answers: TableSource, train: TableSource | None
+) -> Learned:
+    """Fit anew on the training rows and the answers; without training rows on those that stayed
+    with the detector.
+
+    Rows answered to be normal train, and do not calibrate: they were chosen for scoring high, and
+    would make all p-values larger."""
+    facts = of_data(known)
+    label, given = facts.get("label") or LABEL, answers.place.whole()
+    require([label, *detector.schema_.needed], given.column_names, where=answers.name)
+    codes, names = encode_labels(given[label], rows=len(given), normal=detector.normal)
+    if not (codes >= 0).any():
+        raise DataError(
+            f"{answers.name}: expected answers in column {label!r}, found none in {len(given):,} "
+            f"rows: write {str(detector.normal)!r} or the kind of anomaly there"
+        )
+    answered = np.flatnonzero(codes >= 0)
+    data = _stayed(detector, facts) if train is None else train.labelled()
+    start = time.perf_counter()
+    rows, y, groups = _joined(data, given.take(answered), codes[answered], names, facts, answers)
+    new = Detector(**detector.get_params(deep=False))
+    if train is None:  # some of the rows might suggest other kinds
+        columns = getattr(detector.schema_, "columns", ())
+        new.set_params(kinds={column.name: column.kind for column in columns})
+    new.fit(rows, y, groups=groups)
+    seconds = time.perf_counter() - start
+    all_codes, all_names = encode_labels(y, rows=len(rows), normal=detector.normal)
+    counts = count_classes(all_codes, as_given(all_names, y))
+    own = {"source": f"{facts['source']} and {answers.place.facts['source']}"}
+    kinds = count_classes(codes[answered], names)
+    return Learned(
+        new,
+        {**data.facts, **own, **counts, "fit_seconds": round(seconds, 3)},
+        {name: count for name, count in kinds["anomalies"].items() if count},
+        kinds["normals"],
+        tuple(name for name in names if name not in detector.classes_),
+        _flagged(detector, new, given.take(answered), codes[answered]),
+        _spots(detector),
+        _spots(new),
+    )
+
+
+def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
+    """The rows that stayed with a detector, as a source would have them."""
+    kept = getattr(detector, "references_", None)
+    if kept is None or len(detector.groups_) > 1:
+        why = "was saved by an earlier release" if kept is None else "knows several domains"
+        raise Unsupported(
+            f"this detector {why}, and keeps no rows to learn from again: name the training file "
+            f"({option('data', ...)})"
+        )
+    log.warning(
+        "the training file is not named (%s): it learns from the %s rows that stayed with the "
+        "detector, and from the answers",
+        *(option("data", ...), f"{len(kept.rows):,}"),
+    )
+    spelled = np.array([detector.normal, *detector.classes_], dtype=object)
+    about: dict[str, Any] = {"label": facts.get("label") or LABEL, "drop": [], "group": None}
+    return Labelled(kept.rows, spelled[kept.codes].tolist(), None, kept.rows, about)
+
+
+def _joined(
+    data: Labelled,
+    given: pa.Table,
+    codes: Rows,
+    names: tuple[str, ...],
+    facts: Mapping[str, Any],
+    answers: TableSource,
+) -> tuple[pa.Table, list[Any], list[Any] | None]:
+    """Training rows and answered ones, with labels and domains; normal answers have no label."""
+    rows: pa.Table = data.rows
+    columns = {}
+    for field in rows.schema:
+        if field.name not in given.column_names:
+            columns[field.name] = pa.nulls(len(given), field.type)
+            continue
+        own, text = given[field.name], pa.types.is_string(field.type)
+        columns[field.name] = own.cast(pa.string()) if text else own
+    try:
+        both = pa.concat_tables([rows, pa.table(columns)], promote_options="permissive")
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{answers.name}: its columns hold other values than those of the training rows "
+            f"({error}); leave all but the labels as `unseen advise` wrote it"
+        ) from error
+    before = ["normal"] * len(rows)  # where nothing is labelled, all are taken for normal
+    if data.y is not None:
+        before = list(data.y.to_pylist() if hasattr(data.y, "to_pylist") else data.y)
+    spelled = [None if code == 0 else names[code - 1] for code in codes.tolist()]
+    if data.groups is None:
+        return both, before + spelled, None
+    require([facts["group"]], given.column_names, where=answers.name)
+    return both, before + spelled, [*data.groups, *given[facts["group"]].to_pylist()]
+
+
+def _flagged(
+    before: Detector, now: Detector, rows: pa.Table, codes: Rows
+) -> dict[str, tuple[int, int]]:
+    """How many of the anomalies and of the normals among the rows are flagged at 5%."""
+    inside = without(rows, [n for n in rows.column_names if n not in before.schema_.inputs])
+    each = [detector.pvalue(inside) <= 0.05 for detector in (before, now)]
+    return {
+        what: (int(each[0][side].sum()), int(each[1][side].sum()))
+        for what, side in (("anomalies", codes > 0), ("normals", codes == 0))
+    }
+
+
+def _spots(detector: Detector) -> BlindSpots | None:
+    try:
+        return detector.blind_spots()
+    except Unsupported:
+        return None

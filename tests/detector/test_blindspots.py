@@ -1,0 +1,150 @@
+"""Blind spots: shares and intervals by hand, where they come from, and what cannot be told."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import betabinom
+
+from unseen import Detector
+from unseen.detector.blindspots import BlindSpots, HiddenClass
+from unseen.errors import DataError, Unsupported
+from unseen.methods import EvidenceStack
+from unseen.parts.episodes import HeldOut
+from unseen.parts.evidence import hidden_pvalues
+from unseen.storage.bundle import Bundle
+
+SMALL = EvidenceStack(base_scores=("mahalanobis", "ratio"))
+
+
+def spots(alpha, *shares, names="abcdefgh", finest=0.001):
+    """Ten rows of each class, of which a share is found at 5%."""
+    return BlindSpots(
+        alpha,
+        tuple(
+            HiddenClass(name, np.where(np.arange(10) < 10 * share, 0.05, 0.5), finest)
+            for name, share in zip(names, shares, strict=False)
+        ),
+    )
+
+
+def rows(kinds=("up", "down"), each=12, normals=300, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.repeat(["normal", *kinds], [normals, *[each] * len(kinds)])
+    x = rng.normal(size=(len(y), 3))
+    for k, kind in enumerate(kinds):
+        x[y == kind, k % 3] += 6.0 * (-1) ** k
+    return x, y
+
+
+def test_what_is_expected_by_hand():
+    # 0.15 and two classes, .5 and .9 of them found, of 2 + .3 draws
+    found = spots(0.05, 0.5, 0.9)
+    assert found.expected == round((0.15 + 1.4) / 2.3, 2)
+    assert found.low == betabinom(20, 1.55, 0.75).ppf(0.05) / 20
+    assert found.high == betabinom(20, 1.55, 0.75).ppf(0.95) / 20
+    assert spots(0.04, 0.5, 0.9).expected == round(0.15 / 2.3, 2)  # none at a smaller level
+
+
+def test_halves_of_one_class_count_less_and_many_classes_no_more_than_six():
+    assert spots(0.05, 1.0, 0.0, names="aa").expected == 0.5
+    whole, halves = spots(0.05, 0.9, 0.9), spots(0.05, 0.9, 0.9, names="aa")
+    assert halves.low < whole.low
+    six, eight = spots(0.05, *[0.5] * 6), spots(0.05, *[0.5] * 8)
+    assert (six.low, six.high) == (eight.low, eight.high)
+
+
+def test_more_classes_that_agree_narrow_the_interval():
+    widths = [(s := spots(0.05, *[0.6] * n)).high - s.low for n in (1, 2, 3, 6)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] < widths[0]
+
+
+def test_what_a_thousand_rows_bring():
+    found = spots(0.05, 0.5, 0.9, finest=0.02).catches(share=0.02)
+    assert [row["alpha"] for row in found] == [0.02, 0.05, 0.1, 0.2]  # none below the finest
+    assert found[1]["false_alarms"] == pytest.approx(0.05 * 980)
+    assert found[1]["caught"] == pytest.approx(20 * 0.67)
+
+
+def test_a_level_that_held_out_normals_cannot_tell_is_refused():
+    with pytest.raises(DataError, match=r"no p-value below 0\.02"):
+        spots(0.01, 0.5, finest=0.02)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        spots(0.05, 0.5).at(1.5)
+
+
+def test_p_values_of_hidden_rows_by_hand():
+    split = [HeldOut(torch.tensor([2]), torch.tensor([0, 1]), known) for known in (False, True)]
+    split.append(HeldOut(torch.tensor([0, 1]), torch.tensor([2]), False))
+    scores = [
+        (torch.tensor([1.0, 5.0]), torch.tensor([4.0, 6.0])),
+        (torch.tensor([9.0]), torch.tensor([9.0, 9.0])),  # rows of known classes tell nothing
+        (torch.tensor([2.0, 3.0]), torch.tensor([2.0])),
+    ]
+    # normals 1, 2, 3, 5: above 4 is one, above 6 none, at least 2 are three; of 5 places
+    assert hidden_pvalues(scores, split).tolist() == [
+        [0, 0, 2 / 5, 1 / 5],
+        [0, 1, 1 / 5, 1 / 5],
+        [2, 2, 4 / 5, 1 / 5],
+    ]
+    assert hidden_pvalues(scores[1:2], split[1:2]) is None
+
+
+def test_training_keeps_what_it_held_out_through_saving(tmp_path):
+    x, y = rows(("up", "down", "left"))
+    detector = Detector(SMALL, random_state=0).fit(x, y)
+    found = detector.blind_spots()
+    assert {each.name: len(each.pvalues) for each in found.classes} == dict.fromkeys(
+        ("up", "down", "left"), 12
+    )
+    assert found.expected > 0.8
+    Bundle(detector).save(tmp_path / "m")
+    again = Bundle.load(tmp_path / "m").detector.blind_spots()
+    assert str(again) == str(found)
+    assert all(
+        (a.pvalues == b.pvalues).all() for a, b in zip(found.classes, again.classes, strict=True)
+    )
+
+
+def test_a_kind_unlike_the_others_is_not_expected_to_be_found():
+    """A class that hides among the normals is found by no one who was never shown it."""
+    x, y = rows(("up", "down"))
+    x[y == "down"] = np.random.default_rng(1).normal(size=(12, 3))
+    each = {c.name: c.found(0.05) for c in Detector(SMALL).fit(x, y).blind_spots().classes}
+    assert each["up"] > 0.8
+    assert each["down"] < 0.4
+
+
+def test_methods_without_labels_judge_known_classes_as_they_are():
+    x, y = rows()
+    detector = Detector("mahalanobis", random_state=0).fit(x, y)
+    [up, down] = sorted(detector.blind_spots().classes, key=lambda each: each.name)[::-1]
+    assert (up.pvalues == detector.pvalue(x[y == "up"])).all()
+    assert (down.pvalues == detector.pvalue(x[y == "down"])).all()
+
+
+def test_other_methods_learn_anew_without_each_class():
+    x, y = rows()
+    detector = Detector("logistic", random_state=0).fit(x, y)
+    without = Detector("logistic", random_state=0).fit(x[y != "up"], y[y != "up"])
+    [up] = [each for each in detector.blind_spots().classes if each.name == "up"]
+    assert up.found(0.05) == (without.pvalue(x[y == "up"]) <= 0.05).mean() < 0.5
+
+
+@pytest.mark.parametrize("method", ["mahalanobis", "logistic", SMALL])
+def test_too_few_labels_are_said(method):
+    x, y = rows(("up",), each=0 if method == "mahalanobis" else 4)
+    with pytest.raises(Unsupported, match="label"):
+        Detector(method, random_state=0).fit(x, y).blind_spots()
+
+
+def test_one_class_is_told_by_its_halves():
+    found = Detector(SMALL, random_state=0).fit(*rows(("up",))).blind_spots()
+    assert [(each.name, len(each.pvalues)) for each in found.classes] == [("up", 6), ("up", 6)]
+
+
+def test_an_earlier_release_kept_nothing():
+    detector = Detector("mahalanobis").fit(*rows())
+    del detector.references_
+    with pytest.raises(Unsupported, match="fit again"):
+        detector.blind_spots()
