@@ -64,6 +64,15 @@ Tail = Annotated[
         help="let a model give p-values below 1 / (calibration rows + 1), which data alone cannot"
     ),
 ]
+Kinds = Annotated[
+    bool,
+    Parameter(
+        help=(
+            "columns kind (a labelled class, 'new kind', 'unsure', 'normal'), kind_pvalue (of the "
+            "class) and novelty (chance of a new kind)"
+        )
+    ),
+]
 Trust = Annotated[
     tuple[str, ...],
     Parameter(

@@ -40,6 +40,7 @@ from unseen.detector.inputs import (
     refuse,
     to_learn_from,
 )
+from unseen.detector.kinds import KnownKinds
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.policy import Policy
 from unseen.detector.references import kept_rows, references
@@ -467,8 +468,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         Unsupported
-            For images with labelled anomalies, of which only names stay, and for a detector that an
-            earlier release saved.
+            For images, of which only names stay with a detector, and for one that an earlier
+            release saved.
         DataError
             For an alpha that is no such share; for rows, as in `anomaly_score`.
 
@@ -492,12 +493,18 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """`verdict` on rows (n) whose p-values (n,) are known, and which of them are alarms
         (n,).
         """
-        kept = kept_rows(self)
-        known = getattr(self, "_known_kinds", None)
+        x = self.schema_.encode(self.schema_.admit(X))
+        return judged_kinds(self.known_kinds(), x, pvalue, flagged, tuple(self.classes_))
+
+    def known_kinds(self) -> KnownKinds | None:
+        """What labelled anomalies tell of the kinds of others, learned on the first call; None
+        where none is labelled.
+        """
+        self.check_fitted()
+        kept, known = kept_rows(self), getattr(self, "_known_kinds", None)
         if known is None or known[0] is not kept:  # not yet, or of an earlier fit
             self._known_kinds = known = (kept, kinds_of(self.schema_, kept))
-        x = self.schema_.encode(self.schema_.admit(X))
-        return judged_kinds(known[1], x, pvalue, flagged, tuple(self.classes_))
+        return known[1]
 
     def unseen_chance(self, level: float = 0.9) -> UnseenChance:
         """Chance that the next anomaly is of a kind without a label, from how many are labelled

@@ -15,7 +15,7 @@ from unseen.types import Encoder
 
 Array = NDArray[np.float64]
 
-NEW, KNOWN = 2 / 3, 1 / 3  # chances of a new kind from which on, and up to which, a row is judged
+NEW, KNOWN = 0.6, 0.4  # chances of a new kind from which on, and up to which, a row is judged
 CLEAR = 0.5  # least share of a known class for a row to be given it
 CODES = {"normal": 0, "new kind": -1, "unsure": -2}
 
@@ -107,11 +107,11 @@ def judged_kinds(
 
 def kinds_of(encoder: Encoder, references: References) -> KnownKinds | None:
     """What the labelled rows among those that stay tell; None where there are none."""
-    if not (references.codes > 0).any():
-        return None
     if encoder.noun != "rows":
         raise Unsupported(
             "verdicts compare new rows with labelled ones, and of images only the names stay with "
-            "a detector: use pvalue, or detect, and sort alarms by their heat maps"
+            "a detector: use pvalue, or detect, and look at the heat maps of alarms"
         )
+    if not (references.codes > 0).any():
+        return None
     return KnownKinds.learned(encoder.encode(references.rows), references.codes)

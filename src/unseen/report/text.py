@@ -11,6 +11,7 @@ from unseen.detector.policy import Policy
 from unseen.evaluation.choices import lacking
 from unseen.methods.catalogue import to_json
 from unseen.methods.foreign import paths_in
+from unseen.names import first_few
 from unseen.storage.bundle import Bundle
 from unseen.wording import option, words
 
@@ -45,6 +46,16 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     if policy.needs_all:
         return f"{flagged} Up to {share} of them are expected to be false alarms."
     return f"{flagged} About {share} of normal {noun} are expected among them."
+
+
+def kinds_line(kinds: Mapping[str, int]) -> str:
+    """How many alarms there are of each kind, most frequent first.
+
+    >>> kinds_line({"new kind": 2, "leak": 5})
+    "Alarms by kind: 'leak' (5), 'new kind' (2)."
+    """
+    each = sorted(kinds.items(), key=lambda item: -item[1])
+    return f"Alarms by kind: {first_few(f'{name!r} ({count:,})' for name, count in each)}."
 
 
 def suspects_line(table: Any, noun: str) -> str:

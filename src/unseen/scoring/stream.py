@@ -12,9 +12,11 @@ from tempfile import gettempdir
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.news import NotedOnce
+from unseen.data.split import take
 from unseen.data.tables import without
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
@@ -23,7 +25,7 @@ from unseen.io import read
 from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
 from unseen.io.write import Writer
-from unseen.scoring.tables import RESULTS
+from unseen.scoring.tables import KINDS, RESULTS, check_keep
 from unseen.types import Source, ability
 
 Array = NDArray[np.float64]
@@ -45,6 +47,9 @@ class Scored:
         "anomaly" for an alarm, else "normal"; "failed" where a row could not be judged (n,).
     threshold : float
         The largest p-value that is an alarm.
+    kinds : Table, optional
+        Where kinds are asked for, `Verdicts.table` of the alarms; "normal" and gaps of normal rows,
+        gaps where a row could not be judged (n).
     """
 
     keys: pa.Table
@@ -52,6 +57,7 @@ class Scored:
     pvalue: Array
     verdict: NDArray[np.str_]
     threshold: float
+    kinds: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -62,7 +68,7 @@ class Scored:
         return self.verdict == "anomaly"
 
     def table(self) -> pa.Table:
-        """Keys, `score`, `pvalue` and `verdict`."""
+        """Keys, `score`, `pvalue`, `verdict`, and what is known of kinds."""
         columns = {
             "score": pa.array(self.score, from_pandas=True),
             "pvalue": pa.array(self.pvalue, from_pandas=True),
@@ -71,11 +77,16 @@ class Scored:
         found = self.keys
         for name in RESULTS:
             found = found.append_column(name, columns[name])
-        return found
+        return found if self.kinds is None else _beside(found, self.kinds)
 
 
 def score(
-    source: Source, detector: Detector, policy: Policy, *, beside: Path | None = None
+    source: Source,
+    detector: Detector,
+    policy: Policy,
+    *,
+    beside: Path | None = None,
+    kinds: bool = False,
 ) -> Iterator[Scored]:
     """Judge all rows of a source, in order, a block at a time.
 
@@ -91,6 +102,8 @@ def score(
     beside : Path, optional
         Where what was judged waits meanwhile, in a hidden file beside this path; without it in the
         folder for temporary files.
+    kinds : bool
+        Whether to tell of which kind alarms are, as `Detector.verdict` does.
 
     Yields
     ------
@@ -103,6 +116,8 @@ def score(
         Before `fit`.
     DataError
         For rows of another sort than those of training, with the place in the source.
+    Unsupported
+        Where kinds are asked for, as in `Detector.verdict`.
     """
     if ability(source, "batches") is None:
         raise DataError(
@@ -112,7 +127,10 @@ def score(
     if not isinstance(policy, Policy):
         raise DataError(f"expected a policy, such as Policy.alpha(0.05), got {policy!r:.80}")
     detector.check_reach(policy)
-    judged = _judged(source, detector)
+    if kinds:
+        detector.known_kinds()  # learned, or refused, before rows are read
+        check_keep(ability(source, "keep") or (), taken=KINDS)
+    judged = _judged(source, detector, policy.level if kinds else 0.0)
     if not policy.needs_all:
         threshold = policy.threshold(np.zeros(0))
         yield from (_with_verdicts(*each, threshold) for each in judged)
@@ -123,50 +141,89 @@ def score(
         seen = _written(judged, hidden := folder / "judged.parquet")
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
         for batch in read.batches(hidden):
-            keys = without(batch, ("score", "pvalue"))
+            found = batch.select(KINDS) if kinds else None
+            keys = without(batch, ("score", "pvalue", *(KINDS if kinds else ())))
             scores, pvalues = (_as_numbers(batch[name]) for name in ("score", "pvalue"))
-            yield _with_verdicts(keys, scores, pvalues, threshold)
+            yield _with_verdicts(keys, scores, pvalues, found, threshold)
 
 
-def _judged(source: Source, detector: Detector) -> Iterator[tuple[pa.Table, Array, Array]]:
-    """Keys, scores and p-values, block by block."""
+Judged = tuple[pa.Table, Array, Array, pa.Table | None]
+
+
+def _judged(source: Source, detector: Detector, level: float) -> Iterator[Judged]:
+    """Keys, scores and p-values, block by block, and kinds of rows with p-values up to `level`; no
+    kinds at level 0.
+    """
     detector.check_fitted()
     once = NotedOnce()
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
+        kinds = _no_kinds(len(batch.keys)) if level else None
         if once.done or len(batch.keys) >= read.ROWS:  # more came before, or may come
             once.through = once.done + len(batch.keys)
         try:
             if len(batch.used):
                 scores[batch.used] = detector.anomaly_score(batch.rows, once=once)
                 pvalues[batch.used] = detector.conformal_.pvalue(scores[batch.used])
+                alarms = np.flatnonzero(pvalues[batch.used] <= level)
+                if kinds is not None and len(alarms):
+                    rows, places = take(batch.rows, alarms), batch.used[alarms]
+                    flagged = np.ones(len(alarms), dtype=bool)
+                    found = detector.kinds_of_rows(rows, pvalues[places], flagged).table()
+                    order = np.full(len(batch.keys), len(alarms))
+                    order[places] = np.arange(len(alarms))
+                    kinds = pa.concat_tables([found, _no_kinds(1)]).take(order)
             elif batch.rows is not None:
                 detector.schema_.encode(batch.rows)  # no rows, but columns are checked all the same
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{batch.where}: {error}") from error
-        yield batch.keys, scores, pvalues
+        yield batch.keys, scores, pvalues, kinds
         once.done += len(batch.keys)
 
 
-def _with_verdicts(keys: pa.Table, score: Array, pvalue: Array, threshold: float) -> Scored:
+def _no_kinds(rows: int) -> pa.Table:
+    """Gaps for what is known of the kinds of so many rows."""
+    texts, numbers = (pa.nulls(rows, of) for of in (pa.string(), pa.float64()))
+    return pa.table(dict(zip(KINDS, (texts, numbers, numbers), strict=True)))
+
+
+def _with_verdicts(
+    keys: pa.Table, score: Array, pvalue: Array, kinds: pa.Table | None, threshold: float
+) -> Scored:
     """Rows with the verdicts that a threshold gives them."""
-    alarm = np.where(pvalue <= threshold, "anomaly", "normal")
-    return Scored(keys, score, pvalue, np.where(np.isnan(score), "failed", alarm), threshold)
+    alarm = pvalue <= threshold
+    verdict = np.where(np.isnan(score), "failed", np.where(alarm, "anomaly", "normal"))
+    if kinds is not None:
+        normal = pa.array(verdict, pa.string(), mask=verdict != "normal")
+        columns = [
+            pc.if_else(pa.array(alarm), kinds[name], pa.nulls(len(alarm), kinds[name].type))
+            for name in KINDS
+        ]
+        kinds = pa.table([pc.coalesce(columns[0], normal), *columns[1:]], names=list(KINDS))
+    return Scored(keys, score, pvalue, verdict, threshold, kinds)
 
 
-def _written(judged: Iterator[tuple[pa.Table, Array, Array]], hidden: Path) -> Counter[float]:
+def _written(judged: Iterator[Judged], hidden: Path) -> Counter[float]:
     """Write judged rows to a file; how often each p-value occurs.
 
     There are no more of them than calibration rows, and some thousands of a tail.
     """
     seen: Counter[float] = Counter()
     with Writer(hidden) as out:
-        for keys, scores, pvalues in judged:
+        for keys, scores, pvalues, kinds in judged:
             table = keys.append_column("score", pa.array(scores, from_pandas=True))
-            out.write(table.append_column("pvalue", pa.array(pvalues, from_pandas=True)))
+            table = table.append_column("pvalue", pa.array(pvalues, from_pandas=True))
+            out.write(table if kinds is None else _beside(table, kinds))
             values, counts = np.unique(pvalues[~np.isnan(pvalues)], return_counts=True)
             seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     return seen
+
+
+def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    """The columns of one table behind those of another."""
+    for name in right.column_names:
+        left = left.append_column(name, right[name])
+    return left
 
 
 def _as_numbers(column: pa.ChunkedArray) -> Array:
