@@ -39,6 +39,7 @@ def contents(bundle: Bundle) -> RenderableType:
         *columns,
         *_calibration(bundle),
         *_thresholds(detector),
+        *_unseen_chance(detector),
         *_simpler(bundle),
     ]
     rest, evaluation = formless(bundle.facts), bundle.facts.get("evaluation") or []
@@ -182,6 +183,23 @@ def _thresholds(detector: Detector) -> list[tuple[str, str]]:
         for alpha, score in levels.items()
     }
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
+
+
+def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:
+    """How likely the next anomaly is of a kind without a label; nothing without labels, or where no
+    rows stayed.
+    """
+    kept = getattr(detector, "references_", None)
+    if kept is None or not (kept.codes > 0).any():
+        return []
+    found = detector.unseen_chance()
+    text = (
+        f"{found.estimate:.1%} that the next anomaly is of a kind without labels "
+        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), if anomalies were "
+        f"labelled as they came: {found.once} of {found.kinds} kinds have one label of "
+        f"{found.labels:,}; no statement where kinds were chosen"
+    )
+    return [("new kinds", text)]
 
 
 def _evidence(bundle: Bundle) -> list[RenderableType]:
