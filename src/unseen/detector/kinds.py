@@ -5,7 +5,6 @@ that stay with a detector.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,23 +25,24 @@ NAMES = (
     "the same, by how rows differ inside their class",
     "random forest on normals and classes",
 )
+PARTS = 5  # of each class; each is measured by how rows differ in the others
 NEAR = 1e-3  # two rows nearer than this count as the same
 SHRINKAGE = 0.1  # of the covariance inside classes: few rows, many columns
 TREES = 100
-NORMALS = 500  # that the forest learns from; more take time and tell little
+NORMALS = 100  # that the forest learns from: with more, new kinds look like them
 MOST = 6  # classes that are held out, one after the other
 LEAST = 3  # labelled rows with another of their class, below which nothing is known of novelty
 SHARP = 3.0  # how sharply weights follow AUROC on held-out classes
 # log odds of a new kind: at the mean of labelled rows, and for each spread beyond; as measured over
 # the development tables, where a line for each table, from classes held out, was no better
-ODDS = (-1.4, 1.2)
+ODDS = (-0.86, 1.66)
 FAR = 4.0  # spreads beyond which a piece counts no further
 BLOCK = 2048  # rows that are compared at once
 
 
 class Comparison:
-    """New rows beside labelled anomalies: pieces of evidence for a kind without labels, and shares
-    and p-values of the known ones.
+    """New rows beside labelled anomalies: how unlike each class they are, by several pieces of
+    evidence, and p-values of the classes.
 
     Parameters
     ----------
@@ -60,62 +60,62 @@ class Comparison:
         self.forest = _forest(
             x[np.r_[normal, labelled]], np.r_[np.zeros(len(normal)), self.codes].astype(np.int64)
         )
-        self.directions = _inside(self.anomalies, np.searchsorted(self.classes, self.codes))
+        self.directions = _inside(self.anomalies, self.codes)
         self.turned = _turned(self.anomalies, self.directions)
-        apart = cdist(self.anomalies, self.anomalies, "cityblock")
-        np.fill_diagonal(apart, np.inf)
-        self.apart = apart
+        self.apart = cdist(self.anomalies, self.anomalies, "cityblock")
+        np.fill_diagonal(self.apart, np.inf)
         same = self.codes[:, None] == self.codes
         # how far each labelled row is from the nearest other one of its class
-        self.alone = np.where(same, apart, np.inf).min(axis=1)
-
-    @cached_property
-    def scale(self) -> Array:
-        """Median log distance between neighbours of each class, of all where it has one row:
-        (c,).
-        """
-        logs, has = np.log(self.alone + NEAR), np.isfinite(self.alone)
-        whole = np.median(logs[has]) if has.any() else 0.0
-        each = [logs[(self.codes == code) & has] for code in self.classes]
-        return np.array([np.median(own) if len(own) else whole for own in each])
+        self.alone = np.where(same, self.apart, np.inf).min(axis=1)
 
     def own(self) -> Array:
         """The pieces of labelled rows with another one of their class, each by what did not learn
         from it: (3, k).
         """
-        turned = cdist(self.turned, self.turned)
-        np.fill_diagonal(turned, np.inf)
-        found = _pieces(self.apart, turned, self.forest.oob_decision_function_[-len(self.codes) :])
-        return found[:, np.isfinite(self.alone)]
+        chance = self.forest.oob_decision_function_[-len(self.codes) :, 1:]
+        each = [self._nearest(self.apart), self._nearest(self._turned_apart()), 1 - chance]
+        each[:2] = [np.log(distance + NEAR) for distance in each[:2]]
+        return np.stack([piece.min(axis=1) for piece in each])[:, np.isfinite(self.alone)]
 
-    def compared(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
-        """Pieces (3, n), shares of the classes (n, c), and their p-values (n, c), of encoded rows
+    def compared(self, x: NDArray[np.float32]) -> tuple[Array, Array]:
+        """Pieces for each class (3, n, c), and p-values of the classes (n, c), of encoded rows
         (n, d).
         """
-        found = [self._block(x[k : k + BLOCK]) for k in range(0, max(len(x), 1), BLOCK)]
-        pieces, shares, pvalues = zip(*found, strict=True)
-        return np.concatenate(pieces, axis=1), np.concatenate(shares), np.concatenate(pvalues)
+        blocks = [x[k : k + BLOCK] for k in range(0, len(x), BLOCK)]
+        found = [self._block(block) for block in blocks]
+        pieces, pvalues = zip(*found, strict=True)
+        return np.concatenate(pieces, axis=1), np.concatenate(pvalues)
 
-    def _block(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
-        rows, c = x.astype(np.float64), len(self.classes)
-        if not len(rows):
-            return np.zeros((len(NAMES), 0)), np.zeros((0, c)), np.zeros((0, c))
-        chance = self.forest.predict_proba(x)
-        apart = cdist(rows, self.anomalies, "cityblock")
-        turned = cdist(_turned(rows, self.directions), self.turned)
-        nearest = np.stack(
-            [apart[:, self.codes == code].min(axis=1) for code in self.classes], axis=1
-        )
-        odds = np.log(chance[:, 1:] + 1 / TREES) - (np.log(nearest + NEAR) - self.scale)
-        shares = np.exp(odds - odds.max(axis=1, keepdims=True))
-        pvalues = np.stack(
-            [
-                class_pvalue(nearest[:, j], self.alone[self.codes == code])
-                for j, code in enumerate(self.classes)
-            ],
-            axis=1,
-        )
-        return _pieces(apart, turned, chance), shares / shares.sum(axis=1, keepdims=True), pvalues
+    def _block(self, x: NDArray[np.float32]) -> tuple[Array, Array]:
+        rows = x.astype(np.float64)
+        nearest = self._nearest(cdist(rows, self.anomalies, "cityblock"))
+        turned = self._nearest(cdist(_turned(rows, self.directions), self.turned))
+        chance = self.forest.predict_proba(x)[:, 1:]
+        each = zip(nearest.T, self.classes, strict=True)
+        pvalues = [class_pvalue(own, self.alone[self.codes == code]) for own, code in each]
+        pieces = [np.log(nearest + NEAR), np.log(turned + NEAR), 1 - chance]
+        return np.stack(pieces), np.stack(pvalues, axis=1)
+
+    def _nearest(self, apart: Array) -> Array:
+        """The smallest distance to a row of each class: (n, k) -> (n, c)."""
+        return np.stack([apart[:, self.codes == code].min(axis=1) for code in self.classes], axis=1)
+
+    def _turned_apart(self) -> Array:
+        """Distances between labelled rows (k, k), each row's by how others differ inside their
+        class: by directions that it helped to find it would look nearer than a new row does.
+        """
+        turn = np.zeros(len(self.codes), dtype=np.int64)  # which of its class a row is
+        for code in self.classes:
+            turn[self.codes == code] = np.arange((self.codes == code).sum())
+        found = np.empty_like(self.apart)
+        for part in np.unique(turn % PARTS):
+            out = turn % PARTS == part
+            inside = ~out if (~out).any() else out
+            directions = _inside(self.anomalies[inside], self.codes[inside])
+            turned = _turned(self.anomalies, directions)
+            found[out] = cdist(turned[out], turned)
+        np.fill_diagonal(found, np.inf)
+        return found
 
 
 def class_pvalue(nearest: Array, alone: Array) -> Array:
@@ -144,7 +144,7 @@ class KnownKinds:
     comparison : Comparison
         Of new rows with the labelled ones.
     centre, spread : array
-        Of each piece among the labelled rows (3, 1).
+        Of each piece among the labelled rows (3,).
     weights : array
         Of the pieces (3,), summing to 1.
     auroc : array
@@ -168,52 +168,47 @@ class KnownKinds:
         own = whole.own()
         e, classes = len(NAMES), whole.classes
         if own.shape[1] < LEAST:
-            flat = np.zeros((e, 1))
-            return cls(whole, flat, flat + 1, np.full(e, 1 / e), np.full(e, np.nan), False)
+            ones = np.ones(e)
+            return cls(whole, 0 * ones, ones, ones / e, np.full(e, np.nan), False)
         ranks = []
         for code in classes[:MOST] if len(classes) > 1 else ():
             part = Comparison(x[codes != code], codes[codes != code])
             inside = part.own()
             if inside.shape[1] >= LEAST:
-                outside = part.compared(x[codes == code])[0]
+                outside = part.compared(x[codes == code])[0].min(axis=2)
                 ranks.append([auroc(a, b) for a, b in zip(inside, outside, strict=True)])
         found = np.mean(ranks, axis=0) if ranks else np.full(e, np.nan)
         weights = np.exp(SHARP * np.nan_to_num(found))
-        return cls(whole, *_centre_and_spread(own), weights / weights.sum(), found, True)
+        centre, spread = own.mean(axis=1), own.std(axis=1) + NEAR
+        return cls(whole, centre, spread, weights / weights.sum(), found, True)
 
-    def novelty(self, pieces: Array) -> Array:
-        """Chance of a new kind, were new and known kinds equally frequent: (3, n) -> (n,); NaN
-        where too few rows are labelled to tell.
+    def judged(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+        """Novelty (n,), shares of the classes (n, c), and their p-values (n, c), of encoded rows
+        (n, d).
+
+        Novelty is the chance of a new kind, were new and known kinds equally frequent; NaN where
+        too few rows are labelled to tell.
         """
-        if not self.tells:
-            return np.full(pieces.shape[1], np.nan)
-        odds = ODDS[0] + ODDS[1] * self.unlike(pieces)
-        return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
+        n, c = len(x), len(self.comparison.classes)
+        if not n:
+            return np.zeros(0), np.zeros((0, c)), np.zeros((0, c))
+        pieces, pvalues = self.comparison.compared(x)
+        unlike = self.weighed(pieces)  # (n, c)
+        shares = np.exp(-len(NAMES) * (unlike - unlike.min(axis=1, keepdims=True)))
+        novelty = np.full(n, np.nan)
+        if self.tells:
+            new = self.weighed(pieces.min(axis=2))
+            novelty = 1 / (1 + np.exp(-(ODDS[0] + ODDS[1] * new)))
+        return novelty, shares / shares.sum(axis=1, keepdims=True), pvalues
 
-    def unlike(self, pieces: Array) -> Array:
-        """Weighed sum of the pieces in spreads of labelled rows: (3, n) -> (n,)."""
-        return np.asarray(self.weights @ _standardised(pieces, self.centre, self.spread))
-
-
-def _pieces(apart: Array, turned: Array, chance: Array) -> Array:
-    """The pieces of rows from their distances to labelled ones (n, k), plain and turned, and the
-    forest's chances (n, 1 + c): (3, n), each higher for what is less like a labelled row.
-    """
-    return np.stack(
-        [
-            np.log(apart.min(axis=1) + NEAR),
-            np.log(turned.min(axis=1) + NEAR),
-            1 - chance[:, 1:].max(axis=1),
-        ]
-    )
-
-
-def _centre_and_spread(own: Array) -> tuple[Array, Array]:
-    return own.mean(axis=1, keepdims=True), own.std(axis=1, keepdims=True) + 1e-3
-
-
-def _standardised(pieces: Array, centre: Array, spread: Array) -> Array:
-    return np.asarray(((pieces - centre) / spread).clip(-FAR, FAR))
+    def weighed(self, pieces: Array) -> Array:
+        """Sum of pieces in spreads of labelled rows from their mean, up to `FAR`: (3, ...) ->
+        (...).
+        """
+        each = zip(pieces, self.weights, self.centre, self.spread, strict=True)
+        # added one by one: a product of matrices rounds by what is beside a row
+        found = sum(w * ((p - centre) / spread).clip(-FAR, FAR) for p, w, centre, spread in each)
+        return np.asarray(found)
 
 
 def _forest(x: NDArray[np.float32], codes: NDArray[np.int64]) -> Any:
@@ -226,13 +221,13 @@ def _forest(x: NDArray[np.float32], codes: NDArray[np.int64]) -> Any:
 
 
 @torch.no_grad()
-def _inside(anomalies: Array, kind: NDArray[np.int64]) -> Array:
+def _inside(anomalies: Array, codes: NDArray[np.int64]) -> Array:
     """Directions and scales that make the rows of a class alike spread: (k, d), (k,) -> (d, d)."""
-    x, own = torch.from_numpy(anomalies), torch.from_numpy(kind)
-    covariance = pooled_covariance(x, own, means(x, own, int(own.max()) + 1))
+    kind = torch.from_numpy(np.unique(codes, return_inverse=True)[1])
+    x = torch.from_numpy(anomalies)
+    covariance = pooled_covariance(x, kind, means(x, kind, int(kind.max()) + 1))
     floor = SHRINKAGE * NEAR * torch.eye(x.shape[1], dtype=x.dtype)
-    found = inverse_root(shrunk(covariance, variance=SHRINKAGE, correlation=0.0) + floor)
-    return np.asarray(found.numpy())
+    return np.asarray(inverse_root(shrunk(covariance, variance=SHRINKAGE, correlation=0) + floor))
 
 
 def _turned(rows: Array, directions: Array) -> Array:

@@ -94,11 +94,10 @@ def judged_kinds(
         none = np.zeros((n, c))
         code = np.where(flagged, CODES["new kind"], 0)
         return Verdicts(code, pvalue, none, none + 1, np.full(n, np.nan), classes)
-    pieces, some_shares, some_pvalues = kinds.comparison.compared(x)
+    novelty, some_shares, some_pvalues = kinds.judged(x)
     place = kinds.comparison.classes - 1  # a class may have no row among those that stay
     share, class_pvalue = np.zeros((n, c)), np.ones((n, c))
     share[:, place], class_pvalue[:, place] = some_shares, some_pvalues
-    novelty = kinds.novelty(pieces)
     known = (novelty <= KNOWN) & (share.max(axis=1) >= CLEAR)
     code = np.where(known, share.argmax(axis=1) + 1, CODES["unsure"])
     code = np.where(novelty >= NEW, CODES["new kind"], code)
