@@ -61,7 +61,7 @@ class Comparison:
             x[np.r_[normal, labelled]], np.r_[np.zeros(len(normal)), self.codes].astype(np.int64)
         )
         self.directions = _inside(self.anomalies, self.codes)
-        self.turned = _turned(self.anomalies, self.directions)
+        self.turned = _along(self.anomalies, self.directions)
         self.apart = cdist(self.anomalies, self.anomalies, "cityblock")
         np.fill_diagonal(self.apart, np.inf)
         same = self.codes[:, None] == self.codes
@@ -89,7 +89,7 @@ class Comparison:
     def _block(self, x: NDArray[np.float32]) -> tuple[Array, Array]:
         rows = x.astype(np.float64)
         nearest = self._nearest(cdist(rows, self.anomalies, "cityblock"))
-        turned = self._nearest(cdist(_turned(rows, self.directions), self.turned))
+        turned = self._nearest(cdist(_along(rows, self.directions), self.turned))
         chance = self.forest.predict_proba(x)[:, 1:]
         each = zip(nearest.T, self.classes, strict=True)
         pvalues = [class_pvalue(own, self.alone[self.codes == code]) for own, code in each]
@@ -112,7 +112,7 @@ class Comparison:
             out = turn % PARTS == part
             inside = ~out if (~out).any() else out
             directions = _inside(self.anomalies[inside], self.codes[inside])
-            turned = _turned(self.anomalies, directions)
+            turned = _along(self.anomalies, directions)
             found[out] = cdist(turned[out], turned)
         np.fill_diagonal(found, np.inf)
         return found
@@ -230,7 +230,7 @@ def _inside(anomalies: Array, codes: NDArray[np.int64]) -> Array:
     return np.asarray(inverse_root(shrunk(covariance, variance=SHRINKAGE, correlation=0) + floor))
 
 
-def _turned(rows: Array, directions: Array) -> Array:
+def _along(rows: Array, directions: Array) -> Array:
     """Rows along these directions: (n, d), (d, d) -> (n, d), equal rows alike to the last bit."""
     turn = torch.from_numpy(directions)
     with one_thread():
