@@ -41,6 +41,11 @@ ELSEWHERE = {
         "scoring.sinks.TableSink",
         "report.images.ImageSink",
     ),
+    "Verdicts, and the chance of kinds without labels": (
+        "detector.verdicts.Verdicts",
+        "detector.chance.UnseenChance",
+        "detector.chance.good_turing",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",

@@ -144,8 +144,6 @@ def score(
         sink.write(stream.score(source, detector, policy, beside=target, kinds=kinds), bar)
     tell = aloud(target)
     tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
-    if kinds and sink.flagged:
-        tell(text.kinds_line(sink.kinds))
     tell(written_to(target, overlays))
 
 
