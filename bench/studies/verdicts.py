@@ -145,11 +145,10 @@ def report(found: pd.DataFrame) -> None:
             for name, part in parts.items()
         ]
         show(f"\n{title}", ["set", "draws", *columns], rows)
-    others = list(SCORES[1:])
-    ahead = found["verdicts"] - found[others].max(axis=1)
-    by_set = ahead.groupby(found["set"]).mean()
-    print(f"\nMean of set means: {found.groupby('set')['verdicts'].mean().mean():.3f}")
-    print(f"Behind the best of the others by most on {by_set.idxmin()}: {by_set.min():+.3f}")
+    means = found.groupby("set")[list(SCORES)].mean()
+    behind = means["verdicts"] - means.drop(columns="verdicts").max(axis=1)
+    print(f"\nMean of set means: {means['verdicts'].mean():.3f}")
+    print(f"Least ahead of the best of the others on {behind.idxmin()}: {behind.min():+.3f}")
 
 
 def chances(draws: int = 400) -> None:
