@@ -57,6 +57,11 @@ ELSEWHERE = {
         "explain.reasons.Change",
         "explain.reasons.Neighbour",
     ),
+    "Verdicts, and the chance of kinds without labels": (
+        "detector.verdicts.Verdicts",
+        "detector.chance.UnseenChance",
+        "detector.chance.good_turing",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",

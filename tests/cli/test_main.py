@@ -218,6 +218,22 @@ def test_info(model, capsys):
         assert told in out
     assert "200 normal rows in 5 folds" in out
     assert "the smallest p-value is 0.005" in out  # 1 / 201
+    told = " ".join(out.split())
+    assert "new kinds 0.0% that the next anomaly is of a kind without labels" in told
+    assert "0 of 3 kinds have one label of 90" in told
+
+
+def test_score_with_kinds(here, model, capsys):
+    status, out, _ = run(f"score {model} train.csv --out s.csv --keep label --kinds", capsys)
+    assert status == 0
+    found = read_csv("s.csv")
+    assert list(found[0])[1:] == ["score", "pvalue", "verdict", "kind", "kind_pvalue", "novelty"]
+    for row in found:
+        assert (row["kind"] == "normal") == (row["verdict"] == "normal")
+        assert (row["kind_pvalue"] == "") == (row["verdict"] == "normal")
+    kinds = [row["kind"] for row in found if row["label"] == "up" and row["kind"] != "normal"]
+    assert kinds.count("up") > len(kinds) / 2
+    assert f"'up' ({sum(row['kind'] == 'up' for row in found)})" in out.split("Alarms by kind: ")[1]
 
 
 def test_info_of_a_stack_tells_how_far_each_member_is_trusted(here, capsys, monkeypatch):

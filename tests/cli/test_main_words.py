@@ -362,7 +362,9 @@ def test_devices_are_checked_before_anything_is_read(here, capsys, command):
         )
 
 
-Tally = namedtuple("Tally", ["rows", "flagged", "threshold", "smallest"], defaults=[0.001])
+Tally = namedtuple(
+    "Tally", ["rows", "flagged", "threshold", "smallest", "kinds"], defaults=[0.001, {}]
+)
 
 
 def test_alarms_in_words():

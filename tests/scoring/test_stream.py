@@ -11,12 +11,15 @@ import pyarrow.parquet as parquet
 import pytest
 
 from unseen.detector.detector import Detector
-from unseen.detector.policy import benjamini_hochberg
+from unseen.detector.policy import Policy, benjamini_hochberg
 from unseen.errors import DataError, FewNormals
 from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
 from unseen.scoring import rows as places
-from unseen.scoring.sinks import score_file
+from unseen.scoring.rows import FileRows
+from unseen.scoring.sinks import TableSink, score_file
+from unseen.scoring.stream import score
+from unseen.scoring.tables import KINDS, RESULTS, TableSource
 from unseen.storage.bundle import Bundle
 
 BATCH = 40
@@ -303,3 +306,30 @@ def test_a_column_of_a_type_that_is_no_number_is_an_error_of_ours(bundle, tmp_pa
                 tmp_path / "s.csv",
                 alpha=0.05,
             )
+
+
+def test_kinds_stand_behind_the_verdict_and_follow_the_policy(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(330, 2))
+    x[300:315, 0] += 9
+    x[315:, 1] += 9
+    table = pa.table({"a": x[:, 0], "b": x[:, 1]})
+    y = ["normal"] * 300 + ["leak"] * 15 + ["crack"] * 15
+    detector = Detector(Mahalanobis(), random_state=0).fit(table, y)
+    new = pa.table({"id": np.arange(120), "a": np.r_[np.zeros(118), 9, 0], "b": np.zeros(120)})
+    new = new.set_column(2, "b", pa.array(np.r_[np.zeros(119), -9]))
+    source = TableSource(FileRows(stored(new, tmp_path / "rows.csv")), keep=("id",))
+    for policy in (Policy.alpha(0.02), Policy.fdr(0.5)):
+        sink = TableSink(tmp_path / f"{policy.kind}.parquet")
+        sink.write(score(source, detector, policy, beside=sink.target, kinds=True))
+        found = parquet.read_table(sink.target)
+        assert found.column_names[1:] == [*RESULTS, *KINDS]
+        assert found["kind"].to_pylist()[:118] == ["normal"] * 118
+        assert found["kind_pvalue"].null_count == found["novelty"].null_count == 118
+        whole = detector.verdict(new.slice(118).drop_columns(["id"]))
+        assert found["kind"].to_pylist()[118:] == whole.kind.tolist() == ["leak", "new kind"]
+        assert found["novelty"].to_pylist()[118:] == whole.novelty.tolist()
+        assert sink.kinds == {"leak": 1, "new kind": 1}
+    judged = score(TableSource(source.place, keep=("kind",)), detector, policy, kinds=True)
+    with pytest.raises(DataError, match="'kind' cannot be kept"):
+        next(judged)

@@ -85,6 +85,15 @@ Reasons = Annotated[
         help="name up to N columns that made each alarm, and what would have been unremarkable",
     ),
 ]
+Kinds = Annotated[
+    bool,
+    Parameter(
+        help=(
+            "columns kind (a labelled class, 'new kind', 'unsure', 'normal'), kind_pvalue (of the "
+            "class) and novelty (chance of a new kind)"
+        )
+    ),
+]
 Trust = Annotated[
     tuple[str, ...],
     Parameter(

@@ -98,6 +98,7 @@ def fit(
     "  unseen score m new.parquet --out scores.csv --keep id --alpha 0.01\n"
     "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1\n"
     "  unseen score m new.csv --out scores.csv --keep id --reasons 3\n"
+    "  unseen score m new.parquet --out scores.csv --keep id --kinds\n"
     "  unseen score m photos --out scores.csv --overlays photos-flagged\n"
     "  zcat new.csv.gz | unseen score m - --out - | head",
 )
@@ -119,6 +120,7 @@ def score(
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
     ] = (),
     alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
+    kinds: flags.Kinds = False,
     no_header: flags.NoHeader = False,
     tail: flags.Tail = False,
     reasons: flags.Reasons = 0,
@@ -143,7 +145,8 @@ def score(
     detector = bundle.with_tail(tail).detector
     sink = _sink(source, detector, target, overlays, policy.level)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-        sink.write(stream.score(source, detector, policy, beside=target, reasons=reasons), bar)
+        more = {"kinds": kinds, "reasons": reasons}
+        sink.write(stream.score(source, detector, policy, beside=target, **more), bar)
     tell = aloud(target)
     tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
     tell(written_to(target, overlays))

@@ -29,6 +29,7 @@ from unseen.detector.adapt import tell_far
 from unseen.detector.advice import advised
 from unseen.detector.audit import audited
 from unseen.detector.blindspots import BlindSpots, blind_spots_of
+from unseen.detector.chance import UnseenChance, good_turing
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.drift import Drift, Monitor
@@ -43,13 +44,15 @@ from unseen.detector.inputs import (
     refuse,
     to_learn_from,
 )
+from unseen.detector.kinds import KnownKinds
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.moves import smallest_moves_of
 from unseen.detector.policy import Policy
 from unseen.detector.recalibrate import check_share, recalibrated, renewed
-from unseen.detector.references import references
+from unseen.detector.references import kept_rows, references
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
+from unseen.detector.verdicts import Verdicts, judged_kinds, kinds_of
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
 from unseen.explain.reasons import Reasons
 from unseen.fields import check_fields
@@ -613,6 +616,101 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         judge = Judge(self.members_, self.conformal_, self.torch_device())
         return explained(judge, training, X, top=top, alpha=alpha)
 
+    def verdict(self, X: Any, alpha: float = 0.05) -> Verdicts:
+        """Which rows are normal, of a known kind, of a new one, or may be either; with evidence.
+
+        An alarm is compared with the labelled anomalies that stay with the detector, by pieces of
+        evidence that are weighed by how well they told each class from the others when it was held
+        out. That is learned on the first call, by any method, in a few seconds.
+
+        Parameters
+        ----------
+        X : data frame or array (n, columns)
+            Rows like those of training.
+        alpha : float
+            The share of normal rows that may be flagged.
+
+        Returns
+        -------
+        Verdicts
+            Kinds, p-values of normal and of each class, and novelty. Without labelled anomalies
+            each alarm is of a new kind; where fewer than 3 of them have another one of their class
+            it is unsure.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        Unsupported
+            For images, of which only names stay with a detector, and for one that an earlier
+            release saved.
+        DataError
+            For an alpha that is no such share; for rows, as in `anomaly_score`.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(220, 3))
+        >>> X[200:210, 0] += 9  # leaks
+        >>> X[210:, 1] += 9  # cracks
+        >>> y = ["normal"] * 200 + ["leak"] * 10 + ["crack"] * 10
+        >>> detector = Detector("mahalanobis", random_state=0).fit(X, y)
+        >>> detector.verdict([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, -9.0]]).kind.tolist()
+        ['normal', 'leak', 'new kind']
+        """
+        policy = Policy.alpha(alpha)
+        pvalue = self.pvalue(X)
+        self.check_reach(policy)
+        return self.kinds_of_rows(X, pvalue, pvalue <= policy.level)
+
+    def kinds_of_rows(
+        self, X: Any, pvalue: NDArray[np.float64], flagged: NDArray[np.bool_]
+    ) -> Verdicts:
+        """`verdict` on rows (n) whose p-values (n,) are known, and which of them are alarms
+        (n,).
+        """
+        x = self.schema_.encode(self.schema_.admit(X))
+        return judged_kinds(self.known_kinds(), x, pvalue, flagged, tuple(self.classes_))
+
+    def known_kinds(self) -> KnownKinds | None:
+        """What labelled anomalies tell of the kinds of others, learned on the first call; None
+        where none is labelled.
+        """
+        self.check_fitted()
+        kept, known = kept_rows(self), getattr(self, "_known_kinds", None)
+        if known is None or known[0] is not kept:  # not yet, or of an earlier fit
+            self._known_kinds = known = (kept, kinds_of(self.schema_, kept))
+        return known[1]
+
+    def unseen_chance(self, level: float = 0.9) -> UnseenChance:
+        """Chance that the next anomaly is of a kind without a label, from how many are labelled
+        once.
+
+        It holds where anomalies were labelled as they came, not where kinds were chosen. Rows that
+        are copies count once. Of more labelled anomalies than stay with a detector (2,000, of wide
+        rows fewer) it counts those that stay, which can only make the chance larger.
+
+        Parameters
+        ----------
+        level : float
+            How often the interval is to hold the chance.
+
+        Returns
+        -------
+        UnseenChance
+            Estimate and interval.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        Unsupported
+            For a detector that an earlier release saved.
+        DataError
+            Where no anomaly is labelled, and for a level that is no share between 0 and 1.
+        """
+        self.check_fitted()
+        codes = kept_rows(self).codes
+        return good_turing(np.unique(codes[codes > 0], return_counts=True)[1], level)
+
     def heat(self, X: Any) -> list[NDArray[np.float32]]:
         """How anomalous each place of an image is.
 
@@ -854,8 +952,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return smallest_moves_of(self, alpha)
 
     def __getstate__(self) -> Any:
-        """All but the training rows."""
-        return {key: value for key, value in super().__getstate__().items() if key != "training_"}
+        """All but the training rows, and what is learned from those that stay."""
+        left = ("training_", "_known_kinds")
+        return {key: value for key, value in super().__getstate__().items() if key not in left}
 
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.
     def score_samples(self, X: Any) -> NDArray[np.float64]:

@@ -5,14 +5,14 @@ anomalies.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.data.split import Rows, take
-from unseen.errors import DataError
+from unseen.errors import DataError, Unsupported
 from unseen.types import Encoder
 
 ROWS = 2000  # normals that stay, and labelled anomalies
@@ -58,6 +58,17 @@ class References:
     def of_class(self, code: int) -> pa.Table:
         """Labelled rows of one class."""
         return self.rows.take(np.flatnonzero(self.codes == code))
+
+
+def kept_rows(detector: object) -> References:
+    """The rows that stay with a fitted detector; Unsupported where an earlier release kept none."""
+    found = getattr(detector, "references_", None)
+    if found is None:
+        raise Unsupported(
+            "this detector was saved by an earlier release, which kept no training rows to compare "
+            "with: fit it again, and save it"
+        )
+    return cast(References, found)
 
 
 def references(

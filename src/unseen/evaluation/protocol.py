@@ -26,6 +26,7 @@ from unseen.evaluation.choices import LEAST, Protocol
 from unseen.evaluation.draws import Draw, draw_rows
 from unseen.evaluation.foretold import foretold, over_runs
 from unseen.evaluation.metrics import FIGURES, figures, over_classes, over_seeds
+from unseen.evaluation.verdicts import verdict_figures, verdicts_over_seeds
 from unseen.methods.catalogue import suited, to_json, usual_name
 from unseen.names import require
 from unseen.quiet import quiet
@@ -33,6 +34,7 @@ from unseen.types import Labelled, Method
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
+ALPHA = 0.05  # level at which normals are flagged and verdicts given
 
 
 def evaluate(
@@ -79,8 +81,9 @@ def evaluate(
     -------
     list of dict
         A report for each method, that JSON can hold. "unseen" and "seen" have the mean and standard
-        deviation over seeds of each figure, "classes" the figures of each class, hardest first; the
-        guide on evaluating says what each figure is.
+        deviation over seeds of each figure, "classes" the figures of each class, hardest first,
+        "verdicts" how rows are called, None of images; the guide on evaluating says what each
+        figure is.
 
     Raises
     ------
@@ -330,7 +333,12 @@ def _one_run(detector: Detector, data: _Tables, draw: Draw) -> dict[str, Any]:
         raise DataError(
             "no test row is normal, so no figure can be computed: the test table needs normal rows"
         )
-    flagged = float(np.mean(detector.conformal_.pvalue(normals) <= 0.05))
+    pvalues = detector.conformal_.pvalue(scores)
+    flagged = float(np.mean(pvalues[codes == 0] <= ALPHA))
+    verdicts = None
+    if detector.schema_.noun == "rows":
+        found = detector.kinds_of_rows(take(data.tested, draw.test), pvalues, pvalues <= ALPHA)
+        verdicts = verdict_figures(found, codes, draw, data.names)
     classes = [
         {
             "class": data.names[c - 1],
@@ -343,6 +351,7 @@ def _one_run(detector: Detector, data: _Tables, draw: Draw) -> dict[str, Any]:
         "classes": classes,
         "expected": foretold(detector, classes),
         "flagged": flagged,
+        "verdicts": verdicts,
         "seconds": fitted - start,
         "rate": len(codes) / (done - fitted),
     }
@@ -362,6 +371,7 @@ def _method_report(
         },
         "blind_spots": over_runs([run["expected"] for run in runs]),
         "normals_flagged_at_5": float(np.mean([run["flagged"] for run in runs])),
+        "verdicts": verdicts_over_seeds([run["verdicts"] for run in runs]),
         "fit_seconds": float(np.mean([run["seconds"] for run in runs])),
         "rows_per_second": float(np.mean([run["rate"] for run in runs])),
         "classes": _by_class([entry for run in runs for entry in run["classes"]]),

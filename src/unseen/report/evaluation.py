@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unseen.evaluation.choices import LEAST
+from unseen.evaluation.verdicts import CALLED
 from unseen.wording import option
 
 HEADS = {
@@ -35,6 +36,7 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
         "",
         *_titled("Unseen classes: no row of them was labelled", _averages(reports, "unseen")),
         *_seen(reports, choices["shots"]),
+        *_verdicts(reports),
         *_titled("Normal rows, and time", _costs(reports)),
     ]
     for entry in reports:
@@ -66,6 +68,23 @@ def _averages(reports: Sequence[dict[str, Any]], role: str) -> Table:
             ),
         )
     return table
+
+
+def _verdicts(reports: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    """What rows are called at 5% false alarms; nothing where no report tells, as of images."""
+    there = [entry for entry in reports if entry.get("verdicts")]
+    if not there:
+        return []
+    table = ruled_table("rows", *(name.replace(" ", "\n") for name in CALLED), "class right")
+    for entry in there:
+        found = entry["verdicts"]
+        for role, shares in found["confusion"].items():
+            if shares is not None:
+                right = found["accuracy_among_known"] if role == "seen" else None
+                cells = [*(shares[name] for name in CALLED), right]
+                name = role if len(there) == 1 else f"{entry['method']}: {role}"
+                table.add_row(name, *("-" if cell is None else f"{cell:.0%}" for cell in cells))
+    return _titled("Verdicts at p <= 0.05: how rows are called", table)
 
 
 def _costs(reports: Sequence[dict[str, Any]]) -> Table:

@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,8 @@ class ImageSink:
         The largest p-value that is an alarm, known once images are written.
     smallest : float
         The smallest p-value.
+    kinds : Counter
+        Stays empty: of images no kinds are told.
     """
 
     source: Folders
@@ -93,6 +96,7 @@ class ImageSink:
     flagged: int = 0
     threshold: float = 0.0
     smallest: float = 1.0
+    kinds: Counter[str] = field(default_factory=Counter)
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
     def write(

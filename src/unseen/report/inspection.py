@@ -38,6 +38,7 @@ def facts_of(bundle: Bundle) -> list[tuple[str, str]]:
         *_calibration(bundle),
         *_thresholds(bundle.detector),
         *_unseen_kinds(bundle.detector),
+        *_unseen_chance(bundle.detector),
         *_simpler(bundle),
     ]
 
@@ -200,6 +201,23 @@ def _unseen_kinds(detector: Detector) -> list[tuple[str, str]]:
     if not each or max(hidden[:, 3].max() for hidden in each) > FLAGGED.level:
         return []
     return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
+
+
+def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:
+    """How likely the next anomaly is of a kind without a label; nothing without labels, or where no
+    rows stayed.
+    """
+    kept = getattr(detector, "references_", None)
+    if kept is None or not (kept.codes > 0).any():
+        return []
+    found = detector.unseen_chance()
+    text = (
+        f"{found.estimate:.1%} that the next anomaly is of a kind without labels "
+        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), if anomalies were "
+        f"labelled as they came: {found.once} of {found.kinds} kinds have one label of "
+        f"{found.labels:,}; no statement where kinds were chosen"
+    )
+    return [("new kinds", text)]
 
 
 def _evidence(bundle: Bundle) -> list[RenderableType]:

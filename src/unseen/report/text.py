@@ -11,13 +11,14 @@ from unseen.detector.policy import Policy
 from unseen.evaluation.choices import lacking
 from unseen.methods.catalogue import to_json
 from unseen.methods.foreign import paths_in
+from unseen.names import first_few
 from unseen.storage.bundle import Bundle
 from unseen.wording import option, words
 
 
 class Tally(Protocol):
     """What became of judged rows: how many there are, how many alarms, the largest p-value of an
-    alarm, and the smallest of all.
+    alarm, the smallest of all, and how many alarms are of each kind, where that is told.
     """
 
     @property
@@ -28,6 +29,8 @@ class Tally(Protocol):
     def threshold(self) -> float: ...
     @property
     def smallest(self) -> float: ...
+    @property
+    def kinds(self) -> Mapping[str, int]: ...
 
 
 def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
@@ -42,9 +45,20 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     if not policy.needs_all and not found.flagged:
         return f"{none} at p <= {policy.level:.3g}: the smallest p-value is {found.smallest:.3g}."
     flagged = f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}."
+    kinds = f"\n{_kinds_line(found.kinds)}" if found.kinds else ""
     if policy.needs_all:
-        return f"{flagged} Up to {share} of them are expected to be false alarms."
-    return f"{flagged} About {share} of normal {noun} are expected among them."
+        return f"{flagged} Up to {share} of them are expected to be false alarms.{kinds}"
+    return f"{flagged} About {share} of normal {noun} are expected among them.{kinds}"
+
+
+def _kinds_line(kinds: Mapping[str, int]) -> str:
+    """How many alarms there are of each kind, most frequent first.
+
+    >>> _kinds_line({"new kind": 2, "leak": 5})
+    "Alarms by kind: 'leak' (5), 'new kind' (2)."
+    """
+    each = sorted(kinds.items(), key=lambda item: -item[1])
+    return f"Alarms by kind: {first_few(f'{name!r} ({count:,})' for name, count in each)}."
 
 
 def suspects_line(table: Any, noun: str) -> str:

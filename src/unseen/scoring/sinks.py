@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ class TableSink:
         The largest p-value that is an alarm, known once rows are written.
     smallest : float
         The smallest p-value so far.
+    kinds : Counter
+        How many alarms there are of each kind, where kinds are told.
     """
 
     target: Path
@@ -42,6 +45,7 @@ class TableSink:
     flagged: int = 0
     threshold: float = 0.0
     smallest: float = 1.0
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def write(
         self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None
@@ -54,6 +58,8 @@ class TableSink:
                 self.flagged += int(scored.flagged.sum())
                 self.threshold = scored.threshold
                 self.smallest = float(np.fmin.reduce(scored.pvalue, initial=self.smallest))
+                if scored.kinds is not None:
+                    self.kinds.update(scored.kinds["kind"].filter(scored.flagged).to_pylist())
                 progress(len(scored))
 
 

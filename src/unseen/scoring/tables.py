@@ -21,6 +21,7 @@ from unseen.wording import option
 
 log = logging.getLogger("unseen")
 RESULTS = ("score", "pvalue", "verdict")  # columns of judged rows, behind their keys
+KINDS = ("kind", "kind_pvalue", "novelty")  # and behind them, where kinds are asked for
 ROW = "row"  # counts from 1 below the header
 _LIKELY = frozenset(
     (

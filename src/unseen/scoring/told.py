@@ -7,24 +7,54 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.detector.detector import Detector
 from unseen.explain.reasons import Reasons
+from unseen.scoring.tables import KINDS
 
 # columns behind the verdict; null where a row is no alarm
 TOLD = ("reasons", "change", "most_alike", "reasons_json")
 _SCHEMA = pa.schema([(name, pa.string()) for name in TOLD])
 
 
-def reason_columns(
-    detector: Detector, rows: Any, alarms: NDArray[np.int64], n: int, *, top: int, alpha: float
+def kind_columns(
+    detector: Detector,
+    rows: Any,
+    places: NDArray[np.int64],
+    pvalues: NDArray[np.float64],
+    n: int,
 ) -> pa.Table:
-    """The columns `TOLD` for n rows, of which those at these places (k,) are alarms."""
+    """The columns `KINDS` for n rows, of which alarms (k) with p-values (k,) are at these places
+    (k,).
+    """
+    gaps = pa.table([pa.nulls(1, pa.string()), *[pa.nulls(1, pa.float64())] * 2], names=KINDS)
+    order = np.full(n, len(places))
+    order[places] = np.arange(len(places))
+    if not len(places):
+        return gaps.take(order)
+    found = detector.kinds_of_rows(rows, pvalues, np.ones(len(places), dtype=bool)).table()
+    return pa.concat_tables([found, gaps]).take(order)
+
+
+def reason_columns(
+    detector: Detector,
+    rows: Any,
+    alarms: NDArray[np.int64],
+    places: NDArray[np.int64],
+    n: int,
+    *,
+    top: int,
+    alpha: float,
+) -> pa.Table:
+    """The columns `TOLD` for n rows, of which those at these places (k,) are alarms: the rows with
+    these numbers (k,).
+    """
     found: list[dict[str, str | None]] = [dict.fromkeys(TOLD) for _ in range(n)]
     if len(alarms):
         each = detector.explain(rows.take(alarms), top, alpha=alpha)
-        for place, reasons in zip(alarms.tolist(), each, strict=True):
+        for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
 
@@ -43,13 +73,10 @@ def _cells(reasons: Reasons) -> dict[str, str | None]:
 
 
 def of_alarms(told: pa.Table, alarms: NDArray[np.bool_]) -> pa.Table:
-    """The columns `TOLD`, null where a row (n,) turned out to be no alarm."""
-    return pa.table(
-        {
-            name: pa.array(
-                [text if alarm else None for text, alarm in zip(each, alarms, strict=True)],
-                pa.string(),
-            )
-            for name, each in ((name, told[name].to_pylist()) for name in TOLD)
-        }
-    )
+    """The same columns, with gaps where a row (n,) turned out to be no alarm."""
+    alarm = pa.array(alarms)
+    columns = {
+        name: pc.if_else(alarm, told[name], pa.nulls(len(alarms), told[name].type))
+        for name in told.column_names
+    }
+    return pa.table(columns)
