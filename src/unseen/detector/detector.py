@@ -27,6 +27,7 @@ from unseen.data.tables import named_in_text
 from unseen.detector import heat
 from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
+from unseen.detector.blocks import encode_blocks
 from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
 from unseen.detector.devices import device_of
 from unseen.detector.folds import few, held_out
@@ -115,7 +116,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.features = features
         self.repeats = repeats
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, groups: Any = None, blocks: Any = None, **metadata: Any
+    ) -> Self:
         """Learn from a data frame or array X (n, columns), or from images.
 
         Parameters
@@ -128,6 +131,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             their folders say.
         groups : sequence (n,), optional
             The domain of each row.
+        blocks : sequence (n,) or int, optional
+            What rows come from together, such as a run, a day or a machine; or into how many parts
+            to cut the rows as they lie. p-values are then for rows of a block that training did not
+            see: whole blocks are held out in up to 5 folds, and `calibration` must be None.
         **metadata
             What scikit-learn may pass beside these, such as sample_weight: is refused.
 
@@ -149,6 +156,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         y = own_labels(rows) if y is None else y
         codes, names = encode_labels(y, rows=len(rows), normal=self.normal)
         group, domains = encode_groups(groups, rows=len(rows))
+        block = encode_blocks(blocks, rows=len(rows))
         check_normals(codes, noun_of(rows))
         doubt(codes, names, y)
         doubt_columns(rows, codes)
@@ -157,9 +165,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(counts) < len(codes):
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
         learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
-        members = self._members(learning, encoder, training)
+        members = self._members(learning, encoder, training, block)
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
+        self.blocks_ = 0 if block is None else len(np.unique(block[members[0].held_out]))
         self.training_ = (rows, y)
         self.references_ = references(encoder, rows, codes, counts, learning.seed)
         self.name_features(
@@ -209,6 +218,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
+        if getattr(self, "blocks_", 0):
+            raise Unsupported(
+                "this detector is calibrated by blocks, and new rows alone do not tell how blocks "
+                "differ: fit anew on old and new rows together, with their blocks"
+            )
         rows = self.schema_.admit(X)
         codes, names = encode_labels(y, rows=len(rows), normal=self.normal, known=self.classes_)
         group, domains = encode_groups(groups, rows=len(rows), known=self.groups_)
@@ -790,12 +804,24 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return Learning(method, self.torch_device(), seed)
 
     def _members(
-        self, learning: Learning, encoder: Encoder, data: TrainingData
+        self,
+        learning: Learning,
+        encoder: Encoder,
+        data: TrainingData,
+        block: NDArray[np.int64] | None,
     ) -> tuple[Member, ...]:
-        """One that calibrates itself, where normals are few and the method can; else one of a
-        split, or of each fold.
+        """One that calibrates itself, where normals are few and the method can, or by blocks; else
+        one of a split, or of each fold.
         """
         codes, images = data.codes[data.rows], len(encoder.shape) > 1
+        if block is not None:
+            if self.calibration is not None:
+                raise DataError(
+                    f"with blocks whole blocks calibrate, so calibration must be None, got "
+                    f"{self.calibration!r}: leave out one of the two"
+                )
+            rng, rows = np.random.default_rng(learning.seed), data.rows[calibrators(codes)]
+            return (learning.across_blocks(encoder, data, rows, block, rng),)
         able = ability(learning.method, "train_calibrated") is not None
         if self.calibration is None and able and few(codes, images=images):
             return (learning.calibrated(encoder, data, data.rows[calibrators(codes)]),)
