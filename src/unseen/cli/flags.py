@@ -119,6 +119,14 @@ class Given:
         str | None,
         Parameter(metavar="COL", help="column that names each row's domain, such as a machine"),
     ] = None
+    block: Annotated[
+        str | None,
+        Parameter(
+            metavar="COL",
+            help="column that names what rows come from together, such as a run or a day: "
+            "p-values then hold for a new one",
+        ),
+    ] = None
     no_header: NoHeader = False
     kind: Annotated[
         tuple[str, ...],
@@ -154,6 +162,7 @@ class Given:
             normal=self.normal,
             drop=self.drop,
             group=self.group,
+            block=self.block,
             header=not self.no_header,
             features=Features(backbone=place, size=self.size, tiles=self.tiles),
             cache=self.cache,
@@ -286,10 +295,22 @@ class Alarms:
 
     alpha: Annotated[
         float | None,
-        Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}"),
+        Parameter(help=f"flag this share of normal rows; without another policy {ALPHA}"),
     ] = None
     fdr: Annotated[
         float | None, Parameter(help="flag rows so that this share of the alarms may be false")
+    ] = None
+    per_day: Annotated[
+        float | None,
+        Parameter(metavar="N", help="flag normal rows so often a day; needs --traffic"),
+    ] = None
+    traffic: Annotated[float | None, Parameter(metavar="ROWS", help="rows a day")] = None
+    cost: Annotated[
+        tuple[float, float] | None,
+        Parameter(
+            metavar="MISS ALARM",
+            help="flag rows whose alarm is worth it, by what a miss and a look at an alarm cost",
+        ),
     ] = None
 
     def policy(self) -> Any:
@@ -297,13 +318,23 @@ class Alarms:
         from unseen.detector.policy import Policy
         from unseen.errors import DataError
 
-        if self.alpha is not None and self.fdr is not None:
-            raise DataError("expected --alpha or --fdr, found both: leave one out")
-        return (
-            Policy.alpha(ALPHA)
-            if self.alpha is None and self.fdr is None
-            else Policy.of(self.alpha, self.fdr)
-        )
+        chosen = [
+            f"--{name.replace('_', '-')}"
+            for name in ("alpha", "fdr", "per_day", "cost")
+            if getattr(self, name) is not None
+        ]
+        if len(chosen) > 1:
+            raise DataError(f"expected one policy, found {' and '.join(chosen)}: keep one of them")
+        if (self.per_day is None) != (self.traffic is None):
+            raise DataError(
+                "--per-day and --traffic go together, as in --per-day 20 --traffic 100000: the "
+                "alarms that there is time for, and the rows, of one day"
+            )
+        if self.per_day is not None and self.traffic is not None:
+            return Policy.per_day(self.per_day, self.traffic)
+        if self.cost is not None:
+            return Policy.cost(*self.cost)
+        return Policy.of(self.alpha, self.fdr) if chosen else Policy.alpha(ALPHA)
 
 
 def typed_default(default: object) -> str | None:

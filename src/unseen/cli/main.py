@@ -69,6 +69,13 @@ def fit(
     learning: flags.Learning = flags.Learning(),  # noqa: B008
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
     tail: flags.Tail = False,
+    blocks: Annotated[
+        int | None,
+        Parameter(
+            metavar="N",
+            help="blocks where no column names them: N parts of the rows as they lie",
+        ),
+    ] = None,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
@@ -76,11 +83,14 @@ def fit(
     from unseen.storage.bundle import Bundle
 
     new_path(folder)
+    if blocks is not None and given.block is not None:
+        raise DataError("expected --block or --blocks, found both: leave one out")
     with progressing("training") as bar:
         source = given.source(train, bar)
         detector = learning.detector(method, source, given, seed=seed, tail=tail)
         data, start = source.labelled(), time.perf_counter()
-        detector.fit(data.rows, data.y, groups=data.groups)
+        named = data.blocks if blocks is None else blocks
+        detector.fit(data.rows, data.y, groups=data.groups, blocks=named)
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
@@ -116,6 +126,9 @@ def score(
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
     ] = (),
     alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
+    by_group: Annotated[
+        bool, Parameter(help="judge a row beside normal rows of its own domain (fit --group)")
+    ] = False,
     no_header: flags.NoHeader = False,
     tail: flags.Tail = False,
     overlays: Annotated[
@@ -134,10 +147,17 @@ def score(
 
     policy = alarms.policy()
     bundle, source = reopened(
-        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
+        *(folder, data),
+        trust=trust,
+        keep=keep,
+        by_group=by_group,
+        no_header=no_header,
+        cache=cache,
+        overlays=overlays,
     )
     detector = bundle.with_tail(tail).detector
-    sink = _sink(source, detector, target, overlays, policy.level)
+    level = flags.ALPHA if policy.kind == "cost" else policy.level
+    sink = _sink(source, detector, target, overlays, level)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
         sink.write(stream.score(source, detector, policy, beside=target), bar)
     tell = aloud(target)

@@ -161,9 +161,7 @@ def encode_groups(
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    gaps = [
-        row for row, name in enumerate(spellings(values.tolist()), start=1) if name is None
-    ]
+    gaps = [row for row, name in enumerate(spellings(values.tolist()), start=1) if name is None]
     if gaps:
         raise DataError(
             f"groups must name the domain of every row, and name none for {len(gaps):,}, "

@@ -5,14 +5,12 @@ blocks, so that p-values hold for rows of a block that training never saw.
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.labels import spellings
-from unseen.data.split import Rows
 from unseen.errors import DataError, FewNormals
 from unseen.parts.ranking import ALIKE
 
@@ -46,8 +44,8 @@ def encode_blocks(blocks: Any, *, rows: int) -> NDArray[np.int64] | None:
     """
     if blocks is None:
         return None
-    if isinstance(blocks, Integral):
-        if not 2 <= blocks <= rows or isinstance(blocks, bool):
+    if isinstance(blocks, int | np.integer):
+        if not 2 <= blocks <= rows:
             raise DataError(
                 f"blocks must be at least 2 and at most the {rows:,} rows, got {blocks}: rows are "
                 "cut into so many parts, as they lie"
@@ -88,8 +86,8 @@ def folds_of_blocks(blocks: NDArray[np.int64], rng: np.random.Generator) -> NDAr
         )
     if len(present) < FEW:
         warnings.warn(
-            f"the normal rows are of {len(present)} blocks (fewer than {FEW}): how much a new block "
-            "may differ is a rough guess; add normal rows of other blocks",
+            f"the normal rows are of {len(present)} blocks (fewer than {FEW}): how much a new "
+            "block may differ is a rough guess; add normal rows of other blocks",
             FewNormals,
             stacklevel=2,
         )
@@ -101,9 +99,7 @@ def folds_of_blocks(blocks: NDArray[np.int64], rng: np.random.Generator) -> NDAr
     return fold[place]
 
 
-def beside_others(
-    scores: NDArray[np.float64], blocks: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def beside_others(scores: NDArray[np.float64], blocks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Scores of held-out normals (m,), each as far out as it lies beside the other blocks: (m,).
 
     With M and H the median and the 90% quantile of all scores, and M_b and H_b those of all blocks

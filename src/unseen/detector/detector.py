@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -28,8 +29,9 @@ from unseen.detector import heat
 from unseen.detector.adapt import tell_far
 from unseen.detector.audit import audited
 from unseen.detector.blocks import encode_blocks
-from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
+from unseen.detector.conformal import ROWS, Conformal, out_of_reach, outranked
 from unseen.detector.devices import device_of
+from unseen.detector.domains import pvalues_by_domain
 from unseen.detector.folds import few, held_out
 from unseen.detector.inputs import (
     counting_rows,
@@ -166,6 +168,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
         learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
         members = self._members(learning, encoder, training, block)
+        if groups is not None:
+            members = tuple(replace(each, group=group[each.held_out]) for each in members)
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
         self.blocks_ = 0 if block is None else len(np.unique(block[members[0].held_out]))
@@ -243,6 +247,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         members = tuple(
             learning.updated(member, training, counts[held_rows]) for member, held_rows in each
         )
+        if groups is not None:
+            members = tuple(replace(each, group=group[each.held_out]) for each in members)
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
         self.references_ = references(self.schema_, rows, codes, counts, learning.seed)
@@ -362,21 +368,33 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             For no rows, rows of another sort than those of training, and scores that are not
             finite.
         """
+        return self._combined(self._scores_of_each(X, once or NotedOnce()))
+
+    def _scores_of_each(self, X: Any, once: NotedOnce) -> list[NDArray[np.float64]]:
+        """Finite scores of rows by each member, (n,) each."""
         self.check_fitted()
-        each = scores_of_each(self.members_, X, self.torch_device(), once or NotedOnce())
+        each = scores_of_each(self.members_, X, self.torch_device(), once)
         for found in each:
             _check_finite(found, self.chosen())
+        return each
+
+    def _combined(self, each: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """One score of each row: (n,)."""
         return (
             each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
         )
 
-    def pvalue(self, X: Any) -> NDArray[np.float64]:
+    def pvalue(self, X: Any, *, groups: Any = None) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high.
 
         Parameters
         ----------
         X : data frame, array (n, columns), Images or Maps
             Rows or images like those of training.
+        groups : sequence (n,), optional
+            The domain of each row: a row is then judged beside calibration normals of its own
+            domain. Rows of one that training did not show, or with fewer than 19 of them, are
+            judged beside all, which is logged.
 
         Returns
         -------
@@ -388,16 +406,60 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         DataError
-            For no rows, rows of another sort than those of training, and scores that are not
-            finite.
+            For no rows, rows of another sort than those of training, scores that are not finite,
+            and groups that do not name the domain of each row.
+        Unsupported
+            For groups where `fit` was given none, or an earlier release saved the detector.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X, line = np.r_[rng.normal(size=300), rng.normal(0, 9, 300)][:, None], ["a", "b"] * 300
+        >>> detector = Detector("mahalanobis", random_state=0).fit(X, groups=sorted(line))
+        >>> detector.pvalue([[8.0], [8.0]], groups=["a", "b"]).round(2)
+        array([0.02, 0.39])
         """
-        self.check_fitted()
-        return self.conformal_.pvalue(self.anomaly_score(X))
+        return self.judged(X, groups=groups, once=NotedOnce())[1]
+
+    def judged(
+        self, X: Any, *, groups: Any = None, once: NotedOnce
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores and p-values of rows.
+
+        Parameters
+        ----------
+        X, groups
+            As in `pvalue`.
+        once : NotedOnce
+            What was said already of earlier batches of the same rows, and is not said again.
+
+        Returns
+        -------
+        array, array
+            Scores and p-values (n,).
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `pvalue`.
+        """
+        each = self._scores_of_each(X, once)
+        scores = self._combined(each)
+        pvalues = self.conformal_.pvalue(scores)
+        if groups is not None:
+            pvalues = pvalues_by_domain(
+                self.members_, self.groups_, each, groups, pvalues, tail=self.tail, once=once
+            )
+        return scores, pvalues
 
     def detect(
-        self, X: Any, *, alpha: float | None = None, fdr: float | None = None
+        self,
+        X: Any,
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        policy: Policy | None = None,
+        groups: Any = None,
     ) -> NDArray[np.bool_]:
-        """Which rows to raise an alarm for. Give one of two policies; neither needs a refit.
+        """Which rows to raise an alarm for. Give one of three; none needs a refit.
 
         Parameters
         ----------
@@ -407,6 +469,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             The share of normal rows that may be flagged.
         fdr : float, optional
             The share of the alarms, among these rows, that may be false (Benjamini-Hochberg).
+        policy : Policy, optional
+            Any policy, such as `Policy.per_day(20, traffic=100_000)` or `Policy.cost(50, 1)`.
+        groups : sequence (n,), optional
+            The domain of each row, as in `pvalue`.
 
         Returns
         -------
@@ -419,10 +485,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Before `fit`.
         DataError
             Unless exactly one policy is given, with a share between 0 and 1, exclusive; for rows,
-            as in `anomaly_score`.
+            as in `pvalue`.
+        Unsupported
+            For groups, as in `pvalue`.
         """
-        policy = Policy.of(alpha, fdr)
-        pvalues = self.pvalue(X)
+        policy = Policy.of(alpha, fdr, policy)
+        pvalues = self.pvalue(X, groups=groups)
         self.check_reach(policy)
         return pvalues <= policy.threshold(pvalues)
 
@@ -440,18 +508,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Before `fit`.
         """
         self.check_fitted()
-        finest = self.conformal_.finest
-        if policy.level < finest:
-            m = len(self.conformal_.scores)
-            ways = f"Train on more normals, or ask for {level_of(finest)} or more"
-            if m >= ROWS:
-                ways += f"; or let a model go on where the normals end ({option('tail', True)})"
-            warnings.warn(
-                f"level {policy.level} asked for, but with {m} calibration normals no p-value is "
-                f"below 1/{m + 1}: nothing can be flagged. {ways}",
-                FewNormals,
-                stacklevel=3,
-            )
+        if (said := out_of_reach(policy, self.conformal_)) is not None:
+            warnings.warn(said, FewNormals, stacklevel=3)
 
     def heat(self, X: Any) -> list[NDArray[np.float32]]:
         """How anomalous each place of an image is.

@@ -60,6 +60,7 @@ class Member:
     held_out: Rows | None = None
     peaks: NDArray[np.float64] | None = None
     in_training: NDArray[np.float64] | None = None
+    group: NDArray[np.int64] | None = None
 
     def scores(
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0

@@ -147,6 +147,10 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
     )
     if bundle.detector.members_[0].in_training is not None:
         how = "in one pass, each scored by what did not learn from it"
+    if number := getattr(bundle.detector, "blocks_", 0):
+        column = of_form(str, bundle.facts.get("block"))
+        named = f" (column {column!r})" if column else ""
+        how = f"of {number:,} blocks{named}, each scored by what saw no normal one of its block"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
     if bundle.detector.conformal_.tail is None:

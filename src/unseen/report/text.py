@@ -35,6 +35,8 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     p-value there can be.
     """
     share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
+    if policy.kind == "cost":
+        return _worth(found, noun, policy)
     if policy.needs_all and not found.flagged:
         return f"{none}: no p-value is small enough for at most {share} of false alarms."
     if not policy.needs_all and policy.level < finest:
@@ -44,7 +46,19 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     flagged = f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}."
     if policy.needs_all:
         return f"{flagged} Up to {share} of them are expected to be false alarms."
-    return f"{flagged} About {share} of normal {noun} are expected among them."
+    daily = f", {policy.level * policy.traffic:.3g} a day" if policy.traffic else ""
+    return f"{flagged} About {share} of normal {noun} are expected among them{daily}."
+
+
+def _worth(found: Tally, noun: str, policy: Policy) -> str:
+    """How many alarms are worth their cost."""
+    chance = f"a chance of {100 * (1 - policy.level):.3g}% or more to be an anomaly"
+    if not found.flagged:
+        return f"0 of {found.rows:,} {noun} flagged: none has {chance}, and other alarms cost more."
+    return (
+        f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}: those "
+        f"with {chance}."
+    )
 
 
 def suspects_line(table: Any, noun: str) -> str:

@@ -18,7 +18,7 @@ from unseen.storage.facts import headed, of_data
 from unseen.vision.features import Features
 
 # flags that mean nothing for images
-_ROWS = ("label", "drop", "group", "kind", "keep", "no-header")
+_ROWS = ("label", "drop", "group", "block", "by-group", "kind", "keep", "no-header")
 _IMAGES = ("backbone", "size", "tiles", "cache", "overlays")  # and for rows
 
 
@@ -66,6 +66,7 @@ def source_of(
     normal: str = "normal",
     drop: tuple[str, ...] = (),
     group: str | None = None,
+    block: str | None = None,
     header: bool = True,
     features: Features | None = None,
     cache: Path | None = None,
@@ -74,7 +75,7 @@ def source_of(
     """What to learn from: a file of rows, or a folder of images."""
     if _is_folder(path):
         return ImageFolder(path, normal, features, cache, progress=progress)
-    return TableSource(FileRows(path, header), label, normal, drop, group)
+    return TableSource(FileRows(path, header), label, normal, drop, group, block=block)
 
 
 def reopened(
@@ -83,6 +84,7 @@ def reopened(
     *,
     trust: Collection[str] = (),
     keep: tuple[str, ...] = (),
+    by_group: bool = False,
     no_header: bool = False,
     cache: Path | None = None,
     overlays: Path | None = None,
@@ -91,7 +93,8 @@ def reopened(
     images seen as it sees them.
 
     DataError for flags that mean nothing there, and for data of the other sort."""
-    check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
+    said = {"keep": keep, "by-group": by_group, "no-header": no_header}
+    check_flags(data, said | {"cache": cache, "overlays": overlays})
     bundle = Bundle.load(folder, trust=trust)
     detector, known = bundle.detector, bundle.facts
     facts, noun, is_folder = of_data(known), detector.schema_.noun, _is_folder(data)
@@ -104,6 +107,11 @@ def reopened(
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))
         return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
+    if by_group and facts.get("group") is None:
+        raise DataError(
+            "--by-group judges rows by the column of domains, and this detector was fitted without "
+            "one: fit again with --group COL, or leave --by-group out"
+        )
     return bundle, TableSource(
         FileRows(data, not no_header and headed(known)),
         facts.get("label"),
@@ -111,4 +119,6 @@ def reopened(
         tuple(facts.get("drop", ())),
         facts.get("group"),
         keep,
+        facts.get("block"),
+        by_group,
     )

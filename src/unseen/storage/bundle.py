@@ -29,6 +29,7 @@ from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.foreign import imported, paths_in, untrusted
+from unseen.storage.facts import Count, of_form
 from unseen.storage.manifest import JSON, SHOWN, TENSORS, Manifest, Settings, digest
 from unseen.storage.references import fitting, read_references, saved
 from unseen.storage.restore import State, read_tensors, scorer_of
@@ -133,6 +134,7 @@ class Bundle:
         shown = None if recorded is None else read_references(place / SHOWN, recorded=recorded)
         try:
             detector = _rebuilt(manifest, tensors, trust)
+            detector.blocks_ = of_form(Count, manifest.facts.get("blocks")) or 0
             if shown is not None:
                 detector.references_ = fitting(shown, detector.schema_, len(detector.classes_))
             return cls(detector, manifest.facts)
@@ -177,7 +179,7 @@ class Bundle:
             A new one, with the facts here and those of the data, without what was measured of the
             detector here: the evaluation, and which method would do.
         """
-        known = {name: fact for name, fact in self.facts.items() if name != "simpler"}
+        known = {n: fact for n, fact in self.facts.items() if n not in ("simpler", "blocks")}
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
 
@@ -222,13 +224,15 @@ def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     bundle, stay.
     """
     detector, seed = bundle.detector, bundle.detector.random_state
-    making = {
+    making: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unseen": __version__,
         "torch": str(torch.__version__),
     }
     if (name := simpler_than(detector)) is not None:
         making["simpler"] = name
+    if getattr(detector, "blocks_", 0):
+        making["blocks"] = detector.blocks_
     settings = Settings.model_construct(
         normal=str(detector.normal),
         kinds=None if detector.kinds is None else dict(detector.kinds),
@@ -267,6 +271,8 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
             state[f"{k}.held_out"] = torch.from_numpy(member.held_out.astype(np.int64))
         if member.in_training is not None:
             state[f"{k}.in_training"] = torch.from_numpy(member.in_training.copy())
+        if member.group is not None:
+            state[f"{k}.group"] = torch.from_numpy(member.group.astype(np.int64))
     return state
 
 
@@ -308,7 +314,8 @@ def _rebuilt(
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
     members = tuple(
-        _member(method, schema, state.part(f"{k}.")) for k, schema in enumerate(schemas)
+        _member(method, schema, state.part(f"{k}."), len(manifest.groups))
+        for k, schema in enumerate(schemas)
     )
     state.check_empty()
     return detector.assemble(members)
@@ -319,7 +326,7 @@ def _encoder_from(plain: dict[str, Any]) -> Encoder:
     return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def _member(method: Method, schema: Encoder, state: State) -> Member:
+def _member(method: Method, schema: Encoder, state: State, domains: int) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     # earlier releases kept none
@@ -329,5 +336,6 @@ def _member(method: Method, schema: Encoder, state: State) -> Member:
     peaks = state.sorted("peaks", count=len(calibration)) if mapped else None
     several = len(calibration)
     own = state.scores("in_training", count=several) if "in_training" in state.left else None
+    group = state.codes("group", count=several, below=domains) if "group" in state.left else None
     state.check_empty()
-    return Member(schema, scorer, calibration, held_out, peaks, own)
+    return Member(schema, scorer, calibration, held_out, peaks, own, group)

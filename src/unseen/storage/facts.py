@@ -104,7 +104,8 @@ def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     >>> of_data({"label": "kind", "drop": 7, "rows": 430, "note": "first try"})
     {'source': 'the data', 'label': 'kind', 'rows': 430}
     """
-    forms = {"source": str, "label": str, "group": str, "drop": list[str], "rows": Count}
+    forms: dict[str, Any] = {"source": str, "label": str, "group": str, "block": str}
+    forms |= {"drop": list[str], "rows": Count}
     shown = {
         name: facts[name]
         for name, form in forms.items()
@@ -131,6 +132,8 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         "drop": list[str],
         "header": bool,
         "group": str | None,
+        "block": str,
+        "blocks": Count,
         "fit_seconds": float,
         "simpler": str,
         "evaluation": list[dict[str, Any]],

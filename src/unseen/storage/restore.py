@@ -120,6 +120,15 @@ class State:
             )
         return found.numpy()
 
+    def codes(self, name: str, *, count: int, below: int) -> NDArray[np.int64]:
+        """Codes from 0 (count,), below a number of names."""
+        found = self.take(name, torch.int64)
+        if found.shape != (count,) or found.min() < 0 or found.max() >= below:
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected {count} codes from 0 to below {below}"
+            )
+        return found.numpy()
+
     def take(self, name: str, kind: torch.dtype) -> Tensor:
         if name not in self.left:
             raise BundleError(f"tensor {self.prefix + name!r}: missing")
