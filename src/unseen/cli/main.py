@@ -291,6 +291,64 @@ def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
     out.print(contents(Bundle.load(folder, trust=trust)))
 
 
+@app.command(
+    sort_key=6,
+    help_epilogue="Example:\n"
+    "  unseen check m train.csv -n 20 --out look.csv\n"
+    "  unseen check m train.csv --answers look.csv --out m2",
+)
+def check(
+    folder: flags.Saved,
+    train: Annotated[Path, Parameter(help="the file, or the folder, that it was trained on")],
+    /,
+    *,
+    n: Annotated[int, Parameter(name=["-n"], metavar="N", help="rows to look at")] = 20,
+    answers: Annotated[
+        Path | None,
+        Parameter(metavar="FILE", help="that file, its column `answer` filled in: normal, anomaly"),
+    ] = None,
+    target: Annotated[
+        Path,
+        Parameter(
+            name="--out",
+            metavar="FILE|DIR2",
+            help="CSV or Parquet file to fill in; with --answers the folder to make",
+        ),
+    ],
+    keep: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all"),
+    ] = (),
+    no_header: flags.NoHeader = False,
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Name the few calibration rows to check where anomalies may be among them, and take the
+    answers: a new detector with sharper p-values.
+    """
+    from unseen.io.write import Writer
+    from unseen.report import text
+    from unseen.scoring.checks import answers_in, to_fill_in
+    from unseen.scoring.sources import reopened
+
+    if answers is not None:
+        new_path(target)
+    bundle, source = reopened(
+        folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
+    )
+    if answers is None:
+        with Writer(target) as file:
+            file.write(table := to_fill_in(bundle.detector, bundle.facts, source, n))
+        tell = aloud(target)
+        tell(text.check_steps(len(table), folder, train, target, str(bundle.detector.normal)))
+        return
+    rows, normal = answers_in(answers, bundle.detector)
+    after = bundle.checked(rows, normal)
+    after.save(target)
+    say(text.checked_lines(bundle, after, len(rows), int((~normal).sum()), source.noun))
+    say(f"Saved in {target}; {folder} is as it was")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, 2 for what its user can put right, or 128 + the number of a signal
     that stopped it.

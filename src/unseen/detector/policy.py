@@ -126,9 +126,10 @@ class Policy:
         A row is worth an alarm where its chance to be an anomaly is at least alarm / miss. Rows
         scored together tell that chance: of n rows, F(a) n have a p-value of at most a, and at most
         a n of these are normal. So the rows with p <= a cost alarm F(a) n and save at least
-        miss (F(a) - a) n, and the a with the lowest sum is taken: that of the two-groups model
-        (Efron 2008) with a density that falls (Grenander 1956). It asks for no share of anomalies:
-        taking all rows for normal where that share would count is on the cautious side.
+        miss (F(a) - a) n, and the a that saves most is taken, as in the two-groups model (Efron
+        2008) with a density that falls (Grenander 1956); F(a) counts less its standard error. No
+        share of anomalies need be known. A miss that costs 50 alarms or more asks for many of them,
+        the more the fewer rows there are to tell from.
 
         Parameters
         ----------
@@ -148,7 +149,7 @@ class Policy:
             Unless both are numbers above 0, and a miss costs more.
 
         >>> pvalues = np.array([0.01, 0.01, 0.02, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-        >>> Policy.cost(miss=10, alarm=1).threshold(pvalues)  # 1 - 1/10 times 3/10, less 0.02
+        >>> Policy.cost(miss=10, alarm=1).threshold(pvalues)  # 0.9 * 3/10 - 0.02 - 0.04 = 0.21
         0.02
         >>> Policy.cost(miss=1.01, alarm=1).threshold(pvalues)  # no alarm is worth it
         0.0
@@ -249,12 +250,17 @@ def benjamini_hochberg(
 def worth_an_alarm(
     pvalues: NDArray[np.float64], level: float, counts: NDArray[np.int64] | None = None
 ) -> float:
-    """The p-value a at which level * F(a) - a is highest, F(a) the share of rows at or below it; 0
-    where it is nowhere above 0 (n,) -> float. `counts` as in `benjamini_hochberg`.
+    """The p-value a at which level * F(a) - a - e(a) is highest; 0 where it is nowhere above 0 (n,)
+    -> float.
+
+    F(a) is the share of rows at or below a, and e(a) = (a (1 - a) / n)^1/2 its standard error, were
+    all n rows normal: so few rows do not make chance look like anomalies. `counts` as in
+    `benjamini_hochberg`.
     """
     order = np.argsort(pvalues, kind="stable")
-    share = np.cumsum(np.ones(len(pvalues)) if counts is None else counts[order])
-    gain = level * share / max(share[-1:].sum(), 1) - pvalues[order]
+    a, rank = pvalues[order], np.cumsum(np.ones(len(pvalues)) if counts is None else counts[order])
+    n = max(float(rank[-1:].sum()), 1.0)
+    gain = level * rank / n - a - np.sqrt(a * (1 - a) / n)
     best = len(gain) - 1 - int(gain[::-1].argmax()) if len(gain) else 0
     return float(pvalues[order][best]) if len(gain) and gain[best] > 0 else 0.0
 

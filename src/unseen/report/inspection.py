@@ -18,7 +18,7 @@ from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
 from unseen.report.evaluation import figure, report, ruled_table
 from unseen.storage.bundle import Bundle
-from unseen.storage.facts import Adapted, Counts, Origin, as_text, formless, of_form
+from unseen.storage.facts import Adapted, Checked, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability
 from unseen.wording import option
 
@@ -153,6 +153,8 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
         how = f"of {number:,} blocks{named}, each scored by what saw no normal one of its block"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
+    if (checked := of_form(Checked, bundle.facts.get("checked"))) is not None:
+        how += f"; {checked.left_out:,} more were left out after {checked.rows:,} were checked"
     if bundle.detector.conformal_.tail is None:
         return [
             (

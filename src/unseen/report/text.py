@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from unseen.detector.policy import Policy
 from unseen.evaluation.choices import lacking
 from unseen.methods.catalogue import to_json
@@ -70,6 +72,36 @@ def suspects_line(table: Any, noun: str) -> str:
         else "none has a weight below 1"
     )
     return f"{len(table):,} {noun} were taken for normal; {look}"
+
+
+def check_steps(count: int, folder: Path, train: Path, target: Path, normal: str) -> str:
+    """What to do with the file of rows to check."""
+    line = command_line("check", folder, train, "--answers", target, "--out", "DIR2")
+    return (
+        f"{count:,} rows to look at, written to {target}\n"
+        f"Next: write {normal} or anomaly into its column 'answer', then\n  {line}"
+    )
+
+
+def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun: str) -> str:
+    """What answers about calibration rows changed: rows that calibrate, and what p = 0.05 was."""
+    m, kept = (
+        sum(len(member.calibration) for member in each.detector.members_)
+        for each in (before, after)
+    )
+    found = f"{anomalies:,} of {rows:,} {noun} that were checked are no normal ones"
+    if kept == m:
+        return f"{found}: nothing is left out, and p-values stay as they are."
+    highest = 0
+    for old, new in zip(before.detector.members_, after.detector.members_, strict=True):
+        assert old.held_out is not None and new.held_out is not None  # else nothing was checked
+        flagged = int(0.05 * (len(old.calibration) + 1))
+        highest += int(np.isin(old.held_out[len(old.held_out) - flagged :], new.held_out).sum())
+    return (
+        f"{found}: {m - kept:,} of {m:,} that calibrated are left out.\n"
+        f"p-values were too large, on the cautious side: p = 0.05 is now "
+        f"p = {(highest + 1) / (kept + 1):.2g}."
+    )
 
 
 def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, object]) -> str:

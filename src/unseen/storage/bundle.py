@@ -29,7 +29,7 @@ from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.foreign import imported, paths_in, untrusted
-from unseen.storage.facts import Count, of_form
+from unseen.storage.facts import Checked, Count, of_form
 from unseen.storage.manifest import JSON, SHOWN, TENSORS, Manifest, Settings, digest
 from unseen.storage.references import fitting, read_references, saved
 from unseen.storage.restore import State, read_tensors, scorer_of
@@ -179,9 +179,44 @@ class Bundle:
             A new one, with the facts here and those of the data, without what was measured of the
             detector here: the evaluation, and which method would do.
         """
-        known = {n: fact for n, fact in self.facts.items() if n not in ("simpler", "blocks")}
+        known = {
+            n: fact for n, fact in self.facts.items() if n not in ("simpler", "blocks", "checked")
+        }
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
+
+    def checked(self, rows: Any, normal: Any) -> Self:
+        """The bundle of a detector whose calibration rows were checked.
+
+        Parameters
+        ----------
+        rows, normal
+            As in `Detector.checked`.
+
+        Returns
+        -------
+        Bundle
+            A new one, whose facts say what was checked; this one stays as it is.
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `Detector.checked`.
+        """
+        new = self.detector.checked(rows, normal)
+        before, after = (
+            sum(len(member.calibration) for member in each.members_)
+            for each in (self.detector, new)
+        )
+        known = of_form(Checked, self.facts.get("checked")) or Checked(
+            rows=0, anomalies=0, left_out=0
+        )
+        facts = {
+            "rows": known.rows + len(rows),
+            "anomalies": known.anomalies + int(len(rows) - np.sum(normal)),
+            "left_out": known.left_out + before - after,
+        }
+        return type(self)(new, {**self.facts, "checked": facts})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
         """Score, p-value and verdict of each row.

@@ -63,6 +63,25 @@ class Adapted(BaseModel):
     rows: Count
 
 
+class Checked(BaseModel):
+    """What `unseen check` says of the answers.
+
+    Parameters
+    ----------
+    rows : int
+        Calibration rows that were checked.
+    anomalies : int
+        How many of them are anomalies.
+    left_out : int
+        Calibration rows that calibrate no longer.
+    """
+
+    model_config = ConfigDict(strict=True)
+    rows: Count
+    anomalies: Count
+    left_out: Count
+
+
 class Origin(BaseModel):
     """What saving says.
 
@@ -143,9 +162,11 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         for name, kind in values.items()
         if of_form(kind, facts.get(name)) is not None or facts.get(name) is None
     }
-    for kind, part in ((Origin, facts), (Counts, facts), (Adapted, facts.get("adapted"))):
-        if of_form(kind, part) is not None:
-            shown |= {"adapted"} if kind is Adapted else set(kind.model_fields)
+    for kind in (Origin, Counts):
+        if of_form(kind, facts) is not None:
+            shown |= set(kind.model_fields)
+    inside: dict[str, Any] = {"adapted": Adapted, "checked": Checked}
+    shown |= {name for name, kind in inside.items() if of_form(kind, facts.get(name)) is not None}
     rest = [name for name in facts if name not in shown]
     found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
     return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})
