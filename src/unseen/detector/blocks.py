@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unseen.data.labels import spellings
 from unseen.errors import DataError, FewNormals
+from unseen.names import first_few
 from unseen.parts.ranking import ALIKE
 
 MOST = 5  # times that a method is trained to score blocks that it did not see
@@ -63,6 +64,21 @@ def encode_blocks(blocks: Any, *, rows: int) -> NDArray[np.int64] | None:
             "give each row a block, or leave out those without one"
         )
     return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def check_apart(blocks: Any, others: Any) -> None:
+    """DataError where rows to test on are of blocks that rows to train on are of, too."""
+    if blocks is None or others is None:
+        return
+    both = sorted(
+        {str(name) for name in spellings(list(blocks))} & {*map(str, spellings(list(others)))}
+    )
+    if both:
+        raise DataError(
+            f"{first_few(map(repr, both))}: the rows to test on are of blocks that training has, "
+            "too, so they tell nothing of a new block: leave these rows out, or name the blocks "
+            "apart where they are not the same"
+        )
 
 
 def folds_of_blocks(blocks: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -94,7 +94,8 @@ def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun
         return f"{found}: nothing is left out, and p-values stay as they are."
     highest = 0
     for old, new in zip(before.detector.members_, after.detector.members_, strict=True):
-        assert old.held_out is not None and new.held_out is not None  # else nothing was checked
+        assert old.held_out is not None  # else nothing was checked
+        assert new.held_out is not None
         flagged = int(0.05 * (len(old.calibration) + 1))
         highest += int(np.isin(old.held_out[len(old.held_out) - flagged :], new.held_out).sum())
     return (

@@ -54,7 +54,9 @@ def answers_in(file: Path, detector: Detector) -> tuple[NDArray[np.int64], NDArr
     normal = spellings([detector.normal])[0]
     anomalies = {ANOMALY, *detector.classes_}
     rows, found = [], []
-    for row, text in zip(table[ROW].to_pylist(), spellings(table[ANSWER].to_pylist()), strict=True):
+    for row, text in zip(
+        spellings(table[ROW].to_pylist()), spellings(table[ANSWER].to_pylist()), strict=True
+    ):
         if text is None:
             continue
         if text not in anomalies | {normal}:
