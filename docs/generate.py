@@ -60,7 +60,7 @@ ELSEWHERE = {
         "vision.pixels.mask_of",
     ),
 }
-COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info")
+COMMANDS = ("fit", "score", "evaluate", "adapt", "audit", "info", "check")
 TITLES = {
     "Equation": "Equation",
     "When": "When to use it",
