@@ -5,7 +5,7 @@ imported for help.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -313,6 +313,23 @@ class Alarms:
         ),
     ] = None
 
+    by_group: Annotated[
+        bool, Parameter(help="judge a row beside normal rows of its own domain (fit --group)")
+    ] = False
+
+    def apart(self, source: Any) -> Any:
+        """The source, its rows judged by domain where that is asked for."""
+        from unseen.errors import DataError
+
+        if not self.by_group:
+            return source
+        if getattr(source, "group", None) is None:
+            raise DataError(
+                "--by-group judges rows by the column of domains, and this detector was fitted "
+                "without one: fit again with --group COL, or leave --by-group out"
+            )
+        return replace(source, by_group=True)
+
     def policy(self) -> Any:
         """The policy that is asked for, or the usual one."""
         from unseen.detector.policy import Policy
@@ -335,6 +352,15 @@ class Alarms:
         if self.cost is not None:
             return Policy.cost(*self.cost)
         return Policy.of(self.alpha, self.fdr) if chosen else Policy.alpha(ALPHA)
+
+
+def either(named: Any, number: int | None) -> Any:
+    """Blocks as a column names them, or their number; DataError for both."""
+    from unseen.errors import DataError
+
+    if named is not None and number is not None:
+        raise DataError("expected --block or --blocks, found both: leave one out")
+    return named if number is None else number
 
 
 def typed_default(default: object) -> str | None:

@@ -83,13 +83,11 @@ def fit(
     from unseen.storage.bundle import Bundle
 
     new_path(folder)
-    if blocks is not None and given.block is not None:
-        raise DataError("expected --block or --blocks, found both: leave one out")
     with progressing("training") as bar:
         source = given.source(train, bar)
         detector = learning.detector(method, source, given, seed=seed, tail=tail)
-        data, start = source.labelled(), time.perf_counter()
-        named = data.blocks if blocks is None else blocks
+        data = source.labelled()
+        named, start = flags.either(data.blocks, blocks), time.perf_counter()
         detector.fit(data.rows, data.y, groups=data.groups, blocks=named)
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
@@ -126,9 +124,6 @@ def score(
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
     ] = (),
     alarms: flags.Alarms = flags.Alarms(),  # noqa: B008
-    by_group: Annotated[
-        bool, Parameter(help="judge a row beside normal rows of its own domain (fit --group)")
-    ] = False,
     no_header: flags.NoHeader = False,
     tail: flags.Tail = False,
     overlays: Annotated[
@@ -147,17 +142,10 @@ def score(
 
     policy = alarms.policy()
     bundle, source = reopened(
-        *(folder, data),
-        trust=trust,
-        keep=keep,
-        by_group=by_group,
-        no_header=no_header,
-        cache=cache,
-        overlays=overlays,
+        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
     )
     detector = bundle.with_tail(tail).detector
-    level = flags.ALPHA if policy.kind == "cost" else policy.level
-    sink = _sink(source, detector, target, overlays, level)
+    source, sink = alarms.apart(source), _sink(source, detector, target, overlays, policy)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
         sink.write(stream.score(source, detector, policy, beside=target), bar)
     tell = aloud(target)
@@ -326,23 +314,18 @@ def check(
     """Name the few calibration rows to check where anomalies may be among them, and take the
     answers: a new detector with sharper p-values.
     """
-    from unseen.io.write import Writer
     from unseen.report import text
-    from unseen.scoring.checks import answers_in, to_fill_in
+    from unseen.scoring import checks
     from unseen.scoring.sources import reopened
 
-    if answers is not None:
-        new_path(target)
     bundle, source = reopened(
         folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
     )
     if answers is None:
-        with Writer(target) as file:
-            file.write(table := to_fill_in(bundle.detector, bundle.facts, source, n))
-        tell = aloud(target)
-        tell(text.check_steps(len(table), folder, train, target, str(bundle.detector.normal)))
+        count = checks.write_to_fill_in(bundle.detector, bundle.facts, source, n, target)
+        aloud(target)(text.check_steps(count, folder, train, target, str(bundle.detector.normal)))
         return
-    rows, normal = answers_in(answers, bundle.detector)
+    rows, normal = checks.answers_in(answers, bundle.detector)
     after = bundle.checked(rows, normal)
     after.save(target)
     say(text.checked_lines(bundle, after, len(rows), int((~normal).sum()), source.noun))
@@ -372,7 +355,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level: float) -> Any:
+def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, policy: Any) -> Any:
     """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
     from unseen.report.images import ImageSink
     from unseen.scoring.sinks import TableSink
@@ -380,6 +363,7 @@ def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level
     if source.noun == "images":
         if overlays is not None and overlays.absolute() == target.absolute():
             raise DataError(f"{target}: --out and --overlays need two names")
+        level = flags.ALPHA if policy.kind == "cost" else policy.level
         return ImageSink(source, detector, target, overlays, level)
     return TableSink(target)
 

@@ -16,6 +16,7 @@ from unseen.detector.audit import as_in_training
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
 from unseen.io import read
+from unseen.io.write import Writer
 from unseen.names import require
 from unseen.scoring.suspects import training_rows
 from unseen.scoring.tables import check_keep
@@ -43,6 +44,16 @@ def to_fill_in(detector: Detector, known: Mapping[str, Any], source: Source, n: 
     }
     keys = data.keys.take(rows)
     return pa.table(front | {name: keys[name] for name in keys.column_names})
+
+
+def write_to_fill_in(
+    detector: Detector, known: Mapping[str, Any], source: Source, n: int, target: Path
+) -> int:
+    """Write `to_fill_in` to a file; how many rows it has."""
+    with Writer(target) as file:
+        table = to_fill_in(detector, known, source, n)
+        file.write(table)
+    return len(table)
 
 
 def answers_in(file: Path, detector: Detector) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from unseen.storage.facts import headed, of_data
 from unseen.vision.features import Features
 
 # flags that mean nothing for images
-_ROWS = ("label", "drop", "group", "block", "by-group", "kind", "keep", "no-header")
+_ROWS = ("label", "drop", "group", "block", "kind", "keep", "no-header")
 _IMAGES = ("backbone", "size", "tiles", "cache", "overlays")  # and for rows
 
 
@@ -84,7 +84,6 @@ def reopened(
     *,
     trust: Collection[str] = (),
     keep: tuple[str, ...] = (),
-    by_group: bool = False,
     no_header: bool = False,
     cache: Path | None = None,
     overlays: Path | None = None,
@@ -93,8 +92,7 @@ def reopened(
     images seen as it sees them.
 
     DataError for flags that mean nothing there, and for data of the other sort."""
-    said = {"keep": keep, "by-group": by_group, "no-header": no_header}
-    check_flags(data, said | {"cache": cache, "overlays": overlays})
+    check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
     bundle = Bundle.load(folder, trust=trust)
     detector, known = bundle.detector, bundle.facts
     facts, noun, is_folder = of_data(known), detector.schema_.noun, _is_folder(data)
@@ -107,11 +105,6 @@ def reopened(
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))
         return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
-    if by_group and facts.get("group") is None:
-        raise DataError(
-            "--by-group judges rows by the column of domains, and this detector was fitted without "
-            "one: fit again with --group COL, or leave --by-group out"
-        )
     return bundle, TableSource(
         FileRows(data, not no_header and headed(known)),
         facts.get("label"),
@@ -120,5 +113,4 @@ def reopened(
         facts.get("group"),
         keep,
         facts.get("block"),
-        by_group,
     )

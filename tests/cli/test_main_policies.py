@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pytest
-from test_main import refused, run
 
+from unseen.cli import main as cli
 from unseen.storage.bundle import Bundle
 
 
@@ -25,6 +25,20 @@ def table():
             "kind": np.repeat(["normal", "leak"], [400, 10]),
         }
     )
+
+
+def run(line, capsys):
+    """Exit status, standard output and standard error of a command line."""
+    status = cli.main(line.split())
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def refused(line, capsys):
+    """The error of a command line that its user can put right."""
+    status, out, err = run(line, capsys)
+    assert (status, out) == (2, "")
+    return err
 
 
 FIT = "fit t.csv --label kind --method mahalanobis"
