@@ -52,6 +52,8 @@ ELSEWHERE = {
         "evaluation.metrics.average_precision",
         "evaluation.metrics.over_classes",
         "evaluation.metrics.FIGURES",
+        "detector.checking.places_to_check",
+        "detector.checking.kept_after",
         "evaluation.choices.LEAST",
         "evaluation.pixels.pixel_auroc",
         "evaluation.pixels.pixel_average_precision",

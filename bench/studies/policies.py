@@ -14,7 +14,6 @@ from bench.data import data_file
 from bench.data.sets import SETS
 from bench.runs.command import options
 from unseen import Conformal, Detector, Policy, read_table
-from unseen.data.split import take
 from unseen.detector.checking import kept_after, places_to_check
 
 Array = NDArray[np.float64]
@@ -78,9 +77,9 @@ def pools(
     shots = np.concatenate([rng.permutation(np.flatnonzero(y == k))[:10] for k in kinds])
     train = np.concatenate([normals[:5000], shots])
     others = rng.permutation(np.setdiff1d(np.flatnonzero(y != "normal"), shots))
-    detector = Detector(method, calibration=0.2, random_state=0).fit(take(rows, train), y[train])
+    detector = Detector(method, calibration=0.2, random_state=0).fit(rows.take(train), y[train])
     fresh = normals[5000 : 5000 + POOL], others[:POOL]
-    scores = [detector.anomaly_score(take(rows, part)) for part in fresh]
+    scores = [detector.anomaly_score(rows.take(part)) for part in fresh]
     return scores[0], scores[1], (domain[fresh[0]], domain[fresh[1]])
 
 
@@ -171,12 +170,12 @@ def new_block(name: str, count: int, method: str | None, seed: int) -> list[floa
     anomalies = rng.permutation(np.setdiff1d(others, shots))[:1000]
     result = []
     for by in (None, blocks[train]):
-        detector = Detector(method, random_state=seed).fit(take(rows, train), y[train], blocks=by)
+        detector = Detector(method, random_state=seed).fit(rows.take(train), y[train], blocks=by)
         flagged = [
-            (detector.pvalue(take(rows, rows_of(y, blocks, b)[:300])) <= 0.05).mean()
+            (detector.pvalue(rows.take(rows_of(y, blocks, b)[:300])) <= 0.05).mean()
             for b in mixed[count:][:6]
         ]
-        found = (detector.pvalue(take(rows, anomalies)) <= 0.05).mean()
+        found = (detector.pvalue(rows.take(anomalies)) <= 0.05).mean()
         result += [float(np.mean(flagged)), float(found)]
     return result
 

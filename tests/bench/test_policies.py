@@ -1,6 +1,7 @@
 """The study of policies: figures of a batch by hand, and a slice of each half."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from bench.studies import policies
 
@@ -34,7 +35,8 @@ def test_a_new_block(monkeypatch):
     y = np.where(np.arange(600) % 6 == 0, np.array(["a", "b", "c"])[np.arange(600) % 3], "normal")
     y = np.where(y == "normal", y, np.array(["a", "b", "c"])[np.arange(600) // 6 % 3])
     rows[y != "normal"] += 8.0
-    monkeypatch.setattr(policies, "blocks_of", lambda name: (rows, y, blocks, np.arange(10)))
+    table = pa.table({f"x{j}": column for j, column in enumerate(rows.T)})
+    monkeypatch.setattr(policies, "blocks_of", lambda name: (table, y, blocks, np.arange(10)))
     random, found, held, too = policies.new_block("tep", 8, "mahalanobis", 0)
     assert held <= random
     assert min(found, too) > 0.5

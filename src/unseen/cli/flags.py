@@ -354,13 +354,13 @@ class Alarms:
         return Policy.of(self.alpha, self.fdr) if chosen else Policy.alpha(ALPHA)
 
 
-def either(named: Any, number: int | None) -> Any:
-    """Blocks as a column names them, or their number; DataError for both."""
+def either(data: Any, number: int | None) -> Any:
+    """Blocks as a column of the data names them, or their number; DataError for both."""
     from unseen.errors import DataError
 
-    if named is not None and number is not None:
+    if data.blocks is not None and number is not None:
         raise DataError("expected --block or --blocks, found both: leave one out")
-    return named if number is None else number
+    return data.blocks if number is None else number
 
 
 def typed_default(default: object) -> str | None:

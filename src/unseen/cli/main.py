@@ -86,9 +86,8 @@ def fit(
     with progressing("training") as bar:
         source = given.source(train, bar)
         detector = learning.detector(method, source, given, seed=seed, tail=tail)
-        data = source.labelled()
-        named, start = flags.either(data.blocks, blocks), time.perf_counter()
-        detector.fit(data.rows, data.y, groups=data.groups, blocks=named)
+        data, start = source.labelled(), time.perf_counter()
+        detector.fit(data.rows, data.y, groups=data.groups, blocks=flags.either(data, blocks))
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
