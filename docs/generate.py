@@ -73,6 +73,8 @@ ELSEWHERE = {
         "evaluation.metrics.average_precision",
         "evaluation.metrics.over_classes",
         "evaluation.metrics.FIGURES",
+        "detector.checking.places_to_check",
+        "detector.checking.kept_after",
         "evaluation.choices.LEAST",
         "evaluation.pixels.pixel_auroc",
         "evaluation.pixels.pixel_average_precision",
@@ -83,7 +85,7 @@ ELSEWHERE = {
 }
 COMMANDS = (
     *("fit", "score", "evaluate", "adapt", "audit", "info", "drift", "recalibrate", "blindspots"),
-    *("advise", "learn", "report"),
+    *("advise", "learn", "report", "check"),
 )
 TITLES = {
     "Equation": "Equation",

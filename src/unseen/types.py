@@ -207,6 +207,8 @@ class Labelled:
         What tells the rows apart (n), where somebody asks.
     facts : dict
         What is worth keeping with a detector that learns from them, as JSON holds it.
+    blocks : sequence or None
+        Blocks (n,), as `Detector.fit` takes them.
     """
 
     rows: Any
@@ -214,6 +216,7 @@ class Labelled:
     groups: Any
     keys: Any
     facts: dict[str, Any]
+    blocks: Any = None
 
 
 @dataclass(frozen=True)
@@ -230,12 +233,15 @@ class Batch:
         Place of each of the rows in `keys` (n,), from 0.
     where : str
         The source and the place in it, for messages.
+    groups : sequence or None
+        Domains of the rows that can be scored (n,), where they are judged by domain.
     """
 
     rows: Any
     keys: Any
     used: NDArray[np.int64]
     where: str
+    groups: Any = None
 
 
 class Source(Protocol):

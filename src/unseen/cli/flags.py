@@ -5,7 +5,7 @@ imported for help.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -149,6 +149,14 @@ class Given:
         str | None,
         Parameter(metavar="COL", help="column that names each row's domain, such as a machine"),
     ] = None
+    block: Annotated[
+        str | None,
+        Parameter(
+            metavar="COL",
+            help="column that names what rows come from together, such as a run or a day: "
+            "p-values then hold for a new one",
+        ),
+    ] = None
     no_header: NoHeader = False
     kind: Annotated[
         tuple[str, ...],
@@ -184,6 +192,7 @@ class Given:
             normal=self.normal,
             drop=self.drop,
             group=self.group,
+            block=self.block,
             header=not self.no_header,
             features=Features(backbone=place, size=self.size, tiles=self.tiles),
             cache=self.cache,
@@ -316,24 +325,72 @@ class Alarms:
 
     alpha: Annotated[
         float | None,
-        Parameter(help=f"flag this share of normal rows; without --alpha and --fdr {ALPHA}"),
+        Parameter(help=f"flag this share of normal rows; without another policy {ALPHA}"),
     ] = None
     fdr: Annotated[
         float | None, Parameter(help="flag rows so that this share of the alarms may be false")
     ] = None
+    per_day: Annotated[
+        float | None,
+        Parameter(metavar="N", help="flag normal rows so often a day; needs --traffic"),
+    ] = None
+    traffic: Annotated[float | None, Parameter(metavar="ROWS", help="rows a day")] = None
+    cost: Annotated[
+        tuple[float, float] | None,
+        Parameter(
+            metavar="MISS ALARM",
+            help="flag rows whose alarm is worth it, by what a miss and a look at an alarm cost",
+        ),
+    ] = None
+
+    by_group: Annotated[
+        bool, Parameter(help="judge a row beside normal rows of its own domain (fit --group)")
+    ] = False
+
+    def apart(self, source: Any) -> Any:
+        """The source, its rows judged by domain where that is asked for."""
+        from unseen.errors import DataError
+
+        if not self.by_group:
+            return source
+        if getattr(source, "group", None) is None:
+            raise DataError(
+                "--by-group judges rows by the column of domains, and this detector was fitted "
+                "without one: fit again with --group COL, or leave --by-group out"
+            )
+        return replace(source, by_group=True)
 
     def policy(self) -> Any:
         """The policy that is asked for, or the usual one."""
         from unseen.detector.policy import Policy
         from unseen.errors import DataError
 
-        if self.alpha is not None and self.fdr is not None:
-            raise DataError("expected --alpha or --fdr, found both: leave one out")
-        return (
-            Policy.alpha(ALPHA)
-            if self.alpha is None and self.fdr is None
-            else Policy.of(self.alpha, self.fdr)
-        )
+        chosen = [
+            f"--{name.replace('_', '-')}"
+            for name in ("alpha", "fdr", "per_day", "cost")
+            if getattr(self, name) is not None
+        ]
+        if len(chosen) > 1:
+            raise DataError(f"expected one policy, found {' and '.join(chosen)}: keep one of them")
+        if (self.per_day is None) != (self.traffic is None):
+            raise DataError(
+                "--per-day and --traffic go together, as in --per-day 20 --traffic 100000: the "
+                "alarms that there is time for, and the rows, of one day"
+            )
+        if self.per_day is not None and self.traffic is not None:
+            return Policy.per_day(self.per_day, self.traffic)
+        if self.cost is not None:
+            return Policy.cost(*self.cost)
+        return Policy.of(self.alpha, self.fdr) if chosen else Policy.alpha(ALPHA)
+
+
+def either(data: Any, number: int | None) -> Any:
+    """Blocks as a column of the data names them, or their number; DataError for both."""
+    from unseen.errors import DataError
+
+    if data.blocks is not None and number is not None:
+        raise DataError("expected --block or --blocks, found both: leave one out")
+    return data.blocks if number is None else number
 
 
 def typed_default(default: object) -> str | None:

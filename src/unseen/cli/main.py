@@ -71,6 +71,13 @@ def fit(
     learning: flags.Learning = flags.Learning(),  # noqa: B008
     seed: Annotated[int, Parameter(help="the same seed gives the same scores")] = 0,
     tail: flags.Tail = False,
+    blocks: Annotated[
+        int | None,
+        Parameter(
+            metavar="N",
+            help="blocks where no column names them: N parts of the rows as they lie",
+        ),
+    ] = None,
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
@@ -82,7 +89,7 @@ def fit(
         source = given.source(train, bar)
         detector = learning.detector(method, source, given, seed=seed, tail=tail)
         data, start = source.labelled(), time.perf_counter()
-        detector.fit(data.rows, data.y, groups=data.groups)
+        detector.fit(data.rows, data.y, groups=data.groups, blocks=flags.either(data, blocks))
     seconds = time.perf_counter() - start
     bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
     bundle.save(folder)
@@ -143,10 +150,10 @@ def score(
         folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
     )
     detector = bundle.with_tail(tail).detector
-    sink = _sink(source, detector, target, overlays, policy.level)
+    source, sink = alarms.apart(source), _sink(source, detector, target, overlays, policy)
     with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-        more = {"kinds": kinds, "reasons": reasons}
-        sink.write(stream.score(source, detector, policy, beside=target, **more), bar)
+        judged = stream.score(source, detector, policy, beside=target, kinds=kinds, reasons=reasons)
+        sink.write(judged, bar)
     tell = aloud(target)
     tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
     tell(written_to(target, overlays))
@@ -521,6 +528,59 @@ def learn_answers(
     say(f"saved in {target}\n{what_changed(found)}")
 
 
+@app.command(
+    sort_key=6,
+    help_epilogue="Example:\n"
+    "  unseen check m train.csv -n 20 --out look.csv\n"
+    "  unseen check m train.csv --answers look.csv --out m2",
+)
+def check(
+    folder: flags.Saved,
+    train: Annotated[Path, Parameter(help="the file, or the folder, that it was trained on")],
+    /,
+    *,
+    n: Annotated[int, Parameter(name=["-n"], metavar="N", help="rows to look at")] = 20,
+    answers: Annotated[
+        Path | None,
+        Parameter(metavar="FILE", help="that file, its column `answer` filled in: normal, anomaly"),
+    ] = None,
+    target: Annotated[
+        Path,
+        Parameter(
+            name="--out",
+            metavar="FILE|DIR2",
+            help="CSV or Parquet file to fill in; with --answers the folder to make",
+        ),
+    ],
+    keep: Annotated[
+        tuple[str, ...],
+        Parameter(metavar="COL ...", help="columns of TRAIN to copy, such as keys; without it all"),
+    ] = (),
+    no_header: flags.NoHeader = False,
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Name the few calibration rows to check where anomalies may be among them, and take the
+    answers: a new detector with sharper p-values.
+    """
+    from unseen.report import text
+    from unseen.scoring import checks
+    from unseen.scoring.sources import reopened
+
+    bundle, source = reopened(
+        folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
+    )
+    if answers is None:
+        count = checks.write_to_fill_in(bundle.detector, bundle.facts, source, n, target)
+        aloud(target)(text.check_steps(count, folder, train, target, str(bundle.detector.normal)))
+        return
+    rows, normal = checks.answers_in(answers, bundle.detector)
+    after = bundle.checked(rows, normal)
+    after.save(target)
+    say(text.checked_lines(bundle, after, len(rows), int((~normal).sum()), source.noun))
+    say(f"Saved in {target}; {folder} is as it was")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0, 2 for what its user can put right, 3 for drift, or 128 + the number of
     a signal that stopped it.
@@ -543,7 +603,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + (stop.args[0] if stop.args else signal.SIGINT)
 
 
-def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level: float) -> Any:
+def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, policy: Any) -> Any:
     """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
     from unseen.report.images import ImageSink
     from unseen.scoring.sinks import TableSink
@@ -551,6 +611,7 @@ def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, level
     if source.noun == "images":
         if overlays is not None and overlays.absolute() == target.absolute():
             raise DataError(f"{target}: --out and --overlays need two names")
+        level = flags.ALPHA if policy.kind == "cost" else policy.level
         return ImageSink(source, detector, target, overlays, level)
     return TableSink(target)
 

@@ -66,7 +66,7 @@ def encode_labels(
     if y is None:
         return np.zeros(rows, dtype=np.int64), known
     name = _normal_name(normal)
-    names = _label_spellings(_label_values(y, rows))
+    names = spellings(_label_values(y, rows))
     present = {label for label in names if label is not None}
     fixed: dict[str | None, int] = {None: UNLABELLED, "-1": UNLABELLED}
     if present and present <= {"-1", "1"}:
@@ -113,7 +113,7 @@ def originals(y: Any) -> dict[str, Any]:
         else _as_objects(y).ravel().tolist()
     )
     found: dict[str, Any] = {}
-    for name, value in zip(_label_spellings(values), values, strict=True):
+    for name, value in zip(spellings(values), values, strict=True):
         if name is not None and name not in found:
             found[name] = value.item() if isinstance(value, np.generic) else value
     return found
@@ -161,9 +161,7 @@ def encode_groups(
     values = np.asarray(groups)
     if values.shape != (rows,):
         raise DataError(f"groups must have shape ({rows},), one per row of X, got {values.shape}")
-    gaps = [
-        row for row, name in enumerate(_label_spellings(values.tolist()), start=1) if name is None
-    ]
+    gaps = [row for row, name in enumerate(spellings(values.tolist()), start=1) if name is None]
     if gaps:
         raise DataError(
             f"groups must name the domain of every row, and name none for {len(gaps):,}, "
@@ -208,7 +206,7 @@ class _Spellings(dict[Any, str | None]):
         return name
 
 
-def _label_spellings(values: Sequence[Any]) -> list[str | None]:
+def spellings(values: Sequence[Any]) -> list[str | None]:
     """The one spelling of each label, None where there is none."""
     spellings = _Spellings()
     try:

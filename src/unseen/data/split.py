@@ -55,6 +55,35 @@ def class_halves(y: NDArray[np.int64], rng: np.random.Generator) -> tuple[Rows, 
     return np.flatnonzero(half == 0), np.flatnonzero(half == 1)
 
 
+def block_halves(
+    y: NDArray[np.int64], blocks: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Rows, Rows]:
+    """Two halves of the rows, whole blocks together, with about as many normal rows each.
+
+    Parameters
+    ----------
+    y : array
+        Codes of the classes, 0 normal (n,).
+    blocks : array
+        Codes of the blocks (n,).
+    rng : Generator
+        Where the randomness comes from.
+
+    Returns
+    -------
+    array, array
+        Row numbers of the halves, in rising order.
+    """
+    present, place = np.unique(blocks, return_inverse=True)
+    normals = np.bincount(place[y == 0], minlength=len(present))
+    order = rng.permutation(len(present))
+    half, load = np.zeros(len(present), dtype=np.int64), np.zeros(2)
+    for block in order[np.argsort(-normals[order], kind="stable")]:  # the largest first
+        half[block] = rng.integers(2) if load[0] == load[1] else int(load.argmin())
+        load[half[block]] += normals[block]
+    return np.flatnonzero(half[place] == 0), np.flatnonzero(half[place] == 1)
+
+
 def encoded(column: Any) -> NDArray[np.int64]:
     """Codes of an Arrow column's values, missing ones among them: (n,)."""
     codes = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()

@@ -109,8 +109,7 @@ def _check_same_table(
             f"expected the {trained:,} rows that the detector was trained on, found {len(rows):,}"
         )
     foreign = held_out.max() >= len(taken) or not taken[held_out].all()
-    expected = member.calibration if member.in_training is None else member.in_training
-    if foreign or np.mean(_agree(score(member, held_out), expected)) < ALIKE:
+    if foreign or not as_in_training(member, score(member, held_out)):
         raise DataError(
             "expected the table that the detector was trained on, found one in which the rows "
             "that it held out score otherwise: the audit needs the very same rows and labels, in "
@@ -127,8 +126,11 @@ def _held_out_by(member: _Trained) -> Rows:
     return member.held_out
 
 
-def _agree(found: Array, expected: Array) -> NDArray[np.bool_]:
-    return np.isclose(found, expected, rtol=1e-3, atol=1e-3 * float(np.std(expected)))
+def as_in_training(member: _Trained, found: Array) -> bool:
+    """Whether the rows that it held out score (m,) as they did in training, nearly all of them."""
+    expected = member.calibration if member.in_training is None else member.in_training
+    agree = np.isclose(found, expected, rtol=1e-3, atol=1e-3 * float(np.std(expected)))
+    return bool(agree.mean() >= ALIKE)
 
 
 def _carried(members: Sequence[Member], counted: Rows) -> Iterator[Opinion]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.detector.policy import check_level
+from unseen.detector.policy import Policy, check_level
 from unseen.errors import DataError
 from unseen.parts.extremes import pareto
 from unseen.parts.ranking import ALIKE
+from unseen.wording import option
 
 Array = NDArray[np.float64]
 ROWS = 50  # calibration normals below which no tail is fitted
@@ -317,3 +318,24 @@ def level_of(share: float) -> str:
     unit = 10.0 ** (math.floor(math.log10(share)) - 1)
     steps = math.ceil(share / unit * (1 - 1e-12))
     return f"{steps * unit:.2g}"
+
+
+def out_of_reach(policy: Policy, calibrated: Conformal) -> str | None:
+    """What to do where no p-value is as small as the policy asks for, in words; None where some
+    can be.
+    """
+    finest, m = calibrated.finest, len(calibrated.scores)
+    if policy.level >= finest:
+        return None
+    asked = f"level {policy.level:g}"
+    ways = f"ask for {level_of(finest)} or more"
+    if policy.traffic is not None:
+        asked = f"{policy.level * policy.traffic:g} alarms in {policy.traffic:,.0f} rows"
+        ways = f"allow {math.ceil(finest * policy.traffic * (1 - 1e-12)):,} alarms or more"
+    if m >= ROWS:
+        ways += f"; or let a model go on where the normals end ({option('tail', True)})"
+    return (
+        f"{asked} asked for, but with {m:,} calibration normals no p-value is below 1/{m + 1:,}: "
+        f"nothing can be flagged. Train on more normals, {math.ceil(1 / policy.level) - 1:,} of "
+        f"which calibrate, or {ways}"
+    )

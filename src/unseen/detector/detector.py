@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,9 +31,12 @@ from unseen.detector.adapt import tell_far
 from unseen.detector.advice import advised
 from unseen.detector.audit import audited
 from unseen.detector.blindspots import BlindSpots, blind_spots_of
+from unseen.detector.blocks import encode_blocks
 from unseen.detector.chance import UnseenChance, good_turing
-from unseen.detector.conformal import ROWS, Conformal, level_of, outranked
+from unseen.detector.checking import members_after, rows_to_check
+from unseen.detector.conformal import ROWS, Conformal, out_of_reach, outranked
 from unseen.detector.devices import device_of
+from unseen.detector.domains import pvalues_by_domain
 from unseen.detector.drift import Drift, Monitor
 from unseen.detector.explaining import Judge, Training, check_explained, explained
 from unseen.detector.folds import few, held_out
@@ -125,7 +130,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.features = features
         self.repeats = repeats
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **metadata: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, groups: Any = None, blocks: Any = None, **metadata: Any
+    ) -> Self:
         """Learn from a data frame or array X (n, columns), or from images.
 
         Parameters
@@ -138,6 +145,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             their folders say.
         groups : sequence (n,), optional
             The domain of each row.
+        blocks : sequence (n,) or int, optional
+            What rows come from together, such as a run, a day or a machine; or into how many parts
+            to cut the rows as they lie. p-values are then for rows of a block that training did not
+            see: whole blocks are held out in up to 5 folds, and `calibration` must be None.
         **metadata
             What scikit-learn may pass beside these, such as sample_weight: is refused.
 
@@ -159,6 +170,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         y = own_labels(rows) if y is None else y
         codes, names = encode_labels(y, rows=len(rows), normal=self.normal)
         group, domains = encode_groups(groups, rows=len(rows))
+        block = encode_blocks(blocks, rows=len(rows))
         check_normals(codes, noun_of(rows))
         doubt(codes, names, y)
         doubt_columns(rows, codes)
@@ -167,9 +179,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if len(counts) < len(codes):
             encoder = encoder.counted(take(rows, counts), normals=codes[counts] <= 0)
         learning, training = self._learning(encoder), TrainingData(rows, codes, group, counts)
-        members = self._members(learning, encoder, training)
+        members = self._members(learning, encoder, training, block)
+        if groups is not None:
+            members = tuple(replace(each, group=group[each.held_out]) for each in members)
         self.schema_ = encoder
         self.classes_, self.groups_ = names, domains
+        self.blocks_ = 0 if block is None else len(np.unique(block[members[0].held_out]))
         self.training_ = (rows, y)
         self.references_ = references(encoder, rows, codes, counts, learning.seed)
         self.name_features(
@@ -219,6 +234,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         refuse(metadata)
         if not hasattr(self, "members_"):
             return self.fit(X, y, groups=groups)
+        if getattr(self, "blocks_", 0):
+            raise Unsupported(
+                "this detector is calibrated by blocks, and new rows alone do not tell how blocks "
+                "differ: fit anew on old and new rows together, with their blocks"
+            )
         rows = self.schema_.admit(X)
         codes, names = encode_labels(y, rows=len(rows), normal=self.normal, known=self.classes_)
         group, domains = encode_groups(groups, rows=len(rows), known=self.groups_)
@@ -239,6 +259,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         members = tuple(
             learning.updated(member, training, counts[held_rows]) for member, held_rows in each
         )
+        if groups is not None:
+            members = tuple(replace(each, group=group[each.held_out]) for each in members)
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
         self.references_ = references(self.schema_, rows, codes, counts, learning.seed)
@@ -477,21 +499,33 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             For no rows, rows of another sort than those of training, and scores that are not
             finite.
         """
+        return self._combined(self._scores_of_each(X, once or NotedOnce()))
+
+    def _scores_of_each(self, X: Any, once: NotedOnce) -> list[NDArray[np.float64]]:
+        """Finite scores of rows by each member, (n,) each."""
         self.check_fitted()
-        each = scores_of_each(self.members_, X, self.torch_device(), once or NotedOnce())
+        each = scores_of_each(self.members_, X, self.torch_device(), once)
         for found in each:
             _check_finite(found, self.chosen())
+        return each
+
+    def _combined(self, each: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """One score of each row: (n,)."""
         return (
             each[0] if len(each) == 1 else outranked([m.calibration for m in self.members_], each)
         )
 
-    def pvalue(self, X: Any) -> NDArray[np.float64]:
+    def pvalue(self, X: Any, *, groups: Any = None) -> NDArray[np.float64]:
         """Chance that a normal row scores at least as high.
 
         Parameters
         ----------
         X : data frame, array (n, columns), Images or Maps
             Rows or images like those of training.
+        groups : sequence (n,), optional
+            The domain of each row: a row is then judged beside calibration normals of its own
+            domain. Rows of one that training did not show, or with fewer than 19 of them, are
+            judged beside all, which is logged.
 
         Returns
         -------
@@ -503,16 +537,60 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         DataError
-            For no rows, rows of another sort than those of training, and scores that are not
-            finite.
+            For no rows, rows of another sort than those of training, scores that are not finite,
+            and groups that do not name the domain of each row.
+        Unsupported
+            For groups where `fit` was given none, or an earlier release saved the detector.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X, line = np.r_[rng.normal(size=300), rng.normal(0, 9, 300)][:, None], ["a", "b"] * 300
+        >>> detector = Detector("mahalanobis", random_state=0).fit(X, groups=sorted(line))
+        >>> detector.pvalue([[8.0], [8.0]], groups=["a", "b"]).round(2)
+        array([0.02, 0.39])
         """
-        self.check_fitted()
-        return self.conformal_.pvalue(self.anomaly_score(X))
+        return self.judged(X, groups=groups, once=NotedOnce())[1]
+
+    def judged(
+        self, X: Any, *, groups: Any = None, once: NotedOnce
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores and p-values of rows.
+
+        Parameters
+        ----------
+        X, groups
+            As in `pvalue`.
+        once : NotedOnce
+            What was said already of earlier batches of the same rows, and is not said again.
+
+        Returns
+        -------
+        array, array
+            Scores and p-values (n,).
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `pvalue`.
+        """
+        each = self._scores_of_each(X, once)
+        scores = self._combined(each)
+        pvalues = self.conformal_.pvalue(scores)
+        if groups is not None:
+            pvalues = pvalues_by_domain(
+                self.members_, self.groups_, each, groups, pvalues, tail=self.tail, once=once
+            )
+        return scores, pvalues
 
     def detect(
-        self, X: Any, *, alpha: float | None = None, fdr: float | None = None
+        self,
+        X: Any,
+        *,
+        alpha: float | None = None,
+        fdr: float | None = None,
+        policy: Policy | None = None,
+        groups: Any = None,
     ) -> NDArray[np.bool_]:
-        """Which rows to raise an alarm for. Give one of two policies; neither needs a refit.
+        """Which rows to raise an alarm for. Give one of three; none needs a refit.
 
         Parameters
         ----------
@@ -522,6 +600,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             The share of normal rows that may be flagged.
         fdr : float, optional
             The share of the alarms, among these rows, that may be false (Benjamini-Hochberg).
+        policy : Policy, optional
+            Any policy, such as `Policy.per_day(20, traffic=100_000)` or `Policy.cost(50, 1)`.
+        groups : sequence (n,), optional
+            The domain of each row, as in `pvalue`.
 
         Returns
         -------
@@ -534,10 +616,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Before `fit`.
         DataError
             Unless exactly one policy is given, with a share between 0 and 1, exclusive; for rows,
-            as in `anomaly_score`.
+            as in `pvalue`.
+        Unsupported
+            For groups, as in `pvalue`.
         """
-        policy = Policy.of(alpha, fdr)
-        pvalues = self.pvalue(X)
+        policy = Policy.of(alpha, fdr, policy)
+        pvalues = self.pvalue(X, groups=groups)
         self.check_reach(policy)
         return pvalues <= policy.threshold(pvalues)
 
@@ -555,18 +639,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             Before `fit`.
         """
         self.check_fitted()
-        finest = self.conformal_.finest
-        if policy.level < finest:
-            m = len(self.conformal_.scores)
-            ways = f"Train on more normals, or ask for {level_of(finest)} or more"
-            if m >= ROWS:
-                ways += f"; or let a model go on where the normals end ({option('tail', True)})"
-            warnings.warn(
-                f"level {policy.level} asked for, but with {m} calibration normals no p-value is "
-                f"below 1/{m + 1}: nothing can be flagged. {ways}",
-                FewNormals,
-                stacklevel=3,
-            )
+        if (said := out_of_reach(policy, self.conformal_)) is not None:
+            warnings.warn(said, FewNormals, stacklevel=3)
 
     def explain(self, X: Any, top: int = 3, *, alpha: float = 0.05) -> list[Reasons]:
         """Why rows have their scores: which columns raise them, and what would make the rows
@@ -951,6 +1025,82 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.check_fitted()
         return smallest_moves_of(self, alpha)
 
+    def to_check(self, n: int = 20) -> Any:
+        """The calibration rows whose check wins most power back, where anomalies are among them.
+
+        Parameters
+        ----------
+        n : int
+            How many rows somebody can look at.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns `row`, its number in the training table, from 0, and `pvalue`, its p-value among
+            the calibration rows, lowest first (n).
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            Unless n is a whole number from 1.
+        Unsupported
+            For a detector that an earlier release saved without the rows that it held out.
+        """
+        self.check_fitted()
+        return rows_to_check(self.members_, n)
+
+    def checked(self, rows: Any, normal: Any) -> Detector:
+        """A new detector whose p-values are sharper, from answers about calibration rows; nothing
+        is trained, and this one stays as it is.
+
+        Anomalies among the rows that were checked calibrate no longer, and of the rows around them
+        that nobody checked as many as the answers let expect (`Detector.to_check`; after Bashari,
+        Sesia & Romano 2025). p-values are then measured to hold, not proven to.
+
+        Parameters
+        ----------
+        rows : sequence of int (k,)
+            Numbers of training rows that `to_check` named, from 0.
+        normal : sequence of bool (k,)
+            Whether each of them is normal.
+
+        Returns
+        -------
+        Detector
+            A new one.
+
+        Raises
+        ------
+        NotFitted
+            Before `fit`.
+        DataError
+            For other rows, rows that are given twice or without an answer, and where no calibration
+            row is left.
+        Unsupported
+            As in `to_check`.
+
+        >>> rng = np.random.default_rng(0)
+        >>> X = np.r_[rng.normal(size=(380, 2)), rng.normal(6.0, 1.0, size=(20, 2))]  # all "normal"
+        >>> detector = Detector("mahalanobis", calibration=0.5, random_state=0).fit(X)
+        >>> rows = detector.to_check(10)["row"].to_numpy()
+        >>> sharper = detector.checked(rows, normal=rows < 380)
+        >>> [each.pvalue([[6.0, 6.0]]).round(3).tolist() for each in (detector, sharper)]
+        [[0.035], [0.005]]
+        """
+        self.check_fitted()
+        numbers, answers = np.asarray(rows, dtype=np.int64), np.asarray(normal, dtype=bool)
+        if numbers.ndim != 1 or numbers.shape != answers.shape or not len(numbers):
+            raise DataError(
+                "expected a row number and an answer for each row that was checked, got shapes "
+                f"{numbers.shape} and {answers.shape}"
+            )
+        if len(np.unique(numbers)) < len(numbers):
+            raise DataError("a row is answered twice: keep one answer of each row")
+        new = copy.copy(self)
+        return new.assemble(members_after(self.members_, numbers, answers))
+
     def __getstate__(self) -> Any:
         """All but the training rows, and what is learned from those that stay."""
         left = ("training_", "_known_kinds")
@@ -1176,12 +1326,24 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return Learning(method, self.torch_device(), seed)
 
     def _members(
-        self, learning: Learning, encoder: Encoder, data: TrainingData
+        self,
+        learning: Learning,
+        encoder: Encoder,
+        data: TrainingData,
+        block: NDArray[np.int64] | None,
     ) -> tuple[Member, ...]:
-        """One that calibrates itself, where normals are few and the method can; else one of a
-        split, or of each fold.
+        """One that calibrates itself, where normals are few and the method can, or by blocks; else
+        one of a split, or of each fold.
         """
         codes, images = data.codes[data.rows], len(encoder.shape) > 1
+        if block is not None:
+            if self.calibration is not None:
+                raise DataError(
+                    f"with blocks whole blocks calibrate, so calibration must be None, got "
+                    f"{self.calibration!r}: leave out one of the two"
+                )
+            rng, rows = np.random.default_rng(learning.seed), data.rows[calibrators(codes)]
+            return (learning.across_blocks(encoder, data, rows, block, rng),)
         able = ability(learning.method, "train_calibrated") is not None
         if self.calibration is None and able and few(codes, images=images):
             return (learning.calibrated(encoder, data, data.rows[calibrators(codes)]),)

@@ -18,6 +18,7 @@ from torch import nn
 from unseen.data.news import NotedOnce
 from unseen.data.split import Rows, take
 from unseen.detector.adapt import moved
+from unseen.detector.blocks import beside_others, folds_of_blocks
 from unseen.detector.conformal import fraction
 from unseen.errors import DataError, UnseenError, Unsupported
 from unseen.parts.nets import seeded
@@ -65,6 +66,7 @@ class Member:
     peaks: NDArray[np.float64] | None = None
     in_training: NDArray[np.float64] | None = None
     hidden: NDArray[np.float64] | None = None
+    group: NDArray[np.int64] | None = None
 
     def scores(
         self, rows: Any, device: torch.device, unprecedented: NDArray[np.float64] | float = 0.0
@@ -176,13 +178,57 @@ class Learning:
             for each in (found.scores, found.peaks)
         )
         assert calibration is not None
-        rows = encoder.encode(take(data.table, held_out[chosen]))
+        return self._of_all(encoder, scorer, data, inside, calibration, held_out[chosen], peaks)
+
+    def across_blocks(
+        self,
+        whole: Encoder,
+        data: TrainingData,
+        calibrating: Rows,
+        blocks: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> Member:
+        """Train on all rows; `calibrating` names the normal rows whose scores by what saw no normal
+        row of their block calibrate. `blocks`: the block of each row (n,).
+        """
+        # unlabelled rows of a block leave with it, as they would be learned as normal; labelled
+        # anomalies stay: they never make their block look more normal than a new one
+        away = data.rows[data.codes[data.rows] <= 0]
+        fold = folds_of_blocks(blocks[away], rng)
+        parts = [self.trained(whole, data, away[fold == k]) for k in range(fold.max() + 1)]
+        held_out = np.concatenate([part.held_out for part in parts if part.held_out is not None])
+        chosen = np.isin(held_out, calibrating)
+        held_out = held_out[chosen]
+        scores = np.concatenate([part.calibration for part in parts])[chosen]
+        encoder, scorer, run = self.begun(whole, data, data.rows)
+        inside = data.samples(encoder, data.rows).to(self.device)
+        with one_thread():
+            self.method.train(scorer, inside, run)
+        peaks = [part.peaks for part in parts if part.peaks is not None]
+        calibration = beside_others(scores, blocks[held_out])
+        return self._of_all(
+            *(encoder, scorer, data, inside, calibration, held_out),
+            np.concatenate(peaks) if peaks else None,
+        )
+
+    def _of_all(
+        self,
+        encoder: Encoder,
+        scorer: nn.Module,
+        data: TrainingData,
+        inside: Samples,
+        calibration: NDArray[np.float64],
+        held_out: Rows,
+        peaks: NDArray[np.float64] | None,
+    ) -> Member:
+        """A member that learned from all rows, calibrated by scores of some from elsewhere."""
+        rows = encoder.encode(take(data.table, held_out))
         return _member_of(
             self.method,
             encoder.limited(inside.x.cpu().numpy(), data.codes[data.rows] <= 0),
             scorer.eval(),
             calibration,
-            held_out[chosen],
+            held_out,
             None if peaks is None else np.sort(peaks),
             _scored(scorer, rows, self.device),
             _hidden_of(scorer, inside),

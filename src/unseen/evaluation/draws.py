@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unseen.data.split import Rows, class_halves
+from unseen.data.split import Rows, block_halves, class_halves
 from unseen.evaluation.choices import Protocol
 
 log = logging.getLogger("unseen")
@@ -43,6 +43,7 @@ def draw_rows(
     choices: Protocol,
     rng: np.random.Generator,
     alike: NDArray[np.int64] | None,
+    blocks: NDArray[np.int64] | None = None,
 ) -> Draw:
     """One seed's rows: all of both tables when there are two, else a split, less test rows that
     training shows too.
@@ -58,6 +59,8 @@ def draw_rows(
     alike : array or None
         For one table that is split, a number for each row, the same for rows that are copies (n,);
         None for two tables.
+    blocks : array or None
+        For one table, the block of each row (n,): whole blocks train, and the others test.
 
     Returns
     -------
@@ -67,7 +70,9 @@ def draw_rows(
     if alike is None:
         train, test = np.arange(len(codes)), np.arange(len(answers))
     else:
-        train, test = class_halves(codes, rng)
+        train, test = (
+            class_halves(codes, rng) if blocks is None else block_halves(codes, blocks, rng)
+        )
         test = test[~np.isin(alike[test], alike[train])]
     seen = _draw_seen(
         codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from unseen.data.labels import doubt, encode_labels, originals
 from unseen.data.split import Rows, take
 from unseen.data.tables import without
+from unseen.detector.blocks import check_apart, encode_blocks
 from unseen.detector.detector import Detector
 from unseen.detector.inputs import counting_rows, encoder_of, own_labels, to_learn_from
 from unseen.detector.settings import method_of
@@ -47,6 +48,7 @@ def evaluate(
     methods: Mapping[str, Method | str] | Sequence[str] | str | None = None,
     kinds: Mapping[str, str] | None = None,
     group: str | None = None,
+    block: str | None = None,
     device: str | torch.device = "cpu",
     repeats: Literal["keep", "once"] | None = None,
     progress: Callable[[], None] | None = None,
@@ -55,8 +57,8 @@ def evaluate(
 
     Each seed draws seen classes and their few labelled rows anew; all other anomalies leave
     training, and their classes are unseen. Without `test`, rows are split half and half within each
-    class, and rows that are copies of another one are left out before. Test labels
-    are used for the report and for nothing else.
+    class, or by whole blocks, and rows that are copies of another one are left out before. Test
+    labels are used for the report and for nothing else.
 
     Parameters
     ----------
@@ -74,6 +76,8 @@ def evaluate(
         Names for the report, and methods or their names; the default without any.
     group : str, optional
         The column of domains, the `groups` of `Detector.fit`.
+    block : str, optional
+        The column of blocks, the `blocks` of `Detector.fit`: none stands in training and test.
     progress : callable, optional
         Is called, without arguments, once for each method in each seed.
 
@@ -105,8 +109,8 @@ def evaluate(
     True
     """
     return run_protocol(
-        _parted(table, label, group),
-        None if test is None else _parted(test, label, group, needed=False),
+        _parted(table, label, group, block),
+        None if test is None else _parted(test, label, group, block, needed=False),
         normal=normal,
         choices=_choices(protocol),
         methods=_by_name(methods),
@@ -137,7 +141,7 @@ def run_protocol(
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for seed in range(choices.seeds):
         rng = np.random.default_rng(seed)
-        draw = draw_rows(data.codes, data.answers, choices, rng, data.alike)
+        draw = draw_rows(data.codes, data.answers, choices, rng, data.alike, data.blocks)
         if not draw.seen and seed == 0:
             _tell_no_seen(len(data.names), choices.shots, halved=test is None)
         for name, method in chosen.items():
@@ -163,6 +167,7 @@ class _Tables:
 
     rows: Any
     groups: NDArray[np.object_] | None
+    blocks: NDArray[np.int64] | None
     codes: NDArray[np.int64]
     tested: Any
     answers: NDArray[np.int64]
@@ -203,17 +208,20 @@ def _prepared(
     doubt(codes, names, [spelling.get(name) for name in names])
     rows = train.rows
     groups = None if train.groups is None else np.asarray(train.groups, dtype=object)
+    blocks = encode_blocks(train.blocks, rows=len(rows))
     alike = None
     if test is None:
         own = _without_copies(rows, kinds, repeats)
         rows, codes, groups = take(rows, own), codes[own], None if groups is None else groups[own]
+        blocks = None if blocks is None else blocks[own]
         tested, answers, alike = rows, codes, np.arange(len(own))
     else:
+        check_apart(train.blocks, test.blocks)
         tested = test.rows
         answers, names, more = _encoded(test, normal, names)
         spelling = more | spelling
     shown = tuple(str(spelling[name]).strip() for name in names)
-    return _Tables(rows, groups, codes, tested, answers, shown, alike)
+    return _Tables(rows, groups, blocks, codes, tested, answers, shown, alike)
 
 
 def _choices(protocol: object) -> Protocol:
@@ -265,13 +273,15 @@ def _without_copies(rows: Any, kinds: Mapping[str, str] | None, repeats: str | N
     return own
 
 
-def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = True) -> Labelled:
-    """A table without its columns of labels and domains, and these; images with the labels of their
-    folders.
+def _parted(
+    table: Any, label: str | None, group: str | None, block: str | None, *, needed: bool = True
+) -> Labelled:
+    """A table without its columns of labels, domains and blocks, and these; images with the labels
+    of their folders.
     """
     rows = to_learn_from(table, None)
     names = getattr(rows, "column_names", [])
-    for name, column in {"label": label, "group": group}.items():
+    for name, column in {"label": label, "group": group, "block": block}.items():
         if not isinstance(column, str | None):
             raise DataError(f"{name} must be the name of a column, got {column!r:.80}")
     if label is not None:
@@ -279,11 +289,12 @@ def _parted(table: Any, label: str | None, group: str | None, *, needed: bool = 
         y, where = rows[label], f"column {label!r}"
     else:
         y, where = own_labels(rows), "their folders"
-    if group is not None and (needed or group in names):
-        require([group], names, where="the table")
-    aside = [name for name in (label, group) if name in names]
-    groups = rows[group].to_pylist() if group in names else None
-    return Labelled(without(rows, aside) if aside else rows, y, groups, None, {"where": where})
+    if needed:
+        require([name for name in (group, block) if name], names, where="the table")
+    aside = [name for name in (label, group, block) if name in names]
+    groups, blocks = (rows[name].to_pylist() if name in names else None for name in (group, block))
+    rows = without(rows, aside) if aside else rows
+    return Labelled(rows, y, groups, None, {"where": where}, blocks)
 
 
 def _encoded(
@@ -323,7 +334,8 @@ def _one_run(detector: Detector, data: _Tables, draw: Draw) -> dict[str, Any]:
     labels = np.array([detector.normal, *data.names], dtype=object)[draw.y]
     start = time.perf_counter()
     groups = None if data.groups is None else data.groups[draw.train]
-    detector.fit(take(data.rows, draw.train), labels, groups=groups)
+    blocks = None if data.blocks is None else data.blocks[draw.train]
+    detector.fit(take(data.rows, draw.train), labels, groups=groups, blocks=blocks)
     fitted = time.perf_counter()
     scores = detector.anomaly_score(take(data.tested, draw.test))
     done = time.perf_counter()

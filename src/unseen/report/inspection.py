@@ -18,7 +18,7 @@ from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
 from unseen.report.evaluation import figure, report, ruled_table
 from unseen.storage.bundle import Bundle
-from unseen.storage.facts import Adapted, Counts, Origin, as_text, formless, of_form
+from unseen.storage.facts import Adapted, Checked, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability
 from unseen.wording import option
 
@@ -154,10 +154,16 @@ def _calibration(bundle: Bundle) -> list[tuple[str, str]]:
     )
     if bundle.detector.members_[0].in_training is not None:
         how = "in one pass, each scored by what did not learn from it"
+    if number := getattr(bundle.detector, "blocks_", 0):
+        column = of_form(str, bundle.facts.get("block"))
+        named = f" (column {column!r})" if column else ""
+        how = f"of {number:,} blocks{named}, each scored by what saw no normal one of its block"
     if of_form(Adapted, bundle.facts.get("adapted")) is not None:
         how = "of the new domain, each scored by what adapted on the others"
     if of_form(Adapted, bundle.facts.get("recalibrated")) is not None:
         how = "that came later than training"
+    if (checked := of_form(Checked, bundle.facts.get("checked"))) is not None:
+        how += f"; {checked.left_out:,} more were left out after {checked.rows:,} were checked"
     if bundle.detector.conformal_.tail is None:
         return [
             (

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from unseen.detector.policy import Policy
 from unseen.evaluation.choices import lacking
 from unseen.methods.catalogue import to_json
@@ -38,6 +40,8 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     p-value there can be.
     """
     share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
+    if policy.kind == "cost":
+        return _worth(found, noun, policy)
     if policy.needs_all and not found.flagged:
         return f"{none}: no p-value is small enough for at most {share} of false alarms."
     if not policy.needs_all and policy.level < finest:
@@ -48,7 +52,8 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     kinds = f"\n{_kinds_line(found.kinds)}" if found.kinds else ""
     if policy.needs_all:
         return f"{flagged} Up to {share} of them are expected to be false alarms.{kinds}"
-    return f"{flagged} About {share} of normal {noun} are expected among them.{kinds}"
+    daily = f", {policy.level * policy.traffic:.3g} a day" if policy.traffic else ""
+    return f"{flagged} About {share} of normal {noun} are expected among them{daily}.{kinds}"
 
 
 def _kinds_line(kinds: Mapping[str, int]) -> str:
@@ -59,6 +64,17 @@ def _kinds_line(kinds: Mapping[str, int]) -> str:
     """
     each = sorted(kinds.items(), key=lambda item: -item[1])
     return f"Alarms by kind: {first_few(f'{name!r} ({count:,})' for name, count in each)}."
+
+
+def _worth(found: Tally, noun: str, policy: Policy) -> str:
+    """How many alarms are worth their cost."""
+    chance = f"a chance of {100 * (1 - policy.level):.3g}% or more to be an anomaly"
+    if not found.flagged:
+        return f"0 of {found.rows:,} {noun} flagged: none has {chance}, and other alarms cost more."
+    return (
+        f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}: those "
+        f"with {chance}."
+    )
 
 
 def suspects_line(table: Any, noun: str) -> str:
@@ -91,6 +107,37 @@ def to_answer(bundle: Bundle, folder: Path, table: Any, target: Path) -> str:
         )
         lines.append(f"  {line}")
     return "\n".join(lines)
+
+
+def check_steps(count: int, folder: Path, train: Path, target: Path, normal: str) -> str:
+    """What to do with the file of rows to check."""
+    line = command_line("check", folder, train, "--answers", target, "--out", "DIR2")
+    return (
+        f"{count:,} rows to look at, written to {target}\n"
+        f"Next: write {normal} or anomaly into its column 'answer', then\n  {line}"
+    )
+
+
+def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun: str) -> str:
+    """What answers about calibration rows changed: rows that calibrate, and what p = 0.05 was."""
+    m, kept = (
+        sum(len(member.calibration) for member in each.detector.members_)
+        for each in (before, after)
+    )
+    found = f"{anomalies:,} of {rows:,} {noun} that were checked are no normal ones"
+    if kept == m:
+        return f"{found}: nothing is left out, and p-values stay as they are."
+    highest = 0
+    for old, new in zip(before.detector.members_, after.detector.members_, strict=True):
+        assert old.held_out is not None  # else nothing was checked
+        assert new.held_out is not None
+        flagged = int(0.05 * (len(old.calibration) + 1))
+        highest += int(np.isin(old.held_out[len(old.held_out) - flagged :], new.held_out).sum())
+    return (
+        f"{found}: {m - kept:,} of {m:,} that calibrated are left out.\n"
+        f"p-values were too large, on the cautious side: p = 0.05 is now "
+        f"p = {(highest + 1) / (kept + 1):.2g}."
+    )
 
 
 def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ from unseen.storage.facts import headed, of_data
 from unseen.vision.features import Features
 
 # flags that mean nothing for images
-_ROWS = ("label", "drop", "group", "kind", "keep", "no-header")
+_ROWS = ("label", "drop", "group", "block", "kind", "keep", "no-header")
 _IMAGES = ("backbone", "size", "tiles", "cache", "overlays")  # and for rows
 
 
@@ -66,6 +66,7 @@ def source_of(
     normal: str = "normal",
     drop: tuple[str, ...] = (),
     group: str | None = None,
+    block: str | None = None,
     header: bool = True,
     features: Features | None = None,
     cache: Path | None = None,
@@ -74,7 +75,7 @@ def source_of(
     """What to learn from: a file of rows, or a folder of images."""
     if _is_folder(path):
         return ImageFolder(path, normal, features, cache, progress=progress)
-    return TableSource(FileRows(path, header), label, normal, drop, group)
+    return TableSource(FileRows(path, header), label, normal, drop, group, block=block)
 
 
 def reopened(
@@ -124,4 +125,5 @@ def table_again(
         tuple(facts.get("drop", ())),
         facts.get("group"),
         keep,
+        facts.get("block"),
     )

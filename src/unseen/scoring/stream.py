@@ -199,8 +199,9 @@ def _judged(source: Source, detector: Detector, asked: Asked) -> Iterator[Block]
             once.through = once.done + len(batch.keys)
         try:
             if len(batch.used):
-                scores[batch.used] = detector.anomaly_score(batch.rows, once=once)
-                pvalues[batch.used] = detector.conformal_.pvalue(scores[batch.used])
+                scores[batch.used], pvalues[batch.used] = detector.judged(
+                    batch.rows, groups=batch.groups, once=once
+                )
             elif batch.rows is not None:
                 detector.schema_.encode(batch.rows)  # no rows, but columns are checked all the same
             told = asked.told(detector, batch, pvalues)

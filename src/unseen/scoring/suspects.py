@@ -13,7 +13,7 @@ from unseen.detector.detector import Detector
 from unseen.errors import DataError, Unsupported
 from unseen.scoring.tables import check_keep
 from unseen.storage.facts import Adapted, of_data, of_form
-from unseen.types import Source
+from unseen.types import Labelled, Source
 
 AUDITED = ("weight", "score")
 
@@ -23,23 +23,8 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: Source) -> pa
 
     `known`: what the bundle tells of its data. DataError unless the source is what the detector was
     trained on."""
-    if of_form(Adapted, known.get("adapted")) is not None:
-        raise Unsupported(
-            "adapt moved this detector to other rows, and trained it on none of them, so there is "
-            "nothing to audit: audit the detector that it came from"
-        )
-    if of_form(Adapted, known.get("recalibrated")) is not None:
-        raise Unsupported(
-            "recalibrate gave this detector p-values of other rows, and trained it on none of "
-            "them, so there is nothing to audit: audit the detector that it came from"
-        )
-    data, facts = source.labelled(), of_data(known)
+    data = training_rows(known, source)
     check_keep(data.keys.column_names, taken=AUDITED)
-    if len(data.rows) != facts.get("rows", len(data.rows)):
-        raise DataError(
-            f"{source.name}: expected the {facts['rows']:,} {source.noun} of {facts['source']} "
-            f"that the detector was trained on, found {len(data.rows):,}: name that file"
-        )
     try:
         found = detector.audit(data.rows, data.y)
     except DataError as error:
@@ -49,3 +34,19 @@ def suspects(detector: Detector, known: Mapping[str, Any], source: Source) -> pa
     audited = {name: found[name] for name in AUDITED}
     rest = {name: keys[name] for name in keys.column_names if name not in first}
     return pa.table(first | audited | rest)
+
+
+def training_rows(known: Mapping[str, Any], source: Source) -> Labelled:
+    """The rows of a source, as many as a detector with these facts was trained on."""
+    if of_form(Adapted, known.get("adapted")) is not None:
+        raise Unsupported(
+            "adapt moved this detector to other rows, and trained it on none of them, so there is "
+            "nothing to audit or check: take the detector that it came from"
+        )
+    data, facts = source.labelled(), of_data(known)
+    if len(data.rows) != facts.get("rows", len(data.rows)):
+        raise DataError(
+            f"{source.name}: expected the {facts['rows']:,} {source.noun} of {facts['source']} "
+            f"that the detector was trained on, found {len(data.rows):,}: name that file"
+        )
+    return data

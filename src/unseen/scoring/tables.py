@@ -59,6 +59,10 @@ class TableSource:
     keep : tuple of str
         Columns that tell the rows apart; without any, all columns when it is learned from, and the
         row number when it is scored.
+    block : str, optional
+        Column of blocks.
+    by_group : bool
+        Whether rows to score are judged by domain.
 
     >>> from unseen import Detector, Policy
     >>> from unseen.scoring.rows import FrameRows
@@ -78,6 +82,8 @@ class TableSource:
     drop: tuple[str, ...] = ()
     group: str | None = None
     keep: tuple[str, ...] = ()
+    block: str | None = None
+    by_group: bool = False
 
     noun: ClassVar[str] = "rows"
 
@@ -97,8 +103,8 @@ class TableSource:
 
     def labelled(self) -> Labelled:
         """All rows, their labels and domains, and how many there are of each class."""
-        aside = [*self.drop, *filter(None, [self.label, self.group])]
-        return self._labelled(self._table([*aside, *self.keep]), self.drop, self.group)
+        wanted = [*self.drop, *filter(None, [self.label, self.group, self.block]), *self.keep]
+        return self._labelled(self._table(wanted), self.drop, self.group, self.block)
 
     def normals(self) -> Labelled:
         """Rows of another domain to move to: labels count where the file has them; what is set
@@ -106,7 +112,9 @@ class TableSource:
         """
         table = self._table([])
         aside = [
-            name for name in (*self.drop, self.label, self.group) if name in table.column_names
+            name
+            for name in (*self.drop, self.label, self.group, self.block)
+            if name in table.column_names
         ]
         y = table[self.label] if self.label in aside else None
         return Labelled(without(table, aside), y, None, None, self.place.facts)
@@ -127,16 +135,22 @@ class TableSource:
         table = self._table([self.label])
         drop = tuple(name for name in self.drop if name in table.column_names)
         group = self.group if self.group in table.column_names else None
-        return self._labelled(table, drop, group)
+        block = self.block if self.block in table.column_names else None
+        return self._labelled(table, drop, group, block)
 
-    def _labelled(self, table: pa.Table, drop: tuple[str, ...], group: str | None) -> Labelled:
-        aside = [*drop, *filter(None, [self.label, group])]
+    def _labelled(
+        self, table: pa.Table, drop: tuple[str, ...], group: str | None, block: str | None
+    ) -> Labelled:
+        aside = [*drop, *filter(None, [self.label, group, block])]
         rows = without(table, aside)
         facts = self.place.facts | {"label": self.label, "drop": list(drop), "group": group}
+        facts |= {} if block is None else {"block": block}
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
         groups = table[group].to_pylist() if group else None
-        return Labelled(rows, y, groups, table.select(self.keep or table.column_names), facts)
+        keys = table.select(self.keep or table.column_names)
+        blocks = None if block is None else table[block].to_pylist()
+        return Labelled(rows, y, groups, keys, facts, blocks)
 
     def places(self, keys: pa.Table, rows: pa.Array) -> dict[str, Any]:
         """The numbers of rows, where no column was chosen to tell them apart, or has that name."""
@@ -147,20 +161,23 @@ class TableSource:
         check_keep(self.keep)
         done = 0
         for batch in self.place.blocks(encoder):
-            require(self.keep, batch.column_names, where=self.name)
+            domain = [self.group] if self.by_group and self.group else []
+            require([*self.keep, *domain], batch.column_names, where=self.name)
             n = len(batch)
             keys = (
                 batch.select(self.keep)
                 if self.keep
                 else pa.table({ROW: np.arange(done + 1, done + n + 1)})
             )
-            rows = without(batch, [name for name in self.keep if name not in encoder.inputs])
+            aside = {*self.keep, *domain} - set(encoder.inputs)
+            rows = without(batch, [name for name in batch.column_names if name in aside])
+            groups = batch[self.group].to_pylist() if domain else None
             where = (
                 f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again"
                 if done
                 else self.name
             )
-            yield Batch(rows, keys, np.arange(n), where)
+            yield Batch(rows, keys, np.arange(n), where, groups)
             done += n
 
     def _table(self, wanted: Sequence[str]) -> pa.Table:

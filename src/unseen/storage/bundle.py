@@ -29,6 +29,7 @@ from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.methods.catalogue import from_json, to_json
 from unseen.methods.foreign import imported, paths_in, untrusted
+from unseen.storage.facts import Checked, Count, of_form
 from unseen.storage.manifest import JSON, SHOWN, TENSORS, Manifest, Settings, digest
 from unseen.storage.references import fitting, read_references, saved
 from unseen.storage.restore import State, read_tensors, scorer_of
@@ -133,6 +134,7 @@ class Bundle:
         shown = None if recorded is None else read_references(place / SHOWN, recorded=recorded)
         try:
             detector = _rebuilt(manifest, tensors, trust)
+            detector.blocks_ = of_form(Count, manifest.facts.get("blocks")) or 0
             if shown is not None:
                 detector.references_ = fitting(shown, detector.schema_, len(detector.classes_))
             return cls(detector, manifest.facts)
@@ -177,7 +179,9 @@ class Bundle:
             A new one, with the facts here and those of the data, without what was measured of the
             detector here: the evaluation, and which method would do.
         """
-        known = {name: fact for name, fact in self.facts.items() if name != "simpler"}
+        known = {
+            n: fact for n, fact in self.facts.items() if n not in ("simpler", "blocks", "checked")
+        }
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**known, "adapted": facts, "evaluation": []})
 
@@ -199,6 +203,39 @@ class Bundle:
         """
         facts = {"source": data.facts["source"], "rows": len(data.rows)}
         return type(self)(detector, {**self.facts, "recalibrated": facts})
+
+    def checked(self, rows: Any, normal: Any) -> Self:
+        """The bundle of a detector whose calibration rows were checked.
+
+        Parameters
+        ----------
+        rows, normal
+            As in `Detector.checked`.
+
+        Returns
+        -------
+        Bundle
+            A new one, whose facts say what was checked; this one stays as it is.
+
+        Raises
+        ------
+        NotFitted, DataError, Unsupported
+            As in `Detector.checked`.
+        """
+        new = self.detector.checked(rows, normal)
+        before, after = (
+            sum(len(member.calibration) for member in each.members_)
+            for each in (self.detector, new)
+        )
+        known = of_form(Checked, self.facts.get("checked")) or Checked(
+            rows=0, anomalies=0, left_out=0
+        )
+        facts = {
+            "rows": known.rows + len(rows),
+            "anomalies": known.anomalies + int(len(rows) - np.sum(normal)),
+            "left_out": known.left_out + before - after,
+        }
+        return type(self)(new, {**self.facts, "checked": facts})
 
     def score(self, X: Any, *, alpha: float = 0.05) -> pa.Table:
         """Score, p-value and verdict of each row.
@@ -241,13 +278,15 @@ def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     bundle, stay.
     """
     detector, seed = bundle.detector, bundle.detector.random_state
-    making = {
+    making: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unseen": __version__,
         "torch": str(torch.__version__),
     }
     if (name := simpler_than(detector)) is not None:
         making["simpler"] = name
+    if getattr(detector, "blocks_", 0):
+        making["blocks"] = detector.blocks_
     settings = Settings.model_construct(
         normal=str(detector.normal),
         kinds=None if detector.kinds is None else dict(detector.kinds),
@@ -288,6 +327,8 @@ def _state_of(detector: Detector) -> dict[str, Tensor]:
             state[f"{k}.in_training"] = torch.from_numpy(member.in_training.copy())
         if member.hidden is not None:
             state[f"{k}.hidden"] = torch.from_numpy(member.hidden.copy())
+        if member.group is not None:
+            state[f"{k}.group"] = torch.from_numpy(member.group.astype(np.int64))
     return state
 
 
@@ -329,7 +370,7 @@ def _rebuilt(
         raise BundleError("a member reads other columns than the detector, or in another order")
     state = State(tensors)
     members = tuple(
-        _member(method, schema, state.part(f"{k}."), len(detector.classes_))
+        _member(method, schema, state.part(f"{k}."), len(detector.classes_), len(manifest.groups))
         for k, schema in enumerate(schemas)
     )
     state.check_empty()
@@ -341,7 +382,7 @@ def _encoder_from(plain: dict[str, Any]) -> Encoder:
     return Vision.from_json(plain) if "features" in plain else Schema.from_json(plain)
 
 
-def _member(method: Method, schema: Encoder, state: State, classes: int) -> Member:
+def _member(method: Method, schema: Encoder, state: State, classes: int, domains: int) -> Member:
     """A member in its state, of which nothing is left."""
     calibration = state.sorted("calibration")
     # earlier releases kept none
@@ -352,5 +393,6 @@ def _member(method: Method, schema: Encoder, state: State, classes: int) -> Memb
     several = len(calibration)
     own = state.scores("in_training", count=several) if "in_training" in state.left else None
     hidden = state.hidden(classes) if "hidden" in state.left else None
+    group = state.codes("group", count=several, below=domains) if "group" in state.left else None
     state.check_empty()
-    return Member(schema, scorer, calibration, held_out, peaks, own, hidden)
+    return Member(schema, scorer, calibration, held_out, peaks, own, hidden, group)

@@ -63,6 +63,25 @@ class Adapted(BaseModel):
     rows: Count
 
 
+class Checked(BaseModel):
+    """What `unseen check` says of the answers.
+
+    Parameters
+    ----------
+    rows : int
+        Calibration rows that were checked.
+    anomalies : int
+        How many of them are anomalies.
+    left_out : int
+        Calibration rows that calibrate no longer.
+    """
+
+    model_config = ConfigDict(strict=True)
+    rows: Count
+    anomalies: Count
+    left_out: Count
+
+
 class Origin(BaseModel):
     """What saving says.
 
@@ -104,7 +123,8 @@ def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:
     >>> of_data({"label": "kind", "drop": 7, "rows": 430, "note": "first try"})
     {'source': 'the data', 'label': 'kind', 'rows': 430}
     """
-    forms = {"source": str, "label": str, "group": str, "drop": list[str], "rows": Count}
+    forms: dict[str, Any] = {"source": str, "label": str, "group": str, "block": str}
+    forms |= {"drop": list[str], "rows": Count}
     shown = {
         name: facts[name]
         for name, form in forms.items()
@@ -131,6 +151,8 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
         "drop": list[str],
         "header": bool,
         "group": str | None,
+        "block": str,
+        "blocks": Count,
         "fit_seconds": float,
         "simpler": str,
         "evaluation": list[dict[str, Any]],
@@ -143,11 +165,8 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
     for kind in (Origin, Counts):
         if of_form(kind, facts) is not None:
             shown |= set(kind.model_fields)
-    shown |= {
-        name
-        for name in ("adapted", "recalibrated")
-        if of_form(Adapted, facts.get(name)) is not None
-    }
+    inside: dict[str, Any] = {"adapted": Adapted, "recalibrated": Adapted, "checked": Checked}
+    shown |= {name for name, kind in inside.items() if of_form(kind, facts.get(name)) is not None}
     rest = [name for name in facts if name not in shown]
     found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
     return found | ({"more facts": f"{len(rest) - SHOWN:,}"} if len(rest) > SHOWN else {})

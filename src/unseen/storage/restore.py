@@ -120,6 +120,15 @@ class State:
             )
         return found.numpy()
 
+    def codes(self, name: str, *, count: int, below: int) -> NDArray[np.int64]:
+        """Codes from 0 (count,), below a number of names."""
+        found = self.take(name, torch.int64)
+        if found.shape != (count,) or found.min() < 0 or found.max() >= below:
+            raise BundleError(
+                f"tensor {self.prefix + name!r}: expected {count} codes from 0 to below {below}"
+            )
+        return found.numpy()
+
     def hidden(self, classes: int) -> NDArray[np.float64]:
         """Split, class code, p-value and finest p-value of anomalies that were held out (k, 4)."""
         found = self.take("hidden", torch.float64)

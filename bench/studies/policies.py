@@ -1,0 +1,195 @@
+"""Policies on simulated batches, contaminated calibration, and blocks that training never saw.
+
+python -m bench policies            # all of it, about an hour of one core
+python -m bench policies --short    # a minute
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data import data_file
+from bench.data.sets import SETS
+from bench.runs.command import options
+from unseen import Conformal, Detector, Policy, read_table
+from unseen.detector.checking import kept_after, places_to_check
+
+Array = NDArray[np.float64]
+QS = (0.05, 0.1, 0.2)
+CALIBRATING, NORMALS, ANOMALIES, CHECKED, DIRT = 2000, 950, 50, 20, 0.05
+POOL = 9000  # rows of a side that batches are drawn from
+DRAWS = {"nsl_kdd": None, "shuttle": None, "nsl_kdd by protocol": "protocol_type"}
+# column of blocks, normal rows a block that train, normal rows that make it a block, numbers of
+# blocks that train
+BLOCKS: dict[str, tuple[str, str, str, int, int, tuple[int, ...]]] = {
+    "tep": ("tep/test.parquet", "fault", "run", 160, 100, (4, 8, 16)),
+    "nsl_kdd": ("nsl_kdd/train.parquet", "family", "service", 400, 20, (8, 12, 16)),
+    "unsw_nb15": ("unsw_nb15/flows.parquet", "attack_cat", "state", 1000, 100, (3,)),
+}
+ASIDE = {"run", "sample", "service", "state", "fault", "attack", "family", "attack_cat"}
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=10)
+    chosen = parser.parse_args()
+    if chosen.short:
+        chosen.batches, chosen.seeds = 50, 2
+    print_batches(chosen)
+    methods = ("mahalanobis",) if chosen.short else ("mahalanobis", "nearest", None)
+    print_blocks(chosen.seeds, methods, ("tep",) if chosen.short else tuple(BLOCKS))
+
+
+def print_batches(chosen: argparse.Namespace) -> None:
+    print(f"\n{chosen.batches} batches of {NORMALS} normals and {ANOMALIES} anomalies")
+    method = "mahalanobis" if chosen.short else None
+    for name, column in DRAWS.items():
+        normal, anomalous, domains = pools(name.split()[0], column, method)
+        results = [
+            batch(normal, anomalous, domains, np.random.default_rng([k, 15]))
+            for k in range(chosen.batches)
+        ]
+        for how in results[0]:
+            rows = np.array([each[how] for each in results])
+            mean, error = rows.mean(axis=0), rows.std(axis=0) / np.sqrt(len(rows))
+            cells = [f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, error, strict=True)]
+            print(f"{name:20} {how:13}", "  ".join(cells), flush=True)
+
+
+def pools(
+    name: str, column: str | None, method: str | None
+) -> tuple[Array, Array, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Scores of fresh normals and anomalies by one detector, and their domains."""
+    rng, source = np.random.default_rng(0), SETS[name]
+    table = source.tables()[0]
+    y = np.array(table[source.label].to_pylist(), dtype=object)
+    rows = table.drop_columns([source.label])
+    domain = np.zeros(len(y), dtype=np.int64)
+    if column is not None:
+        domain = np.unique(rows[column].to_pylist(), return_inverse=True)[1]
+    normals = rng.permutation(np.flatnonzero(y == "normal"))
+    kinds = rng.permutation([k for k in np.unique(y.astype(str)) if (y == k).sum() >= 60][:-1])
+    kinds = [k for k in kinds if k != "normal"][:3]
+    shots = np.concatenate([rng.permutation(np.flatnonzero(y == k))[:10] for k in kinds])
+    train = np.concatenate([normals[:5000], shots])
+    others = rng.permutation(np.setdiff1d(np.flatnonzero(y != "normal"), shots))
+    detector = Detector(method, calibration=0.2, random_state=0).fit(rows.take(train), y[train])
+    fresh = normals[5000 : 5000 + POOL], others[:POOL]
+    scores = [detector.anomaly_score(rows.take(part)) for part in fresh]
+    return scores[0], scores[1], (domain[fresh[0]], domain[fresh[1]])
+
+
+def batch(
+    normal: Array,
+    anomalous: Array,
+    domains: tuple[NDArray[np.int64], NDArray[np.int64]],
+    rng: np.random.Generator,
+) -> dict[str, list[float]]:
+    """Of one batch, for each calibration: false discovery proportion and power at each q, share of
+    normals flagged at 0.002 (20 alarms in 10,000 rows), and cost of the policy of cost 20 : 1 by
+    that of alpha 0.05.
+    """
+    mixed, other = rng.permutation(len(normal)), rng.permutation(len(anomalous))
+    dirt = round(DIRT * CALIBRATING)
+    clean, tested = mixed[:CALIBRATING], mixed[CALIBRATING : CALIBRATING + NORMALS]
+    hidden, found = other[:dirt], other[dirt : dirt + ANOMALIES]
+    score = np.concatenate([normal[tested], anomalous[found]])
+    group = np.concatenate([domains[0][tested], domains[1][found]])
+    truth = np.arange(len(score)) >= len(tested)
+    dirty = np.concatenate([normal[clean[dirt:]], anomalous[hidden]])
+    theirs = np.concatenate([domains[0][clean[dirt:]], domains[1][hidden]])
+    order = np.argsort(-dirty, kind="stable")
+    places = places_to_check(len(dirty), CHECKED)
+    kept = kept_after(len(dirty), places, order[places] < len(dirty) - dirt)
+    each = {
+        "clean": (normal[clean], domains[0][clean]),
+        "contaminated": (dirty, theirs),
+        "checked": (dirty[order][kept], theirs[order][kept]),
+    }
+    return {how: figures(pvalues(*of, score, group), truth) for how, of in each.items()}
+
+
+def pvalues(
+    calibration: Array, theirs: NDArray[np.int64], score: Array, group: NDArray[np.int64]
+) -> Array:
+    """p-values, each in its own domain where that has 19 calibration rows."""
+    found = Conformal.fit(calibration).pvalue(score)
+    for code in np.unique(group):
+        if (theirs == code).sum() >= 19:
+            own = Conformal.fit(calibration[theirs == code])
+            found[group == code] = own.pvalue(score[group == code])
+    return found
+
+
+def figures(p: Array, truth: NDArray[np.bool_]) -> list[float]:
+    """What `batch` tells of each calibration."""
+
+    def cost(policy: Policy) -> float:
+        flagged = p <= policy.threshold(p)
+        return float(flagged.sum() + 20 * (truth & ~flagged).sum())
+
+    values = []
+    for q in QS:
+        flagged = p <= Policy.fdr(q).threshold(p)
+        values += [(flagged & ~truth).sum() / max(1, flagged.sum()), flagged[truth].mean()]
+    daily = float((p[~truth] <= Policy.per_day(20, traffic=10_000).level).mean())
+    return [*values, daily, cost(Policy.cost(20, 1)) / cost(Policy.alpha(0.05))]
+
+
+def print_blocks(seeds: int, methods: tuple[str | None, ...], names: tuple[str, ...]) -> None:
+    print("\nnormals of a new block flagged at 0.05, and anomalies found")
+    for name in names:
+        for count in BLOCKS[name][-1]:
+            for method in methods:
+                found = np.array([new_block(name, count, method, seed) for seed in range(seeds)])
+                mean, spread = found.mean(axis=0), found.std(axis=0)
+                cells = [
+                    f"{how} {mean[k]:.3f} ± {spread[k]:.3f}, found {mean[k + 1]:.3f}"
+                    for k, how in ((0, "random"), (2, "blocks"))
+                ]
+                lost = f"power lost {mean[1] - mean[3]:.3f}"
+                print(f"{name:10} {count:3} {method or 'default':12}", *cells, lost, sep="  ")
+
+
+def new_block(name: str, count: int, method: str | None, seed: int) -> list[float]:
+    """Share of a new block's normals flagged at 0.05, mean over up to 6 blocks, and of anomalies
+    found: with calibration rows drawn at random, and by blocks.
+    """
+    rng, (rows, y, blocks, present) = np.random.default_rng(seed), blocks_of(name)
+    most = BLOCKS[name][3]
+    mixed = np.roll(present, seed) if len(present) == count + 1 else rng.permutation(present)
+    chosen = [rng.permutation(rows_of(y, blocks, b))[:most] for b in mixed[:count]]
+    others = np.flatnonzero(y != "normal")
+    kinds = rng.choice(np.unique(y[others].astype(str)), 3, replace=False)
+    shots = np.concatenate([rng.permutation(np.flatnonzero(y == k))[:10] for k in kinds])
+    train = np.concatenate([*chosen, shots])
+    anomalies = rng.permutation(np.setdiff1d(others, shots))[:1000]
+    result = []
+    for by in (None, blocks[train]):
+        detector = Detector(method, random_state=seed).fit(rows.take(train), y[train], blocks=by)
+        flagged = [
+            (detector.pvalue(rows.take(rows_of(y, blocks, b)[:300])) <= 0.05).mean()
+            for b in mixed[count:][:6]
+        ]
+        found = (detector.pvalue(rows.take(anomalies)) <= 0.05).mean()
+        result += [float(np.mean(flagged)), float(found)]
+    return result
+
+
+def blocks_of(name: str) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Rows, labels, blocks, and the blocks that have normals enough."""
+    file, label, column, _, least, _ = BLOCKS[name]
+    table = read_table(data_file(file))
+    y, blocks = (np.array(table[c].to_pylist(), dtype=object) for c in (label, column))
+    rows = table.drop_columns([c for c in table.column_names if c in ASIDE])
+    enough = [b for b in np.unique(blocks) if len(rows_of(y, blocks, b)) >= least]
+    return rows, y, blocks, np.array(enough, dtype=object)
+
+
+def rows_of(y: NDArray[Any], blocks: NDArray[Any], block: object) -> NDArray[np.int64]:
+    """Numbers of the normal rows of a block."""
+    return np.flatnonzero((y == "normal") & (blocks == block))
