@@ -62,6 +62,10 @@ ELSEWHERE = {
         "detector.chance.UnseenChance",
         "detector.chance.good_turing",
     ),
+    "What `Detector.blind_spots` returns": (
+        "detector.blindspots.BlindSpots",
+        "detector.blindspots.HiddenClass",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",

@@ -1,13 +1,16 @@
 """Blind spots: shares and intervals by hand, where they come from, and what cannot be told."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import betabinom
 
-from unseen import Detector
+import toys
+from unseen import Detector, Samples
 from unseen.detector.blindspots import BlindSpots, HiddenClass
-from unseen.errors import DataError, Unsupported
+from unseen.errors import BundleError, DataError, Unsupported
 from unseen.methods import EvidenceStack
 from unseen.parts.episodes import HeldOut
 from unseen.parts.evidence import hidden_pvalues
@@ -106,6 +109,18 @@ def test_training_keeps_what_it_held_out_through_saving(tmp_path):
     )
 
 
+def test_a_damaged_record_of_it_is_refused(tmp_path):
+    detector = Detector(SMALL, random_state=0).fit(*rows())
+    for k, bad in enumerate(
+        ([[0.5, 1, 0.1, 0.1]], [[0, 3, 0.1, 0.1]], [[0, 1, 0.1, 0.2]], [[0, 1]])
+    ):
+        wrong = dataclasses.replace(detector.members_[0], hidden=np.array(bad, dtype=float))
+        detector.members_ = (wrong,)
+        Bundle(detector).save(tmp_path / str(k))
+        with pytest.raises(BundleError, match="hidden"):
+            Bundle.load(tmp_path / str(k))
+
+
 def test_a_kind_unlike_the_others_is_not_expected_to_be_found():
     """A class that hides among the normals is found by no one who was never shown it."""
     x, y = rows(("up", "down"))
@@ -141,6 +156,25 @@ def test_too_few_labels_are_said(method):
 def test_one_class_is_told_by_its_halves():
     found = Detector(SMALL, random_state=0).fit(*rows(("up",))).blind_spots()
     assert [(each.name, len(each.pvalues)) for each in found.classes] == [("up", 6), ("up", 6)]
+
+
+def test_images_have_blind_spots_and_advice_but_no_moves():
+    g = torch.Generator().manual_seed(0)
+    y = torch.tensor([0] * 80 + [1] * 6 + [2] * 6)
+    x = torch.randn(92, 4, 6, 6, generator=g)
+    x[80:86, 0] += 5
+    x[86:, 1] -= 5
+    labels = tuple(toys.NAMES[k] for k in y.tolist())
+    maps = toys.maps_of(Samples.of(x, y), labels=labels)
+    detector = Detector(toys.BOTH, random_state=0).fit(maps)
+    assert {each.name for each in detector.blind_spots(0.1).classes} == {"bright", "dark"}
+    new = torch.randn(20, 4, 6, 6, generator=g)
+    new[3, 2] += 5
+    new[7, 0] += 5
+    advice = detector.advise(toys.maps_of(Samples.of(new), labels=(None,) * 20), 2)
+    assert sorted(advice["row"].to_pylist()) == [3, 7]
+    with pytest.raises(Unsupported, match="heat maps"):
+        detector.smallest_moves()
 
 
 def test_an_earlier_release_kept_nothing():

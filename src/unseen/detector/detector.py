@@ -979,8 +979,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> rng = np.random.default_rng(0)
         >>> X = np.r_[rng.normal(size=(200, 3)), rng.normal(4.0, 1.0, size=(10, 3))]
         >>> detector = Detector("mahalanobis", random_state=0)
-        >>> str(detector.fit(X, ["normal"] * 200 + ["leak"] * 10).blind_spots())
-        'Of a kind that nobody has labelled it is expected to find 91% (40% to 100%)...'
+        >>> spots = detector.fit(X, ["normal"] * 200 + ["leak"] * 10).blind_spots()
+        >>> spots.expected, spots.low, spots.high
+        (0.88, 0.4, 1.0)
         """
         self.check_fitted()
         return blind_spots_of(self, alpha)

@@ -43,6 +43,11 @@ def training_rows(known: Mapping[str, Any], source: Source) -> Labelled:
             "adapt moved this detector to other rows, and trained it on none of them, so there is "
             "nothing to audit or check: take the detector that it came from"
         )
+    if of_form(Adapted, known.get("recalibrated")) is not None:
+        raise Unsupported(
+            "recalibrate gave this detector p-values of other rows, and trained it on none of "
+            "them, so there is nothing to audit or check: take the detector that it came from"
+        )
     data, facts = source.labelled(), of_data(known)
     if len(data.rows) != facts.get("rows", len(data.rows)):
         raise DataError(

@@ -1,6 +1,7 @@
 """Rotations of labelled classes share all other rows; intervals are scored by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from bench.runs.open_set import Data
 from bench.studies import blindspots
@@ -23,12 +24,7 @@ def test_every_class_with_enough_rows_takes_its_turn():
 
 
 def test_an_interval_score_by_hand():
-    low, high = np.array([0.2, 0.2, 0.2]), np.array([0.6, 0.6, 0.6])
-    came = np.array([0.5, 0.1, 0.7])
-        np.array([0.2, 0.2, 0.2]),
-        np.array([0.6, 0.6, 0.6]),
-        np.array([0.5, 0.1, 0.7]),
-    )
+    low, high, came = np.array([0.2] * 3), np.array([0.6] * 3), np.array([0.5, 0.1, 0.7])
     assert interval_score(low, high, came).tolist() == pytest.approx([0.4, 2.4, 2.4])
 
 
@@ -43,8 +39,6 @@ def test_what_came_is_the_mean_over_unseen_classes():
 
 def test_one_run_of_a_small_table(monkeypatch):
     rng = np.random.default_rng(0)
-    import pyarrow as pa
-
     x = rng.normal(size=(len(CODES), 2)) + 5.0 * CODES[:, None] * [1, 0]
     rows = pa.table({"x": x[:, 0], "y": x[:, 1]})
     data = Data(rows, CODES, rows, CODES, DATA.names, np.arange(len(CODES)))
