@@ -570,7 +570,7 @@ def test_wrong_flags_of_evaluate(here, capsys, flags, message):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--alpha 0.1 --fdr 0.1", "--alpha or --fdr, found both"),
+        ("--alpha 0.1 --fdr 0.1", "found --alpha and --fdr: keep one of them"),
         ("--alpha 1", "alpha must lie between 0 and 1"),
         ("--keep runn", "no column 'runn' (did you mean 'run'?)"),
         ("--out train.csv", "train.csv: exists already and is left as it is"),

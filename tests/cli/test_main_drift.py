@@ -81,7 +81,7 @@ def test_recalibrate_then_no_drift(capsys, tmp_path):
     assert "recalibrated" not in Bundle.load("m").facts
     status, _, err = run(f"audit {tmp_path}/m2 train.parquet --out {tmp_path}/a.csv", capsys)
     assert status == 2
-    assert "audit the detector that it came from" in err
+    assert "take the detector that it came from" in err
 
 
 def test_a_share_of_anomalies_that_is_too_much(capsys, tmp_path):

@@ -239,11 +239,11 @@ def test_evaluate_fits_what_fit_does(here, capsys, monkeypatch):
     data.drop(columns="site").to_csv("test.csv", index=False)
     fits = []
 
-    def fit(self, X, y=None, *, groups=None):
+    def fit(self, X, y=None, *, groups=None, blocks=None):
         fits.append(
             (self.get_params(), X.column_names, None if groups is None else len(groups), len(X))
         )
-        return original(self, X, y, groups=groups)
+        return original(self, X, y, groups=groups, blocks=blocks)
 
     original = Detector.fit
     monkeypatch.setattr(Detector, "fit", fit)

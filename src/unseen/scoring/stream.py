@@ -85,7 +85,7 @@ class Scored:
         for name in RESULTS:
             found = found.append_column(name, columns[name])
         for more in (self.kinds, self.reasons):
-            found = found if more is None else _beside(found, more)
+            found = found if more is None else _widened(found, more)
         return found
 
 
@@ -182,7 +182,7 @@ class Asked:
             reasons = reason_columns(
                 detector, batch.rows, may, places, n, top=self.reasons, alpha=self.level
             )
-            found = reasons if found is None else _beside(found, reasons)
+            found = reasons if found is None else _widened(found, reasons)
         return found
 
 
@@ -241,13 +241,13 @@ def _written(judged: Iterator[Block], hidden: Path) -> Counter[float]:
         for keys, scores, pvalues, told in judged:
             table = keys.append_column("score", pa.array(scores, from_pandas=True))
             table = table.append_column("pvalue", pa.array(pvalues, from_pandas=True))
-            out.write(table if told is None else _beside(table, told))
+            out.write(table if told is None else _widened(table, told))
             values, counts = np.unique(pvalues[~np.isnan(pvalues)], return_counts=True)
             seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     return seen
 
 
-def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+def _widened(left: pa.Table, right: pa.Table) -> pa.Table:
     """The columns of one table behind those of another."""
     for name in right.column_names:
         left = left.append_column(name, right[name])
