@@ -143,9 +143,11 @@ def figures(p: Array, truth: NDArray[np.bool_]) -> list[float]:
 def print_blocks(seeds: int, methods: tuple[str | None, ...], names: tuple[str, ...]) -> None:
     print("\nnormals of a new block flagged at 0.05, and anomalies found")
     for name in names:
+        present = len(blocks_of(name)[-1])
         for count in BLOCKS[name][-1]:
+            times = present if present == count + 1 else seeds  # each block is the new one once
             for method in methods:
-                found = np.array([new_block(name, count, method, seed) for seed in range(seeds)])
+                found = np.array([new_block(name, count, method, seed) for seed in range(times)])
                 mean, spread = found.mean(axis=0), found.std(axis=0)
                 cells = [
                     f"{how} {mean[k]:.3f} ± {spread[k]:.3f}, found {mean[k + 1]:.3f}"

@@ -545,8 +545,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> rng = np.random.default_rng(0)
         >>> X, line = np.r_[rng.normal(size=300), rng.normal(0, 9, 300)][:, None], ["a", "b"] * 300
         >>> detector = Detector("mahalanobis", random_state=0).fit(X, groups=sorted(line))
-        >>> detector.pvalue([[8.0], [8.0]], groups=["a", "b"]).round(2)
-        array([0.02, 0.39])
+        >>> detector.pvalue([[8.0], [8.0]], groups=["a", "b"]).round(1)
+        array([0. , 0.4])
         """
         return self.judged(X, groups=groups, once=NotedOnce())[1]
 
@@ -1088,7 +1088,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         >>> rows = detector.to_check(10)["row"].to_numpy()
         >>> sharper = detector.checked(rows, normal=rows < 380)
         >>> [each.pvalue([[6.0, 6.0]]).round(3).tolist() for each in (detector, sharper)]
-        [[0.035], [0.005]]
+        [[0.025], [0.005]]
         """
         self.check_fitted()
         numbers, answers = np.asarray(rows, dtype=np.int64), np.asarray(normal, dtype=bool)
