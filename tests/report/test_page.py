@@ -103,7 +103,7 @@ def test_command(bundle, tmp_path, capsys):
     assert "written to" in capsys.readouterr().out
     text = (tmp_path / "r.html").read_text()
     alerts = text[text.index('id="alarms"') : text.index('id="scores"')]
-    first = re.findall(r"<td>(10\d\d)</td>", alerts)[:5]
+    first = re.findall(r"<td[^>]*>(10\d\d)</td>", alerts)[:5]
     assert sorted(first) == ["1000", "1001", "1002", "1003", "1004"]
     assert main([*map(str, words), "--out", str(tmp_path / "r.html")]) == 2  # it is there
 

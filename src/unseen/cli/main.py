@@ -310,9 +310,8 @@ def report_for_people(
     trust: flags.Trust = (),
 ) -> None:
     """Write a page for people: what a detector learned, what it may miss, what it found."""
-    from unseen.report.page import gathered, report_page, write_page
-    from unseen.scoring import stream
-    from unseen.scoring.sources import reopened
+    from unseen.report import page
+    from unseen.scoring import sources, stream, told
     from unseen.storage.bundle import Bundle
 
     new_path(target)
@@ -320,10 +319,11 @@ def report_for_people(
     if data is None:
         bundle = Bundle.load(folder, trust=trust)
     else:
-        bundle, source = reopened(folder, data, trust=trust, keep=keep, cache=cache)
+        bundle, source = sources.reopened(folder, data, trust=trust, keep=keep, cache=cache)
         with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-            found = gathered(stream.score(source, bundle.detector, policy), data.name, bar)
-    write_page(target, report_page(bundle, found, policy))
+            found = page.gathered(stream.score(source, bundle.detector, policy), data.name, bar)
+        found = found.with_told(told.told_again(bundle.detector, source, found.places))
+    page.write_page(target, page.report_page(bundle, found, policy))
     say(f"written to {target}")
 
 

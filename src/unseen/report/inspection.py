@@ -37,7 +37,7 @@ def facts_of(bundle: Bundle) -> list[tuple[str, str]]:
         *bundle.detector.schema_.columns_by_kind(),
         *_calibration(bundle),
         *_thresholds(bundle.detector),
-        *_unseen_kinds(bundle.detector),
+        *expected_recall(bundle.detector),
         *_unseen_chance(bundle.detector),
         *_simpler(bundle),
     ]
@@ -199,7 +199,7 @@ def _thresholds(detector: Detector) -> list[tuple[str, str]]:
     return [("thresholds", ", ".join(f"alpha {alpha}: {score}" for alpha, score in scores.items()))]
 
 
-def _unseen_kinds(detector: Detector) -> list[tuple[str, str]]:
+def expected_recall(detector: Detector) -> list[tuple[str, str]]:
     """What it is expected to find of kinds without labels, where training told; nothing else is
     trained for it.
     """

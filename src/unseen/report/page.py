@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.io.atomic import Making
 from unseen.report.charts import histogram, pvalue_plot
-from unseen.report.inspection import facts_of, pieces_of
+from unseen.report.inspection import expected_recall, facts_of, pieces_of
 from unseen.storage.bundle import Bundle
 
 ALERTS, DOUBTED = 20, 10  # rows that are shown
@@ -48,6 +48,8 @@ class Judged:
         Of the rows, or of as many drawn evenly as charts are drawn of (k,).
     alerts : list of dict
         The alarms that score highest: keys, `score` and `pvalue`.
+    places : list of int
+        Which rows of the source they are, from 0.
     """
 
     name: str
@@ -56,6 +58,12 @@ class Judged:
     score: NDArray[np.float64]
     pvalue: NDArray[np.float64]
     alerts: list[dict[str, Any]]
+    places: list[int] = field(default_factory=list)
+
+    def with_told(self, told: Sequence[dict[str, Any]]) -> Judged:
+        """The same, what is told of the alerts beside them."""
+        both = zip(self.alerts, told, strict=True)
+        return replace(self, alerts=[alert | more for alert, more in both])
 
 
 def gathered(
@@ -63,7 +71,8 @@ def gathered(
 ) -> Judged:
     """What the page shows of rows as the scoring stream yields them (`Scored`)."""
     scores, pvalues, rows, flagged = [np.zeros(0)], [np.zeros(0)], 0, 0
-    alerts: list[dict[str, Any]] = []
+    alerts: list[tuple[int, dict[str, Any]]] = []
+    seen = 0
     for part in parts:
         there = ~np.isnan(part.score)
         rows, flagged = rows + int(there.sum()), flagged + int(part.flagged.sum())
@@ -72,11 +81,14 @@ def gathered(
         worst = np.flatnonzero(part.flagged)
         worst = worst[np.argsort(-part.score[worst], kind="stable")][:ALERTS]
         table = part.table().drop_columns(["verdict"]).take(pa.array(worst))
+        more = zip((worst + seen).tolist(), table.to_pylist(), strict=True)
+        alerts = sorted([*alerts, *more], key=lambda each: -each[1]["score"])[:ALERTS]
+        seen += len(part.score)
         progress(len(part.score))
-        alerts = sorted([*alerts, *table.to_pylist()], key=lambda row: -row["score"])[:ALERTS]
     every = max(1, -(-rows // KEPT))
     score_of, pvalue_of = (np.concatenate(found)[::every] for found in (scores, pvalues))
-    return Judged(name, rows, flagged, score_of, pvalue_of, alerts)
+    places, shown = [place for place, _ in alerts], [row for _, row in alerts]
+    return Judged(name, rows, flagged, score_of, pvalue_of, shown, places)
 
 
 def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
@@ -134,6 +146,7 @@ def first_screen(bundle: Bundle, found: Judged | None, policy: Policy) -> list[s
             f"Of 1,000 normal {noun}, about {1000 * policy.level:.3g} are flagged: the price of "
             "finding the others."
         )
+    lines += [f"{text}." for _, text in expected_recall(detector)]
     if found is not None:
         share = found.flagged / max(found.rows, 1)
         lines.append(

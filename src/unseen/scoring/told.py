@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.explain.reasons import Reasons
 from unseen.scoring.tables import KINDS
+from unseen.types import Source
 
 # columns behind the verdict; null where a row is no alarm
 TOLD = ("reasons", "change", "most_alike", "reasons_json")
@@ -57,6 +60,30 @@ def reason_columns(
         for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
+
+
+def told_again(detector: Detector, source: Source, places: Sequence[int]) -> list[dict[str, str]]:
+    """Kind and reasons of the rows of a source at these places (k), which is read a second time;
+    nothing of images.
+    """
+    if not places or source.noun != "rows":
+        return [{} for _ in places]
+    done, found, numbers = 0, [], []
+    wanted = np.sort(np.asarray(places, dtype=np.int64))
+    for batch in source.batches(detector.schema_):
+        here = wanted[(wanted >= done) & (wanted < done + len(batch.keys))]
+        if len(here):
+            found.append(take(batch.rows, here - done))
+            numbers += here.tolist()
+        done += len(batch.keys)
+    rows = pa.concat_tables(found, promote_options="permissive")
+    kinds = detector.verdict(rows).kind
+    reasons = [str(each) for each in detector.explain(rows)]
+    told = {
+        number: {"kind": str(kind), "reasons": why}
+        for number, kind, why in zip(numbers, kinds, reasons, strict=True)
+    }
+    return [told[place] for place in places]
 
 
 def _cells(reasons: Reasons) -> dict[str, str | None]:
