@@ -29,10 +29,15 @@ def test_the_commands_of_the_readme_run(demo_tables, tmp_path, monkeypatch):
     for name in ("train.csv", "test.csv"):  # the page writes tables of these names and columns
         (tmp_path / name).symlink_to(demo_tables / "demo" / name)
     monkeypatch.chdir(tmp_path)
-    fit, score, evaluate = commands(README)
+    fit, score, evaluate, alarms, report = commands(README)
     assert main([*fit[1:], *LIGHT]) == 0
     assert main(score[1:]) == 0
     assert main([*evaluate[1:], *LIGHT]) == 0
+    assert main(alarms[1:]) == 0
+    head = (tmp_path / "alarms.csv").read_text().splitlines()[0]
+    assert '"kind_pvalue","novelty","reasons"' in head
+    assert main(report[1:]) == 0
+    assert "<h1>" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "scores.csv").read_text().splitlines()[
         0
     ] == '"kind","score","pvalue","verdict"'
