@@ -79,9 +79,10 @@ class Band:
         """Warn where the chance is below one in a thousand."""
         if self.chance <= FALSE:
             log.warning(
-                "%s of %s %s that do not lie far out have p <= %s, where %s are expected: there are "
-                "many anomalies, or normal %s have drifted, and more of them are flagged than you "
-                "ask for; drift says what moved and since when, recalibrate takes it into account",
+                "%s of %s %s that do not lie far out have p <= %s, where %s are expected: there "
+                "are many anomalies, or normal %s have drifted, and more of them are flagged than "
+                "you ask for; drift says what moved and since when, recalibrate takes it into "
+                "account",
                 *(percent(self._flagged / self._rows), f"{self._rows:,}", noun, FLAGGED),
                 *(percent(self._flags / (self._m - self._far + 1)), noun),
             )
