@@ -327,7 +327,8 @@ def _api() -> str:
             text += ["   :members:", "   :inherited-members:"] if name in classes - errors else []
             text += [""]
     for title, names in ELSEWHERE.items():
-        text += [title.replace("`", "``"), "-" * (len(title) + 2), ""]
+        title = title.replace("`", "``")
+        text += [title, "-" * len(title), ""]
         for name in names:
             last = name.rpartition(".")[2]
             sort = "data" if last.isupper() else "class" if last[0].isupper() else "function"
