@@ -529,7 +529,7 @@ def learn_answers(
 
 
 @app.command(
-    sort_key=6,
+    sort_key=8,
     help_epilogue="Example:\n"
     "  unseen check m train.csv -n 20 --out look.csv\n"
     "  unseen check m train.csv --answers look.csv --out m2",
