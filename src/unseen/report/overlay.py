@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 900, 400  # pixels of an overlay
 # image, heat, bar: left, bottom, width, height
 PLACES = ((10, 10, 350, 330), (370, 10, 350, 330), (788, 24, 18, 300))
 # of image, heat and bar: left, right, top, what is written beside them included
-CUTS = ((0, 365, 38), (365, 730, 38), (730, WIDTH, 38))
+CUTS = ((0, 365, 38), (365, 722, 38), (722, WIDTH, 38))
 # the true outline; the threshold: neither is a colour of the heat
 DEFECT, EDGE = ("#39ff14", "#00e5ff")
 # brightness of the image below the heat; share of heat from the threshold on
@@ -91,12 +91,20 @@ def box(heat: NDArray[np.floating[Any]], threshold: float) -> tuple[int, int, in
 
 
 def pieces(picture: bytes) -> list[NDArray[np.uint8]]:
-    """The image, its heat, and the scale, cut out of an overlay: 3 times (h, w, 3)."""
+    """The image, its heat, and the scale, cut out of an overlay, without white around them: 3 times
+    (h, w, 3).
+    """
     from PIL import Image  # the extra `images`
 
     with Image.open(BytesIO(picture), formats=["PNG"]) as whole:
         rgb = np.asarray(whole.convert("RGB"))
-    return [rgb[top:, left:right] for left, right, top in CUTS]
+    return [_trimmed(rgb[top:, left:right]) for left, right, top in CUTS]
+
+
+def _trimmed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is left of an image (h, w, 3) without rows and columns of white at its edges."""
+    rows, columns = (np.flatnonzero((pixels < 255).any(axis=(axis, 2))) for axis in (1, 0))
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _check_shapes(

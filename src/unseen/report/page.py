@@ -32,6 +32,7 @@ LEVELS = (
     *(0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
 )
 SHORT, LONG = 300, 2000  # characters of any text from outside, and of a fact about the making
+USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)  # of them, and the smallest, those in the table
 TRAFFIC = 10_000  # rows a day, until a reader says how many
 
 
@@ -87,16 +88,17 @@ def report_page(
     environment.filters |= {"first_few": listed, "written": as_written, "lengthy": lengthy}
     template = files("unseen.report").joinpath("templates", "report.html").read_text()
     source, rows = doubted(bundle)
+    figures = [
+        *figures_of_detector(detector, blind, policy),
+        *figures_of_rows(found, detector, policy),
+    ]
     return environment.from_string(template).render(
         noun=detector.schema_.noun,
         one=detector.schema_.noun.removesuffix("s"),
         made=[(name, lengthy(text)) for name, text in facts_of(bundle) if name != "blind spots"],
         trained=str(bundle.facts.get("source", "its training data")),
         learned=what_it_learned(bundle),
-        tiles=[
-            *figures_of_detector(detector, blind, policy),
-            *figures_of_rows(found, detector, policy),
-        ],
+        tiles=figures,
         steps=steps,
         data=Markup(json.dumps(steps).replace("<", "\\u003c")),  # noqa: S704  numbers alone
         start=int(np.argmin([abs(step["at"] - shown_level(policy)) for step in steps])),
@@ -171,7 +173,7 @@ def figures_of_detector(detector: Detector, blind: Blind, policy: Policy) -> lis
         text = f"normal {noun} raise an alarm{daily}: the price of finding the others."
         alarms = Tile("False alarms", f"{1000 * level:.3g} of 1,000", text)
     if blind.spots is None:
-        text = "Nothing tells how much it finds of kinds that nobody has labelled."
+        text = "how much it finds of kinds that nobody has labelled; why is told below."
         return [alarms, Tile("New kinds of anomalies", "not known", text)]
     spots = blind.spots
     level_words = "" if policy.needs_all else f" at {100 * spots.alpha:.3g}% false alarms"
@@ -213,12 +215,13 @@ def slider(
     """
     finest = 1 / (len(detector.conformal_.scores) + 1)
     own, score_of = shown_level(policy), detector.conformal_.threshold
-    levels = sorted({finest, *(level for level in (*LEVELS, own) if level >= finest)})
+    levels = sorted({finest, *(level for level in (*LEVELS, own) if level > 1.05 * finest)})
     series, mark = series_of(detector, found), float(score_of(own))
     ends = axis_of(series, mark) if series and np.isfinite(mark) else None
     return [
         {
             "at": level,
+            "shown": level == finest or level in USUAL,
             "level": level_of(float(level)),
             "normal": float(f"{1000 * level:.3g}"),
             "flagged": None
