@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,11 +14,12 @@ import pytest
 from browser import CHROMIUM, Browser
 from unseen import Bundle, Detector
 from unseen.cli.main import main
+from unseen.detector.drift import Drift
 from unseen.detector.policy import Policy
 from unseen.report.charts import histogram, pvalue_plot
 from unseen.report.gathering import Alert, Judged, Picture, gathered
 from unseen.report.knowledge import Blind, doubted
-from unseen.report.page import report_page, slider
+from unseen.report.page import report_page, slider, write_page
 from unseen.scoring.stream import Scored
 
 browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -164,6 +167,46 @@ def test_what_it_says(bundle):
     assert "No evaluation was given" in text
 
 
+def drift(**told):
+    usual = {"rows": 100, "far": 1, "far_expected": 0.01, "far_chance": 1.0, "anomalies": 0.05}
+    usual |= {"level": 0.01, "noun": "rows", "chance": 1.0, "alarm": None, "since": None}
+    usual |= {"flagged": 0.05, "flagged_expected": 0.05, "flagged_chance": 1.0, "effect": 0.0}
+    return Drift(**(usual | {"columns": ()} | told))
+
+
+@pytest.mark.parametrize(
+    ("told", "figure", "text"),
+    [
+        ({}, "none", "come as in training: the figures on this page hold"),
+        ({"far": 40, "far_chance": 1e-9}, "unclear", "More rows lie far out than expected"),
+        ({"chance": 1e-9, "effect": 0.5}, "yes", "Normal rows no longer come as in training"),
+    ],
+)
+def test_the_first_screen_says_whether_rows_have_changed(bundle, told, figure, text):
+    found = replace(few(), drift=drift(**told))
+    page = page_of(bundle, found)
+    [tile] = re.findall(r"<dt>Change since training</dt><dd><strong>(\w+)</strong>(.*?)</dd>", page)
+    assert tile[0] == figure
+    assert text in tile[1]
+    for line in found.drift.in_words():
+        assert f"<li>{line}</li>".replace("<=", "&lt;=") in page
+
+
+def test_facts_of_any_form_and_names_of_any_bytes(bundle, tmp_path):
+    """A bundle's facts are somebody's JSON, and Linux has names that are no text."""
+    facts = {
+        "normals": "many",
+        "source": 7,
+        "evaluation": {"a": 1},
+        "recalibrated": [],
+        "adapted": 3,
+    }
+    text = page_of(Bundle(bundle.detector, facts), few(name="gr\udcfcn"))
+    assert "Trained on “7”. It learned what is normal from 188 rows" in text
+    write_page(tmp_path / "r.html", text)
+    assert b"4 rows in gr\\udcfcn" in (tmp_path / "r.html").read_bytes()
+
+
 def test_without_data_and_without_labels():
     bare = Bundle(Detector("mahalanobis", random_state=0).fit(frame()), {})
     text = report_page(bare, None, Policy.fdr(0.1))
@@ -225,12 +268,12 @@ def test_an_evaluation_that_is_given(bundle, tmp_path, capsys):
 
 
 def test_it_stays_small():
-    """A thousand columns of long names, hundreds of classes of long names, wide alerts: all of
-    signs that become five characters each.
+    """Hundreds of columns and classes of long names, wide alerts: all of signs that become five
+    characters each.
     """
     rng = np.random.default_rng(0)
-    names = [f"{k}{'&' * 3000}" for k in range(1000)]
-    x = pd.DataFrame(rng.normal(size=(120, 1000)).round(2), columns=names)
+    names = [f"{k}{'&' * 3000}" for k in range(400)]
+    x = pd.DataFrame(rng.normal(size=(120, 400)).round(2), columns=names)
     x[names[0]] = [f"{k % 7}{'<' * 5000}" for k in range(120)]
     y = ["normal"] * 60 + [f"{k % 20}{'&' * 5000}" for k in range(60)]
     detector = Detector("mahalanobis", random_state=0).fit(x, y)
@@ -264,6 +307,8 @@ def test_command(bundle, tmp_path, capsys):
     drift = text[text.index('id="drift"') : text.index('id="blind"')]
     assert "rift in 200 rows." in drift
     assert main([*map(str, words), "--out", str(tmp_path / "r.html")]) == 2  # it is there
+    assert main([*map(str, words), "--by-group", "--out", str(tmp_path / "s.html")]) == 2
+    assert "was fitted without one" in capsys.readouterr().err
     words[3] = "-"
     assert main([*map(str, words), "--out", str(tmp_path / "s.html")]) == 2
     assert "save it to a file" in capsys.readouterr().err
@@ -283,8 +328,7 @@ def shown(bundle, tmp_path_factory):
         Alert(1, {"file": "a/b.png"}, 4.0, 0.02, pictures=(picture, picture)),
     ]
     own = Bundle(bundle.detector, bundle.facts | {"evaluation": [EVALUATION]})
-    found = few(alerts)
-    found = Judged(**(vars(found) | {"drift": "there are too few rows", "scale": picture}))
+    found = replace(few(alerts), drift="there are too few rows", scale=picture)
     (folder / "r.html").write_text(page_of(own, found))
     window = Browser(folder / "profile")
     yield window, folder / "r.html"
@@ -461,3 +505,48 @@ def test_it_prints_on_a4(shown):
     window.call("Emulation.setEmulatedMedia", media="print")
     assert window.run("getComputedStyle(document.querySelector('.live')).display") == "none"
     assert window.run(LUMINANCE + "luminance(ground(document.body))") == pytest.approx(1)
+
+
+def flows(shared, folder):
+    """NSL-KDD: the default, of 400 normal rows and ten of three attacks, judges 500 of test."""
+    train, test = (pd.read_parquet(shared(f"nsl_kdd/{part}.parquet")) for part in ("train", "test"))
+    normals = train[train["attack"] == "normal"][:400]
+    known = [train[train["attack"] == name][:10] for name in ("neptune", "satan", "guess_passwd")]
+    pd.concat([normals, *known]).to_parquet(folder / "train.parquet")
+    test[:500].to_parquet(folder / "test.parquet")
+    return ["train.parquet", "--label", "attack", "--drop", "family"], ["test.parquet"]
+
+
+def tiles(shared, folder):
+    """Magnetic tiles: patches, of 24 normal images and 3 blowholes, judge 6 cracks."""
+    root = shared("images/magnetic_tile")
+    for part, kind, count in (("a", "Free", 24), ("a", "Blowhole", 3), ("b", "Crack", 6)):
+        (folder / part / kind).mkdir(parents=True)
+        for file in sorted((root / f"MT_{kind}" / "Imgs").glob("*.jpg"))[:count]:
+            for each in (file, file.with_suffix(".png")):
+                shutil.copy(each, folder / part / kind)
+    return ["a", "--normal", "Free", "--method", "patches", "--size", "64"], ["b"]
+
+
+@browser
+@pytest.mark.parametrize("real", [flows, tiles])
+def test_reports_of_real_data(shown, shared, real, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train, test = real(shared, tmp_path)
+    assert main(["fit", *train, "--out", "m"]) == 0
+    assert main(["report", "m", "--data", *test, "--alpha", "0.2", "--out", "r.html"]) == 0
+    window, _ = shown
+    for width in (360, 1400):
+        for scheme in ("light", "dark"):
+            window.open("r.html", width=width, **{"color-scheme": scheme})
+            window.run("document.querySelectorAll('details').forEach(each => each.open = true)")
+            asked = [url for url in window.requests if not url.startswith("data:")]
+            assert len(asked) == 1
+            assert window.errors == []
+            assert window.run(OUTSIDE) == []
+            assert window.run(SMALL) == []
+            assert window.run(FAINT) == []
+    alarms = window.run("document.querySelectorAll('.alerts > li').length")
+    assert alarms >= 1
+    assert window.run("document.images.length") == (2 * alarms + 1 if real is tiles else 0)
+    assert (tmp_path / "r.html").stat().st_size < 3_000_000

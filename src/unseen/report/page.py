@@ -25,6 +25,7 @@ from unseen.report.gathering import Judged
 from unseen.report.inspection import facts_of, pieces_of
 from unseen.report.knowledge import Blind, caveats, doubted, evaluated, shown_level
 from unseen.storage.bundle import Bundle
+from unseen.storage.facts import Count, of_form
 
 # positions of the slider, above the smallest p-value that there is
 LEVELS = (
@@ -120,7 +121,8 @@ def report_page(
 def write_page(target: Path, page: str) -> None:
     """A file that is whole or not there."""
     with Making() as making:
-        making.file(target).write(page.encode())
+        # names of files may hold bytes that spell nothing
+        making.file(target).write(page.encode("utf-8", "backslashreplace"))
 
 
 def cut_short(value: object) -> object:
@@ -152,8 +154,8 @@ def what_it_learned(bundle: Bundle) -> str:
     """What the detector learned from, in a sentence."""
     detector, facts = bundle.detector, bundle.facts
     noun, m, known = detector.schema_.noun, len(detector.conformal_.scores), detector.classes_
-    normals = facts.get("normals", m)
-    first = f"It learned what is normal from {normals:,} {noun}"
+    normals = of_form(Count, facts.get("normals"))
+    first = f"It learned what is normal from {m if normals is None else normals:,} {noun}"
     if not known:
         return f"{first}; no anomaly was labelled."
     kinds = "1 kind of anomaly" if len(known) == 1 else f"{len(known):,} kinds of anomalies"
@@ -195,15 +197,25 @@ def figures_of_rows(found: Judged | None, detector: Detector, policy: Policy) ->
         due = policy.level * found.rows
         text += f" About {due:,.0f} would, were all of them normal."
     shown = [Tile("Alarms", f"{found.flagged:,}", text)]
-    if isinstance(found.drift, Drift):
-        text = (
-            f"Normal {noun} no longer come as in training, or there are many anomalies: the "
-            "figures on this page do not hold for them as they are."
-            if found.drift.drifted
-            else f"{noun.capitalize()} that look normal come as in training: the figures on this "
-            "page hold for them."
-        )
-        shown.append(Tile("Change since training", "yes" if found.drift.drifted else "none", text))
+    if isinstance(drift := found.drift, Drift):
+        moved = drift.scores_moved or drift.moved
+        if moved:
+            text = (
+                f"Normal {noun} no longer come as in training: the figures on this page do not "
+                "hold for them as they are."
+            )
+        elif drift.drifted:
+            text = (
+                f"More {noun} lie far out than expected: anomalies, or normal ones that have "
+                "changed. Look at some."
+            )
+        else:
+            text = (
+                f"{noun.capitalize()} that look normal come as in training: the figures on this "
+                "page hold for them."
+            )
+        figure = "yes" if moved else "unclear" if drift.drifted else "none"
+        shown.append(Tile("Change since training", figure, text))
     return shown
 
 
