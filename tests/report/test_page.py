@@ -163,6 +163,7 @@ def test_what_it_says(bundle):
     )
     assert late[name] == distance
     assert longest in [row["ranges"] for row in ways if row["what"] == name]
+    assert f"{bundle.detector.unseen_chance().estimate:.1%} that the next anomaly is" in text
     assert "Training rows to check" in text
     assert "No evaluation was given" in text
 

@@ -34,6 +34,7 @@ LEVELS = (
 )
 SHORT, LONG = 300, 2000  # characters of any text from outside, and of a fact about the making
 USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)  # of them, and the smallest, those in the table
+ABOVE = ("blind spots", "new kinds")  # facts that have a place of their own
 TRAFFIC = 10_000  # rows a day, until a reader says how many
 
 
@@ -89,6 +90,7 @@ def report_page(
     environment.filters |= {"first_few": listed, "written": as_written, "lengthy": lengthy}
     template = files("unseen.report").joinpath("templates", "report.html").read_text()
     source, rows = doubted(bundle)
+    facts = dict(facts_of(bundle))
     figures = [
         *figures_of_detector(detector, blind, policy),
         *figures_of_rows(found, detector, policy),
@@ -96,7 +98,8 @@ def report_page(
     return environment.from_string(template).render(
         noun=detector.schema_.noun,
         one=detector.schema_.noun.removesuffix("s"),
-        made=[(name, lengthy(text)) for name, text in facts_of(bundle) if name != "blind spots"],
+        made=[(name, lengthy(text)) for name, text in facts.items() if name not in ABOVE],
+        chance=facts.get("new kinds"),
         trained=str(bundle.facts.get("source", "its training data")),
         learned=what_it_learned(bundle),
         tiles=figures,
