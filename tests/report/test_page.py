@@ -513,8 +513,8 @@ def flows(shared, folder):
     train, test = (pd.read_parquet(shared(f"nsl_kdd/{part}.parquet")) for part in ("train", "test"))
     normals = train[train["attack"] == "normal"][:400]
     known = [train[train["attack"] == name][:10] for name in ("neptune", "satan", "guess_passwd")]
-    pd.concat([normals, *known]).to_parquet(folder / "train.parquet")
-    test[:500].to_parquet(folder / "test.parquet")
+    pd.concat([normals, *known]).to_parquet(folder / "train.parquet", index=False)
+    test[:500].to_parquet(folder / "test.parquet", index=False)
     return ["train.parquet", "--label", "attack", "--drop", "family"], ["test.parquet"]
 
 

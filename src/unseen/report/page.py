@@ -204,8 +204,8 @@ def figures_of_rows(found: Judged | None, detector: Detector, policy: Policy) ->
         moved = drift.scores_moved or drift.moved
         if moved:
             text = (
-                f"Normal {noun} no longer come as in training: the figures on this page do not "
-                "hold for them as they are."
+                f"Normal {noun} no longer come as in training, so the figures here do not hold "
+                "for them: recalibrate, or train again."
             )
         elif drift.drifted:
             text = (
