@@ -227,6 +227,12 @@ def test_other_policies(bundle, policy):
         assert 'id="traffic" min="1" value="1000"' in text
 
 
+def test_a_level_that_no_row_can_reach(bundle):
+    text = page_of(bundle, level=0.001)
+    assert "<strong>no</strong>alarms: no p-value is below 0.0053. Ask for that." in text
+    assert "flagged at p ≤ 0.0053" in text  # as far as moves are told
+
+
 EVALUATION = {
     "method": "<mine>",
     "protocol": {"seeds": 2},

@@ -32,6 +32,8 @@ class Blind:
 
     Parameters
     ----------
+    level : float
+        The share of normal rows that is flagged.
     spots : BlindSpots or None
         What held-out classes tell; None where there were none.
     why : str
@@ -40,14 +42,16 @@ class Blind:
         How far normal rows move before they are flagged; None of images, and of very wide tables.
     """
 
+    level: float
     spots: BlindSpots | None
     why: str
     moves: Moves | None
 
     @classmethod
     def of(cls, detector: Detector, policy: Policy) -> Blind:
-        """At the policy's level, or the lowest that held-out classes tell of."""
-        level, spots, why, moves = shown_level(policy), None, "", None
+        """At the policy's level, or the lowest that there are p-values for."""
+        level = max(shown_level(policy), detector.conformal_.finest)
+        spots, why, moves = None, "", None
         try:
             every = detector.blind_spots(0.5)
             spots = every.at(max(level, every.finest))
@@ -56,7 +60,7 @@ class Blind:
         few = detector.schema_.noun == "rows" and len(detector.schema_.inputs) <= WIDEST
         if few and hasattr(detector, "references_"):
             moves = Moves.of(detector.smallest_moves(level))
-        return cls(spots, why, moves)
+        return cls(level, spots, why, moves)
 
     def found(self, level: float) -> float | None:
         """The share of such rows that is found at a level, where that is known."""

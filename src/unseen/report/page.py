@@ -112,7 +112,7 @@ def report_page(
         found=found,
         drift=drift_lines(found),
         blind=blind,
-        level=f"{shown_level(policy):g}",
+        level=level_of(blind.level),
         pieces=pieces_of(bundle),
         evaluated=evaluated(bundle, reports),
         doubted=rows,
@@ -173,6 +173,9 @@ def figures_of_detector(detector: Detector, blind: Blind, policy: Policy) -> lis
     elif policy.kind == "cost":
         text = "is the chance to be an anomaly from which on an alarm is worth its cost."
         alarms = Tile("Alarms", f"{100 * (1 - level):.3g}%", text)
+    elif level < detector.conformal_.finest:
+        text = f"alarms: no p-value is below {level_of(detector.conformal_.finest)}. Ask for that."
+        alarms = Tile("False alarms", "no", text)
     else:
         daily = f", {level * policy.traffic:.3g} a day" if policy.traffic else ""
         text = f"normal {noun} raise an alarm{daily}: the price of finding the others."
