@@ -1,0 +1,109 @@
+"""Commands that tell how much a detector finds and what it is: evaluate, blindspots, info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from unseen._version import __version__
+from unseen.cli import flags
+from unseen.cli.learning import Given, Learning, Several
+from unseen.cli.terminal import out, progressing, say, written_to
+from unseen.errors import DataError
+from unseen.evaluation.choices import Protocol
+from unseen.io.paths import new_path
+
+commands = App(version=__version__)
+
+
+@commands.command(
+    sort_key=3,
+    help_epilogue="Example:\n"
+    "  unseen evaluate train.parquet --label attack --drop family --test test.parquet\n"
+    "  unseen evaluate flows.csv --label kind --method devnet forest --json e.json\n"
+    "  unseen evaluate tiles --normal good --cache seen",
+)
+def evaluate(
+    train: flags.Train,
+    /,
+    *,
+    given: Given = Given(),  # noqa: B008
+    test: Annotated[
+        Path | None,
+        Parameter(
+            metavar="DATA", help="what to test on; without it half of TRAIN, the other half trains"
+        ),
+    ] = None,
+    protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
+    method: Several = (),
+    learning: Learning = Learning(),  # noqa: B008
+    target: Annotated[
+        Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")
+    ] = None,
+) -> None:
+    """Measure how well anomaly classes without labels are found, beside those with labels."""
+    from unseen.evaluation.protocol import run_protocol
+    from unseen.report.evaluation import report
+    from unseen.scoring.sinks import save_json
+
+    if target is not None:
+        new_path(target)
+    more, source = learning.of(given), given.source(train, tests=test)
+    methods = learning.methods(method, source)
+    data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
+    with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
+        reports = run_protocol(*data, choices=protocol, methods=methods, progress=bar, **more)
+    out.print(report(reports))
+    if target is not None:
+        save_json(target, reports[0] if len(reports) == 1 else reports)
+        say(f"\nwritten to {target}")
+
+
+@commands.command(
+    sort_key=15,
+    help_epilogue="Example:\n"
+    "  unseen blindspots m\n"
+    "  unseen blindspots m --alpha 0.01 --out moves.csv",
+)
+def blindspots(
+    folder: flags.Saved,
+    /,
+    *,
+    alpha: Annotated[float, Parameter(help="the share of normal rows that is flagged")] = 0.05,
+    target: Annotated[
+        Path | None,
+        Parameter(
+            name="--out",
+            metavar="FILE",
+            help="CSV or Parquet file to write: all moves of normal rows, and what is caught",
+        ),
+    ] = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Tell how much it is expected to find of kinds that nobody has labelled, and which deviations
+    it cannot see.
+    """
+    from unseen.io.write import Writer
+    from unseen.report.blindspots import told
+    from unseen.storage.bundle import Bundle
+
+    with progressing("moving normal rows"):
+        shown, moves = told(Bundle.load(folder, trust=trust).detector, alpha)
+    if target is not None and moves is None:
+        raise DataError("--out is for moves along columns, and images have none: leave it out")
+    out.print(shown)
+    if target is not None:
+        with Writer(target) as file:
+            file.write(moves)
+        say(written_to(target))
+
+
+@commands.command(sort_key=5, help_epilogue="Example:\n  unseen info m")
+def info(folder: flags.Saved, /, *, trust: flags.Trust = ()) -> None:
+    """Show what a saved detector was trained on, and how."""
+    from unseen.report.inspection import contents
+    from unseen.storage.bundle import Bundle
+
+    out.print(contents(Bundle.load(folder, trust=trust)))

@@ -1,0 +1,132 @@
+"""Commands that judge rows: score, and report for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from unseen._version import __version__
+from unseen.cli import flags
+from unseen.cli.alarms import Alarms
+from unseen.cli.terminal import aloud, progressing, say, written_to
+from unseen.errors import DataError
+from unseen.io.paths import new_path
+
+commands = App(version=__version__)
+
+
+@commands.command(
+    sort_key=1,
+    help_epilogue="Example:\n"
+    "  unseen score m new.parquet --out scores.csv --keep id --alpha 0.01\n"
+    "  unseen score m new.parquet --out alarms.csv --keep id time --fdr 0.1\n"
+    "  unseen score m new.csv --out scores.csv --keep id --reasons 3\n"
+    "  unseen score m new.parquet --out scores.csv --keep id --kinds\n"
+    "  unseen score m photos --out scores.csv --overlays photos-flagged\n"
+    "  zcat new.csv.gz | unseen score m - --out - | head",
+)
+def score(
+    folder: flags.Saved,
+    data: Annotated[
+        Path,
+        Parameter(
+            help=(
+                "CSV, JSON Lines or Parquet file of any size, or a folder of images; - is "
+                "standard input"
+            )
+        ),
+    ],
+    /,
+    *,
+    target: flags.NewFile,
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
+    ] = (),
+    alarms: Alarms = Alarms(),  # noqa: B008
+    kinds: flags.Kinds = False,
+    no_header: flags.NoHeader = False,
+    tail: flags.Tail = False,
+    reasons: flags.Reasons = 0,
+    overlays: Annotated[
+        Path | None,
+        Parameter(
+            metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html"
+        ),
+    ] = None,
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Write a score, a p-value and a verdict for each row of a file or image of a folder."""
+    from unseen.report import text
+    from unseen.scoring import stream
+    from unseen.scoring.sources import reopened
+
+    policy = alarms.policy()
+    bundle, source = reopened(
+        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
+    )
+    detector = bundle.with_tail(tail).detector
+    source, sink = alarms.apart(source), _sink(source, detector, target, overlays, policy)
+    with progressing(f"scoring {source.noun}", total=source.count()) as bar:
+        judged = stream.score(source, detector, policy, beside=target, kinds=kinds, reasons=reasons)
+        sink.write(judged, bar)
+    tell = aloud(target)
+    tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
+    tell(written_to(target, overlays))
+
+
+@commands.command(
+    name="report",
+    sort_key=20,
+    help_epilogue="Example:\n"
+    "  unseen report m --out report.html\n"
+    "  unseen report m --data new.parquet --alpha 0.01 --out report.html",
+)
+def report_for_people(
+    folder: flags.Saved,
+    /,
+    *,
+    target: Annotated[
+        Path, Parameter(name="--out", metavar="FILE", help="HTML file to write, whole in itself")
+    ],
+    data: Annotated[
+        Path | None, Parameter(metavar="DATA", help="rows or images to score and to report on")
+    ] = None,
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA that tell rows apart")
+    ] = (),
+    alarms: Alarms = Alarms(),  # noqa: B008
+    cache: flags.Cache = None,
+    trust: flags.Trust = (),
+) -> None:
+    """Write a page for people: what a detector learned, what it may miss, what it found."""
+    from unseen.report import page
+    from unseen.scoring import sources, stream, told
+    from unseen.storage.bundle import Bundle
+
+    new_path(target)
+    policy, found = alarms.policy(), None
+    if data is None:
+        bundle = Bundle.load(folder, trust=trust)
+    else:
+        bundle, source = sources.reopened(folder, data, trust=trust, keep=keep, cache=cache)
+        with progressing(f"scoring {source.noun}", total=source.count()) as bar:
+            found = page.gathered(stream.score(source, bundle.detector, policy), data.name, bar)
+        found = found.with_told(told.told_again(bundle.detector, source, found.places))
+    page.write_page(target, page.report_page(bundle, found, policy))
+    say(f"written to {target}")
+
+
+def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, policy: Any) -> Any:
+    """What becomes of judged rows of this source: a table; of images also boxes and pictures."""
+    from unseen.report.images import ImageSink
+    from unseen.scoring.sinks import TableSink
+
+    if source.noun == "images":
+        if overlays is not None and overlays.absolute() == target.absolute():
+            raise DataError(f"{target}: --out and --overlays need two names")
+        level = flags.ALPHA if policy.kind == "cost" else policy.level
+        return ImageSink(source, detector, target, overlays, level)
+    return TableSink(target)
