@@ -45,7 +45,7 @@ def audit(
     bundle, source = reopened(
         folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
     )
-    with Writer(target) as file:
+    with Writer(target) as file, progressing("auditing"):
         table = suspects(bundle.detector, bundle.facts, source)
         file.write(table)
     tell = aloud(target)
@@ -89,19 +89,19 @@ def check(
     answers: a new detector with sharper p-values.
     """
     from unseen.report import text
-    from unseen.scoring import checks
-    from unseen.scoring.sources import reopened
+    from unseen.scoring import checks, sources
 
-    bundle, source = reopened(
+    bundle, source = sources.reopened(
         folder, train, trust=trust, keep=keep, no_header=no_header, cache=cache
     )
+    detector = bundle.detector
     if answers is None:
-        count = checks.write_to_fill_in(bundle.detector, bundle.facts, source, n, target)
-        aloud(target)(text.check_steps(count, folder, train, target, str(bundle.detector.normal)))
+        with progressing("checking"):
+            count = checks.write_to_fill_in(detector, bundle.facts, source, n, target)
+        aloud(target)(text.check_steps(count, folder, train, target, str(detector.normal)))
         return
-    rows, normal = checks.answers_in(answers, bundle.detector)
-    after = bundle.checked(rows, normal)
-    after.save(target)
+    rows, normal = checks.answers_in(answers, detector)
+    (after := bundle.checked(rows, normal)).save(target)
     say(text.checked_lines(bundle, after, len(rows), int((~normal).sum()), source.noun))
     say(f"Saved in {target}; {folder} is as it was")
 

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.learning import Given, Learning, Several
-from unseen.cli.terminal import out, progressing, say, written_to
+from unseen.cli.terminal import out, progressing, save_results, say, written_to
 from unseen.errors import DataError
 from unseen.evaluation.choices import Protocol
 from unseen.io.paths import new_path
@@ -39,26 +39,23 @@ def evaluate(
     protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
     method: Several = (),
     learning: Learning = Learning(),  # noqa: B008
-    target: Annotated[
-        Path | None, Parameter(name="--json", metavar="FILE", help="JSON file to write as well")
-    ] = None,
+    target: flags.Json = None,
 ) -> None:
     """Measure how well anomaly classes without labels are found, beside those with labels."""
     from unseen.evaluation.protocol import run_protocol
     from unseen.report.evaluation import report
-    from unseen.scoring.sinks import save_json
 
     if target is not None:
         new_path(target)
-    more, source = learning.of(given), given.source(train, tests=test)
-    methods = learning.methods(method, source)
-    data = [source.to_evaluate(), *([given.source(test).to_evaluate(tests=True)] if test else [])]
+    more = learning.of(given)
+    with progressing("reading") as bar:
+        source = given.source(train, bar, tests=test)
+        methods, data = learning.methods(method, source), [source.to_evaluate()]
+        data += [given.source(test, bar).to_evaluate(tests=True)] if test else []
     with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
         reports = run_protocol(*data, choices=protocol, methods=methods, progress=bar, **more)
     out.print(report(reports))
-    if target is not None:
-        save_json(target, reports[0] if len(reports) == 1 else reports)
-        say(f"\nwritten to {target}")
+    save_results(target, {"methods": reports})
 
 
 @commands.command(

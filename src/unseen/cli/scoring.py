@@ -114,8 +114,9 @@ def report_for_people(
         bundle, source = sources.reopened(folder, data, trust=trust, keep=keep, cache=cache)
         with progressing(f"scoring {source.noun}", total=source.count()) as bar:
             found = page.gathered(stream.score(source, bundle.detector, policy), data.name, bar)
-        found = found.with_told(told.told_again(bundle.detector, source, found.places))
-    page.write_page(target, page.report_page(bundle, found, policy))
+            found = found.with_told(told.told_again(bundle.detector, source, found.places))
+    with progressing("measuring what it may miss"):
+        page.write_page(target, page.report_page(bundle, found, policy))
     say(f"written to {target}")
 
 

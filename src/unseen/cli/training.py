@@ -88,8 +88,9 @@ def adapt(
 
     new_path(target)
     bundle, source = reopened(folder, normals, trust=trust, no_header=no_header, cache=cache)
-    data = source.normals()
-    moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
+    with progressing("adapting"):
+        data = source.normals()
+        moved = bundle.adapted(bundle.detector.adapt(data.rows, data.y), data)
     moved.save(target)
     moved.detector.check_reach(Alarms().policy())  # of a score as it is by default
     say(f"Moved to what {normals} holds, saved in {target}")

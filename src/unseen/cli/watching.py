@@ -9,10 +9,8 @@ from cyclopts import App, Parameter
 
 from unseen._version import __version__
 from unseen.cli import flags
-from unseen.cli.terminal import out, progressing, say
+from unseen.cli.terminal import out, progressing, save_results, say
 from unseen.io.paths import new_path
-
-DRIFT = 3  # exit status for schedulers
 
 commands = App(version=__version__)
 
@@ -39,12 +37,11 @@ def drift(
     no_header: flags.NoHeader = False,
     cache: flags.Cache = None,
     trust: flags.Trust = (),
-) -> int:
+) -> bool:
     """Say whether rows that look normal still come as in training, what moved, and since when.
 
     Exits with 3 if there is drift, with 0 if there is none.
     """
-    from unseen.scoring.sinks import save_json
     from unseen.scoring.sources import reopened
     from unseen.scoring.watch import watched
 
@@ -55,10 +52,8 @@ def drift(
     with progressing(f"comparing {source.noun}", total=source.count()) as bar:
         found = watched(source, bundle.detector, **how, progress=bar)
     say("\n".join(found.in_words()))
-    if target is not None:
-        save_json(target, found.to_json())
-        say(f"\nwritten to {target}")
-    return DRIFT if found.drifted else 0
+    save_results(target, found.to_json())
+    return found.drifted
 
 
 @commands.command(
@@ -85,10 +80,10 @@ def recalibrate(
 
     new_path(target)
     bundle, source = reopened(folder, data, trust=trust, no_header=no_header, cache=cache)
-    rows = source.normals()
-    new = bundle.recalibrated(
-        bundle.detector.recalibrate(rows.rows, rows.y, anomalies=anomalies), rows
-    )
+    with progressing("recalibrating"):
+        rows = source.normals()
+        detector = bundle.detector.recalibrate(rows.rows, rows.y, anomalies=anomalies)
+    new = bundle.recalibrated(detector, rows)
     new.save(target)
     say(f"Recalibrated on what {data} holds, saved in {target}")
     out.print(summary(new))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from unseen.detector.policy import Policy
-from unseen.io.atomic import Making
 from unseen.io.write import Writer
 from unseen.scoring.rows import FileRows
 from unseen.scoring.stream import Scored, score
@@ -101,9 +99,3 @@ def score_file(
     judged = score(rows, bundle.detector, policy, beside=sink.target, reasons=reasons)
     sink.write(judged, progress)
     return sink
-
-
-def save_json(file: Path, plain: object) -> None:
-    """A file that is whole or not there."""
-    with Making() as making:
-        making.file(file).write(json.dumps(plain, indent=1).encode())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.explain.reasons import Reasons
+from unseen.io.write import FORMAT
 from unseen.scoring.tables import KINDS
 from unseen.types import Source
 
@@ -95,7 +96,7 @@ def _cells(reasons: Reasons) -> dict[str, str | None]:
             for each in (reasons.nearest_normal, reasons.nearest_anomaly)
             if each is not None
         ),
-        "reasons_json": json.dumps(reasons.to_json(), allow_nan=False),
+        "reasons_json": json.dumps({"format": FORMAT, **reasons.to_json()}, allow_nan=False),
     }
 
 
