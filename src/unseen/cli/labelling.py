@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from unseen._version import __version__
 from unseen.cli import flags
-from unseen.cli.terminal import aloud, progressing, say, written_to
+from unseen.cli.terminal import aloud, conclude, progressing, say
 from unseen.io.paths import new_path
 
 commands = App(version=__version__)
@@ -48,9 +48,7 @@ def audit(
     with Writer(target) as file, progressing("auditing"):
         table = suspects(bundle.detector, bundle.facts, source)
         file.write(table)
-    tell = aloud(target)
-    tell(text.suspects_line(table, source.noun))
-    tell(written_to(target))
+    conclude(target, text.suspects_line(table, source.noun))
 
 
 @commands.command(
@@ -143,8 +141,7 @@ def advise(
     with Writer(target) as file, progressing(f"scoring {source.noun}"):
         table = to_label(bundle.detector, bundle.facts, source, number)
         file.write(table)
-    tell = aloud(target)
-    tell(text.to_answer(bundle, folder, table, target))
+    aloud(target)(text.to_answer(bundle, folder, table, target))
 
 
 @commands.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from cyclopts import App, Parameter
 from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.alarms import Alarms
-from unseen.cli.terminal import aloud, progressing, say, written_to
+from unseen.cli.terminal import conclude, progressing, say
 from unseen.errors import DataError
 from unseen.io.paths import new_path
 
@@ -60,21 +61,21 @@ def score(
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file or image of a folder."""
     from unseen.report import text
-    from unseen.scoring import stream
-    from unseen.scoring.sources import reopened
+    from unseen.scoring import sources, stream
 
     policy = alarms.policy()
-    bundle, source = reopened(
+    bundle, source = sources.reopened(
         folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
     )
     detector = bundle.with_tail(tail).detector
     source, sink = alarms.apart(source), _sink(source, detector, target, overlays, policy)
-    with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-        judged = stream.score(source, detector, policy, beside=target, kinds=kinds, reasons=reasons)
-        sink.write(judged, bar)
-    tell = aloud(target)
-    tell(text.alarms(sink, source.noun, policy, detector.conformal_.finest))
-    tell(written_to(target, overlays))
+    how: dict[str, Any] = {"beside": target, "kinds": kinds, "reasons": reasons}
+    with (
+        progressing(f"scoring {source.noun}", total=source.count()) as bar,
+        closing(stream.score(source, detector, policy, progress=bar, **how)) as judged,
+    ):
+        sink.write(judged)
+    conclude(target, text.alarms(sink, source.noun, policy, detector.conformal_.finest), overlays)
 
 
 @commands.command(
@@ -106,14 +107,14 @@ def report_for_people(
     from unseen.scoring import sources, stream, told
     from unseen.storage.bundle import Bundle
 
-    new_path(target)
-    policy, found = alarms.policy(), None
+    target, policy, found = new_path(target), alarms.policy(), None
     if data is None:
         bundle = Bundle.load(folder, trust=trust)
     else:
         bundle, source = sources.reopened(folder, data, trust=trust, keep=keep, cache=cache)
         with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-            found = page.gathered(stream.score(source, bundle.detector, policy), data.name, bar)
+            judged = stream.score(source, bundle.detector, policy, progress=bar)
+            found = page.gathered(judged, data.name)
             found = found.with_told(told.told_again(bundle.detector, source, found.places))
     with progressing("measuring what it may miss"):
         page.write_page(target, page.report_page(bundle, found, policy))

@@ -79,6 +79,11 @@ def written_to(target: Path, overlays: Path | None = None) -> str:
     return f"written to {name}" + (f"; look at {overlays / 'report.html'}" if overlays else "")
 
 
+def conclude(target: Path, text: str, overlays: Path | None = None) -> None:
+    """What came of rows that were written to a file, and where that is."""
+    aloud(target)(f"{text}\n{written_to(target, overlays)}")
+
+
 def save_results(target: Path | None, plain: Mapping[str, Any]) -> None:
     """The result as a JSON file as well, where one is named."""
     from unseen.io.write import save_json

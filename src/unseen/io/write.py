@@ -155,6 +155,23 @@ def _fits(table: pa.Table, kind: str) -> bool:
     return True
 
 
+def write_aside(table: pa.Table, path: Path) -> None:
+    """A table for `read_aside`, for the time of one run: as it is, whatever its types."""
+    how = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        unwritable(path),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_stream(file, table.schema, options=how) as out,
+    ):
+        out.write_table(table)
+
+
+def read_aside(path: Path) -> pa.Table:
+    """A table that `write_aside` wrote."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as stored:
+        return stored.read_all()
+
+
 def save_json(file: Path, plain: Mapping[str, Any]) -> None:
     """Plain values, with the number of the format; a file that is whole or not there."""
     text = json.dumps({"format": FORMAT, **strict_json(plain)}, indent=1, allow_nan=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,9 +99,7 @@ class ImageSink:
     kinds: Counter[str] = field(default_factory=Counter)
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
-    def write(
-        self, judged: Iterator[Judged], progress: Callable[[int], None] = lambda done: None
-    ) -> None:
+    def write(self, judged: Iterator[Judged]) -> None:
         """Write all of them."""
         mapped = any(member.peaks is not None for member in self.detector.members_)
         if self.overlays is not None:
@@ -112,10 +110,7 @@ class ImageSink:
                     "images as a whole"
                 )
         with Making() as making, Writer(self.target, making) as out:
-            each = []
-            for part in judged:
-                each.append(part)
-                progress(len(part.score))
+            each = list(judged)
             score, pvalue, verdict = (
                 np.concatenate([getattr(part, name) for part in each])
                 for name in ("score", "pvalue", "verdict")

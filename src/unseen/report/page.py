@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -66,9 +66,7 @@ class Judged:
         return replace(self, alerts=[alert | more for alert, more in both])
 
 
-def gathered(
-    parts: Iterable[Any], name: str, progress: Callable[[int], None] = lambda done: None
-) -> Judged:
+def gathered(parts: Iterable[Any], name: str) -> Judged:
     """What the page shows of rows as the scoring stream yields them (`Scored`)."""
     scores, pvalues, rows, flagged = [np.zeros(0)], [np.zeros(0)], 0, 0
     alerts: list[tuple[int, dict[str, Any]]] = []
@@ -84,7 +82,6 @@ def gathered(
         more = zip((worst + seen).tolist(), table.to_pylist(), strict=True)
         alerts = sorted([*alerts, *more], key=lambda each: -each[1]["score"])[:ALERTS]
         seen += len(part.score)
-        progress(len(part.score))
     every = max(1, -(-rows // KEPT))
     score_of, pvalue_of = (np.concatenate(found)[::every] for found in (scores, pvalues))
     places, shown = [place for place, _ in alerts], [row for _, row in alerts]
