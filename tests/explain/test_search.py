@@ -8,15 +8,16 @@ from unseen.explain.search import MOST, NAMED, search
 class Toy:
     """Rows whose hybrids score `score(own)`; p is 0.5 at a score of at most 1, else 0.01."""
 
-    def __init__(self, score, columns, rows=1, order=None):
-        self.score, self.columns = score, columns
-        order = np.arange(columns) if order is None else order
-        self.candidates = np.tile(order[:24], (rows, 1))
-        self.asked = 0
+    def __init__(self, score, columns, order=None, normals=1):
+        self.score, self.columns, self.normals = score, columns, normals
+        self.order = np.arange(columns) if order is None else order
 
-    def judged(self, rows, own):
-        self.asked += len(rows)
-        scores = self.score(own.astype(float))
+    def farthest(self, rows, normals, most):
+        return np.tile(self.order[:most], (len(rows), 1))
+
+    def judged(self, rows, normals, own):
+        own = own.astype(float)
+        scores = self.score(own) if self.normals == 1 else self.score(own, normals)
         return scores, np.where(scores <= 1, 0.5, 0.01)
 
 
@@ -65,7 +66,7 @@ def test_none_where_all_columns_together_do_not_help_or_more_than_ten_are_needed
 
 
 def test_none_where_nothing_is_remarkable_and_what_columns_share_is_said():
-    found = search(Toy(lambda own: own.mean(axis=1), 30, rows=3), 3, 0.05)
+    found = search(Toy(lambda own: own.mean(axis=1), 30), 3, 0.05)
     assert found.changes == (None,) * 3
     assert found.named.shape == (3, NAMED)
     np.testing.assert_allclose(found.added, 1 / 30)
