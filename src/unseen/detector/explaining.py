@@ -187,7 +187,7 @@ class Training:
         as near, those are nearer that are so in those columns, too."""
         others, schema = self.x[self.sides[side]], self.schema
         begins = np.flatnonzero(np.diff(np.asarray(schema.origin), prepend=-1))
-        aside = min(ASIDE, (len(begins) + 1) // 2)
+        aside = min(ASIDE, (len(begins) + 1) // 2, len(begins) - 1)
         found, each = np.empty((len(x), len(others))), np.arange(len(others))
         for k, row in enumerate(x):
             columns = np.abs(others - row)
