@@ -85,7 +85,7 @@ class Beside:
     def __init__(self, judge: Judge, rows: pa.Table, normals: pa.Table, near: Rows) -> None:
         self.judge, encoder = judge, cast(Schema, judge.members[0].encoder)
         used, place = np.unique(near, return_inverse=True)
-        self.near = place.reshape(near.shape)
+        self.near: Rows = place.reshape(near.shape)
         self.rows, self.table, self.precedent = rows, normals.take(used), encoder.precedent
         self.own = [member.encoder.encode(rows) for member in judge.members]
         self.normal = [member.encoder.encode(self.table) for member in judge.members]
@@ -110,7 +110,7 @@ class Beside:
 
     @property
     def normals(self) -> int:
-        return self.near.shape[1]
+        return int(self.near.shape[1])
 
     def farthest(self, rows: Rows, normals: Rows, most: int) -> Rows:
         """See `Hybrids`."""

@@ -8,56 +8,27 @@ that each of them alone, put into a normal row, looks like all of it, and none p
 any.
 
 Real anomalies move many columns at once, and which normal a row is compared with then decides how
-many have to go back. Where the nearest asks for more than a reader changes at once, normals near by
-are tried, by a beam search over pairs of a normal and a set of columns.
+many have to go back: where the nearest asks for more than a reader changes at once, others near by
+are tried.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from unseen.explain.shapley import Mask, coalitions
+from unseen.explain.beam import BEAM, FARTHEST, FEW, search_by_beam
+from unseen.explain.hybrids import Array, Change, Hybrids, Mask, Places
+from unseen.explain.shapley import coalitions
 
 CANDIDATES = 24  # columns that are tried one by one, to find those that matter
 NAMED = 12  # columns of them that have a share of their own; all others share one
 PAIRS = 4  # orders in which columns join, each with its reverse
 MOST = 10  # columns that are put back at most
 TRIED = 4  # columns tried for each place: so many that helped most, and as many that lie farthest
-FEW = 5  # columns that a reader changes at once: where more have to, other normals are tried
-BEAM = 8  # pairs of a normal and a set of columns that are kept at each step of that
-FARTHEST = 8  # columns that each of them tries next
 CELLS = 1 << 22  # columns of hybrids that are judged at once
 LARGEST = np.finfo(np.float64).max
-
-Array = NDArray[np.float64]
-Places = NDArray[np.int64]
-Change = tuple[tuple[int, ...], float]
-
-
-class Hybrids(Protocol):
-    """Rows (n) in p columns, each beside t normals."""
-
-    @property
-    def columns(self) -> int:
-        """p."""
-
-    @property
-    def normals(self) -> int:
-        """t; that of number 0 is the nearest to its row."""
-
-    def farthest(self, rows: Places, normals: Places, most: int) -> Places:
-        """The columns in which these rows (k,) lie farthest from these of their normals (k,), the
-        farthest first: (k, q), with q at most `most`.
-        """
-
-    def judged(self, rows: Places, normals: Places, own: Mask) -> tuple[Array, Array]:
-        """Scores and p-values of hybrids (k,): the `own` columns (k, p) of the rows of these
-        numbers (k,), and those of their normals of these numbers (k,) in all others.
-        """
 
 
 @dataclass(frozen=True)
@@ -113,7 +84,7 @@ def _searched(hybrids: Hybrids, rows: Places, alpha: float) -> Found:
     matter, changes, normal = unmasking.matter(), unmasking.changes(), np.zeros_like(rows)
     many = [change is None or len(change[0]) > FEW for change in changes]
     left = np.flatnonzero((unmasking.pvalue <= alpha) & np.array(many))
-    for k, found in zip(left.tolist(), _by_beam(hybrids, rows[left], alpha), strict=True):
+    for k, found in zip(left.tolist(), search_by_beam(hybrids, rows[left], alpha), strict=True):
         if found is not None:
             normal[k], changes[k] = found
             matter[k, list(found[1][0])] = np.inf
@@ -137,71 +108,6 @@ def _searched(hybrids: Hybrids, rows: Places, alpha: float) -> Found:
         values[:, 0] - values[:, -1],
         tuple(changes),
     )
-
-
-def _by_beam(hybrids: Hybrids, rows: Places, alpha: float) -> list[tuple[int, Change] | None]:
-    """For each of the rows (n,) a normal to which at most `FEW` columns go back, and these; None
-    where none was found.
-
-    At first every normal is tried with the columns in which the row lies farthest from it. A step
-    then puts one column more back, in each way that the pairs that are kept leave open.
-    """
-    n, t = len(rows), hybrids.normals
-    found: list[tuple[int, Change] | None] = [None] * n
-    if not n:
-        return found
-    normals = np.tile(np.arange(t), (n, 1))
-    far = hybrids.farthest(rows.repeat(t), normals.ravel(), FARTHEST).reshape(n, t, -1)
-    q = far.shape[2]
-    start = np.full((n, t), (1 << min(FEW, q)) - 1)
-    scores = _judged_back(hybrids, rows, normals, far, start, start >= 0)[0]
-    normals = np.argsort(scores, axis=1, kind="stable")[:, :BEAM]
-    far = np.take_along_axis(far, normals[:, :, None], axis=1)  # (n, b, q)
-    back, left = np.zeros(normals.shape, dtype=np.int64), np.arange(n)  # a bit for each of far
-    for _ in range(min(FEW, q)):
-        more = (back[:, :, None] | (1 << np.arange(q))).reshape(len(back), -1)  # (n, b * q)
-        own = np.arange(normals.shape[1]).repeat(q)  # which of the beam each comes from
-        pairs = normals[:, own] << q | more
-        new = _first_of_equal(pairs) & (more != back[:, own])
-        scores, pvalues = _judged_back(
-            hybrids, rows[left], normals[:, own], far[:, own], more, new
-        )
-        usual = np.where(pvalues > alpha, scores, np.inf)
-        for k in np.flatnonzero((pvalues > alpha).any(axis=1)).tolist():
-            best = int(usual[k].argmin())
-            columns = far[k, own[best]][(more[k, best] >> np.arange(q) & 1).astype(bool)]
-            change = tuple(columns.tolist()), float(pvalues[k, best])
-            found[left[k]] = int(normals[k, own[best]]), change
-        on = np.flatnonzero(~(pvalues > alpha).any(axis=1))
-        if not len(on):
-            break
-        best = np.argsort(scores[on], axis=1, kind="stable")[:, :BEAM]
-        normals, far = normals[on[:, None], own[best]], far[on[:, None], own[best]]
-        back, left = more[on[:, None], best], left[on]
-    return found
-
-
-def _first_of_equal(values: Places) -> Mask:
-    """Which values of each row no earlier one equals: (n, k) -> (n, k)."""
-    order = np.argsort(values, axis=1, kind="stable")
-    ordered, first = np.take_along_axis(values, order, axis=1), np.ones(values.shape, dtype=bool)
-    np.put_along_axis(first, order[:, 1:], ordered[:, 1:] != ordered[:, :-1], axis=1)
-    return first
-
-
-def _judged_back(
-    hybrids: Hybrids, rows: Places, normals: Places, far: Places, back: Places, wanted: Mask
-) -> tuple[Array, Array]:
-    """Scores and p-values (n, k) once those of the columns `far` (n, k, q) that `back` (n, k) has a
-    bit for go back to the normals (n, k); infinite and 0 where not wanted.
-    """
-    own = np.ones((int(wanted.sum()), hybrids.columns), dtype=bool)
-    stays = (back[wanted][:, None] >> np.arange(far.shape[2]) & 1) == 0
-    np.put_along_axis(own, far[wanted], stays, axis=1)
-    scores, pvalues = np.full(back.shape, np.inf), np.zeros(back.shape)
-    each = np.broadcast_to(rows[:, None], back.shape)[wanted]
-    scores[wanted], pvalues[wanted] = hybrids.judged(each, normals[wanted], own)
-    return scores, pvalues
 
 
 class _Unmasking:
@@ -285,9 +191,7 @@ class _Unmasking:
         self.order[left[idle], turn] = -1
 
 
-def _all_judged(
-    hybrids: Hybrids, rows: Places, normals: Places, own: Mask
-) -> tuple[Array, Array]:
+def _all_judged(hybrids: Hybrids, rows: Places, normals: Places, own: Mask) -> tuple[Array, Array]:
     """Scores and p-values of several hybrids of each row with its normal: (n,), (n,), (n, c, p) ->
     (n, c) twice.
     """
