@@ -1,10 +1,14 @@
 """The study of reasons: what is planted lies far out, precision by hand, and a slice of it runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from bench.data.causes import CAUSES
 from bench.studies import reasons as study
+
+from unseen.explain.reasons import Neighbour
 
 
 class Fitted(study.case):
@@ -20,6 +24,7 @@ class Fitted(study.case):
         level[310:320] = "new"
         table = pa.table({**{f"x{j}": x[:, j] for j in range(4)}, "level": level})
         self.normals, self.tests = table.slice(0, 300), table.slice(300)
+        self.train = self.normals
         self.answers = (np.arange(100) < 20).astype(int)
         self.names, self.seed = ("far",), 0
         self.detector = Detector("mahalanobis", random_state=0).fit(self.normals)
@@ -68,3 +73,14 @@ def test_figures_of_what_is_put_back(fitted):
     name, rows, five, ten, median, error, _ = study.back([fitted], "mine", chosen)
     assert (name, rows, ten, median) == ("mine", "5", five, "1")
     assert float(error) < 1e-6
+
+
+def test_the_error_is_that_of_the_detectors_own_scores(fitted):
+    rows = fitted.tests.slice(0, 3)
+    reasons = fitted.detector.explain(rows)
+    wrong = [replace(reasons[0], rest=reasons[0].rest + 0.25), *reasons[1:]]
+    assert study.error(fitted, rows, reasons) < 1e-6
+    assert study.error(fitted, rows, wrong) == pytest.approx(0.25)
+    highest = int(study.explained_scores(fitted, fitted.train).argmax())
+    other = replace(reasons[0], nearest_normal=Neighbour(highest, "normal", 0.0))
+    assert study.error(fitted, rows.slice(0, 1), [other]) > 0.01

@@ -647,10 +647,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         unremarkable.
 
         Each row is compared with the normal row of training that is most alike, of those with p >
-        alpha. A column's share is
-        its Shapley value (Shapley 1953) by antithetic permutations (Mitchell et al. 2022): what its
-        value adds to the score in place of the nearest normal's, on average over orders in which
-        the columns that matter take their values, all other columns first.
+        alpha; or, where more than five columns would have to go back to that, with another near by
+        to which at most five have to. A column's share is its Shapley value (Shapley 1953) by
+        antithetic permutations (Mitchell et al. 2022): what its value adds to the score in place of
+        that normal's, on average over orders in which the columns that matter take their values,
+        all other columns first.
 
         Parameters
         ----------
