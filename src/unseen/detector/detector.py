@@ -30,7 +30,7 @@ from unseen.detector import heat
 from unseen.detector.adapt import tell_far
 from unseen.detector.advice import advised
 from unseen.detector.audit import audited
-from unseen.detector.blindspots import BlindSpots, blind_spots_of
+from unseen.detector.blindspots import SHARE, BlindSpots, blind_spots_of
 from unseen.detector.blocks import encode_blocks
 from unseen.detector.chance import UnseenChance, good_turing
 from unseen.detector.checking import members_after, rows_to_check
@@ -950,7 +950,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.check_fitted()
         return advised(self, X, n)
 
-    def blind_spots(self, alpha: float = 0.05) -> BlindSpots:
+    def blind_spots(self, alpha: float | Policy = 0.05, share: float = SHARE) -> BlindSpots:
         """How much it is expected to find of a kind that nobody has labelled.
 
         Known classes tell it, each of which was held out as training weighed its evidence (of a
@@ -959,21 +959,25 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        alpha : float
-            The share of normal rows that may be flagged.
+        alpha : float or Policy
+            The share of normal rows that may be flagged, or the policy that raises alarms.
+        share : float
+            The share of rows of such kinds. `Policy.fdr` and `Policy.cost` hang on it: the fewer
+            such rows there are, the smaller is the level that they come to.
 
         Returns
         -------
         BlindSpots
             `expected`, and `low` and `high`, the ends of a 90% interval; `classes` that were held
-            out; the same `at` another level; and what 1,000 rows bring (`catches`).
+            out; the same `at` another level or policy; and what 1,000 rows bring (`catches`).
 
         Raises
         ------
         NotFitted
             Before `fit`.
         DataError
-            For an alpha that is no share between 0 and 1, exclusive.
+            For an alpha or a share that is not between 0 and 1, exclusive, or below the smallest
+            p-value that held-out rows tell; for a policy under which no such row raises an alarm.
         Unsupported
             Where too few anomalies are labelled to hold a class out, or nothing was kept.
 
@@ -985,7 +989,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         (0.88, 0.4, 1.0)
         """
         self.check_fitted()
-        return blind_spots_of(self, alpha)
+        return blind_spots_of(self, alpha, share)
 
     def smallest_moves(self, alpha: float = 0.05) -> pa.Table:
         """Which deviations it cannot see: how far normal rows must move until they are flagged.
