@@ -111,20 +111,23 @@ def one_run(job: Record) -> Record:
         found[f"false alarms {BATCH * k}"] = float((pvalues[answers == 0] <= 0.05).mean())
         found[f"met {BATCH * k}"] = float((met > 0).sum())
         if k < ROUNDS:
-            left = pool[~np.isin(pool, asked)]
-            asked += left[chosen_by(job["strategy"], detector, data.train.take(left), rng)].tolist()
+            shown = np.where(np.isin(pool, asked), names[data.codes[pool]], None)
+            chosen = chosen_by(job["strategy"], detector, data.train.take(pool), shown, rng)
+            asked += pool[chosen].tolist()
     return found
 
 
 def chosen_by(
-    strategy: str, detector: Detector, rows: Any, rng: np.random.Generator
+    strategy: str, detector: Detector, rows: Any, y: NDArray[Any], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Which rows to label, by number."""
+    """Which rows to label, by number, of those that have no label in y (m,)."""
+    left = np.flatnonzero(y == None)  # noqa: E711, elementwise
     if strategy == "random":
-        return rng.choice(len(rows), BATCH, replace=False)
+        return left[rng.choice(len(left), BATCH, replace=False)]
     if strategy == "top scores":
-        return np.argsort(-detector.anomaly_score(rows), kind="stable")[:BATCH]
-    return detector.advise(rows, BATCH)["row"].to_numpy()
+        scores = detector.anomaly_score(rows)
+        return left[np.argsort(-scores[left], kind="stable")[:BATCH]]
+    return detector.advise(rows, BATCH, y)["row"].to_numpy()
 
 
 def needed(curve: NDArray[np.float64], goal: float) -> float:
