@@ -149,6 +149,24 @@ def curve(runs: pd.DataFrame, figure: str) -> NDArray[np.float64]:
     return runs[[f"{figure} {BATCH * k}" for k in range(ROUNDS + 1)]].mean().to_numpy()
 
 
+def paired(runs: pd.DataFrame) -> None:
+    """Means over the rounds, and how much more advice has than the others with the same seed."""
+    rows = []
+    for name, part in runs.groupby("set", sort=False):
+        for figure in FIGURES:
+            every = [f"{figure} {BATCH * k}" for k in range(1, ROUNDS + 1)]
+            means = part.assign(mean=part[every].mean(axis=1)).pivot(
+                index="seed", columns="strategy", values="mean"
+            )
+            row = [f"{name}, {figure}", str(len(means)), f"{means['advice'].mean():.3g}"]
+            for other in STRATEGIES[1:]:
+                more = (means["advice"] - means[other]).dropna()
+                row.append(f"{more.mean():+.3f} ± {more.sem():.3f}")
+            rows.append(row)
+    heads = ["mean of rounds", "seeds", "advice", *(f"more than {s}" for s in STRATEGIES[1:])]
+    show("With each seed's pool and test, ± the standard error over seeds", heads, rows)
+
+
 def tell(runs: pd.DataFrame, picture: Path) -> None:
     """Labels that each strategy needs for what the worst of them has in the end, and curves."""
     rows, names = [], list(dict.fromkeys(runs["set"]))
@@ -163,6 +181,7 @@ def tell(runs: pd.DataFrame, picture: Path) -> None:
     heads = [f"{what}, {s}" for what in ("labels", "in the end") for s in STRATEGIES]
     heads = ["set", "goal", *heads]
     show("Labels needed to reach the goal, the least that any has in the end", heads, rows)
+    paired(runs)
     figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5), squeeze=False)
     for k, name in enumerate(names):
         for j, what in enumerate(("recall", "met")):

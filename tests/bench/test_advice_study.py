@@ -46,14 +46,19 @@ def test_chance_and_top_scores():
 def test_the_table_compares_at_what_the_worst_reaches(capsys, tmp_path):
     ends = {"advice": 0.9, "top scores": 0.6, "random": 0.3}
     runs = [
-        dict(zip(KEY, ("digits", 0, name), strict=True))
+        dict(zip(KEY, ("digits", seed, name), strict=True))
         | {f"recall {10 * k}": end * k / ROUNDS for k in range(ROUNDS + 1)}
         | {f"met {10 * k}": end * k for k in range(ROUNDS + 1)}
+        | {f"false alarms {10 * k}": 0.05 - seed / 100 for k in range(ROUNDS + 1)}
         for name, end in ends.items()
+        for seed in (0, 1)
     ]
     tell(pd.DataFrame(runs), tmp_path / "curves.png")
     said = capsys.readouterr().out
     assert "| digits, recall | 0.3 | 20 | 30 | 60 | 0.9 | 0.6 | 0.3 |" in said
+    # means over six rounds: 7 / 12 of .9, .6 and .3, for both seeds
+    assert "| digits, recall | 2 | 0.525 | +0.175 ± 0.000 | +0.350 ± 0.000 |" in said
+    assert "| digits, false alarms | 2 | 0.045 | +0.000 ± 0.000 | +0.000 ± 0.000 |" in said
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
