@@ -913,19 +913,22 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         return audited(self.members_, codes, str(self.normal), score, stands)
 
-    def advise(self, X: Any, n: int = 10) -> Any:
+    def advise(self, X: Any, n: int = 10, y: Any = None) -> Any:
         """Which rows to label next.
 
         Half of them are likely anomalies: high scores that differ from one another. The others tell
-        most of kinds that nobody has labelled: rows that score high, and are far from labelled
-        anomalies and from one another. The same rows get the same advice.
+        most of kinds that nobody has labelled: each stands for many rows that score high, and are
+        far from labelled rows and from what is chosen. The same rows get the same advice.
 
         Parameters
         ----------
         X : data frame, array (m, columns), Images or Maps
-            Rows or images like those of training, none of them labelled.
+            Rows or images like those of training.
         n : int
             How many to name; all, where there are fewer.
+        y : sequence (m,), optional
+            Labels, as in `fit`, of those that somebody has looked at; None for the others. Rows
+            with a label are not asked about again, nor what is like them.
 
         Returns
         -------
@@ -938,7 +941,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         DataError
-            For an n below 1; for rows, as in `anomaly_score`.
+            For an n below 1; where every row has a label; for rows, as in `anomaly_score`.
 
         >>> rng = np.random.default_rng(0)
         >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(200, 2)))
@@ -948,7 +951,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         [2, 3]
         """
         self.check_fitted()
-        return advised(self, X, n)
+        return advised(self, X, n, y)
 
     def blind_spots(self, alpha: float | Policy = 0.05, share: float = SHARE) -> BlindSpots:
         """How much it is expected to find of a kind that nobody has labelled.
