@@ -72,7 +72,7 @@ def main() -> None:
         heads = ["fault", "flagged rows", "reasons", "z-score", "random"]
         show("\nA known cause among the first five, share of rows", heads, rows)
     heads = ["rows", "explained a CPU second", "scored a CPU second"]
-    show("\n120 columns, 5,000 rows", heads, [speed(chosen.rows)])
+    show("\n120 columns, 5,000 rows", heads, [speed()])
 
 
 class case:
@@ -84,7 +84,7 @@ class case:
         self.answers, self.names, self.seed = data.answers[draw.test], data.names, seed
         self.detector = Detector(random_state=seed).fit(self.train, kinds)
         self.normals = self.train.take(np.flatnonzero(kinds == "normal"))
-        self.schema = self.detector.schema_
+        self.schema = self.detector.members_[0].encoder
         self.columns = [column.name for column in self.schema.columns]
         self.owner = np.asarray(self.schema.origin)
 
@@ -136,7 +136,7 @@ def by_zscore(of: case, rows: pa.Table) -> Ranks:
 
 def by_gradient(of: case, rows: pa.Table) -> Ranks:
     """Central differences of the score by each encoded column."""
-    x = of.detector.members_[0].encoder.encode(rows)
+    x = of.schema.encode(rows)
     n, d = x.shape
     steps = STEP * np.eye(d, dtype=np.float32)
     up, down = (of.scores((x[:, None] + side * steps).reshape(n * d, d)) for side in (1, -1))
@@ -152,9 +152,9 @@ def by_kernel_shap(of: case, rows: pa.Table) -> Ranks:
     """KernelSHAP (Lundberg & Lee 2017) on encoded columns, those of one column added up."""
     import shap
 
-    encoder = of.detector.members_[0].encoder
-    explainer = shap.KernelExplainer(of.scores, encoder.encode(of.normals.slice(0, BACKGROUND)))
-    found = explainer.shap_values(encoder.encode(rows), nsamples=SAMPLES, silent=True)
+    background = of.schema.encode(of.normals.slice(0, BACKGROUND))
+    explainer = shap.KernelExplainer(of.scores, background)
+    found = explainer.shap_values(of.schema.encode(rows), nsamples=SAMPLES, silent=True)
     sums = np.stack([found[:, of.owner == j].sum(axis=1) for j in range(len(of.columns))], axis=1)
     return np.argsort(-sums, axis=1, kind="stable")
 
@@ -255,7 +255,7 @@ def caused(cases: list[case], fault: str, chosen: Any) -> list[str]:
     return [fault, f"{counts}", *(spread(shares, 2) for shares in found.values())]
 
 
-def speed(rows: int) -> list[str]:
+def speed(rows: int = 200) -> list[str]:
     """Rows a CPU second at 120 columns, three of which are moved in each row."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(5000 + rows, 120)) @ np.linalg.qr(rng.normal(size=(120, 120)))[0]

@@ -28,7 +28,7 @@ class Fitted(study.case):
         self.answers = (np.arange(100) < 20).astype(int)
         self.names, self.seed = ("far",), 0
         self.detector = Detector("mahalanobis", random_state=0).fit(self.normals)
-        self.schema = self.detector.schema_
+        self.schema = self.detector.members_[0].encoder
         self.columns = [column.name for column in self.schema.columns]
         self.owner = np.asarray(self.schema.origin)
 
