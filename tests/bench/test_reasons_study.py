@@ -28,7 +28,7 @@ class Fitted(study.case):
         self.answers = (np.arange(100) < 20).astype(int)
         self.names, self.seed = ("far",), 0
         self.detector = Detector("mahalanobis", random_state=0).fit(self.normals)
-        self.schema = self.detector.schema_
+        self.schema = self.detector.members_[0].encoder
         self.columns = [column.name for column in self.schema.columns]
         self.owner = np.asarray(self.schema.origin)
 
@@ -51,6 +51,15 @@ def test_planted_columns_lie_far_out_and_all_others_are_the_rows_own(fitted):
     assert set(np.array(rows["level"])[where[:, 4]]) <= {"new"}
 
 
+def test_what_lies_far_out_does_so_beyond_all_but_the_last_normals(fitted):
+    rows = fitted.tests.take([0, 10, 30])  # far in x1, a new level, like the normals
+    middle = pa.table({name: rows[name] for name in rows.column_names}).to_pandas()
+    middle[["x0", "x2", "x3"]] = 0.0
+    middle.loc[1:, "x1"] = 0.0
+    far = study.far_out(fitted, pa.Table.from_pandas(middle))
+    assert [np.flatnonzero(each).tolist() for each in far] == [[1], [4], []]
+
+
 def test_precision_by_hand():
     where = np.array([[True, True, False, False], [False, False, False, True]])
     assert study.hits(np.array([[1, 2, 0], [3, 0, 1]]), where) == 0.75
@@ -70,8 +79,8 @@ def test_causes_are_columns_of_the_process_and_few():
 
 def test_figures_of_what_is_put_back(fitted):
     chosen = type("Chosen", (), {"rows": 5})
-    name, rows, five, ten, median, error, _ = study.back([fitted], "mine", chosen)
-    assert (name, rows, ten, median) == ("mine", "5", five, "1")
+    name, rows, five, ten, median, many, error, _ = study.back([fitted], "mine", chosen)
+    assert (name, rows, ten, median, many) == ("mine", "5", five, "1", "0.00")
     assert float(error) < 1e-6
 
 
