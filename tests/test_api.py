@@ -14,7 +14,7 @@ import pytest
 
 import unseen
 from unseen import errors
-from unseen.cli.flags import NAMES
+from unseen.cli.learning import NAMES
 from unseen.methods import IMAGES, METHODS
 
 

@@ -20,9 +20,14 @@ def quiet(really: bool = True) -> Iterator[None]:
         _QUIET.reset(before)
 
 
+def is_quiet() -> bool:
+    """Whether the calling thread asked for silence."""
+    return _QUIET.get()
+
+
 def heard(record: logging.LogRecord) -> bool:
     """Whether a message is for somebody to read."""
-    return not _QUIET.get() or record.levelno >= logging.ERROR
+    return not is_quiet() or record.levelno >= logging.ERROR
 
 
 logging.getLogger("unseen").addFilter(heard)

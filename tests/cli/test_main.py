@@ -266,7 +266,7 @@ def test_evaluate_keeps_seen_and_unseen_apart(here, capsys):
     )
     status, out, _ = run(line, capsys)
     assert status == 0
-    report = json.loads((here / "e.json").read_text())
+    [report] = json.loads((here / "e.json").read_text())["methods"]
     assert report["method"] == "mahalanobis"
     keys = {"unseen", "seen", "normals_flagged_at_5", "fit_seconds", "rows_per_second", "classes"}
     assert keys <= set(report)
@@ -286,7 +286,7 @@ def test_evaluate_says_how_blind_the_detector_is(here, capsys):
         "--method mahalanobis forest"
     )
     assert run(f"{line} --seen 2 --json e.json", capsys)[0] == 0
-    reports = json.loads((here / "e.json").read_text())
+    reports = json.loads((here / "e.json").read_text())["methods"]
     assert [report["method"] for report in reports] == ["mahalanobis", "forest"]
     (here / "e.json").unlink()
     out = " ".join(run(line, capsys)[1].split())

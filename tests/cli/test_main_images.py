@@ -598,7 +598,7 @@ def test_evaluate(tmp_path, capsys):
     assert status == 2, "--method names one or several, and LIGHT ends with --size"
     status, out, _ = run(capsys, *line, "--size", "64", "--method", "patches", "mahalanobis")
     assert status == 0
-    reports = json.loads((tmp_path / "e.json").read_text())
+    reports = json.loads((tmp_path / "e.json").read_text())["methods"]
     assert [report["method"] for report in reports] == ["patches", "mahalanobis"]
     assert reports[0]["unseen"]["auroc"]["mean"] > 0.9
     assert f"{reports[0]['unseen']['auroc']['mean']:.3f}±" in out

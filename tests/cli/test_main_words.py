@@ -222,7 +222,7 @@ def test_the_next_line_measures_the_same_detector(here, capsys):
         "nearest --set k=3 --repeats keep"
     )
     assert run(command[len("unseen ") :] + " --seeds 1 --json e.json", capsys)[0] == 0
-    assert json.loads((here / "e.json").read_text())["fields"]["k"] == 3
+    assert json.loads((here / "e.json").read_text())["methods"][0]["fields"]["k"] == 3
 
 
 def test_the_next_line_of_a_file_without_a_header(here, capsys):

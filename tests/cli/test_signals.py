@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_what_stops_a_run_leaves_nothing_and_says_so(tmp_path, monkeypatch, caps
         raise AssertionError("the signal was not heeded")
 
     before = {each: signal.getsignal(each) for each in STATUS}
-    monkeypatch.setattr(cli, "app", work)
+    monkeypatch.setattr(cli, "app", SimpleNamespace(meta=work))
     assert cli.main(["fit"]) == STATUS[number]
     assert capsys.readouterr().err == "interrupted; nothing unfinished is left\n"
     assert os.listdir(tmp_path) == []

@@ -251,16 +251,15 @@ EVALUATION = {
 def test_an_evaluation_that_is_given(bundle, tmp_path, capsys):
     bundle.save(tmp_path / "m")
     words = ["report", tmp_path / "m", "--evaluation", tmp_path / "e.json"]
-    for k, content in enumerate((EVALUATION, [EVALUATION])):
-        (tmp_path / "e.json").write_text(json.dumps(content))
-        assert main([*map(str, words), "--out", str(tmp_path / f"{k}.html")]) == 0
-        text = (tmp_path / f"{k}.html").read_text()
-        table = re.search(r"&lt;mine&gt;</caption>(.*?)</table>", text, re.DOTALL)[1]
-        cells = re.findall(r">([^<]+)</td>", table)
-        assert cells == ["0.910±.020", "0.750±.040", "-", "-", "6.2%"]
-        assert "&#39;crack&#39; is found worst, AUROC 0.800" in text
-        assert "misses 60% of its rows" in text
-    for content in ("{}", "[1]", "[" * 10_000, "no JSON", '[{"method": "m", "protocol": 3}]'):
+    (tmp_path / "e.json").write_text(json.dumps({"format": 1, "methods": [EVALUATION]}))
+    assert main([*map(str, words), "--out", str(tmp_path / "e.html")]) == 0
+    text = (tmp_path / "e.html").read_text()
+    table = re.search(r"&lt;mine&gt;</caption>(.*?)</table>", text, re.DOTALL)[1]
+    cells = re.findall(r">([^<]+)</td>", table)
+    assert cells == ["0.910±.020", "0.750±.040", "-", "-", "6.2%"]
+    assert "&#39;crack&#39; is found worst, AUROC 0.800" in text
+    assert "misses 60% of its rows" in text
+    for content in ("{}", "[1]", "[" * 10_000, "no JSON", '{"methods": [{"protocol": 3}]}'):
         (tmp_path / "e.json").write_text(content)
         assert main([*map(str, words), "--out", str(tmp_path / "r.html")]) == 2
         assert (

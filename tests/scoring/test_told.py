@@ -33,10 +33,11 @@ def new():
     return rows
 
 
-@pytest.mark.parametrize("policy", [Policy.alpha(0.02), Policy.fdr(0.2)])
+@pytest.mark.parametrize("policy", [Policy.alpha(0.02), Policy.fdr(0.2), Policy.cost(10, 1)])
 def test_alarms_have_reasons_and_no_other_row(detector, policy):
     source = TableSource(FrameRows(new()), keep=("id",))
-    [found] = [each.table() for each in score(source, detector, policy, reasons=2)]
+    [scored] = score(source, detector, policy, reasons=2)
+    found = scored.table()
     assert found.column_names == ["id", "score", "pvalue", "verdict", *TOLD]
     alarms = np.flatnonzero(np.array(found["verdict"]) == "anomaly")
     assert {4, 9} <= set(alarms.tolist())
@@ -44,12 +45,36 @@ def test_alarms_have_reasons_and_no_other_row(detector, policy):
     for name in ("reasons", "most_alike", "reasons_json"):
         assert np.flatnonzero(found[name].is_valid()).tolist() == alarms.tolist()
     row = found.take([9]).to_pylist()[0]
-    why = detector.explain(new()[["bytes", "service"]].iloc[[9]], 2, alpha=policy.level)[0]
+    why = detector.explain(new()[["bytes", "service"]].iloc[[9]], 2, alpha=scored.threshold)[0]
     assert row["reasons"] == str(why)
     assert row["reasons"].startswith("service 'ftp' (nearest normal: '")
     assert row["change"] == (None if why.change is None else str(why.change))
     assert row["most_alike"] == f"normal: training row {why.nearest_normal.row + 1}"
-    assert json.loads(row["reasons_json"]) == why.to_json()
+    assert json.loads(row["reasons_json"]) == {"format": 1, **why.to_json()}
+
+
+def test_reasons_cost_no_time_for_what_is_no_alarm(detector, monkeypatch):
+    """A cost has a level near 1, as no p-value is too large to be worth an alarm somewhere."""
+    explained = []
+    explain = detector.explain
+    monkeypatch.setattr(
+        detector,
+        "explain",
+        lambda rows, *more, **how: explained.append(len(rows)) or explain(rows, *more, **how),
+        raising=False,
+    )
+    for policy in (Policy.cost(20, 1), Policy.fdr(0.3)):
+        explained.clear()
+        [scored] = score(TableSource(FrameRows(new())), detector, policy, reasons=1)
+        assert explained == [scored.flagged.sum()]
+        assert 2 <= scored.flagged.sum() < 10
+
+
+def test_progress_is_told_while_rows_are_scored(detector):
+    for policy in (Policy.alpha(0.02), Policy.fdr(0.2)):
+        told = []
+        [scored] = score(TableSource(FrameRows(new())), detector, policy, progress=told.append)
+        assert told == [len(scored)] == [30]
 
 
 def test_none_are_told_unless_asked_for(detector):

@@ -9,18 +9,17 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
 from unseen.errors import FewNormals
-from unseen.quiet import heard
+from unseen.quiet import heard, is_quiet
 
 STOPPING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -69,7 +68,9 @@ def complain(text: str) -> None:
 
 def aloud(target: Path) -> Callable[[str], None]:
     """Where words about a result go: to standard error if standard output is the result."""
-    return complain if str(target) == "-" else say
+    if str(target) != "-":
+        return say
+    return (lambda text: None) if is_quiet() else complain
 
 
 def written_to(target: Path, overlays: Path | None = None) -> str:
@@ -78,10 +79,26 @@ def written_to(target: Path, overlays: Path | None = None) -> str:
     return f"written to {name}" + (f"; look at {overlays}" if overlays else "")
 
 
+def conclude(target: Path, text: str, overlays: Path | None = None) -> None:
+    """What came of rows that were written to a file, and where that is."""
+    aloud(target)(f"{text}\n{written_to(target, overlays)}")
+
+
+def save_results(target: Path | None, plain: Mapping[str, Any]) -> None:
+    """The result as a JSON file as well, where one is named."""
+    from unseen.io.write import save_json
+
+    if target is not None:
+        save_json(target, plain)
+        say(f"\nwritten to {target}")
+
+
 @contextmanager
 def noted() -> Iterator[None]:
-    """What the library warns of or logs meanwhile, each once, as a note on standard error."""
-    seen: set[str] = set()
+    """What the library warns of or logs meanwhile, each once, as a note on standard error, unless
+    it was asked for silence before.
+    """
+    seen, silent = set[str](), is_quiet()
     log, level, shown = (
         logging.getLogger("unseen"),
         logging.getLogger("unseen").level,
@@ -89,7 +106,7 @@ def noted() -> Iterator[None]:
     )
 
     def note(text: str) -> None:
-        if text not in seen:
+        if text not in seen and not silent:
             seen.add(text)
             complain(f"note: {text}")
 
@@ -108,7 +125,7 @@ def noted() -> Iterator[None]:
     ) -> None:
         if issubclass(category, FewNormals):
             note(str(message))
-        else:
+        elif not silent:
             shown(message, category, filename, lineno, file, line)
 
     log.addFilter(record)
@@ -159,13 +176,25 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def progressing(what: str, total: int | None = None) -> Iterator[Callable[..., Any]]:
-    """A bar on standard error, where that is a terminal; yields what takes the steps done, or 1."""
+    """A bar on standard error, where that is a terminal and nobody asked for silence; yields what
+    takes the steps done, or 1.
+    """
+    # help shows none, and starts sooner without
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    silent = is_quiet() or not err.is_terminal
+    with Progress(*columns, console=err, transient=True, disable=silent) as bar:
         task = bar.add_task(what, total=total)
         yield lambda steps=1: bar.advance(task, steps)

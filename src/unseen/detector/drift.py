@@ -167,7 +167,7 @@ class Drift:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values, with the verdict `drifted`."""
-        return {"version": 1, "drifted": self.drifted, **asdict(self)}
+        return {"drifted": self.drifted, **asdict(self)}
 
 
 class Monitor:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from unseen.data.spelling import beginning
+from unseen.io.write import strict_json
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,9 @@ class Reasons:
         The smallest set of columns found that, put back, gives p > alpha; None where p is above
         alpha already, and where none of the sets that were tried does.
     nearest_normal : Neighbour
-        The normal row of training that is most alike, of those that are unremarkable themselves:
-        what the row is compared with.
+        The normal row of training that the row is compared with: the most alike of those that are
+        unremarkable themselves, or another near by, where more than five columns would have to go
+        back to the most alike, and at most five to that one.
     nearest_anomaly : Neighbour or None
         The labelled anomaly of training that is most alike; None without any.
     evidence : tuple
@@ -130,7 +132,7 @@ class Reasons:
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values: numbers, texts, lists, None; other values as their texts."""
         plain: dict[str, Any] = json.loads(
-            json.dumps(_strict_json(asdict(self)), default=str, allow_nan=False)
+            json.dumps(strict_json(asdict(self)), default=str, allow_nan=False)
         )
         return plain
 
@@ -160,15 +162,3 @@ def _is_figure(text: str) -> bool:
         return len(text) < 40 and float(text) == float(text)
     except ValueError:
         return False
-
-
-def _strict_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _strict_json(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict_json(each) for each in value]
-    return (
-        None
-        if isinstance(value, float) and (value != value or abs(value) == float("inf"))
-        else value
-    )

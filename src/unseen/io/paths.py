@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -123,7 +122,7 @@ def _exists(path: Path) -> bool:
 
 
 def hidden(target: Path) -> Path:
-    return target.with_name(f".{target.name[:SHOWN]}.unseen-{secrets.token_hex(8)}")
+    return target.with_name(f".{target.name[:SHOWN]}.unseen-{os.urandom(8).hex()}")
 
 
 def locked(opened: int, path: Path) -> int:

@@ -1,14 +1,17 @@
-"""Writing tables, batch by batch, so that a file is either whole or not there."""
+"""Writing tables, batch by batch, and JSON, so that a file is either whole or not there."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -19,6 +22,7 @@ from unseen.io.atomic import File, Making
 from unseen.io.paths import new_path
 from unseen.io.text import STANDARD
 
+FORMAT = 1  # of all JSON for programs: docs/reference/json.md says what it holds
 FORMATS = {
     ".csv": arrow_csv.CSVWriter,
     ".parquet": parquet.ParquetWriter,
@@ -149,3 +153,40 @@ def _fits(table: pa.Table, kind: str) -> bool:
     except pa.ArrowException:
         return False
     return True
+
+
+def write_aside(table: pa.Table, path: Path) -> None:
+    """A table for `read_aside`, for the time of one run: as it is, whatever its types."""
+    how = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        unwritable(path),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_stream(file, table.schema, options=how) as out,
+    ):
+        out.write_table(table)
+
+
+def read_aside(path: Path) -> pa.Table:
+    """A table that `write_aside` wrote."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as stored:
+        return stored.read_all()
+
+
+def save_json(file: Path, plain: Mapping[str, Any]) -> None:
+    """Plain values, with the number of the format; a file that is whole or not there."""
+    text = json.dumps({"format": FORMAT, **strict_json(plain)}, indent=1, allow_nan=False)
+    with Making() as making:
+        making.file(file).write(text.encode())
+
+
+def strict_json(value: Any) -> Any:
+    """Plain values as JSON has them: NaN and infinity become null.
+
+    >>> strict_json({"chance": float("nan"), "ends": (0.5, float("inf"))})
+    {'chance': None, 'ends': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {name: strict_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict_json(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -64,8 +64,8 @@ def read_evaluation(file: Path) -> list[dict[str, Any]]:
     try:
         with file.open("rb") as stream:
             text = stream.read(LARGEST + 1)
-        found = json.loads(text) if len(text) <= LARGEST else None
-        reports: list[Any] = found if isinstance(found, list) else [found]
+        found: Any = json.loads(text) if len(text) <= LARGEST else None
+        reports: list[dict[str, Any]] = found["methods"]
         compared(reports)
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}; name the file of an evaluation") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -119,9 +119,7 @@ class Judged:
         return replace(self, alerts=[replace(alert, **more) for alert, more in both])
 
 
-def gathered(
-    parts: Iterable[Any], name: str, progress: Callable[[int], None] = lambda done: None
-) -> Judged:
+def gathered(parts: Iterable[Any], name: str) -> Judged:
     """What the page shows of rows as the scoring stream yields them (`Scored`); where kinds are
     told, the highest alarms of each.
     """
@@ -148,7 +146,6 @@ def gathered(
             ]
             alerts[kind] = sorted([*alerts.get(kind, []), *more], key=_falling)[:ALERTS]
         seen += len(part.score)
-        progress(len(part.score))
     every = max(1, -(-rows // SAMPLED))
     score, pvalue = (np.concatenate(found)[::every] for found in (scores, pvalues))
     ranked = [(rank, alert) for each in alerts.values() for rank, alert in enumerate(each)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -103,9 +103,7 @@ class ImageSink:
     kinds: Counter[str] = field(default_factory=Counter)
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
-    def write(
-        self, judged: Iterator[Part], progress: Callable[[int], None] = lambda done: None
-    ) -> None:
+    def write(self, judged: Iterator[Part]) -> None:
         """Write all of them."""
         mapped = any(member.peaks is not None for member in self.detector.members_)
         if self.overlays is not None:
@@ -116,10 +114,7 @@ class ImageSink:
                     "images as a whole"
                 )
         with Making() as making, Writer(self.target, making) as out:
-            each = []
-            for part in judged:
-                each.append(part)
-                progress(len(part.score))
+            each = list(judged)
             score, pvalue, verdict = (
                 np.concatenate([getattr(part, name) for part in each])
                 for name in ("score", "pvalue", "verdict")

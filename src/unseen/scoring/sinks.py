@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unseen.detector.policy import Policy
-from unseen.io.atomic import Making
 from unseen.io.write import Writer
 from unseen.scoring.rows import FileRows
 from unseen.scoring.stream import Scored, score
@@ -47,9 +47,7 @@ class TableSink:
     smallest: float = 1.0
     kinds: Counter[str] = field(default_factory=Counter)
 
-    def write(
-        self, judged: Iterator[Scored], progress: Callable[[int], None] = lambda done: None
-    ) -> None:
+    def write(self, judged: Iterator[Scored]) -> None:
         """Write all of them."""
         with Writer(self.target) as out:
             for scored in judged:
@@ -60,7 +58,6 @@ class TableSink:
                 self.smallest = float(np.fmin.reduce(scored.pvalue, initial=self.smallest))
                 if scored.kinds is not None:
                     self.kinds.update(scored.kinds["kind"].filter(scored.flagged).to_pylist())
-                progress(len(scored))
 
 
 def score_file(
@@ -98,12 +95,7 @@ def score_file(
     place = FileRows(Path(source), header and headed(bundle.facts))
     rows = TableSource(place, keep=tuple(keep))
     sink = TableSink(Path(target))
-    judged = score(rows, bundle.detector, policy, beside=sink.target, reasons=reasons)
-    sink.write(judged, progress)
+    how: dict[str, Any] = {"beside": sink.target, "reasons": reasons, "progress": progress}
+    with closing(score(rows, bundle.detector, policy, **how)) as judged:
+        sink.write(judged)
     return sink
-
-
-def save_json(file: Path, plain: object) -> None:
-    """A file that is whole or not there."""
-    with Making() as making:
-        making.file(file).write(json.dumps(plain, indent=1).encode())

@@ -5,10 +5,11 @@ matter.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +27,12 @@ from unseen.errors import DataError
 from unseen.io import read
 from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
-from unseen.io.write import Writer
+from unseen.io.write import read_aside, write_aside
 from unseen.scoring.tables import KINDS, RESULTS, check_keep
-from unseen.scoring.told import TOLD, kind_columns, of_alarms, reason_columns
-from unseen.types import Batch, Source, ability
+from unseen.scoring.told import TOLD, kind_columns, reason_columns
+from unseen.types import Source, ability
 
 Array = NDArray[np.float64]
-Block = tuple[pa.Table, Array, Array, pa.Table | None]  # keys, scores, p-values, what is told
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def score(
     beside: Path | None = None,
     kinds: bool = False,
     reasons: int = 0,
-) -> Iterator[Scored]:
+    progress: Callable[[int], None] = lambda done: None,
+) -> Generator[Scored, None, None]:
     """Judge all rows of a source, in order, a block at a time.
 
     Parameters
@@ -116,12 +117,15 @@ def score(
         Whether to tell of which kind alarms are, as `Detector.verdict` does.
     reasons : int
         How many columns to name as the reasons of an alarm, in columns behind the verdict; 0 tells
-        none, and takes no time.
+        none, and takes no time. What would have been unremarkable is what is no alarm.
+    progress : callable
+        Is told the number of rows of each block that was scored.
 
     Yields
     ------
     Scored
-        Judged rows, in the order of the source.
+        Judged rows, in the order of the source. Close it (`contextlib.closing`) where you may stop
+        before the end, so that nothing is left of what waits.
 
     Raises
     ------
@@ -146,55 +150,92 @@ def score(
         check_explained(detector.schema_, getattr(detector, "references_", None))
     more = (*(KINDS if kinds else ()), *(TOLD if reasons else ()))
     check_keep(ability(source, "keep") or (), taken=(*RESULTS, *more))
-    judged = _judged(source, detector, Asked(kinds, reasons, policy.level))
+    judged = _judged(source, detector, policy.level if more else 0.0, progress)
+    tell = _Telling(detector, policy.level, kinds, reasons)
     if not policy.needs_all:
-        threshold = policy.threshold(np.zeros(0))
-        yield from (_with_verdicts(*each, threshold) for each in judged)
+        yield from (tell.scored(block, policy.level) for block in judged)
         return
     if beside is None or str(beside) == STANDARD:
         beside = Path(gettempdir(), "scores")
     with scratch_folder(Path(beside)) as folder:
-        seen = _written(judged, hidden := folder / "judged.parquet")
+        seen: Counter[float] = Counter()
+        count = 0
+        for block in judged:
+            block.set_aside(folder / str(count))
+            values, counts = np.unique(block.pvalue[~np.isnan(block.pvalue)], return_counts=True)
+            seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            count += 1
         threshold = policy.threshold(np.array(list(seen)), np.array(list(seen.values())))
-        for batch in read.batches(hidden):
-            told = batch.select(more) if more else None
-            keys = without(batch, ("score", "pvalue", *more))
-            scores, pvalues = (_as_numbers(batch[name]) for name in ("score", "pvalue"))
-            yield _with_verdicts(keys, scores, pvalues, told, threshold)
+        for k in range(count):
+            yield tell.scored(_Block.taken_back(folder / str(k)), threshold)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is told of rows with p-values up to `level`: kinds, and so many reasons."""
+class _Block:
+    """Keys (n), scores and p-values (n,), and those rows of which something may be told: they have
+    a p-value up to the level of the policy.
+    """
 
+    keys: pa.Table
+    score: Array
+    pvalue: Array
+    rows: pa.Table
+
+    def set_aside(self, place: Path) -> None:
+        """Write it to two files with this name and an ending, until all p-values are known."""
+        judged = self.keys
+        for name, values in (("score", self.score), ("pvalue", self.pvalue)):
+            judged = judged.append_column(name, pa.array(values))
+        write_aside(judged, place.with_suffix(".judged"))
+        write_aside(self.rows, place.with_suffix(".rows"))
+
+    @classmethod
+    def taken_back(cls, place: Path) -> Self:
+        """What `set_aside` wrote."""
+        judged = read_aside(place.with_suffix(".judged"))
+        score, pvalue = (judged[name].to_numpy() for name in ("score", "pvalue"))
+        keys = without(judged, ("score", "pvalue"))
+        return cls(keys, score, pvalue, read_aside(place.with_suffix(".rows")))
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Gives rows their verdicts, and tells kinds and reasons of those that are alarms; no alarm has
+    a p-value above the level.
+    """
+
+    detector: Detector
+    level: float
     kinds: bool
     reasons: int
-    level: float
 
-    def told(self, detector: Detector, batch: Batch, pvalues: Array) -> pa.Table | None:
-        """Columns beside the verdict (n), gaps where a p-value (n,) is above the level."""
-        may, n = np.flatnonzero(pvalues[batch.used] <= self.level), len(batch.keys)
-        places, found = batch.used[may], None
+    def scored(self, block: _Block, threshold: float) -> Scored:
+        """Rows with the verdicts that a threshold gives them."""
+        alarm, n = block.pvalue <= threshold, len(block.keys)
+        verdict = np.where(np.isnan(block.score), "failed", np.where(alarm, "anomaly", "normal"))
+        places, kinds, reasons = np.flatnonzero(alarm), None, None
+        rows = block.rows
+        if self.kinds or self.reasons:
+            rows = rows.filter(pa.array(alarm[block.pvalue <= self.level]))
         if self.kinds:
-            rows = take(batch.rows, may) if len(may) else None
-            found = kind_columns(detector, rows, places, pvalues[places], n)
+            kinds = kind_columns(self.detector, rows, places, block.pvalue[places], n)
+            normal = pa.array(verdict, pa.string(), mask=verdict != "normal")
+            kinds = kinds.set_column(0, KINDS[0], pc.coalesce(kinds[KINDS[0]], normal))
         if self.reasons:
             reasons = reason_columns(
-                detector, batch.rows, may, places, n, top=self.reasons, alpha=self.level
+                self.detector, rows, places, n, top=self.reasons, alpha=threshold
             )
-            found = reasons if found is None else _widened(found, reasons)
-        return found
+        return Scored(block.keys, block.score, block.pvalue, verdict, threshold, kinds, reasons)
 
 
-def _judged(source: Source, detector: Detector, asked: Asked) -> Iterator[Block]:
-    """Keys, scores, p-values and what is asked for beside them, block by block; no alarm has a
-    p-value above the level.
-    """
+def _judged(
+    source: Source, detector: Detector, level: float, progress: Callable[[int], None]
+) -> Iterator[_Block]:
+    """Blocks of a source; of rows with a p-value up to the level the rows themselves, too."""
     detector.check_fitted()
     once, band = NotedOnce(), Band(len(detector.conformal_.scores))
     for batch in source.batches(detector.schema_):
         scores, pvalues = np.full((2, len(batch.keys)), np.nan)
-        told = None
         if once.done or len(batch.keys) >= read.ROWS:  # more came before, or may come
             once.through = once.done + len(batch.keys)
         try:
@@ -204,47 +245,16 @@ def _judged(source: Source, detector: Detector, asked: Asked) -> Iterator[Block]
                 )
             elif batch.rows is not None:
                 detector.schema_.encode(batch.rows)  # no rows, but columns are checked all the same
-            told = asked.told(detector, batch, pvalues)
         except (DataError, pa.ArrowException) as error:
             raise DataError(f"{batch.where}: {error}") from error
         band.add(pvalues)
-        yield batch.keys, scores, pvalues, told
+        progress(len(batch.keys))
+        kept = pa.table({})
+        if level:
+            kept = take(batch.rows, np.flatnonzero(pvalues[batch.used] <= level))
+        yield _Block(batch.keys, scores, pvalues, kept)
         once.done += len(batch.keys)
     band.tell(detector.schema_.noun)
-
-
-def _with_verdicts(
-    keys: pa.Table, score: Array, pvalue: Array, told: pa.Table | None, threshold: float
-) -> Scored:
-    """Rows with the verdicts that a threshold gives them."""
-    alarm = pvalue <= threshold
-    verdict = np.where(np.isnan(score), "failed", np.where(alarm, "anomaly", "normal"))
-    found = None if told is None else of_alarms(told, alarm)
-    names = () if found is None else found.column_names
-    kinds, reasons = (
-        found.select(each) if found is not None and each[0] in names else None
-        for each in (KINDS, TOLD)
-    )
-    if kinds is not None:
-        normal = pa.array(verdict, pa.string(), mask=verdict != "normal")
-        kinds = kinds.set_column(0, KINDS[0], pc.coalesce(kinds[KINDS[0]], normal))
-    return Scored(keys, score, pvalue, verdict, threshold, kinds, reasons)
-
-
-def _written(judged: Iterator[Block], hidden: Path) -> Counter[float]:
-    """Write judged rows to a file; how often each p-value occurs.
-
-    There are no more of them than calibration rows, and some thousands of a tail.
-    """
-    seen: Counter[float] = Counter()
-    with Writer(hidden) as out:
-        for keys, scores, pvalues, told in judged:
-            table = keys.append_column("score", pa.array(scores, from_pandas=True))
-            table = table.append_column("pvalue", pa.array(pvalues, from_pandas=True))
-            out.write(table if told is None else _widened(table, told))
-            values, counts = np.unique(pvalues[~np.isnan(pvalues)], return_counts=True)
-            seen.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-    return seen
 
 
 def _widened(left: pa.Table, right: pa.Table) -> pa.Table:
@@ -252,8 +262,3 @@ def _widened(left: pa.Table, right: pa.Table) -> pa.Table:
     for name in right.column_names:
         left = left.append_column(name, right[name])
     return left
-
-
-def _as_numbers(column: pa.ChunkedArray) -> Array:
-    """Numbers, NaN where there is none: (n,)."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

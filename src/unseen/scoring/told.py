@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.explain.reasons import Reasons
+from unseen.io.write import FORMAT
 from unseen.scoring.tables import KINDS
 from unseen.types import Source
 
@@ -44,19 +44,16 @@ def kind_columns(
 def reason_columns(
     detector: Detector,
     rows: Any,
-    alarms: NDArray[np.int64],
     places: NDArray[np.int64],
     n: int,
     *,
     top: int,
     alpha: float,
 ) -> pa.Table:
-    """The columns `TOLD` for n rows, of which those at these places (k,) are alarms: the rows with
-    these numbers (k,).
-    """
+    """The columns `TOLD` for n rows, of which alarms (k) are at these places (k,)."""
     found: list[dict[str, str | None]] = [dict.fromkeys(TOLD) for _ in range(n)]
-    if len(alarms):
-        each = detector.explain(rows.take(alarms), top, alpha=alpha)
+    if len(places):
+        each = detector.explain(rows, top, alpha=alpha)
         for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
@@ -91,15 +88,5 @@ def _cells(reasons: Reasons) -> dict[str, str | None]:
             for each in (reasons.nearest_normal, reasons.nearest_anomaly)
             if each is not None
         ),
-        "reasons_json": json.dumps(reasons.to_json(), allow_nan=False),
+        "reasons_json": json.dumps({"format": FORMAT, **reasons.to_json()}, allow_nan=False),
     }
-
-
-def of_alarms(told: pa.Table, alarms: NDArray[np.bool_]) -> pa.Table:
-    """The same columns, with gaps where a row (n,) turned out to be no alarm."""
-    alarm = pa.array(alarms)
-    columns = {
-        name: pc.if_else(alarm, told[name], pa.nulls(len(alarms), told[name].type))
-        for name in told.column_names
-    }
-    return pa.table(columns)
