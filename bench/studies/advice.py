@@ -33,12 +33,12 @@ STRATEGIES = ("advice", "top scores", "random")
 NORMALS, POOL, SHARE = 1000, 2000, 0.05  # to begin with, and in the pool; its anomalies
 BATCH, ROUNDS = 10, 6
 LEAST = 10  # test rows of a class that counts
-KEY = ("set", "seed", "strategy", "version")
+FIGURES = ("recall", "met", "false alarms")  # after each round
+KEY = ("set", "seed", "strategy")  # not the version: chance and scores choose as they did before
 SCHEMA = schema(
     text=["set", "strategy", "version", "error", *STAMPS],
     whole=["seed", "classes"],
-    real=[f"recall {BATCH * k}" for k in range(ROUNDS + 1)]
-    + [f"met {BATCH * k}" for k in range(ROUNDS + 1)],
+    real=[f"{what} {BATCH * k}" for what in FIGURES for k in range(ROUNDS + 1)],
 )
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     if chosen.short:
         chosen.sets, chosen.seeds = ["digits"], 1
     jobs = [
-        dict(zip(KEY, (name, seed, strategy, own_version()), strict=True))
+        dict(zip(KEY, (name, seed, strategy), strict=True))
         for seed in range(chosen.seeds)
         for name in chosen.sets
         for strategy in chosen.strategies
@@ -91,7 +91,10 @@ def one_run(job: Record) -> Record:
     answers = data.answers[test]
     rng = np.random.default_rng([job["seed"], 1])
     asked: list[int] = []
-    found: Record = {"classes": int((np.bincount(data.codes[pool])[1:] > 0).sum())}
+    found: Record = {
+        "version": own_version(),
+        "classes": int((np.bincount(data.codes[pool])[1:] > 0).sum()),
+    }
     for k in range(ROUNDS + 1):
         rows = np.concatenate([begin, np.array(asked, dtype=np.int64)])
         detector = Detector(random_state=job["seed"])
@@ -105,22 +108,26 @@ def one_run(job: Record) -> Record:
         recall = [float((pvalues[answers == c] <= 0.05).mean()) for c in counted]
         met = np.unique(data.codes[np.array(asked, dtype=np.int64)])
         found[f"recall {BATCH * k}"] = float(np.mean(recall))
+        found[f"false alarms {BATCH * k}"] = float((pvalues[answers == 0] <= 0.05).mean())
         found[f"met {BATCH * k}"] = float((met > 0).sum())
         if k < ROUNDS:
-            left = pool[~np.isin(pool, asked)]
-            asked += left[chosen_by(job["strategy"], detector, data.train.take(left), rng)].tolist()
+            shown = np.where(np.isin(pool, asked), names[data.codes[pool]], None)
+            chosen = chosen_by(job["strategy"], detector, data.train.take(pool), shown, rng)
+            asked += pool[chosen].tolist()
     return found
 
 
 def chosen_by(
-    strategy: str, detector: Detector, rows: Any, rng: np.random.Generator
+    strategy: str, detector: Detector, rows: Any, y: NDArray[Any], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Which rows to label, by number."""
+    """Which rows to label, by number, of those that have no label in y (m,)."""
+    left = np.flatnonzero(y == None)  # noqa: E711, elementwise
     if strategy == "random":
-        return rng.choice(len(rows), BATCH, replace=False)
+        return left[rng.choice(len(left), BATCH, replace=False)]
     if strategy == "top scores":
-        return np.argsort(-detector.anomaly_score(rows), kind="stable")[:BATCH]
-    return detector.advise(rows, BATCH)["row"].to_numpy()
+        scores = detector.anomaly_score(rows)
+        return left[np.argsort(-scores[left], kind="stable")[:BATCH]]
+    return detector.advise(rows, BATCH, y)["row"].to_numpy()
 
 
 def needed(curve: NDArray[np.float64], goal: float) -> float:
@@ -142,6 +149,24 @@ def curve(runs: pd.DataFrame, figure: str) -> NDArray[np.float64]:
     return runs[[f"{figure} {BATCH * k}" for k in range(ROUNDS + 1)]].mean().to_numpy()
 
 
+def paired(runs: pd.DataFrame) -> None:
+    """Means over the rounds, and how much more advice has than the others with the same seed."""
+    rows = []
+    for name, part in runs.groupby("set", sort=False):
+        for figure in FIGURES:
+            every = [f"{figure} {BATCH * k}" for k in range(1, ROUNDS + 1)]
+            means = part.assign(mean=part[every].mean(axis=1)).pivot(
+                index="seed", columns="strategy", values="mean"
+            )
+            row = [f"{name}, {figure}", str(len(means)), f"{means['advice'].mean():.3g}"]
+            for other in STRATEGIES[1:]:
+                more = (means["advice"] - means[other]).dropna()
+                row.append(f"{more.mean():+.3f} ± {more.sem():.3f}")
+            rows.append(row)
+    heads = ["mean of rounds", "seeds", "advice", *(f"more than {s}" for s in STRATEGIES[1:])]
+    show("With each seed's pool and test, ± the standard error over seeds", heads, rows)
+
+
 def tell(runs: pd.DataFrame, picture: Path) -> None:
     """Labels that each strategy needs for what the worst of them has in the end, and curves."""
     rows, names = [], list(dict.fromkeys(runs["set"]))
@@ -156,6 +181,7 @@ def tell(runs: pd.DataFrame, picture: Path) -> None:
     heads = [f"{what}, {s}" for what in ("labels", "in the end") for s in STRATEGIES]
     heads = ["set", "goal", *heads]
     show("Labels needed to reach the goal, the least that any has in the end", heads, rows)
+    paired(runs)
     figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5), squeeze=False)
     for k, name in enumerate(names):
         for j, what in enumerate(("recall", "met")):

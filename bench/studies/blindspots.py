@@ -144,6 +144,8 @@ def tell(records: list[Record]) -> None:
     cases, rows = pd.DataFrame([case for r in useful for case in outcomes(r)]), []
     if cases.empty:
         return
+    if cases["family"].nunique() > 1:
+        cases = pd.concat([cases, cases.assign(family="all of these")])
     for (family, seen, level), part in cases.groupby(["family", "seen", "level"]):
         came = part["came"]
         covered = part["low"].le(came + 1e-9) & part["high"].ge(came - 1e-9)

@@ -1,7 +1,9 @@
-"""Policies on simulated batches, contaminated calibration, and blocks that training never saw.
+"""Policies on simulated batches, contaminated calibration, blocks that training never saw, and
+p-values by labelled anomalies.
 
-python -m bench policies            # all of it, about an hour of one core
-python -m bench policies --short    # a minute
+python -m bench policies                    # all of it, about an hour of one core
+python -m bench policies --part batches     # a part of it
+python -m bench policies --short            # a minute
 """
 
 import argparse
@@ -11,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import data_file
+from bench.data.pool import CLASSES, Case, Trial, stems
 from bench.data.sets import SETS
 from bench.runs.command import options
+from bench.runs.entrants import UNLABELLED
 from unseen import Conformal, Detector, Policy, read_table
 from unseen.detector.checking import kept_after, places_to_check
 
 Array = NDArray[np.float64]
 QS = (0.05, 0.1, 0.2)
-CALIBRATING, NORMALS, ANOMALIES, CHECKED, DIRT = 2000, 950, 50, 20, 0.05
+CALIBRATING, NORMALS, ANOMALIES, CHECKED = 2000, 950, 50, 20
+DIRT = (0.01, 0.05, 0.1)  # shares of anomalies among the calibration rows
 POOL = 9000  # rows of a side that batches are drawn from
 DRAWS = {"nsl_kdd": None, "shuttle": None, "nsl_kdd by protocol": "protocol_type"}
 # column of blocks, normal rows a block that train, normal rows that make it a block, numbers of
@@ -31,17 +36,25 @@ BLOCKS: dict[str, tuple[str, str, str, int, int, tuple[int, ...]]] = {
 ASIDE = {"run", "sample", "service", "state", "fault", "attack", "family", "attack_cat"}
 
 
+PARTS = ("batches", "blocks", "integrative")
+
+
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=10)
     chosen = parser.parse_args()
     if chosen.short:
         chosen.batches, chosen.seeds = 50, 2
-    print_batches(chosen)
-    methods = ("mahalanobis",) if chosen.short else ("mahalanobis", "nearest", None)
-    print_blocks(chosen.seeds, methods, ("tep",) if chosen.short else tuple(BLOCKS))
+    if "batches" in chosen.part:
+        print_batches(chosen)
+    if "blocks" in chosen.part:
+        methods = ("mahalanobis",) if chosen.short else ("mahalanobis", "nearest", None)
+        print_blocks(chosen.seeds, methods, ("tep",) if chosen.short else tuple(BLOCKS))
+    if "integrative" in chosen.part:
+        print_integrative(2 if chosen.short else 4)
 
 
 def print_batches(chosen: argparse.Namespace) -> None:
@@ -57,7 +70,7 @@ def print_batches(chosen: argparse.Namespace) -> None:
             rows = np.array([each[how] for each in results])
             mean, error = rows.mean(axis=0), rows.std(axis=0) / np.sqrt(len(rows))
             cells = [f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, error, strict=True)]
-            print(f"{name:20} {how:13}", "  ".join(cells), flush=True)
+            print(f"{name:20} {how:14}", "  ".join(cells), flush=True)
 
 
 def pools(
@@ -94,22 +107,22 @@ def batch(
     that of alpha 0.05.
     """
     mixed, other = rng.permutation(len(normal)), rng.permutation(len(anomalous))
-    dirt = round(DIRT * CALIBRATING)
     clean, tested = mixed[:CALIBRATING], mixed[CALIBRATING : CALIBRATING + NORMALS]
-    hidden, found = other[:dirt], other[dirt : dirt + ANOMALIES]
+    most = round(max(DIRT) * CALIBRATING)
+    hidden, found = other[:most], other[most : most + ANOMALIES]
     score = np.concatenate([normal[tested], anomalous[found]])
     group = np.concatenate([domains[0][tested], domains[1][found]])
     truth = np.arange(len(score)) >= len(tested)
-    dirty = np.concatenate([normal[clean[dirt:]], anomalous[hidden]])
-    theirs = np.concatenate([domains[0][clean[dirt:]], domains[1][hidden]])
-    order = np.argsort(-dirty, kind="stable")
-    places = places_to_check(len(dirty), CHECKED)
-    kept = kept_after(len(dirty), places, order[places] < len(dirty) - dirt)
-    each = {
-        "clean": (normal[clean], domains[0][clean]),
-        "contaminated": (dirty, theirs),
-        "checked": (dirty[order][kept], theirs[order][kept]),
-    }
+    each = {"clean": (normal[clean], domains[0][clean])}
+    for share in DIRT:
+        dirt = round(share * CALIBRATING)
+        dirty = np.concatenate([normal[clean[dirt:]], anomalous[hidden[:dirt]]])
+        theirs = np.concatenate([domains[0][clean[dirt:]], domains[1][hidden[:dirt]]])
+        order = np.argsort(-dirty, kind="stable")
+        places = places_to_check(len(dirty), CHECKED)
+        kept = kept_after(len(dirty), places, order[places] < len(dirty) - dirt)
+        each[f"{share:.0%} anomalies"] = dirty, theirs
+        each[f"{share:.0%}, checked"] = dirty[order][kept], theirs[order][kept]
     return {how: figures(pvalues(*of, score, group), truth) for how, of in each.items()}
 
 
@@ -195,3 +208,43 @@ def blocks_of(name: str) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]
 def rows_of(y: NDArray[Any], blocks: NDArray[Any], block: object) -> NDArray[np.int64]:
     """Numbers of the normal rows of a block."""
     return np.flatnonzero((y == "normal") & (blocks == block))
+
+
+def print_integrative(seeds: int) -> None:
+    """Normals, and anomalies of seen and unseen classes, with p <= 0.05 and 0.1: mean of tables."""
+    print(f"\np-values by labelled anomalies, tables with natural classes, {seeds} seeds")
+    found = [
+        [integrative(Case("classes", name, "3x10").trial(seed), seed) for seed in range(seeds)]
+        for name in stems(CLASSES)
+    ]
+    for how in found[0][0]:
+        tables = [np.nanmean([each[how] for each in table], axis=0) for table in found]
+        mean, error = np.mean(tables, axis=0), np.std(tables, axis=0) / np.sqrt(len(tables))
+        print(f"{how:34}", *(f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, error, strict=True)))
+
+
+def integrative(trial: Trial, seed: int) -> dict[str, list[float]]:
+    """Shares of normals, seen and unseen anomalies at each level, by the default's score and by the
+    ratio of two p-values (Liang, Sesia & Sun 2024, arXiv 2208.11111): as a normal row, and as one
+    of the labelled classes, whichever is likeliest; the ratio is calibrated by an ordinary split.
+    """
+    roles = [trial.answers == 0, np.isin(trial.answers, trial.seen)]
+    roles.append(~roles[0] & ~roles[1])
+    result = {}
+    for name, method in (("default", None), ("without labels", UNLABELLED)):
+        detector = Detector(method, calibration=0.4, random_state=seed)
+        held_out = detector.fit(trial.train, trial.kinds).members_[0].held_out
+        sides = trial.train.take(held_out), trial.test
+        score = [detector.anomaly_score(rows) for rows in sides]
+        as_class = [detector.verdict(rows).class_pvalue.max(axis=1) for rows in sides]
+        first = np.random.default_rng(seed).permutation(len(score[0])) % 2 == 0
+        as_normal = [Conformal.fit(score[0][first]).pvalue(s) for s in score]
+        ratio = [np.log(b / a) for a, b in zip(as_normal, as_class, strict=True)]
+        p = {
+            f"{name}, all calibration rows": Conformal.fit(score[0]).pvalue(score[1]),
+            f"{name}, half of them": Conformal.fit(score[0][~first]).pvalue(score[1]),
+            f"{name}, ratio": Conformal.fit(ratio[0][~first]).pvalue(ratio[1]),
+        }
+        for how, values in p.items():
+            result[how] = [float((values[r] <= a).mean()) for a in (0.05, 0.1) for r in roles]
+    return result

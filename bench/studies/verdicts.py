@@ -1,8 +1,8 @@
 """Whether verdicts tell new kinds from known ones, and whether the chance of new kinds holds.
 
-python -m bench verdicts                        # six sets, 5 seeds: an hour or two of one core
-python -m bench verdicts --data development     # the tables by which pieces were chosen
-python -m bench verdicts --short                # two small sets, a minute
+python -m bench verdicts                                   # six sets, 5 seeds
+python -m bench verdicts --families classes clustered      # the tables by which pieces were chosen
+python -m bench verdicts --short                           # two small sets, a minute
 
 Of each draw (3 seen classes, 10 labelled rows of each) the anomalies among the test rows that the
 default flags at p <= .05, at most 300 of a class, are compared: how well does a score tell unseen
@@ -11,7 +11,6 @@ classes (1 - largest chance of a class), and the softmax of a multinomial logist
 the chance, labels are drawn at random from the attacks of NSL-KDD; what is left unseen is known.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,69 +23,83 @@ from sklearn.linear_model import LogisticRegression
 from bench.data.pool import CLASSES, Case, stems
 from bench.data.sets import DEVELOPMENT, SETS
 from bench.pages.text import show, spread
-from bench.runs.command import options
+from bench.runs.command import finish, resumable
+from bench.runs.entrants import own_version
 from bench.runs.open_set import auroc, drawn, read
+from bench.runs.store import STAMPS, Record, Store, schema
 from unseen import Detector, Protocol
 from unseen.detector.chance import good_turing
 
 MOST = 300  # test rows of a class: frequent ones would drown the others
 LEAST = 10  # flagged rows of either side, below which a draw does not count
 SCORES = ("verdicts", "distance", "distance in classes", "forest", "softmax")
+CALLED = (
+    "accuracy",
+    "new called new",
+    "new called known",
+    "known called new",
+    "known called known",
+)
 LABELS = (10, 20, 50, 100, 300)
 MULTIPLES = (1, 2, 3, 5)  # of 1/11, at which p-values of classes are looked at
-Draws = dict[str, Callable[[int], tuple[pa.Table, Any, pa.Table, NDArray[Any]]]]
+VALID = tuple(f"p <= {k}/11" for k in MULTIPLES)
+FAMILIES = ("six", "classes", "clustered")
+KEY = ("family", "set", "seed", "version")
+SCHEMA = schema(
+    text=["family", "set", "version", "error", *STAMPS],
+    whole=["seed"],
+    real=[*SCORES, *CALLED, *VALID],
+)
 
 
 def main() -> None:
-    parser = options(__doc__)
+    parser = resumable(__doc__, "verdicts.parquet")
     add = parser.add_argument
-    add("--data", choices=("six", "development"), default="six")
+    add("--families", nargs="+", choices=FAMILIES, default=["six"])
     add("--sets", nargs="+", help="names of some of them")
-    add("--seeds", type=int, default=5)
+    add("--seeds", nargs="+", type=int, default=list(range(5)))
     add("--short", action="store_true", help="Shuttle and digits, 1 seed")
     chosen = parser.parse_args()
-    draws = six() if chosen.data == "six" else development()
-    names = ["shuttle", "digits"] if chosen.short else (chosen.sets or list(draws))
-    seeds = 1 if chosen.short else chosen.seeds
-    found = []
-    for name in names:
-        for seed in range(seeds):
-            figures = one_draw(*draws[name](seed), seed)
-            if figures is not None:
-                found.append({"set": name, "seed": seed, **figures})
-                print(f"{name} {seed}: {figures['verdicts']:.3f}", flush=True)
-    report(pd.DataFrame(found))
+    names = {"six": list(SETS), "classes": stems(CLASSES), "clustered": list(DEVELOPMENT)}
+    wanted = ["shuttle", "digits"] if chosen.short else chosen.sets
+    jobs = [
+        {"family": family, "set": name, "seed": seed, "version": own_version()}
+        for seed in (chosen.seeds[:1] if chosen.short else chosen.seeds)
+        for family in chosen.families
+        for name in names[family]
+        if not wanted or name in wanted
+    ]
+    store = Store(chosen.out, SCHEMA, KEY)
+    finish(store, jobs, one_run, chosen)
+    keys = {store.key_of(job) for job in jobs}
+    found = pd.DataFrame([each for each in store.records() if store.key_of(each) in keys])
+    report(found[found["verdicts"].notna()])
     chances()
 
 
-def six() -> Draws:
-    """What draws training rows, their labels, test rows and their classes, of the six sets."""
-
-    def of(name: str) -> Callable[[int], Any]:
-        def draw(seed: int) -> Any:
-            data = read(name)
-            one, inputs = drawn(data, Protocol(3, 10), seed)
-            names = np.array(["normal", *data.names], dtype=object)
-            return (*inputs, names[data.answers[one.test]])
-
-        return draw
-
-    return {name: of(name) for name in SETS}
+def one_run(job: Record) -> Record:
+    """Figures of one draw; none where too few rows of either side are flagged."""
+    draw = of_six if job["family"] == "six" else of_pool
+    found = one_draw(*draw(job["family"], job["set"], job["seed"]), job["seed"])
+    return {"error": None, **(found or {})}
 
 
-def development() -> Draws:
-    """The same of the tables of the pool with natural classes, and with clustered anomalies."""
+Inputs = tuple[pa.Table, Any, pa.Table, NDArray[Any]]
 
-    def of(family: str, name: str) -> Callable[[int], Any]:
-        def draw(seed: int) -> Any:
-            trial = Case(family, name, "3x10").trial(seed)
-            names = np.array(["normal", *(f"class {k}" for k in range(1, trial.answers.max() + 1))])
-            return trial.train, trial.kinds, trial.test, names[trial.answers]
 
-        return draw
+def of_six(family: str, name: str, seed: int) -> Inputs:
+    """Training rows, their labels, test rows and their classes, of one of the six sets."""
+    data = read(name)
+    one, inputs = drawn(data, Protocol(3, 10), seed)
+    names = np.array(["normal", *data.names], dtype=object)
+    return (*inputs, names[data.answers[one.test]])
 
-    tables = {"classes": stems(CLASSES), "clustered": list(DEVELOPMENT)}
-    return {f"{family}/{name}": of(family, name) for family in tables for name in tables[family]}
+
+def of_pool(family: str, name: str, seed: int) -> Inputs:
+    """The same of a table with natural classes, or with clustered anomalies."""
+    trial = Case(family, name, "3x10").trial(seed)
+    names = np.array(["normal", *(f"class {k}" for k in range(1, trial.answers.max() + 1))])
+    return trial.train, trial.kinds, trial.test, names[trial.answers]
 
 
 def one_draw(
@@ -106,7 +119,7 @@ def one_draw(
     flagged = found.code != 0
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
-    pieces = known.comparison.compared(x)[0].min(axis=2)
+    pieces = known.comparison.compared(x)[0]
     codes, shown = detector.references_.codes, detector.schema_.encode(detector.references_.rows)
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)
     alone = 1 - forest.fit(shown, codes).predict_proba(x)[:, 1:].max(axis=1)
@@ -131,24 +144,32 @@ def one_draw(
 
 
 def report(found: pd.DataFrame) -> None:
-    """Tables by set: scores, what verdicts say, and p-values of classes."""
+    """Tables by set: scores, what verdicts say, and p-values of classes; means are of sets."""
     heads = {
         "AUROC of new against known among flagged anomalies": SCORES,
-        "Verdicts on flagged anomalies": [name for name in found if "called" in name],
-        "Fresh rows of a class by its p-value": [f"p <= {k}/11" for k in MULTIPLES],
+        "Verdicts on flagged anomalies": CALLED,
+        "Fresh rows of a class by its p-value": VALID,
     }
-    heads["Verdicts on flagged anomalies"].insert(0, "accuracy")
-    parts = {str(name): part for name, part in found.groupby("set")} | {"mean": found}
+    parts = {str(name): part for name, part in found.groupby("set")}
+    means = found.groupby("set")[[*SCORES, *CALLED, *VALID]].mean()
     for title, columns in heads.items():
         rows = [
             [name, str(len(part)), *(spread(part[column]) for column in columns)]
             for name, part in parts.items()
         ]
+        rows.append(
+            ["mean", str(len(found)), *(f"{means[column].mean():.3f}" for column in columns)]
+        )
         show(f"\n{title}", ["set", "draws", *columns], rows)
-    means = found.groupby("set")[list(SCORES)].mean()
-    behind = means["verdicts"] - means.drop(columns="verdicts").max(axis=1)
-    print(f"\nMean of set means: {means['verdicts'].mean():.3f}")
-    print(f"Least ahead of the best of the others on {behind.idxmin()}: {behind.min():+.3f}")
+    rows = []
+    for name, part in parts.items():
+        best = part[list(SCORES[1:])].mean().idxmax()
+        ahead = part["verdicts"] - part[best]
+        error = f"{ahead.std() / np.sqrt(len(part)):.3f}" if len(part) > 1 else "-"
+        rows.append([name, best, f"{ahead.mean():+.3f}", error])
+    show(
+        "\nNovelty ahead of the best of the others", ["set", "best", "ahead", "paired error"], rows
+    )
 
 
 def chances(draws: int = 400) -> None:

@@ -35,23 +35,30 @@ def test_chance_and_top_scores():
         def anomaly_score(self, rows):
             return rows
 
-    rows = np.arange(30.0)
-    top = chosen_by("top scores", Scores(), rows, np.random.default_rng(0))
-    assert top.tolist() == list(range(29, 19, -1))
-    assert len(set(chosen_by("random", Scores(), rows, np.random.default_rng(0)))) == 10
+    rows, y = np.arange(30.0), np.full(30, None)
+    y[29] = "normal"
+    top = chosen_by("top scores", Scores(), rows, y, np.random.default_rng(0))
+    assert top.tolist() == list(range(28, 18, -1))
+    chance = chosen_by("random", Scores(), rows, y, np.random.default_rng(0)).tolist()
+    assert len(set(chance) - {29}) == 10
 
 
 def test_the_table_compares_at_what_the_worst_reaches(capsys, tmp_path):
     ends = {"advice": 0.9, "top scores": 0.6, "random": 0.3}
     runs = [
-        dict(zip(KEY, ("digits", 0, name, "1"), strict=True))
+        dict(zip(KEY, ("digits", seed, name), strict=True))
         | {f"recall {10 * k}": end * k / ROUNDS for k in range(ROUNDS + 1)}
         | {f"met {10 * k}": end * k for k in range(ROUNDS + 1)}
+        | {f"false alarms {10 * k}": 0.05 - seed / 100 for k in range(ROUNDS + 1)}
         for name, end in ends.items()
+        for seed in (0, 1)
     ]
     tell(pd.DataFrame(runs), tmp_path / "curves.png")
     said = capsys.readouterr().out
     assert "| digits, recall | 0.3 | 20 | 30 | 60 | 0.9 | 0.6 | 0.3 |" in said
+    # means over six rounds: 7 / 12 of .9, .6 and .3, for both seeds
+    assert "| digits, recall | 2 | 0.525 | +0.175 ± 0.000 | +0.350 ± 0.000 |" in said
+    assert "| digits, false alarms | 2 | 0.045 | +0.000 ± 0.000 | +0.000 ± 0.000 |" in said
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 

@@ -37,6 +37,27 @@ def test_what_came_is_the_mean_over_unseen_classes():
     assert found[0]["expected"] == round((0.15 + 1.5) / 2.3, 2)
 
 
+def test_families_are_told_apart_and_together(capsys):
+    hidden = [[0, 1, 0.04, 0.02], [0, 1, 0.5, 0.02], [1, 3, 0.03, 0.02], [1, 3, 0.03, 0.02]]
+    record = {"set": "s", "seen": 2, "hidden": hidden, "error": None}
+    came = {"a": 0.7, "b": 0.0}  # beside an interval from .2 to 1
+    blindspots.tell([record | {"family": f, "found": [[share] * 3]} for f, share in came.items()])
+    said = capsys.readouterr().out
+    rows = {
+        name: rest.split(" | ")[:2]
+        for name, _, rest in (
+            line.strip("| ").partition(" | ")
+            for line in said.splitlines()
+            if "labelled, 5%" in line
+        )
+    }
+    assert rows == {
+        "a, 2 labelled, 5%": ["1", "1.000"],
+        "all of these, 2 labelled, 5%": ["2", "0.500"],
+        "b, 2 labelled, 5%": ["1", "0.000"],
+    }
+
+
 def test_one_run_of_a_small_table(monkeypatch):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(CODES), 2)) + 5.0 * CODES[:, None] * [1, 0]

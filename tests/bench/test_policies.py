@@ -24,8 +24,8 @@ def test_a_batch_loses_power_to_dirt_and_gets_it_back():
     )
     assert max(fdr.values()) < 0.15
     assert power["clean"] > 0.9
-    assert power["contaminated"] < 0.1
-    assert power["checked"] > 0.5
+    assert power["5% anomalies"] < 0.1
+    assert power["5%, checked"] > 0.5
 
 
 def test_a_new_block(monkeypatch):

@@ -3,6 +3,7 @@ that knows them.
 """
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -120,3 +121,19 @@ def test_blind_spots_are_told(here, capsys):
         moves = {row["what"]: row for row in csv.DictReader(file)}
     assert 1.0 < float(moves["x up"]["distance"]) < 4.0
     assert set(moves) == {"x up", "x down", "y up", "y down", "x missing", "y missing"}
+
+
+def test_blind_spots_under_a_policy(here, capsys):
+    capsys.readouterr()
+    assert cli.main(["blindspots", "m", "--fdr", "0.2", "--share", "0.1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    level = re.search(r"at ([\d.]+)% false alarms", said).group(1)
+    assert 0.5 <= float(level) < 5.0
+    assert "In 1,000 rows, 100 of them of kinds" in said
+    assert f"until p <= {float(level) / 100:.3g}" in said
+    assert cli.main(["blindspots", "m", "--per-day", "50", "--traffic", "1000"]) == 0
+    assert "at 5% false alarms" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["blindspots", "m", "--cost", "2", "1", "--share", "0.0001"]) == 2
+    assert "--share 0.1" in capsys.readouterr().err
+    assert cli.main(["blindspots", "m", "--by-group"]) == 2
+    assert "leave --by-group out" in capsys.readouterr().err

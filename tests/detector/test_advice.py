@@ -34,11 +34,53 @@ def test_rows_unlike_what_is_labelled_are_elsewhere():
     assert kind[new[0]] == 3
 
 
+def test_the_others_stand_for_many_and_not_for_the_farthest():
+    """40 rows lie together below five scattered ones that score higher: the second is of the 40,
+    and the next one is of another place as soon as one of the 40 is labelled."""
+    rng = np.random.default_rng(0)
+    x = np.r_[
+        rng.normal(size=(200, 3)),
+        [5.0, 0, 0] + rng.normal(size=(40, 3)) / 9,
+        40.0 * rng.normal(size=(5, 3)),
+    ]
+    scores = np.linalg.norm(x, axis=1)
+    rows, why = worth_labelling(x, scores, x[:0], 2)
+    assert rows[0] >= 240
+    assert 200 <= rows[1] < 240
+    assert why == [LIKELY, NEW]
+    rows, _ = worth_labelling(x, scores, x[[rows[1]]], 2)
+    assert not 200 <= rows[1] < 240
+
+
+def test_what_the_others_stand_for_is_counted_anew_each_time():
+    """The same by loops over all rows, from the equation: sum of worth of what is nearer now."""
+    x, scores, _ = pool()
+    labelled = x[[205, 3]]
+    rows, _ = worth_labelling(x, scores, labelled, 8)
+    z = [np.log1p(np.linalg.norm(row)) * row / np.linalg.norm(row) for row in [*x, *labelled]]
+    away = np.array([[np.linalg.norm(a - b) for b in z] for a in z])
+    unit = np.median(np.sort(away[:-2, :-2], axis=1)[:, 40])
+    near = np.exp(-((away / unit) ** 2) / 2)
+    rank = (-scores).argsort().argsort() + 1
+    worth = (np.log(rank / 321) / np.log(321)) ** 2
+    known = [320, 321]
+    for turn, row in enumerate(rows.tolist()):
+        if turn % 2:
+            gains = [
+                sum(worth * np.maximum(near[a, :320] - near[known, :320].max(axis=0), 0))
+                for a in range(320)
+            ]
+            gains = np.where(np.isin(np.arange(320), known), -1.0, gains)
+            assert row == np.argmax(gains)
+        known.append(row)
+
+
 def test_equal_rows_take_no_second_label_while_others_are_left():
     x = np.r_[np.repeat([[9.0, 0.0]], 20, axis=0), [[0.0, 8.0]], np.zeros((50, 2))]
     scores = np.r_[np.full(20, 9.0), 8.0, np.zeros(50)]
     rows, _ = worth_labelling(x, scores, x[:0], 2)
-    assert rows.tolist() == [0, 20]
+    assert rows[0] == 0
+    assert rows[1] >= 20
 
 
 def test_all_rows_where_there_are_fewer():
@@ -56,6 +98,20 @@ def test_a_detector_advises_the_same_each_time():
     assert found.equals(detector.advise(x[150:], 6))
     assert set(kind[150:][found["row"].to_numpy()]) >= {2, 3}
     assert (found["pvalue"].to_numpy() == detector.pvalue(x[150:])[found["row"].to_numpy()]).all()
+
+
+def test_labelled_rows_are_not_asked_about_again_nor_what_is_like_them():
+    x, _, kind = pool()
+    detector = Detector("nearest", random_state=0).fit(x[:150])
+    rows, y = x[150:], np.full(170, None)
+    first = detector.advise(rows, 6)["row"].to_numpy()
+    y[first] = np.where(kind[150:][first] > 0, "a", "normal")
+    again = detector.advise(rows, 6, y)["row"].to_numpy()
+    assert not set(first) & set(again)
+    new = detector.advise(rows, 2, np.where(kind[150:] == 1, "normal", None))["row"].to_numpy()
+    assert set(kind[150:][new]) == {2, 3}
+    with pytest.raises(DataError, match="expected rows without a label, found 170"):
+        detector.advise(rows, 6, ["normal"] * 170)
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, True, "ten"])

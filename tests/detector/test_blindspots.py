@@ -8,7 +8,7 @@ import torch
 from scipy.stats import betabinom
 
 import toys
-from unseen import Detector, Samples
+from unseen import Detector, Policy, Samples
 from unseen.detector.blindspots import BlindSpots, HiddenClass
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.methods import EvidenceStack
@@ -74,6 +74,51 @@ def test_a_level_that_held_out_normals_cannot_tell_is_refused():
         spots(0.01, 0.5, finest=0.02)
     with pytest.raises(DataError, match="between 0 and 1"):
         spots(0.05, 0.5).at(1.5)
+
+
+def hidden(*pvalues):
+    return HiddenClass("leak", np.array(pvalues), 0.001)
+
+
+def test_the_level_of_a_policy_by_hand():
+    alike = BlindSpots(0.05, (hidden(0.001, 0.002, 0.003, 0.4),))
+    assert alike.at(Policy.alpha(0.2)).alpha == 0.2
+    assert alike.at(Policy.per_day(300, traffic=100_000)).alpha == 0.003
+    # false discoveries: a <= .2 (.98 a + .02 * 3 / 4), a = .003 / .804
+    found = alike.at(Policy.fdr(0.2), share=0.02)
+    assert found.alpha == pytest.approx(0.003 / 0.804, abs=2e-5)
+    assert found.expected == alike.at(0.004).expected == round((0.15 + 0.75) / 1.3, 2)
+    # costs: .9 F(a) - a is highest at the last of the three, and .0135 there
+    assert alike.at(Policy.cost(10, 1), share=0.02).alpha == pytest.approx(0.003, abs=2e-5)
+    # half as many such rows, of which a fourth has a small p-value: a = .5 (.99 a + .01 / 4)
+    fewer = BlindSpots(0.05, (hidden(0.001, 0.4, 0.4, 0.4),)).at(Policy.fdr(0.5), share=0.01)
+    assert fewer.alpha == pytest.approx(0.5 * 0.0025 / (1 - 0.5 * 0.99), abs=2e-5)
+
+
+def test_every_class_counts_alike_in_the_level_of_a_policy():
+    few, many = hidden(0.001), hidden(*[0.9] * 99)
+    found = BlindSpots(0.05, (few, many)).at(Policy.fdr(0.2), share=0.02)
+    assert found.alpha == pytest.approx(0.2 * 0.01 / (1 - 0.2 * 0.98), abs=2e-5)
+
+
+def test_a_policy_that_raises_no_alarm_says_so():
+    spots = BlindSpots(0.05, (hidden(0.1, 0.4),))
+    for policy in (Policy.fdr(0.1), Policy.cost(2, 1)):
+        with pytest.raises(DataError, match=r"no such row would raise an alarm.*share=0\.1"):
+            spots.at(policy)
+    with pytest.raises(DataError, match="share must lie between 0 and 1"):
+        spots.at(Policy.fdr(0.1), share=0.0)
+
+
+def test_a_detector_tells_them_under_a_policy():
+    x, y = rows()
+    detector = Detector("mahalanobis", random_state=0).fit(x, y)
+    under = detector.blind_spots(Policy.fdr(0.2), share=0.1)
+    assert under.finest <= under.alpha < 0.2
+    assert under.expected == detector.blind_spots(under.alpha).expected
+    assert detector.blind_spots(Policy.per_day(5, traffic=100)).alpha == 0.05
+    with pytest.raises(DataError, match="share must lie"):
+        detector.blind_spots(share=1.0)
 
 
 def test_p_values_of_hidden_rows_by_hand():

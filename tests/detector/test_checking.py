@@ -9,9 +9,11 @@ from unseen.errors import DataError
 
 
 def test_places_are_spread_over_parts_of_doubling_size():
-    # the highest fifth of 1,000 ends at 13, 25, 50, 100, 200: two of each part
-    assert places_to_check(1000, 10).tolist() == [5, 12, 18, 24, 36, 48, 72, 97, 145, 195]
+    # parts of the highest fifth of 1,000 end at 13, 25, 50, 100, 200, and give 3, 3, 2, 1, 1
+    assert places_to_check(1000, 10).tolist() == [3, 8, 12, 16, 20, 24, 36, 48, 95, 190]
     assert places_to_check(1000, 1).tolist() == [11]
+    ends = np.searchsorted(places_to_check(1000, 20), [13, 25, 50, 100, 200])
+    assert ends.tolist() == [6, 11, 15, 18, 20]
     assert places_to_check(8, 20).tolist() == list(range(8))
     with pytest.raises(DataError, match="a whole number from 1, got 0"):
         places_to_check(10, 0)
@@ -25,10 +27,19 @@ def test_nothing_is_left_out_where_all_are_normal():
 def test_rows_like_the_anomalies_are_left_out():
     places = places_to_check(1000, 20)
     kept = kept_after(1000, places, places >= 50)
-    # of the highest 50, 12 were checked and none is normal: 1/13 of the other 38, 2, stay
+    # of the highest 50, 15 were checked and none is normal: 1/16 of the other 35, 2, stay, namely
+    # the 27th, 35 / 16 * (27 / 35)^3 = 1.004, and the 34th, 35 / 16 * (34 / 35)^3 = 2.005
     assert kept[:50].sum() == 2
-    assert kept[:25].sum() == 0
+    left = np.setdiff1d(np.arange(50), places)
+    assert np.flatnonzero(kept[left]).tolist() == [26, 33]
     assert kept[50:].all()
+
+
+def test_where_a_checked_row_is_normal_more_stay_above_it():
+    # rows 0 to 7 are one run, as the share of normal rows may not rise towards the top; 2 of 4 are
+    # normal, so that 4 (0.2 t + 0.4 t^2) of the other 4 stay: 0.3, 0.8, 1.5 and 2.4, whole ones
+    places, normal = np.array([1, 3, 5, 7]), np.array([True, False, True, False])
+    assert np.flatnonzero(kept_after(40, places, normal)[:8]).tolist() == [1, 4, 5, 6]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 
 from toys import BOTH, domains, maps_of
 from unseen import Bundle, DataError, Detector, NotFitted, Unsupported
+from unseen.detector.conformal import mean_deviation
 
 METHODS = ["evidence-stack", "mahalanobis", "nearest", "isolation-forest", "autoencoder"]
 
@@ -51,17 +52,38 @@ def detector():
     return Detector(random_state=0).fit(*labelled())
 
 
+def own_scores(detector, rows):
+    """What reasons explain, from the scorers themselves."""
+    scores = [member.scores(rows, detector.torch_device()) for member in detector.members_]
+    if len(scores) == 1:
+        return scores[0]
+    return mean_deviation([member.calibration for member in detector.members_], scores)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("calibration", [0.2, 3])
-def test_shares_add_up_to_the_difference_from_the_nearest_normal(method, calibration):
-    found = Detector(method, calibration=calibration, random_state=0).fit(*labelled())
-    for why in found.explain(new_rows(), top=9):
-        total = sum(each.added for each in why.columns) + why.rest
-        assert total == pytest.approx(why.score - why.baseline, abs=1e-6)
+def test_shares_add_up_to_what_the_scorer_gives_the_row_and_its_nearest_normal(method, calibration):
+    frame, y = labelled()
+    found = Detector(method, calibration=calibration, random_state=0).fit(frame, y)
+    rows = pd.concat([new_rows().drop(index=[2, 3]), flows(20, seed=5).assign(load=3.0)])
+    reasons = found.explain(rows, top=9)
+    normals = frame.iloc[[why.nearest_normal.row for why in reasons]]
+    added = [sum(each.added for each in why.columns) + why.rest for why in reasons]
+    # rest is no remainder: what is not named is judged by itself
+    assert added == pytest.approx(own_scores(found, rows) - own_scores(found, normals), abs=1e-6)
+    assert max(added) > 0.1
     if calibration < 1:
         scores = found.anomaly_score(new_rows())
         assert [why.score for why in found.explain(new_rows())] == scores.tolist()
     assert [why.pvalue for why in found.explain(new_rows())] == found.pvalue(new_rows()).tolist()
+
+
+def test_shares_add_up_where_what_is_new_raises_the_score(detector):
+    frame, _ = labelled()
+    reasons = detector.explain(new_rows(), top=1)
+    normals = frame.iloc[[why.nearest_normal.row for why in reasons]]
+    apart = detector.anomaly_score(new_rows()) - detector.anomaly_score(normals)
+    assert [why.columns[0].added + why.rest for why in reasons[:6]] == pytest.approx(apart[:6])
 
 
 def test_whatever_is_new_is_the_reason_gaps_categories_and_constants_too(detector):
@@ -126,6 +148,61 @@ def test_an_array_and_a_table_without_labels_are_explained():
     assert [each.column for each in why.columns] == ["x13"]
     assert why.nearest_anomaly is None
     assert found.explain(pa.table({f"x{j}": row[:, j] for j in range(20)}))[0] == why
+
+
+def test_one_column_alone_is_the_reason_and_the_normal_next_to_it_is_the_nearest():
+    x = np.arange(200.0)[:, None]
+    found = Detector("mahalanobis", random_state=0).fit(x)
+    far, gap, same = found.explain([[900.0], [np.nan], [17.0]])
+    assert [(each.column, each.value, each.share) for each in far.columns] == [("x0", 900.0, 1.0)]
+    assert far.nearest_normal.row == max(k for k in found.references_.numbers if usual(found, x, k))
+    assert far.change.columns == far.columns
+    assert [(each.column, str(each)[:10]) for each in gap.change.columns] == [("x0", "x0 missing")]
+    assert (same.columns, same.change, same.nearest_normal.row) == ((), None, 17)
+
+
+def usual(detector, x, k):
+    return detector.pvalue(x[[k]])[0] > 0.05
+
+
+def test_columns_constant_in_training_are_named_beside_others_and_are_put_back():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=200), "k": 5, "t": "x", "ok": True})
+    found = Detector("mahalanobis", random_state=0).fit(frame)
+    rows = pd.DataFrame({"a": [0.0, 0.0, 9.0], "k": [6, 5, 7], "t": ["x", "y", "z"], "ok": True})
+    rows.loc[1, "ok"] = False
+    reasons = found.explain(rows)
+    named = [{each.column: each.normal for each in why.change.columns} for why in reasons]
+    assert named[:2] == [{"k": 5}, {"t": "x", "ok": True}]
+    assert set(named[2]) == {"a", "k", "t"}
+    assert [why.pvalue <= 0.05 < why.change.pvalue for why in reasons] == [True] * 3
+
+
+def test_gaps_that_training_had_are_no_reason_and_new_ones_are_put_back_with_what_is_far():
+    x = np.random.default_rng(0).normal(size=(300, 4))
+    x[::3, 0] = np.nan
+    found = Detector("mahalanobis", random_state=0).fit(x)
+    usual_gap, far, new = found.explain([[np.nan, 0, 0, 0], [np.nan, 0, 0, 9], [0, np.nan, 0, 9]])
+    assert (usual_gap.change, usual_gap.pvalue > 0.05) == (None, True)
+    assert [each.column for each in far.change.columns] == ["x3"]
+    assert {each.column for each in new.change.columns} == {"x1", "x3"}
+
+
+def test_another_normal_where_the_nearest_asks_for_more_columns_than_a_reader_changes():
+    # rows lie along one of two lines; the row agrees with the first in six columns, and with the
+    # second in all but four
+    rng = np.random.default_rng(0)
+    line = np.r_[np.zeros(150), np.full(150, 8.0)]
+    x = line[:, None] + rng.normal(scale=0.3, size=(300, 10))
+    found = Detector("nearest", random_state=0).fit(x)
+    row = np.r_[np.full(6, 8.0), np.zeros(4)][None]
+    why = found.explain(row)[0]
+    assert {each.column for each in why.change.columns} == {"x6", "x7", "x8", "x9"}
+    assert why.nearest_normal.row >= 150
+    mended = row.copy()
+    for each in why.change.columns:
+        mended[0, int(each.column[1:])] = each.normal
+    assert found.pvalue(mended)[0] == why.change.pvalue > 0.05
 
 
 def test_a_row_that_lacks_every_value_has_reasons(detector):

@@ -6,8 +6,9 @@ import pytest
 
 from unseen import Detector
 from unseen.data.schema import Schema
-from unseen.detector.moves import _moves
+from unseen.detector.moves import _moves, _typical
 from unseen.errors import Unsupported
+from unseen.methods import EvidenceStack
 
 
 def table(n=400, seed=0):
@@ -94,6 +95,96 @@ def test_a_detector_says_how_far_in_its_own_units():
     again = detector.smallest_moves(0.05)
     assert again.equals(detector.smallest_moves(0.05))
     assert up["distance"] <= detector.smallest_moves(0.01).to_pylist()[0]["distance"]
+
+
+def test_a_gap_in_a_column_that_stays_is_left():
+    """Rows have either load or heat: nothing is flagged unless a filled gap makes both."""
+    load = np.r_[np.arange(100.0) % 31, np.full(100, np.nan)]
+    rows = pa.table(
+        {
+            "load": pa.array(load, from_pandas=True),
+            "heat": pa.array(load[::-1] * 2, from_pandas=True),
+            "x": np.arange(200.0) % 37,
+        }
+    )
+    both = moves(lambda r: r["load"].is_valid().to_numpy() & r["heat"].is_valid().to_numpy(), rows)
+    assert both["x up"]["caught"] == both["x down"]["caught"] == 0.0
+    assert both["load up"]["caught"] == both["heat up"]["caught"] == 0.5  # of rows without it
+
+
+def mixed(n=300, seed=0):
+    """Numbers, of which a pair moves together and one has gaps; a count; a category; two kinds."""
+    rng = np.random.default_rng(seed)
+    load = rng.normal(50.0, 3.0, n + 20)
+    load[n : n + 10] += 40.0
+    heat = 2 * load + rng.normal(0, 2.0, n + 20)
+    heat[n + 10 :] -= 60.0
+    noise = rng.normal(0, 0.1, n + 20)
+    rows = {
+        "load": load,
+        "heat": heat,
+        "noise": pa.array(np.where(rng.random(n + 20) < 0.2, np.nan, noise), from_pandas=True),
+        "count": rng.poisson(5.0, n + 20),
+        "color": np.where(rng.random(n + 20) < 0.5, "red", "blue"),
+    }
+    return pa.table(rows), np.repeat(["normal", "hot", "cold"], [n, 10, 10])
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "mahalanobis",
+        "nearest",
+        "isolation-forest",
+        EvidenceStack(base_scores=("mahalanobis", "nearest", "ratio")),
+    ],
+)
+def test_most_rows_are_flagged_after_the_stated_move_and_not_after_half_of_it(method):
+    """Done over by hand: rows of the middle are moved here, by what the table says."""
+    detector = Detector(method, random_state=0).fit(*mixed())
+    alpha, normals = 0.05, detector.references_.normals
+    found = {row["what"]: row for row in detector.smallest_moves(alpha).to_pylist()}
+    typical = normals.take(_typical(detector.pvalue(normals)))
+    usual = {row["column"]: row["usual_range"] for row in found.values() if row["usual_range"]}
+
+    def flagged(changes):
+        rows = typical
+        for name, values in changes.items():
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array(values))
+        return float((detector.pvalue(rows) <= alpha).mean())
+
+    def moved(what, ranges):
+        changes = {}
+        for name, sign in (part.rsplit(" ", 1) for part in what.split(", ")):
+            every = normals[name].to_numpy(zero_copy_only=False).astype(float)
+            start = typical[name].to_numpy(zero_copy_only=False).astype(float)
+            start = np.where(np.isnan(start), np.nanmedian(every), start)
+            by = ranges * usual[name] * (1 if sign == "up" else -1)
+            ends = np.maximum(start + by, 0.0 if name != "noise" else -np.inf)
+            changes[name] = np.round(ends) if name == "count" else ends
+        return flagged(changes)
+
+    ways = {what: row for what, row in found.items() if row["ranges"] is not None}
+    assert {"load up", "noise down", "count up", "load up, heat down"} <= set(ways)
+    reached = {what: row["ranges"] for what, row in ways.items() if row["ranges"] < np.inf}
+    assert len(reached) >= 4
+    for what, ranges in reached.items():
+        assert moved(what, ranges) > 0.5, what
+        assert moved(what, ranges / 2) <= 0.5, what
+        if "," not in what and (
+            what.endswith("up") or what == "noise down"
+        ):  # no floor is in the way
+            rounded = 0.51 if what == "count up" else 1e-9
+            expected = ranges * usual[ways[what]["column"]]
+            assert ways[what]["distance"] == pytest.approx(expected, abs=rounded)
+    for what in set(ways) - set(reached):
+        assert moved(what, 1024.0) <= 0.5, what
+    for level in ("red", "blue"):
+        share = flagged({"color": [level] * len(typical)})
+        assert found[f"color = {level}"]["caught"] == share
+    for name in ("noise", "color"):
+        gaps = pa.nulls(len(typical), normals[name].type)
+        assert found[f"{name} missing"]["caught"] == flagged({name: gaps})
 
 
 def test_what_cannot_be_moved_is_said():

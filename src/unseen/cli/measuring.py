@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from unseen._version import __version__
 from unseen.cli import flags
+from unseen.cli.alarms import Alarms
 from unseen.cli.learning import Given, Learning, Several
 from unseen.cli.terminal import out, progressing, save_results, say, written_to
 from unseen.errors import DataError
@@ -62,13 +63,17 @@ def evaluate(
     sort_key=15,
     help_epilogue="Example:\n"
     "  unseen blindspots m\n"
-    "  unseen blindspots m --alpha 0.01 --out moves.csv",
+    "  unseen blindspots m --alpha 0.01 --out moves.csv\n"
+    "  unseen blindspots m --fdr 0.1 --share 0.02",
 )
 def blindspots(
     folder: flags.Saved,
     /,
     *,
-    alpha: Annotated[float, Parameter(help="the share of normal rows that is flagged")] = 0.05,
+    alarms: Alarms = Alarms(),  # noqa: B008
+    share: Annotated[
+        float, Parameter(help="rows of kinds that nobody has labelled; --fdr and --cost hang on it")
+    ] = 0.01,
     target: Annotated[
         Path | None,
         Parameter(
@@ -86,8 +91,10 @@ def blindspots(
     from unseen.report.blindspots import told
     from unseen.storage.bundle import Bundle
 
+    if alarms.by_group:
+        raise DataError("blind spots are told over all domains together: leave --by-group out")
     with progressing("moving normal rows"):
-        shown, moves = told(Bundle.load(folder, trust=trust).detector, alpha)
+        shown, moves = told(Bundle.load(folder, trust=trust).detector, alarms.policy(), share)
     if target is not None and moves is None:
         raise DataError("--out is for moves along columns, and images have none: leave it out")
     out.print(shown)

@@ -14,9 +14,10 @@ from sklearn.base import clone
 
 from unseen.data.split import take
 from unseen.detector.conformal import level_of
-from unseen.detector.policy import check_level
+from unseen.detector.policy import Policy, check_level
 from unseen.errors import DataError, Unsupported
 from unseen.quiet import quiet
+from unseen.wording import option
 
 Array = NDArray[np.float64]
 # chosen by recalls on development tables, see docs/benchmarks/blindspots.md: draws that the prior
@@ -26,6 +27,8 @@ ROWS = 20  # of the share that is foretold
 CONFIDENCE = 0.9
 ALARMS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # levels of `catches`
 MOST = 6  # classes that are held out, where that takes training anew
+SHARE = 0.01  # of rows that are of kinds that nobody has labelled, where it is not told
+TOGETHER = 100_000  # rows that are thought of as scored together, where a policy hangs on them
 
 
 @dataclass(frozen=True)
@@ -117,13 +120,19 @@ class BlindSpots:
         """The upper end of the 90% interval."""
         return float(betabinom.ppf((1 + CONFIDENCE) / 2, ROWS, *self._counts)) / ROWS
 
-    def at(self, alpha: float) -> BlindSpots:
-        """The same at another level.
+    def at(self, alpha: float | Policy, share: float = SHARE) -> BlindSpots:
+        """The same at another level, or under a policy.
+
+        A policy for the share of false alarms, or for costs, hangs on the rows scored together.
+        Its level is told by many rows, of which a share is of such kinds, with the p-values of the
+        classes that were held out, and all others are normal.
 
         Parameters
         ----------
-        alpha : float
-            The share of normal rows that is flagged, between 0 and 1, exclusive.
+        alpha : float or Policy
+            The share of normal rows that is flagged, between 0 and 1, exclusive; or a policy.
+        share : float
+            The share of rows of such kinds; a level, and alarms a day, do not hang on it.
 
         Returns
         -------
@@ -133,11 +142,18 @@ class BlindSpots:
         Raises
         ------
         DataError
-            For an alpha that is no such share, or below `finest`.
-        """
-        return BlindSpots(alpha, self.classes)
+            For an alpha or a share that is no such share, a level below `finest`, or a policy under
+            which no such row raises an alarm.
 
-    def catches(self, share: float = 0.01) -> list[dict[str, float]]:
+        >>> leak = HiddenClass("leak", np.array([0.001, 0.002, 0.003, 0.4]), 0.001)
+        >>> spots = BlindSpots(0.05, (leak,)).at(Policy.fdr(0.2), share=0.02)
+        >>> round(spots.alpha, 4)  # 15 found and 3.7 false of 980 normal and 20 other rows
+        0.0037
+        """
+        level = alpha if not isinstance(alpha, Policy) else _level_of(alpha, share, self.classes)
+        return BlindSpots(level, self.classes)
+
+    def catches(self, share: float = SHARE) -> list[dict[str, float]]:
         """What 1,000 rows bring, some of which are of kinds that nobody has labelled.
 
         Parameters
@@ -174,10 +190,34 @@ class BlindSpots:
         )
 
 
-def blind_spots_of(detector: Any, alpha: float) -> BlindSpots:
+def blind_spots_of(detector: Any, alpha: float | Policy, share: float) -> BlindSpots:
     """`Detector.blind_spots` of a fitted detector."""
-    check_level("alpha", alpha)  # before anything is trained
-    return BlindSpots(alpha, _kept(detector) or _held_out_anew(detector))
+    if not isinstance(alpha, Policy):
+        alpha = Policy.alpha(alpha)
+    check_level("share", share)  # before anything is trained
+    classes = _kept(detector) or _held_out_anew(detector)
+    return BlindSpots(_level_of(alpha, share, classes), classes)
+
+
+def _level_of(policy: Policy, share: float, classes: tuple[HiddenClass, ...]) -> float:
+    """The share of normal rows that a policy flags where a share of rows is like these classes."""
+    if not policy.needs_all:
+        return policy.level
+    check_level("share", share)
+    each = max(round(TOGETHER * share / len(classes)), 1)
+    others = TOGETHER - each * len(classes)
+    places = (np.arange(each) + 0.5) / each
+    found = [np.quantile(one.pvalues, places, method="inverted_cdf") for one in classes]
+    level = policy.threshold(np.concatenate([(np.arange(others) + 0.5) / others, *found]))
+    if level == 0:
+        raise DataError(
+            f"blind spots under a policy ({policy.kind}, level {policy.level:g}) where a share of "
+            f"{share:g} of the rows is of kinds that nobody has labelled: no such row would raise "
+            f"an alarm, as held-out rows have no p-value below {max(c.finest for c in classes):g}: "
+            f"name a larger share ({option('share', 0.1)}), a level ({option('alpha', 0.05)}), or "
+            "train on more normals"
+        )
+    return level
 
 
 def _kept(detector: Any) -> tuple[HiddenClass, ...]:

@@ -20,15 +20,15 @@ from unseen.detector.members import Member
 from unseen.errors import DataError, Unsupported
 
 ZONE = 0.2  # share of the calibration, from the highest score down, in which rows are checked
-PARTS = 5  # of the zone, each twice as large as the one above
+ANSWERS = (6, 5, 4, 3, 2)  # of 20, in parts of the zone, each twice as large as the one above
 
 
 def places_to_check(count: int, n: int) -> Rows:
     """Places in the calibration, 0 the highest score, of n rows to check: in rising order (n,).
 
-    The highest fifth is cut into five parts of a doubling size, and each gives as many rows, evenly
-    spaced, the upper ones the rest: wherever anomalies end and normal rows begin, both sides are
-    seen.
+    The highest fifth is cut into five parts of a doubling size. Of 20 rows they give 6, 5, 4, 3 and
+    2, from the highest down, evenly spaced: wherever anomalies end and normal rows begin, both
+    sides are seen, and most answers are where small p-values are decided.
 
     Parameters
     ----------
@@ -48,14 +48,13 @@ def places_to_check(count: int, n: int) -> Rows:
         Unless n is a whole number from 1.
 
     >>> places_to_check(1000, 10)
-    array([  5,  12,  18,  24,  36,  48,  72,  97, 145, 195])
+    array([  3,   8,  12,  16,  20,  24,  36,  48,  95, 190])
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise DataError(f"the number of rows to check must be a whole number from 1, got {n!r}")
-    ends = _ends(count)
-    found: set[int] = set()
-    for k, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        share = n // PARTS + (k < n % PARTS)
+    ends, found = _ends(count), set[int]()
+    shares = np.diff(np.ceil(n * np.cumsum([0, *ANSWERS]) / sum(ANSWERS))).astype(np.int64)
+    for begin, end, share in zip([0, *ends[:-1]], ends, shares, strict=True):
         found |= set(np.floor(begin + (np.arange(share) + 0.9) * (end - begin) / max(share, 1)))
     rest = (place for place in range(count) if place not in found)
     while len(found) < min(n, count):  # parts smaller than their share
@@ -68,8 +67,10 @@ def kept_after(count: int, places: Rows, normal: NDArray[np.bool_]) -> NDArray[n
 
     Checked rows stay if they are normal. The share of normal rows is taken to fall with the score
     (isotonic regression over the parts of the zone); of the others in a run of parts with x normal
-    rows of k, (x + 1) / (k + 1) stay, the more the lower they score, on a straight line. The 1 is
-    on the cautious side, and keeps all where every checked row is normal.
+    rows of k, (x + 1) / (k + 1) stay, the more the lower they score: on a straight line, and where
+    none of at least two is normal, so that normal rows can but begin at the lower end, with the
+    square of the place. The 1 is on the cautious side, and keeps all where every checked row is
+    normal.
 
     Parameters
     ----------
@@ -96,8 +97,8 @@ def kept_after(count: int, places: Rows, normal: NDArray[np.bool_]) -> NDArray[n
         free = begin + np.flatnonzero(~checked[begin:end])
         share, t = (x + 1) / (k + 1), np.linspace(0, 1, len(free) + 1)
         low = max(2 * share - 1, 0.0)  # at the upper end, and 2 * share - low at the lower one
-        steps = np.floor(len(free) * (low * t + (share - low) * t**2) + 1e-9)
-        kept[free] = np.diff(steps) > 0
+        staying = share * t**3 if x == 0 and k > 1 else low * t + (share - low) * t**2
+        kept[free] = np.diff(np.floor(len(free) * staying + 1e-9)) > 0
     return kept
 
 
@@ -177,7 +178,7 @@ def _only(member: Member, places: Rows) -> Member:
 def _ends(count: int) -> list[int]:
     """Where the parts of the zone end."""
     zone = int(np.ceil(ZONE * count))
-    return [int(np.ceil(zone / 2**k)) for k in reversed(range(PARTS))]
+    return [int(np.ceil(zone / 2**k)) for k in reversed(range(len(ANSWERS)))]
 
 
 def _runs(count: int, places: Rows, normal: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:

@@ -30,7 +30,7 @@ from unseen.detector import heat
 from unseen.detector.adapt import tell_far
 from unseen.detector.advice import advised
 from unseen.detector.audit import audited
-from unseen.detector.blindspots import BlindSpots, blind_spots_of
+from unseen.detector.blindspots import SHARE, BlindSpots, blind_spots_of
 from unseen.detector.blocks import encode_blocks
 from unseen.detector.chance import UnseenChance, good_turing
 from unseen.detector.checking import members_after, rows_to_check
@@ -647,10 +647,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         unremarkable.
 
         Each row is compared with the normal row of training that is most alike, of those with p >
-        alpha. A column's share is
-        its Shapley value (Shapley 1953) by antithetic permutations (Mitchell et al. 2022): what its
-        value adds to the score in place of the nearest normal's, on average over orders in which
-        the columns that matter take their values, all other columns first.
+        alpha; or, where more than five columns would have to go back to that, with another near by
+        to which at most five have to. A column's share is its Shapley value (Shapley 1953) by
+        antithetic permutations (Mitchell et al. 2022): what its value adds to the score in place of
+        that normal's, on average over orders in which the columns that matter take their values,
+        all other columns first.
 
         Parameters
         ----------
@@ -912,19 +913,22 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         return audited(self.members_, codes, str(self.normal), score, stands)
 
-    def advise(self, X: Any, n: int = 10) -> Any:
+    def advise(self, X: Any, n: int = 10, y: Any = None) -> Any:
         """Which rows to label next.
 
         Half of them are likely anomalies: high scores that differ from one another. The others tell
-        most of kinds that nobody has labelled: rows that score high, and are far from labelled
-        anomalies and from one another. The same rows get the same advice.
+        most of kinds that nobody has labelled: each stands for many rows that score high, and are
+        far from labelled rows and from what is chosen. The same rows get the same advice.
 
         Parameters
         ----------
         X : data frame, array (m, columns), Images or Maps
-            Rows or images like those of training, none of them labelled.
+            Rows or images like those of training.
         n : int
             How many to name; all, where there are fewer.
+        y : sequence (m,), optional
+            Labels, as in `fit`, of those that somebody has looked at; None for the others. Rows
+            with a label are not asked about again, nor what is like them.
 
         Returns
         -------
@@ -937,7 +941,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         DataError
-            For an n below 1; for rows, as in `anomaly_score`.
+            For an n below 1; where every row has a label; for rows, as in `anomaly_score`.
 
         >>> rng = np.random.default_rng(0)
         >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(200, 2)))
@@ -947,9 +951,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         [2, 3]
         """
         self.check_fitted()
-        return advised(self, X, n)
+        return advised(self, X, n, y)
 
-    def blind_spots(self, alpha: float = 0.05) -> BlindSpots:
+    def blind_spots(self, alpha: float | Policy = 0.05, share: float = SHARE) -> BlindSpots:
         """How much it is expected to find of a kind that nobody has labelled.
 
         Known classes tell it, each of which was held out as training weighed its evidence (of a
@@ -958,21 +962,25 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        alpha : float
-            The share of normal rows that may be flagged.
+        alpha : float or Policy
+            The share of normal rows that may be flagged, or the policy that raises alarms.
+        share : float
+            The share of rows of such kinds. `Policy.fdr` and `Policy.cost` hang on it: the fewer
+            such rows there are, the smaller is the level that they come to.
 
         Returns
         -------
         BlindSpots
             `expected`, and `low` and `high`, the ends of a 90% interval; `classes` that were held
-            out; the same `at` another level; and what 1,000 rows bring (`catches`).
+            out; the same `at` another level or policy; and what 1,000 rows bring (`catches`).
 
         Raises
         ------
         NotFitted
             Before `fit`.
         DataError
-            For an alpha that is no share between 0 and 1, exclusive.
+            For an alpha or a share that is not between 0 and 1, exclusive, or below the smallest
+            p-value that held-out rows tell; for a policy under which no such row raises an alarm.
         Unsupported
             Where too few anomalies are labelled to hold a class out, or nothing was kept.
 
@@ -984,7 +992,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         (0.88, 0.4, 1.0)
         """
         self.check_fitted()
-        return blind_spots_of(self, alpha)
+        return blind_spots_of(self, alpha, share)
 
     def smallest_moves(self, alpha: float = 0.05) -> pa.Table:
         """Which deviations it cannot see: how far normal rows must move until they are flagged.

@@ -23,7 +23,7 @@ from unseen.detector.policy import check_level
 from unseen.detector.references import References
 from unseen.errors import DataError, Unsupported
 from unseen.explain.reasons import Change, Neighbour, Reason, Reasons
-from unseen.explain.search import CANDIDATES, search
+from unseen.explain.search import search
 from unseen.parts.scoring import scores
 from unseen.types import Encoder, ability
 from unseen.wording import option
@@ -33,6 +33,7 @@ Encoded = Sequence[NDArray[np.float32]]  # rows as each member sees them
 BLOCK = 1024  # rows that are explained at a time
 ASIDE = 5  # columns that do not count in a distance, as many as a reader can change at once
 FAR, TIES = 2.0, 1e-3  # but for ties: up to so many standard deviations, times this
+NEAR = 64  # normals near a row that it may be compared with
 LEAST = 0.005  # a smaller share of the difference is not worth a reader's time
 
 
@@ -74,17 +75,20 @@ class Judge:
 
 
 class Beside:
-    """Rows of a table beside their nearest normals, as `search` asks for them.
+    """Rows of a table (n), each beside normals, as `search` asks for them.
 
     Their columns are those that are used, then others in which a value can be new, as they were
-    constant in training.
+    constant in training. `near` are the places of the normals (n, t) in their table, the nearest
+    first.
     """
 
-    def __init__(self, judge: Judge, rows: pa.Table, normals: pa.Table) -> None:
+    def __init__(self, judge: Judge, rows: pa.Table, normals: pa.Table, near: Rows) -> None:
         self.judge, encoder = judge, cast(Schema, judge.members[0].encoder)
-        self.rows, self.normals, self.precedent = rows, normals, encoder.precedent
+        used, place = np.unique(near, return_inverse=True)
+        self.near: Rows = place.reshape(near.shape)
+        self.rows, self.table, self.precedent = rows, normals.take(used), encoder.precedent
         self.own = [member.encoder.encode(rows) for member in judge.members]
-        self.normal = [member.encoder.encode(normals) for member in judge.members]
+        self.normal = [member.encoder.encode(self.table) for member in judge.members]
         encoders = [cast(Schema, member.encoder) for member in judge.members]
         self.owner = [np.asarray(each.origin) for each in encoders]
         self.used, names = encoder.columns, [column.name for column in encoder.columns]
@@ -99,49 +103,55 @@ class Beside:
         self.blank = np.zeros(len(rows), dtype=bool)
         every = np.ones((len(rows), len(self.names)), dtype=bool)
         self.blank = amount > self._new(np.arange(len(rows)), every) + 0.5
-        self.candidates = self._candidates()
 
     @property
     def columns(self) -> int:
         return len(self.names)
 
-    def _candidates(self) -> Rows:
-        apart = self.gaps + self.far
+    @property
+    def normals(self) -> int:
+        return int(self.near.shape[1])
+
+    def farthest(self, rows: Rows, normals: Rows, most: int) -> Rows:
+        """See `Hybrids`."""
+        apart, near = self.gaps[rows] + self.far[rows], self.near[rows, normals]
         for own, normal, owner in zip(self.own, self.normal, self.owner, strict=True):
             steps = np.flatnonzero(np.diff(owner, prepend=-1))  # where each column begins
-            distance = np.maximum.reduceat(np.abs(own - normal), steps, axis=1)
+            distance = np.maximum.reduceat(np.abs(own[rows] - normal[near]), steps, axis=1)
             apart[:, : distance.shape[1]] += distance
-        return np.argsort(-apart, axis=1, kind="stable")[:, :CANDIDATES]
+        return np.argsort(-apart, axis=1, kind="stable")[:, :most]
 
     def _new(self, rows: Rows, own: NDArray[np.bool_]) -> Array:
-        """How much hybrids show that training never did; the nearest normals are of training."""
+        """How much hybrids show that training never did; the normals are of training."""
         gaps, far = self.gaps[rows] * own, self.far[rows] * own
         moves, farthest = (far > 0).sum(axis=1), far.max(axis=1)
         blank = self.blank[rows] & own.all(axis=1)
         return how_new(self.precedent, gaps.sum(axis=1), moves, farthest, blank)
 
-    def judged(self, rows: Rows, own: NDArray[np.bool_]) -> tuple[Array, Array]:
+    def judged(self, rows: Rows, normals: Rows, own: NDArray[np.bool_]) -> tuple[Array, Array]:
         """See `Hybrids`."""
+        near = self.near[rows, normals]
         each = [
-            np.where(own[:, owner], mine[rows], normal[rows])
+            np.where(own[:, owner], mine[rows], normal[near])
             for mine, normal, owner in zip(self.own, self.normal, self.owner, strict=True)
         ]
         return self.judge.judged(
             each, self._new(rows, own) if self.some_new else np.zeros(len(own))
         )
 
-    def reason(self, row: int, column: int, added: float, whole: float) -> Reason:
-        """A column of a row, and what it adds of the whole difference."""
+    def reason(self, row: int, normal: int, column: int, added: float, whole: float) -> Reason:
+        """A column of a row beside one of its normals, and what it adds of the whole difference."""
         name, share = self.names[column], added / whole if whole > 0 else float("nan")
         value = self._value(self.rows, row, column)
         if column < len(self.used):
-            return Reason(name, value, self._value(self.normals, row, column), added, share)
+            usual = self._value(self.table, int(self.near[row, normal]), column)
+            return Reason(name, value, usual, added, share)
         constants = {constant.name: constant for constant in self.precedent.constants}
         if name not in constants:
             return Reason(name, value, "always a value", added, share)
-        usual = constants[name].value
+        constant = constants[name].value
         boolean = constants[name].kind == "boolean"
-        return Reason(name, value, bool(usual) if boolean else usual, added, share)
+        return Reason(name, value, bool(constant) if boolean else constant, added, share)
 
     def _value(self, table: pa.Table, row: int, column: int) -> object:
         """A value as the table has it; a number that it has as text as a number."""
@@ -177,7 +187,7 @@ class Training:
         as near, those are nearer that are so in those columns, too."""
         others, schema = self.x[self.sides[side]], self.schema
         begins = np.flatnonzero(np.diff(np.asarray(schema.origin), prepend=-1))
-        aside = min(ASIDE, (len(begins) + 1) // 2)
+        aside = min(ASIDE, (len(begins) + 1) // 2, len(begins) - 1)
         found, each = np.empty((len(x), len(others))), np.arange(len(others))
         for k, row in enumerate(x):
             columns = np.abs(others - row)
@@ -191,22 +201,29 @@ class Training:
 
     def nearest_normals(self, apart: Array, judge: Judge, alpha: float) -> Rows:
         """For rows that lie so far from the normals (n, m) the places of the nearest that have p >
-        alpha themselves, the first of several: (n,). Where none has, that of the nearest.
+        alpha themselves, up to `NEAR`, the nearest first: (n, t). Where fewer have, they come
+        again; where none at all has, the nearest stand in.
         """
-        apart, found, left = apart.copy(), apart.argmin(axis=1), np.arange(len(apart))
-        while len(left):
-            best = apart[left].argmin(axis=1)
-            new = np.unique(best[np.isnan(self.pvalues[best])])
-            if len(new):
-                rows = self.known.rows.take(self.sides[0][new])
-                each = [member.encoder.encode(rows) for member in judge.members]
-                self.pvalues[new] = judge.judged(each, np.zeros(len(new)))[1]
-            usual = self.pvalues[best] > alpha
-            found[left[usual]] = best[usual]
-            left, best = left[~usual], best[~usual]
-            apart[left, best] = np.inf
-            left = left[np.isfinite(apart[left]).any(axis=1)]
-        return found
+        order = np.argsort(apart, axis=1, kind="stable")
+        near = order[:, :NEAR]
+        self._judge(np.unique(near), judge)
+        if not (self.pvalues[near] > alpha).any(axis=1).all():
+            self._judge(np.arange(len(self.pvalues)), judge)
+            first = np.argsort(~(self.pvalues[order] > alpha), axis=1, kind="stable")[:, :NEAR]
+            near = np.take_along_axis(order, first, axis=1)
+        usual = self.pvalues[near] > alpha
+        count = usual.sum(axis=1)[:, None]
+        first = np.argsort(~usual, axis=1, kind="stable")
+        turn = np.arange(near.shape[1]) % np.where(count, count, near.shape[1])
+        return np.take_along_axis(near, np.take_along_axis(first, turn, axis=1), axis=1)
+
+    def _judge(self, places: Rows, judge: Judge) -> None:
+        """Learn the p-values of these normals, where they are not known."""
+        new = places[np.isnan(self.pvalues[places])]
+        if len(new):
+            rows = self.known.rows.take(self.sides[0][new])
+            each = [member.encoder.encode(rows) for member in judge.members]
+            self.pvalues[new] = judge.judged(each, np.zeros(len(new)))[1]
 
     def neighbours(self, apart: Array, best: Rows, side: int) -> list[Neighbour]:
         """The rows of training that are nearest (n,), and how far they lie, of (n, m)."""
@@ -253,29 +270,31 @@ def _of_block(
 ) -> list[Reasons]:
     n, x = len(table), training.schema.encode(table)
     apart = training.apart(x, 0)
-    best = training.nearest_normals(apart, judge, alpha)
-    normals = training.neighbours(apart, best, 0)
+    near = training.nearest_normals(apart, judge, alpha)
+    beside = Beside(judge, table, training.known.normals, near)
+    found = search(beside, n, alpha)
+    normals = training.neighbours(apart, near[np.arange(n), found.normal], 0)
     anomalies: list[Neighbour | None] = [None] * n
     if len(training.sides[1]):
         apart = training.apart(x, 1)
         anomalies[:] = training.neighbours(apart, apart.argmin(axis=1), 1)
-    beside = Beside(judge, table, training.known.rows.take(training.sides[0][best]))
-    found, (names, pieces) = search(beside, n, alpha), judge.evidence(beside.own)
+    names, pieces = judge.evidence(beside.own)
     reasons = []
     for k in range(n):
         whole = float(found.score[k] - found.baseline[k])
         added = dict(zip(found.named[k].tolist(), found.added[k].tolist(), strict=True))
         shown = [j for j, adds in added.items() if adds > LEAST * abs(whole)][:top]
-        change = found.changes[k]
+        change, normal = found.changes[k], int(found.normal[k])
         back = sorted(change[0], key=lambda j: -added[j]) if change else []
-        each = {j: beside.reason(k, j, added[j], whole) for j in {*shown, *back}}
+        each = {j: beside.reason(k, normal, j, added[j], whole) for j in {*shown, *back}}
+        others = sum(adds for j, adds in added.items() if j not in shown)
         reasons.append(
             Reasons(
                 float(found.score[k]),
                 float(found.baseline[k]),
                 float(found.pvalue[k]),
                 tuple(each[j] for j in shown),
-                whole - sum(added[j] for j in shown),
+                float(found.rest[k]) + others,
                 Change(tuple(each[j] for j in back), change[1]) if change else None,
                 normals[k],
                 anomalies[k],

@@ -44,14 +44,16 @@ class Direction:
 
 @dataclass(frozen=True)
 class Ground:
-    """Typical normal rows (t), and of each column of numbers their values, usual range and floor.
+    """Typical normal rows (t), and what is known of each column of numbers.
 
     Parameters
     ----------
     rows : Table
         The rows that move (t).
     values : dict of str to array
-        Values (t,) of columns of numbers; gaps hold the median.
+        Values (t,) from which columns move; gaps hold the median.
+    given : dict of str to array
+        Values (t,) as the rows have them, NaN where missing, of columns that stay.
     range : dict of str to float
         From the 5% to the 95% quantile of all normals, or what stands in for it.
     floor : dict of str to float
@@ -62,6 +64,7 @@ class Ground:
 
     rows: pa.Table
     values: dict[str, Array]
+    given: dict[str, Array]
     range: dict[str, float]
     floor: dict[str, float]
     whole: frozenset[str]
@@ -178,7 +181,7 @@ def _tried_at(ways: Sequence[Direction], ground: Ground, steps: Array, judge: Ju
             each = [ground.at(way, steps[start + k, j]) for j in range(s)]
             for name in way.columns:
                 if name not in changed:
-                    changed[name] = np.tile(ground.values[name], s * len(here))
+                    changed[name] = np.tile(ground.given[name], s * len(here))
                 changed[name][own] = np.concatenate([one[name] for one in each])
         parts.append(judge(_with(base, changed)).reshape(len(here), s, t))
     return np.concatenate(parts)
@@ -222,7 +225,7 @@ def _typical(pvalues: Array) -> NDArray[np.int64]:
 
 
 def _ground(normals: pa.Table, numbers: dict[str, Array], chosen: NDArray[np.int64]) -> Ground:
-    values, ranges, floor, whole = {}, {}, {}, set()
+    values, given, ranges, floor, whole = {}, {}, {}, {}, set()
     for name, every in numbers.items():
         known = every[np.isfinite(every)]
         low, middle, high = np.quantile(known, [0.05, 0.5, 0.95])
@@ -231,8 +234,9 @@ def _ground(normals: pa.Table, numbers: dict[str, Array], chosen: NDArray[np.int
         floor[name] = 0.0 if known.min() >= 0 else -np.inf
         if (known == np.round(known)).all():
             whole.add(name)
-        values[name] = np.where(np.isfinite(every[chosen]), every[chosen], middle)
-    return Ground(normals.take(chosen), values, ranges, floor, frozenset(whole))
+        given[name] = np.where(np.isfinite(every[chosen]), every[chosen], np.nan)
+        values[name] = np.where(np.isnan(given[name]), middle, given[name])
+    return Ground(normals.take(chosen), values, given, ranges, floor, frozenset(whole))
 
 
 def _pairs(numbers: dict[str, Array]) -> list[tuple[str, str]]:
@@ -251,7 +255,8 @@ def _pairs(numbers: dict[str, Array]) -> list[tuple[str, str]]:
 
 
 def _with(rows: pa.Table, changed: dict[str, Array]) -> pa.Table:
-    """The rows with other values in some columns."""
+    """The rows with other values in some columns, NaN for gaps."""
     for name, values in changed.items():
-        rows = rows.set_column(rows.column_names.index(name), name, pa.array(values))
+        array = pa.array(values, from_pandas=True)
+        rows = rows.set_column(rows.column_names.index(name), name, array)
     return rows

@@ -102,8 +102,9 @@ class Reasons:
         The smallest set of columns found that, put back, gives p > alpha; None where p is above
         alpha already, and where none of the sets that were tried does.
     nearest_normal : Neighbour
-        The normal row of training that is most alike, of those that are unremarkable themselves:
-        what the row is compared with.
+        The normal row of training that the row is compared with: the most alike of those that are
+        unremarkable themselves, or another near by, where more than five columns would have to go
+        back to the most alike, and at most five to that one.
     nearest_anomaly : Neighbour or None
         The labelled anomaly of training that is most alike; None without any.
     evidence : tuple

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
+from unseen.explain.hybrids import Mask
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from unseen.detector.blindspots import BlindSpots
 from unseen.detector.detector import Detector
+from unseen.detector.policy import Policy
 from unseen.errors import DataError, Unsupported
 from unseen.names import first_few
 from unseen.report.evaluation import ruled_table
@@ -34,28 +35,33 @@ class Answered(Protocol):
     def now(self) -> BlindSpots | None: ...
 
 
-def told(detector: Detector, alpha: float) -> tuple[RenderableType, pa.Table | None]:
+def told(
+    detector: Detector, policy: Policy, share: float
+) -> tuple[RenderableType, pa.Table | None]:
     """All that is known of a detector's blind spots, and moves of normal rows; None of images.
 
     Without a class that could be held out, the reason stands in the text; Unsupported where nothing
-    is left to tell."""
-    moves = detector.smallest_moves(alpha) if detector.schema_.noun == "rows" else None
+    is left to tell: of images, and of a policy that such classes tell the level of."""
+    tabular = detector.schema_.noun == "rows"
     try:
-        first = of_unseen(detector.blind_spots(alpha))
+        spots = detector.blind_spots(policy, share)
+        first, level = of_unseen(spots, share), spots.alpha
     except (DataError, Unsupported) as error:
-        if moves is None:
+        if policy.needs_all or not tabular:
             raise
-        first = Text(f"Kinds that nobody has labelled: {error}.")
-    return (first if moves is None else Group(first, "", of_moves(moves, alpha))), moves
+        first, level = Text(f"Kinds that nobody has labelled: {error}."), policy.level
+    moves = detector.smallest_moves(level) if tabular else None
+    return (first if moves is None else Group(first, "", of_moves(moves, level))), moves
 
 
-def of_unseen(spots: BlindSpots) -> RenderableType:
+def of_unseen(spots: BlindSpots, share: float) -> RenderableType:
     """What is found of classes that were held out, and what 1,000 rows bring."""
     held = ruled_table("held out", "rows", "found")
     for each in spots.classes:
         held.add_row(each.name, f"{len(each.pvalues):,}", f"{each.found(spots.alpha):.0%}")
-    bring = ruled_table("level", "false alarms", "caught of 10", "90% interval")
-    for row in spots.catches():
+    there = f"{1000 * share:g}"
+    bring = ruled_table("level", "false alarms", f"caught of {there}", "90% interval")
+    for row in spots.catches(share):
         ends = f"{row['low']:.1f} to {row['high']:.1f}"
         bring.add_row(
             f"{row['alpha']:g}", f"{row['false_alarms']:.0f}", f"{row['caught']:.1f}", ends
@@ -66,7 +72,10 @@ def of_unseen(spots: BlindSpots) -> RenderableType:
         Text("Known classes, each judged by what never saw it", style="bold"),
         held,
         "",
-        Text("In 1,000 rows, 10 of them of kinds that nobody has labelled", style="bold"),
+        Text(
+            f"In 1,000 rows, {there} of them of kinds that nobody has labelled",
+            style="bold",
+        ),
         bring,
     )
 
@@ -87,7 +96,7 @@ def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
     return Group(
         Text(
             "How far most typical normal rows move, all else as it was, until p <= "
-            f"{alpha:g}; the longest ways",
+            f"{alpha:.3g}; the longest ways",
             style="bold",
         ),
         table,

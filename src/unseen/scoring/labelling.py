@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from unseen.data.labels import as_given, encode_labels
-from unseen.data.split import Rows, take
+from unseen.data.split import Rows
 from unseen.data.tables import without
 from unseen.detector.blindspots import BlindSpots
 from unseen.detector.detector import Detector
@@ -42,18 +42,10 @@ def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) 
     check_keep(kept, taken=ASKED)
     missing = [name for name in detector.schema_.needed if name not in kept]
     require([*kept, *missing], table.column_names, where=source.name)
-    open_ = np.arange(len(table))
-    if label in table.column_names:
-        codes, _ = encode_labels(table[label], rows=len(table), normal=detector.normal)
-        open_ = np.flatnonzero(codes < 0)
-    if not len(open_):
-        raise DataError(
-            f"{source.name}: expected rows without a label, found {len(table):,} with one in "
-            f"column {label!r}: name a file with rows that nobody has looked at"
-        )
+    y = table[label] if label in table.column_names else None
     seen = [name for name in table.column_names if name in detector.schema_.inputs]
-    advice = detector.advise(take(table.select(seen), open_), n)
-    rows = open_[advice["row"].to_numpy()]
+    advice = detector.advise(table.select(seen), n, y)
+    rows = advice["row"].to_numpy()
     numbers = {} if ROW in kept else {ROW: rows + 1}
     empty = {label: pa.nulls(len(rows), pa.string())}
     shown = table.take(rows)
