@@ -108,7 +108,7 @@ def main() -> None:
     print(f"\n{len(new)} of 10 rows of overheating alarm; the first:")
     for name in ("time", "kind", "reasons", "change"):
         print(f"  {name:<8}{new[0][name]}")
-    unseen("advise m2 today.csv -n 10 --keep time --out rows.csv", most=1)
+    unseen("advise m2 today.csv -n 20 --keep time --out rows.csv", most=1)
     answer("rows.csv", "what", "time", in_now, None)
     unseen("learn m2 rows.csv --data train.csv --out m3", shown="Answers", most=1)
     unseen("drift m3 june.csv", status=3)
