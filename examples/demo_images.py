@@ -5,7 +5,7 @@ Scratches and spots are labelled, a dozen of each. Cuts are anomalies that train
 are painted by this file, not by what the library trains with. All images are crops of one
 photograph, each with a light and a noise of its own: those of test/ show bricks that are in train/,
 too, as photographs of one product do, but no image is in both. Writes a folder: train/ and test/
-(images, masks beside those with a defect), cache/, overlays/, report.html.
+(images, masks beside those with a defect), cache/, report.html.
 
     python examples/demo_images.py [FOLDER]   (demo-images; replaces what an earlier run wrote)
 
@@ -26,14 +26,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from unseen import Detector
+from unseen import Bundle, Detector, Policy
 from unseen.evaluation.pixels import pixel_auroc, pro
 from unseen.parts.ranking import auroc
-from unseen.report.overlay import Shown, overlay, page
+from unseen.report.gathering import gathered
+from unseen.report.images import with_pictures
+from unseen.report.page import report_page, write_page
+from unseen.scoring.folders import ImageFolder
+from unseen.scoring.stream import score
 from unseen.vision.defects import Mask, Pixels, blotch, laid, scratch, stroke
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
-from unseen.vision.pixels import mask_of, pixels_of
+from unseen.vision.pixels import mask_of
 
 SIDE = 160  # pixels of an image, each way
 LIGHT, NOISE = 0.1, 3.0  # exposures differ by up to this share; a camera's noise, in levels of 255
@@ -43,9 +47,8 @@ COUNTS = {
     "test": {"normal": 40, "scratch": 20, "spot": 20, "cut": 20},
 }
 ALPHA = 0.05  # the share of good images that may be flagged
-SHOWN = 6  # images of each kind in the report
 MARK = "about.txt"
-WRITTEN = (MARK, "train", "test", "cache", "overlays", "report.html")
+WRITTEN = (MARK, "train", "test", "cache", "report.html")
 
 
 @dataclass(frozen=True)
@@ -201,62 +204,16 @@ def tell(figures: dict[str, Figures], good: NDArray[np.float64], calibrating: in
     )
 
 
-def draw(folder: Path, detector: Detector, judged: Judged, figures: dict[str, Figures]) -> None:
-    """Overlays of some images of every kind, and the report that shows them."""
-    low, threshold, top = detector.heat_range(ALPHA)
-    rows = []
-    for i in chosen(judged):
-        name, pvalue = judged.maps.images.names[i], judged.pvalue[i]
-        picture = overlay(
-            pixels_of(judged.maps.images.files[i]),
-            judged.heat[i],
-            low=low,
-            threshold=threshold,
-            top=top,
-            mask=judged.masks[i],
-            title=f"{name}, p-value {pvalue:.2g}",
-        )
-        file = (folder / "overlays" / name).with_suffix(".png")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
-        verdict = "anomaly" if pvalue <= ALPHA else "normal"
-        rows.append(
-            Shown(name, judged.maps.images.labels[i], judged.score[i], pvalue, verdict, picture)
-        )
-    report = page(rows, title="Bricks: what was found, and where", notes=notes(figures))
-    (folder / "report.html").write_text(report, encoding="utf-8")
-
-
-def chosen(judged: Judged) -> list[int]:
-    """Row numbers of SHOWN images of each kind, evenly spaced from its highest score to its
-    lowest.
-    """
-    rows: list[int] = []
-    for kind in (*UNSEEN, *SEEN, "normal"):
-        ranked = judged.of(kind)[np.argsort(-judged.score[judged.of(kind)], kind="stable")]
-        rows += ranked[
-            np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)
-        ].tolist()
-    return rows
-
-
-def notes(figures: dict[str, Figures]) -> list[str]:
-    """What stands above the images of the report."""
-    said = [
-        f"{kind.capitalize()}, "
-        f"{'labelled in training' if kind in SEEN else 'never seen in training'}: {f.flagged:.0%} "
-        f"of {f.images} images flagged, image AUROC {f.image:.3f}, pixel AUROC {f.pixel:.3f}, PRO "
-        f"{f.pro:.3f}."
-        for kind, f in figures.items()
-    ]
-    return [
-        *said,
-        f"An image is flagged as an anomaly where its p-value is at most {ALPHA}, as about "
-        f"{ALPHA:.0%} of good images are. The threshold of the heat is what the hottest place "
-        f"exceeds in {ALPHA:.0%} of good images.",
-        f"Shown are {SHOWN} images of each kind, evenly spaced from its highest score to its "
-        "lowest.",
-    ]
+def draw(folder: Path, detector: Detector) -> None:
+    """The report of test/, as `unseen report` makes it: alarms with their heat."""
+    source = ImageFolder(
+        folder / "test", features=detector.schema_.features, cache=folder / "cache"
+    )
+    policy = Policy.alpha(ALPHA)
+    found = gathered(score(source, detector, policy), "test")
+    found = with_pictures(found, source, detector, ALPHA)
+    facts = {"source": "train", "normals": COUNTS["train"]["normal"]}
+    write_page(folder / "report.html", report_page(Bundle(detector, facts), found, policy))
 
 
 def main(folder: Path) -> None:
@@ -282,7 +239,7 @@ def main(folder: Path) -> None:
     judged = judge(detector, test)
     done(f"scored {folder / 'test'}/, every image and every place of it")
     figures = {kind: measured(judged, kind) for kind in (*UNSEEN, *SEEN)}
-    draw(folder, detector, judged, figures)
+    draw(folder, detector)
     done(f"measured, and drew {folder / 'report.html'}")
     tell(figures, judged.pvalue[judged.of("normal")], len(detector.conformal_.scores))
     print(f"\nIn {folder}/: {', '.join(WRITTEN[1:])}")

@@ -167,7 +167,7 @@ def test_demo_images_measures_and_draws(bricks, capsys):
         detector := Detector(method, calibration=2, random_state=0).fit(train), test
     )
     figures = {kind: demo["measured"](judged, kind) for kind in ("cut", "scratch", "spot")}
-    demo["draw"](folder, detector, judged, figures)
+    demo["draw"](folder, detector)
     demo["tell"](figures, judged.pvalue[judged.of("normal")], 30)
     printed = capsys.readouterr().out
     assert re.findall(r"^  (\w+) +1 ", printed, flags=re.MULTILINE) == ["scratch", "spot", "cut"]
@@ -182,9 +182,8 @@ def test_demo_images_measures_and_draws(bricks, capsys):
     assert "of 3 (" in printed
     assert "no p-value is below 1/31 = 0.0323" in printed
     report = (folder / "report.html").read_text()
-    assert report.count("<img ") == 6
-    assert "Cut, never seen in training" in report
-    assert len(list((folder / "overlays").rglob("*.png"))) == 6
+    assert report.count('<li class="photo">') == (judged.pvalue <= 0.05).sum() >= 1
+    assert "cut/000.jpg, its heat" in report
 
 
 class Darkest(nn.Module):

@@ -28,9 +28,6 @@ from bench.pages.text import show, spread
 from bench.runs.command import options
 from bench.runs.open_set import drawn, read
 from unseen import Detector, Protocol
-from unseen.data.news import NotedOnce
-from unseen.detector.conformal import mean_deviation
-from unseen.detector.members import scores_of_each
 from unseen.explain.reasons import Reasons
 
 ALPHA = 0.05
@@ -240,11 +237,15 @@ def error(of: case, rows: pa.Table, reasons: list[Reasons]) -> float:
 
 
 def explained_scores(of: case, rows: pa.Table) -> NDArray[np.float64]:
-    """Scores as reasons explain them, from the members of the detector themselves: (n,)."""
-    members, device = of.detector.members_, of.detector.torch_device()
-    each = scores_of_each(members, rows, device, NotedOnce())
-    calibration = [member.calibration for member in members]
-    return each[0] if len(each) == 1 else mean_deviation(calibration, each)
+    """Scores as reasons explain them, computed anew: (n,). Those of several folds are put on one
+    scale by the median and the 90% quantile of their calibration rows.
+    """
+    found, members = [], of.detector.members_
+    for member in members:
+        score = member.scores(rows, of.detector.torch_device(), member.encoder.unprecedented(rows))
+        middle, high = np.quantile(member.calibration, [0.5, 0.9])
+        found.append((score - middle) / (high - middle) if len(members) > 1 else score)
+    return np.asarray(np.mean(found, axis=0))
 
 
 def caused(cases: list[case], fault: str, chosen: Any) -> list[str]:

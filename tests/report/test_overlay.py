@@ -1,21 +1,18 @@
-"""The report on images: outlines and colours by hand, texts of strangers, what cannot be drawn."""
+"""Overlays of images: outlines and colours by hand, and what cannot be drawn."""
 
-import base64
 import io
 import re
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from unseen.errors import DataError, Unsupported
-from unseen.report.overlay import Shown, box, overlay, page
+from unseen.report.overlay import box, overlay, pieces
 
 PIXELS = np.full((40, 40, 3), 120, dtype=np.uint8)
 SCALE = {"low": 0.0, "threshold": 2.0, "top": 4.0}
 RIGHT = slice(60, 390), slice(380, 710)  # rows and columns of the heat of a square image: 330 x 330
-ROW = Shown("tile.png", "crack", 3.14159, 0.00234, "anomaly", b"png")
 
 
 def spot(score=3.0, at=(30, 10)):
@@ -161,68 +158,14 @@ def test_box_holds_the_region_of_the_highest_score():
     assert box(heat, -1.0) == (0, 0, 5, 3)
 
 
-class Reader(HTMLParser):
-    """Text and attributes of a page by tag, and whether every tag is closed."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.text, self.attributes = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if data.strip() and self.open[-1] != "style":
-            self.text.append((self.open[-1], data))
-
-
-def test_page_has_a_row_for_each_image():
-    read = Reader(
-        page(
-            [ROW, Shown("b.png", None, 0.5, 1.0, "normal", b"x")],
-            title="Tiles",
-            notes=["One.", "Two."],
-        )
-    )
-    assert not read.open
-    text = [("title", "Tiles"), ("h1", "Tiles"), ("p", "One."), ("p", "Two.")]
-    text += [("th", head) for head in ("image", "label", "score", "p-value", "verdict", "where")]
-    text += [
-        ("th", "tile.png"),
-        ("td", "crack"),
-        ("td", "3.1416"),
-        ("td", "0.0023"),
-        ("td", "anomaly"),
-    ]
-    text += [("th", "b.png"), ("td", "not known"), ("td", "0.5"), ("td", "1"), ("td", "normal")]
-    assert read.text == text
-
-
-def test_page_holds_its_pictures():
-    images = [a for tag, a in Reader(page([ROW], title="", notes=[])).attributes if tag == "img"]
-    assert [base64.b64decode(a["src"].removeprefix("data:image/png;base64,")) for a in images] == [
-        b"png"
-    ]
-    assert images[0]["alt"] == "tile.png: the image, and its heat; score 3.1416, anomaly"
-
-
-def test_page_loads_and_runs_nothing():
-    html = page([ROW], title="Tiles", notes=[])
-    assert not re.search(r"https?:|<script|<link|@import|url\(", html)
-
-
-def test_page_escapes_every_text():
-    evil = '<script>alert("1")</script>'
-    html = page([Shown(evil, evil, 1.0, 1.0, evil, b"")], title=evil, notes=[evil])
-    assert "<script" not in html
-    read = Reader(html)
-    assert [data for _, data in read.text].count(
-        evil
-    ) == 6  # title twice, note, name, label, verdict
-    assert [a["alt"].count(evil) for tag, a in read.attributes if tag == "img"] == [2]
+def test_an_overlay_is_cut_into_image_heat_and_scale():
+    pytest.importorskip("matplotlib")
+    png = overlay(PIXELS, spot(), **SCALE)
+    image, heat, scale = (part.astype(int) for part in pieces(png))
+    assert (image[-330:] == 120).all()
+    assert image.shape[1] == 330  # no white is left beside it
+    assert image.shape[0] > 335  # what is written above it is
+    assert (heat[-330:, :330] == drawn(spot())[RIGHT]).all()
+    assert near(scale, (0, 229, 255)).any()  # the threshold is marked on it
+    for part in (image, heat, scale):
+        assert all((edge < 255).any() for edge in (part[0], part[-1], part[:, 0], part[:, -1]))

@@ -22,6 +22,7 @@ from unseen.errors import UnseenError
 from unseen.quiet import quiet
 from unseen.wording import typed
 
+FILES = ("--out", "--test", "--data")  # flags that take a file
 DONE, WRONG, DRIFT = 0, 2, 3  # exit status; of what stopped it 128 + the number of the signal
 EXITS = f"""Exit status:
   {DONE}    done
@@ -94,7 +95,7 @@ def paths(argv: Sequence[str]) -> list[str]:
     """
     pairs = pairwise(["", *argv])
     return [
-        f"./{word}" if word == "-" and (flag in ("--out", "--test") or flag[:1] != "-") else word
+        f"./{word}" if word == "-" and (flag in FILES or flag[:1] != "-") else word
         for flag, word in pairs
     ]
 

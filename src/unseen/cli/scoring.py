@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.alarms import Alarms
 from unseen.cli.terminal import conclude, progressing, say
-from unseen.errors import DataError
+from unseen.errors import DataError, UnseenError
 from unseen.io.paths import new_path
 
 commands = App(version=__version__)
@@ -52,9 +53,7 @@ def score(
     reasons: flags.Reasons = 0,
     overlays: Annotated[
         Path | None,
-        Parameter(
-            metavar="DIR", help="folder to make: a heat map of each image flagged, and report.html"
-        ),
+        Parameter(metavar="DIR", help="folder to make: a heat map of each image flagged"),
     ] = None,
     cache: flags.Cache = None,
     trust: flags.Trust = (),
@@ -83,7 +82,8 @@ def score(
     sort_key=20,
     help_epilogue="Example:\n"
     "  unseen report m --out report.html\n"
-    "  unseen report m --data new.parquet --alpha 0.01 --out report.html",
+    "  unseen report m --data new.parquet --alpha 0.01 --out report.html\n"
+    "  unseen report m --data photos --evaluation e.json --out report.html",
 )
 def report_for_people(
     folder: flags.Saved,
@@ -95,6 +95,9 @@ def report_for_people(
     data: Annotated[
         Path | None, Parameter(metavar="DATA", help="rows or images to score and to report on")
     ] = None,
+    evaluation: Annotated[
+        Path | None, Parameter(metavar="FILE", help="what evaluate --json wrote, to show")
+    ] = None,
     keep: Annotated[
         tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA that tell rows apart")
     ] = (),
@@ -104,21 +107,57 @@ def report_for_people(
 ) -> None:
     """Write a page for people: what a detector learned, what it may miss, what it found."""
     from unseen.report import page
-    from unseen.scoring import sources, stream, told
+    from unseen.report.evaluation import read_evaluation
+    from unseen.scoring.sources import reopened
     from unseen.storage.bundle import Bundle
 
     target, policy, found = new_path(target), alarms.policy(), None
+    reports = None if evaluation is None else read_evaluation(evaluation)
     if data is None:
         bundle = Bundle.load(folder, trust=trust)
     else:
-        bundle, source = sources.reopened(folder, data, trust=trust, keep=keep, cache=cache)
-        with progressing(f"scoring {source.noun}", total=source.count()) as bar:
-            judged = stream.score(source, bundle.detector, policy, progress=bar)
-            found = page.gathered(judged, data.name)
-            found = found.with_told(told.told_again(bundle.detector, source, found.places))
+        bundle, source = reopened(folder, data, trust=trust, keep=keep, cache=cache)
+        found = _looked_at(alarms.apart(source), bundle.detector, policy, data)
     with progressing("measuring what it may miss"):
-        page.write_page(target, page.report_page(bundle, found, policy))
+        page.write_page(target, page.report_page(bundle, found, policy, reports))
     say(f"written to {target}")
+
+
+def _looked_at(source: Any, detector: Any, policy: Any, data: Path) -> Any:
+    """What a report shows of a source, which is read three times: for scores, for drift, for
+    reasons or pictures.
+    """
+    from unseen.report.gathering import gathered
+    from unseen.report.images import with_pictures
+    from unseen.report.knowledge import shown_level
+    from unseen.scoring import stream, told, watch
+
+    if str(data) == "-":
+        raise DataError(
+            "a report reads DATA more than once, and standard input comes but once: "
+            "save it to a file"
+        )
+    kinds = _tells_kinds(detector)
+    with progressing(f"scoring {source.noun}", total=source.count()) as bar:
+        judged = stream.score(source, detector, policy, kinds=kinds, progress=bar)
+        found = gathered(judged, data.name)
+    with progressing(f"comparing {source.noun}", total=source.count()) as bar:
+        try:
+            drift: Any = watch.watched(source, detector, progress=bar)
+        except UnseenError as error:
+            drift = str(error)
+    with progressing("telling reasons"):
+        found = replace(found, drift=drift)
+        found = found.with_told(told.told_again(detector, source, found.places))
+        return with_pictures(found, source, detector, shown_level(policy))
+
+
+def _tells_kinds(detector: Any) -> bool:
+    """Whether a detector can tell kinds apart: those of images and of earlier releases cannot."""
+    try:
+        return detector.known_kinds() is not None
+    except UnseenError:
+        return False
 
 
 def _sink(source: Any, detector: Any, target: Path, overlays: Path | None, policy: Any) -> Any:

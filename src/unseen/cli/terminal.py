@@ -74,9 +74,9 @@ def aloud(target: Path) -> Callable[[str], None]:
 
 
 def written_to(target: Path, overlays: Path | None = None) -> str:
-    """What the last line says of a file that was written, and of the report beside it."""
+    """What the last line says of a file that was written, and of the pictures beside it."""
     name = "standard output" if str(target) == "-" else str(target)
-    return f"written to {name}" + (f"; look at {overlays / 'report.html'}" if overlays else "")
+    return f"written to {name}" + (f"; look at {overlays}" if overlays else "")
 
 
 def conclude(target: Path, text: str, overlays: Path | None = None) -> None:

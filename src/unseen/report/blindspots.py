@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -80,19 +81,51 @@ def of_unseen(spots: BlindSpots, share: float) -> RenderableType:
     )
 
 
+@dataclass(frozen=True)
+class Moves:
+    """What moves of normal rows tell, for a reader.
+
+    Parameters
+    ----------
+    far : list of dict
+        Rows of `smallest_moves` along columns: those caught last, farthest first.
+    never : list of str
+        Moves that are never caught.
+    unseen : list of str
+        Levels and gaps that most rows may have unnoticed.
+    caught : int
+        How many others are caught.
+    """
+
+    far: list[dict[str, Any]]
+    never: list[str]
+    unseen: list[str]
+    caught: int
+
+    @classmethod
+    def of(cls, moves: pa.Table) -> Moves:
+        """Of the table of `Detector.smallest_moves`."""
+        rows = moves.to_pylist()
+        ways = [row for row in rows if row["ranges"] is not None]
+        others = [row for row in rows if row["ranges"] is None]
+        far = sorted((row for row in ways if row["ranges"] < float("inf")), key=_ranges)
+        return cls(
+            far[::-1][:SHOWN],
+            [row["what"] for row in ways if row["ranges"] == float("inf")],
+            [row["what"] for row in others if row["caught"] < 0.5],
+            sum(row["caught"] >= 0.5 for row in others),
+        )
+
+
 def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
     """Which moves are never caught, and which take longest."""
-    rows = moves.to_pylist()
-    ways = [row for row in rows if row["ranges"] is not None]
-    others = [row for row in rows if row["ranges"] is None]
-    blind = [row["what"] for row in ways if row["ranges"] == float("inf")]
-    far = sorted((row for row in ways if row["ranges"] < float("inf")), key=_ranges)[::-1][:SHOWN]
-    table = ruled_table("move", "usual range", "caught after", "in usual ranges")
-    for row in far:
+    found, table = (
+        Moves.of(moves),
+        ruled_table("move", "usual range", "caught after", "in usual ranges"),
+    )
+    for row in found.far:
         distances = (f"{row[key]:.4g}" for key in ("usual_range", "distance"))
         table.add_row(row["what"], *distances, f"{row['ranges']:.3g}")
-    unseen = [row["what"] for row in others if row["caught"] < 0.5]
-    seen = sum(row["caught"] >= 0.5 for row in others)
     return Group(
         Text(
             "How far most typical normal rows move, all else as it was, until p <= "
@@ -101,10 +134,10 @@ def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
         ),
         table,
         "",
-        Text(f"Never caught alone, however far: {first_few(blind)}."),
+        Text(f"Never caught alone, however far: {first_few(found.never)}."),
         Text(
             f"Levels and gaps that most rows may have unnoticed: "
-            f"{first_few(unseen)}; {seen:,} others are caught."
+            f"{first_few(found.unseen)}; {found.caught:,} others are caught."
         ),
     )
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from unseen.errors import DataError
 from unseen.evaluation.choices import LEAST
 from unseen.evaluation.verdicts import CALLED
 from unseen.wording import option
 
+# what reading a report of another form raises
+FOREIGN = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+LARGEST = 1 << 24  # bytes of a file of reports
+COMPARED = (
+    "unseen classes: AUROC",
+    "found at 5% false alarms",
+    "seen classes: AUROC",
+    "found at 5% false alarms",
+    "normal ones flagged at p <= 0.05",
+)
 HEADS = {
     "auroc": "AUROC",
     "tpr_at_5_fpr": "TPR at\n5% FPR",
@@ -44,6 +57,42 @@ def report(reports: Sequence[dict[str, Any]]) -> RenderableType:
         parts += [*_titled(title, _classes(entry, "unseen")), Text(_blindness(entry)), ""]
         parts += _foretold(entry)
     return Group(*parts[:-1])
+
+
+def read_evaluation(file: Path) -> list[dict[str, Any]]:
+    """What `unseen evaluate --json` wrote; DataError for anything else."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(LARGEST + 1)
+        found: Any = json.loads(text) if len(text) <= LARGEST else None
+        reports: list[dict[str, Any]] = found["methods"]
+        compared(reports)
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}; name the file of an evaluation") from error
+    except (*FOREIGN, RecursionError) as error:
+        raise DataError(
+            f"{file}: expected what `unseen evaluate --json FILE` writes, and found something "
+            "else: evaluate again, and name that file"
+        ) from error
+    return reports
+
+
+def compared(reports: Sequence[dict[str, Any]]) -> list[tuple[str, list[list[str]], str]]:
+    """For each method its name, averages over unseen and over seen classes as rows of a name and a
+    figure, and a sentence on the class that is found worst.
+    """
+    found = []
+    for entry in reports:
+        seeds = entry["protocol"]["seeds"]
+        figures = [
+            _mean_and_spread(**entry[role][key], seeds=seeds)
+            for role in ("unseen", "seen")
+            for key in ("auroc", "tpr_at_5_fpr")
+        ]
+        figures.append(f"{entry['normals_flagged_at_5']:.1%}")
+        rows = [[name, shown] for name, shown in zip(COMPARED, figures, strict=True)]
+        found.append((str(entry["method"]), rows, _blindness(entry)))
+    return found
 
 
 def _seen(reports: Sequence[dict[str, Any]], shots: int) -> list[RenderableType]:

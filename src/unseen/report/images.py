@@ -1,13 +1,15 @@
-"""Judged images: a table by file, and pictures of those that are flagged, with a report page of
-them.
+"""Judged images: a table by file, and pictures of those that are flagged, as files or inside the
+report.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 from unicodedata import normalize
@@ -21,20 +23,22 @@ from unseen.errors import Unsupported
 from unseen.io.atomic import Folder, Making
 from unseen.io.paths import new_path
 from unseen.io.write import Writer
-from unseen.report.overlay import Shown, box, overlay, page
+from unseen.report.gathering import Judged, Picture
+from unseen.report.overlay import box, overlay, pieces
 from unseen.vision.images import Images, writable
 from unseen.vision.maps import Maps
 from unseen.vision.pixels import mask_of, pixels_of
 from unseen.wording import option
 
 _BLOCK = 64  # images whose maps are in memory at once
-_SHOWN = 200  # images on the report page: a browser would take long over more
+BUDGET = 1_500_000  # characters of all pictures in a report
+_QUALITY = 70  # of WebP
 _NAME = 60  # characters of an image's name in the name of its overlay
 _SIDE = 700  # pixels of a drawn image at most: an overlay has room for half of them
 _EDGES = ("left", "top", "right", "bottom")
 
 
-class Judged(Protocol):
+class Part(Protocol):
     """Some judged images, as the scoring stream yields them."""
 
     @property
@@ -59,8 +63,8 @@ class Folders(Protocol):
 
 @dataclass
 class ImageSink:
-    """Writes score, p-value, verdict and defect box of each image; a PNG of each that is flagged,
-    and a report of them.
+    """Writes score, p-value, verdict and defect box of each image, and a PNG of each that is
+    flagged.
 
     Parameters
     ----------
@@ -99,7 +103,7 @@ class ImageSink:
     kinds: Counter[str] = field(default_factory=Counter)
     _places: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
 
-    def write(self, judged: Iterator[Judged]) -> None:
+    def write(self, judged: Iterator[Part]) -> None:
         """Write all of them."""
         mapped = any(member.peaks is not None for member in self.detector.members_)
         if self.overlays is not None:
@@ -126,9 +130,7 @@ class ImageSink:
             flagged = flagged[np.lexsort((-score[flagged], pvalue[flagged]))]
             if mapped:
                 folder = None if self.overlays is None else making.folder(self.overlays)
-                self._look_at(
-                    flagged, score, pvalue, folder, failed=int((verdict == "failed").sum())
-                )
+                self._look_at(flagged, score, pvalue, folder)
             keys = pa.concat_tables([part.keys for part in each])
             out.write(self._table(keys, score, pvalue, verdict))
 
@@ -163,32 +165,19 @@ class ImageSink:
         score: NDArray[np.float64],
         pvalue: NDArray[np.float64],
         folder: Folder | None,
-        *,
-        failed: int,
     ) -> None:
-        """The box of each flagged image and, in a folder, its overlay, numbered, and a report of
-        the first ones.
-        """
-        level, images = self.threshold or self.level, self.source.images
-        scale = self.detector.heat_range(level)
-        cards: list[Shown] = []
+        """The box of each flagged image and, in a folder, its overlay, numbered."""
+        images = self.source.images
+        scale = self.detector.heat_range(self.threshold or self.level)
         for rank, (row, heat) in enumerate(self._hot(flagged), start=1):
             found = box(heat, scale[1])
             self._places[row] = dict(zip(_EDGES, found, strict=True)) if found else {}
             if folder is None:
                 continue
-            name, own, p = images.names[row], float(score[row]), float(pvalue[row])
-            picture = _drawn(images, row, heat, scale, title=f"score {own:.4g}, p-value {p:.2g}")
-            file = _numbered_name(rank, name)
+            title = f"score {score[row]:.4g}, p-value {pvalue[row]:.2g}"
+            file = _numbered_name(rank, images.names[row])
+            folder.write(file, _drawn(images, row, heat, scale, title=title))
             self._places[row]["overlay"] = file
-            folder.write(file, picture)
-            if rank <= _SHOWN:
-                label = images.labels[row]
-                cards.append(Shown(writable(name), label, own, p, "anomaly", picture, file=file))
-        if folder is not None:
-            title = f"{len(flagged):,} of {self.rows:,} images flagged"
-            notes = self._notes(images, len(flagged), failed, level, scale)
-            folder.write("report.html", page(cards, title=title, notes=notes).encode())
 
     def _hot(self, flagged: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Row number and heat (h, w) of each flagged image."""
@@ -198,32 +187,68 @@ class ImageSink:
             for k, row in enumerate(part.tolist()):
                 yield row, self.detector.heat(maps.take(np.array([k])))[0]
 
-    def _notes(
-        self,
-        images: Images,
-        flagged: int,
-        failed: int,
-        level: float,
-        scale: tuple[float, float, float],
-    ) -> list[str]:
-        """What a reader of the report needs to know."""
-        low, threshold, top = scale
-        rest = f"; files that could not be used: {failed:,}" if failed else ""
-        text = [
-            f"{images.root}: {self.rows:,} images, {flagged:,} flagged for a p-value of at most "
-            f"{self.threshold:.3g}{rest}. The most anomalous come first. A p-value is the chance "
-            "that a normal image scores as high.",
-            f"A colour is the same score of a patch in all images: from {low:.3g}, what the "
-            f"hottest patch of a usual normal image has, to {top:.3g} or more.",
-            f"The threshold, the line across the colour bar, is {threshold:.3g}: the hottest "
-            f"patch of a normal image exceeds it with a chance of about {level:.3g}. What exceeds "
-            "it is outlined. An image can be anomalous without.",
-        ]
-        more = (
-            f"The first {_SHOWN} are shown here; the folder of this page has a picture of "
-            f"each of the {flagged:,}."
+
+def with_pictures(found: Judged, source: Any, detector: Detector, level: float) -> Judged:
+    """The same with a picture of each alarm, and of its heat where the method looks at cells; of
+    rows as it is.
+
+    Parameters
+    ----------
+    found : Judged
+        What was scored.
+    source : Source
+        Where it came from: images are seen a second time.
+    detector : Detector
+        What judged them.
+    level : float
+        What the threshold of the heat maps is for.
+
+    Returns
+    -------
+    Judged
+        With pictures of up to `BUDGET` characters in all.
+    """
+    if source.noun != "images" or not found.alerts:
+        return found
+    rows, images = np.array(found.places), source.images
+    if not any(member.peaks is not None for member in detector.members_):
+        return found.with_told([{"pictures": (_thumbnail(images, row),)} for row in found.places])
+    scale, drawn, spent, bar = detector.heat_range(level), [], 0, None
+    heats = detector.heat(source.maps(rows))
+    for row, heat in zip(found.places, heats, strict=True):
+        pixels, hot, strip = pieces(_drawn(images, row, heat, scale, title=""))
+        name = writable(images.names[row])
+        pair = (
+            _embedded(pixels, f"{name}, the image"),
+            _embedded(hot, f"{name}, its heat: {_place_in_words(box(heat, scale[1]))}"),
         )
-        return [*text, more] if flagged > _SHOWN else text
+        bar = bar or _embedded(strip, "the scale of the heat, the threshold marked on it")
+        spent += sum(len(each.source) for each in pair)
+        drawn.append({"pictures": pair if spent <= BUDGET else ()})
+    return replace(found.with_told(drawn), scale=bar)
+
+
+def _place_in_words(edges: tuple[int, int, int, int] | None) -> str:
+    if edges is None:
+        return "no place of it exceeds the threshold"
+    left, top, right, bottom = edges
+    return f"hottest between {left} and {right} pixels from the left, {top} and {bottom} from above"
+
+
+def _thumbnail(images: Images, row: int) -> Picture:
+    pixels = pixels_of(images.files[row])
+    step = -(-max(pixels.shape) // _SIDE)
+    return _embedded(pixels[::step, ::step], f"{writable(images.names[row])}, the image")
+
+
+def _embedded(pixels: NDArray[np.uint8], text: str) -> Picture:
+    from PIL import Image  # the extra `images`
+
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", quality=_QUALITY)
+    height, width = pixels.shape[:2]
+    source = f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+    return Picture(source, width, height, text)
 
 
 def _numbered_name(rank: int, name: str) -> str:

@@ -16,7 +16,7 @@ from unseen.detector.simpler import MARGIN, simpler_than
 from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
-from unseen.report.evaluation import figure, report, ruled_table
+from unseen.report.evaluation import FOREIGN, figure, report, ruled_table
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Checked, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability
@@ -51,14 +51,7 @@ def contents(bundle: Bundle) -> RenderableType:
     if evaluation and "evaluation" not in rest:
         try:
             reported = ["", report(evaluation)]
-        # somebody's own
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            AttributeError,
-        ):
+        except FOREIGN:  # somebody's own
             rest["evaluation"] = as_text(evaluation)
     return Group(_grid([*lines, *rest.items()]), *_evidence(bundle), *reported)
 

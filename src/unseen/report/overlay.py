@@ -1,13 +1,7 @@
-"""What was found where: an image beside its heat as a PNG, the box around the hottest region, and a
-report page.
-"""
+"""What was found where: an image beside its heat as a PNG, and the box around the hottest spot."""
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from html import escape
 from io import BytesIO
 from typing import Any
 
@@ -20,87 +14,12 @@ from unseen.evaluation.pixels import numbered
 WIDTH, HEIGHT = 900, 400  # pixels of an overlay
 # image, heat, bar: left, bottom, width, height
 PLACES = ((10, 10, 350, 330), (370, 10, 350, 330), (788, 24, 18, 300))
+# of image, heat and bar: left, right, top, what is written beside them included
+CUTS = ((0, 365, 38), (365, 722, 38), (722, WIDTH, 38))
 # the true outline; the threshold: neither is a colour of the heat
 DEFECT, EDGE = ("#39ff14", "#00e5ff")
 # brightness of the image below the heat; share of heat from the threshold on
 GREY, OPAQUE = (0.6, 0.85)
-HEADS = ("image", "label", "score", "p-value", "verdict", "where")
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --text: #1b1b1f; --faint: #5c5f66;
-  --ground: #fff; --line: #d8dae0; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --text: #e6e6ea; --faint: #a3a6ae; --ground: #16171a; --line: #35373d; }}
-}}
-body {{ margin: 2rem auto; max-width: 90rem; padding: 0 1rem; overflow-x: auto;
-  font: 1rem/1.5 system-ui, sans-serif; color: var(--text); background: var(--ground); }}
-h1 {{ font-size: 1.5rem; }}
-header p {{ color: var(--faint); max-width: 45rem; margin: 0.25rem 0; }}
-table {{ border-collapse: collapse; width: 100%; margin-top: 1.5rem; }}
-th, td {{ padding: 0.5rem 0.75rem; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }}
-thead th {{ color: var(--faint); font-weight: normal; }}
-tbody th {{ overflow-wrap: anywhere; }}
-.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
-td:last-child {{ width: 60%; }}
-small {{ color: var(--faint); }}
-img {{ display: block; min-width: 28rem; max-width: 100%; height: auto; border-radius: 4px; }}
-</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-{notes}
-</header>
-<main>
-<table>
-<thead><tr>{heads}</tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</main>
-</body>
-</html>
-"""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An image in the report.
-
-    Parameters
-    ----------
-    name : str
-        Path of its file below the folder.
-    label : str or None
-        What its folder calls it; None where it is not known.
-    score : float
-        How anomalous it is.
-    pvalue : float
-        Chance that a normal image scores as high.
-    verdict : str
-        "anomaly" or "normal".
-    picture : bytes
-        A PNG of `overlay`.
-    file : str
-        Name of the file that keeps the picture beside the report; empty for none.
-    """
-
-    name: str
-    label: str | None
-    score: float
-    pvalue: float
-    verdict: str
-    picture: bytes
-    file: str = ""
 
 
 def overlay(
@@ -171,25 +90,21 @@ def box(heat: NDArray[np.floating[Any]], threshold: float) -> tuple[int, int, in
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def page(rows: Iterable[Shown], *, title: str, notes: Sequence[str]) -> str:
-    """A report as one HTML file that loads nothing: a row for each image, in the order given, below
-    the notes.
-
-    >>> "<h1>Tiles &amp; cracks</h1>" in page(
-    ...     [], title="Tiles & cracks", notes=["Threshold at p = 0.05."]
-    ... )
-    True
+def pieces(picture: bytes) -> list[NDArray[np.uint8]]:
+    """The image, its heat, and the scale, cut out of an overlay, without white around them: 3 times
+    (h, w, 3).
     """
-    heads = (
-        f'<th scope="col"{_number_class(head in ("score", "p-value"))}>{head}</th>'
-        for head in HEADS
-    )
-    return PAGE.format(
-        title=escape(title),
-        notes="\n".join(f"<p>{escape(note)}</p>" for note in notes),
-        heads="".join(heads),
-        rows="\n".join(map(_line, rows)),
-    )
+    from PIL import Image  # the extra `images`
+
+    with Image.open(BytesIO(picture), formats=["PNG"]) as whole:
+        rgb = np.asarray(whole.convert("RGB"))
+    return [_trimmed(rgb[top:, left:right]) for left, right, top in CUTS]
+
+
+def _trimmed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is left of an image (h, w, 3) without rows and columns of white at its edges."""
+    rows, columns = (np.flatnonzero((pixels < 255).any(axis=(axis, 2))) for axis in (1, 0))
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _check_shapes(
@@ -259,24 +174,3 @@ def _mark(bar: Any, threshold: float) -> None:
         "textcoords": "offset points",
     }
     bar.annotate("threshold", xytext=(-8, 0), ha="right", va="center", fontsize=8, **place)
-
-
-def _line(row: Shown) -> str:
-    """A table row, all of whose text is escaped."""
-    name, verdict, score = escape(row.name), escape(row.verdict), f"{row.score:.5g}"
-    alt = f"{name}: the image, and its heat; score {score}, {verdict}"
-    picture = f"data:image/png;base64,{b64encode(row.picture).decode()}"
-    kept = f"<small>{escape(row.file)}</small>" if row.file else ""
-    cells = (
-        f'<th scope="row">{name}</th>',
-        f"<td>{'not known' if row.label is None else escape(row.label)}</td>",
-        f"<td{_number_class()}>{score}</td>",
-        f"<td{_number_class()}>{row.pvalue:.2g}</td>",
-        f"<td>{verdict}</td>",
-        f'<td><img src="{picture}" width="{WIDTH}" height="{HEIGHT}" alt="{alt}">{kept}</td>',
-    )
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _number_class(numeric: bool = True) -> str:
-    return ' class="number"' if numeric else ""

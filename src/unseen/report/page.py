@@ -3,92 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from numpy.typing import NDArray
+from markupsafe import Markup, escape
 
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
+from unseen.detector.drift import Drift
 from unseen.detector.policy import Policy
+from unseen.explain.reasons import as_written
 from unseen.io.atomic import Making
-from unseen.report.charts import histogram, pvalue_plot
-from unseen.report.inspection import expected_recall, facts_of, pieces_of
+from unseen.names import first_few
+from unseen.report.charts import Chart, axis_of, histogram, pvalue_plot, x_of
+from unseen.report.gathering import Judged
+from unseen.report.inspection import facts_of, pieces_of
+from unseen.report.knowledge import Blind, caveats, doubted, evaluated, shown_level
 from unseen.storage.bundle import Bundle
+from unseen.storage.facts import Count, of_form
 
-ALERTS, DOUBTED = 20, 10  # rows that are shown
 # positions of the slider, above the smallest p-value that there is
 LEVELS = (
     *(1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7.5e-3, 0.01, 0.015),
     *(0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
 )
-KEPT = 200_000  # scores of DATA that charts are drawn of
+SHORT, LONG = 300, 2000  # characters of any text from outside, and of a fact about the making
+USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)  # of them, and the smallest, those in the table
+ABOVE = ("blind spots", "new kinds")  # facts that have a place of their own
+TRAFFIC = 10_000  # rows a day, until a reader says how many
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a report needs of rows that were scored.
+class Tile:
+    """A figure of the first screen.
 
     Parameters
     ----------
-    name : str
-        What the source is called.
-    rows : int
-        How many rows were judged.
-    flagged : int
-        Alarms among them.
-    score, pvalue : array
-        Of the rows, or of as many drawn evenly as charts are drawn of (k,).
-    alerts : list of dict
-        The alarms that score highest: keys, `score` and `pvalue`.
-    places : list of int
-        Which rows of the source they are, from 0.
+    head : str
+        What it is about.
+    figure : str
+        The figure.
+    text : str
+        What it means.
     """
 
-    name: str
-    rows: int
-    flagged: int
-    score: NDArray[np.float64]
-    pvalue: NDArray[np.float64]
-    alerts: list[dict[str, Any]]
-    places: list[int] = field(default_factory=list)
-
-    def with_told(self, told: Sequence[dict[str, Any]]) -> Judged:
-        """The same, what is told of the alerts beside them."""
-        both = zip(self.alerts, told, strict=True)
-        return replace(self, alerts=[alert | more for alert, more in both])
+    head: str
+    figure: str
+    text: str
 
 
-def gathered(parts: Iterable[Any], name: str) -> Judged:
-    """What the page shows of rows as the scoring stream yields them (`Scored`)."""
-    scores, pvalues, rows, flagged = [np.zeros(0)], [np.zeros(0)], 0, 0
-    alerts: list[tuple[int, dict[str, Any]]] = []
-    seen = 0
-    for part in parts:
-        there = ~np.isnan(part.score)
-        rows, flagged = rows + int(there.sum()), flagged + int(part.flagged.sum())
-        scores.append(part.score[there])
-        pvalues.append(part.pvalue[there])
-        worst = np.flatnonzero(part.flagged)
-        worst = worst[np.argsort(-part.score[worst], kind="stable")][:ALERTS]
-        table = part.table().drop_columns(["verdict"]).take(pa.array(worst))
-        more = zip((worst + seen).tolist(), table.to_pylist(), strict=True)
-        alerts = sorted([*alerts, *more], key=lambda each: -each[1]["score"])[:ALERTS]
-        seen += len(part.score)
-    every = max(1, -(-rows // KEPT))
-    score_of, pvalue_of = (np.concatenate(found)[::every] for found in (scores, pvalues))
-    places, shown = [place for place, _ in alerts], [row for _, row in alerts]
-    return Judged(name, rows, flagged, score_of, pvalue_of, shown, places)
-
-
-def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
+def report_page(
+    bundle: Bundle,
+    found: Judged | None,
+    policy: Policy,
+    reports: Sequence[dict[str, Any]] | None = None,
+) -> str:
     """The page, whole: no request leaves it.
 
     Parameters
@@ -99,6 +73,8 @@ def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
         Rows that were scored, if any.
     policy : Policy
         Which p-values are alarms.
+    reports : sequence of dict, optional
+        What `evaluate` returned; without it that of the bundle, if it has one.
 
     Returns
     -------
@@ -106,18 +82,41 @@ def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
         HTML.
     """
     detector = bundle.detector
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    blind = Blind.of(detector, policy)
+    steps = slider(detector, found, policy, blind)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=cut_short
+    )
+    environment.filters |= {"first_few": listed, "written": as_written, "lengthy": lengthy}
     template = files("unseen.report").joinpath("templates", "report.html").read_text()
+    source, rows = doubted(bundle)
+    facts = dict(facts_of(bundle))
+    figures = [
+        *figures_of_detector(detector, blind, policy),
+        *figures_of_rows(found, detector, policy),
+    ]
     return environment.from_string(template).render(
-        first=first_screen(bundle, found, policy),
-        facts=facts_of(bundle),
-        pieces=pieces_of(bundle),
         noun=detector.schema_.noun,
-        slider=slider(detector, found),
-        charts=charts(detector, found, policy),
+        one=detector.schema_.noun.removesuffix("s"),
+        made=[(name, lengthy(text)) for name, text in facts.items() if name not in ABOVE],
+        chance=facts.get("new kinds"),
+        trained=str(bundle.facts.get("source", "its training data")),
+        learned=what_it_learned(bundle),
+        tiles=figures,
+        steps=steps,
+        data=Markup(json.dumps(steps).replace("<", "\\u003c")),  # noqa: S704  numbers alone
+        start=int(np.argmin([abs(step["at"] - shown_level(policy)) for step in steps])),
+        traffic=round(policy.traffic or TRAFFIC),
+        scores=score_chart(detector, found, policy),
+        pvalues=pvalue_chart(found),
         found=found,
-        alerts=[] if found is None else as_cells(found.alerts),
-        doubted=doubted(detector),
+        drift=drift_lines(found),
+        blind=blind,
+        level=level_of(blind.level),
+        pieces=pieces_of(bundle),
+        evaluated=evaluated(bundle, reports),
+        doubted=rows,
+        doubted_in=source,
         limits=caveats(detector),
     )
 
@@ -125,111 +124,168 @@ def report_page(bundle: Bundle, found: Judged | None, policy: Policy) -> str:
 def write_page(target: Path, page: str) -> None:
     """A file that is whole or not there."""
     with Making() as making:
-        making.file(target).write(page.encode())
+        # names of files may hold bytes that spell nothing
+        making.file(target).write(page.encode("utf-8", "backslashreplace"))
 
 
-def first_screen(bundle: Bundle, found: Judged | None, policy: Policy) -> list[str]:
-    """What a reader in a hurry must know, in sentences."""
+def cut_short(value: object) -> object:
+    """Text from outside, cut where it is too long for a page.
+
+    >>> cut_short("x" * 301)[-30:], cut_short(7)
+    ('xxxxxxxxxx... (301 characters)', 7)
+    """
+    if isinstance(value, Markup) or not isinstance(value, str) or len(value) <= SHORT:
+        return value
+    return f"{value[:SHORT]}... ({len(value):,} characters)"
+
+
+def lengthy(text: str) -> Markup:
+    """A fact about the making, which may be a list of columns."""
+    return escape(text if len(text) <= LONG else f"{text[:LONG]}... ({len(text):,} characters)")
+
+
+def listed(names: Sequence[str]) -> Markup:
+    """The first names, each cut where it is too long.
+
+    >>> listed(["<a>", "b"])
+    Markup('&lt;a&gt;, b')
+    """
+    return escape(first_few(str(cut_short(name)) for name in names))
+
+
+def what_it_learned(bundle: Bundle) -> str:
+    """What the detector learned from, in a sentence."""
     detector, facts = bundle.detector, bundle.facts
-    noun, m = detector.schema_.noun, len(detector.conformal_.scores)
-    known = detector.classes_
-    kinds = f"{len(known)} kinds of anomalies" if len(known) != 1 else "one kind of anomalies"
-    lines = [
-        f"It learned what is normal from {facts.get('normals', m):,} {noun}"
-        + (f", and {kinds} from labelled examples." if known else ", and from no labelled anomaly.")
-    ]
+    noun, m, known = detector.schema_.noun, len(detector.conformal_.scores), detector.classes_
+    normals = of_form(Count, facts.get("normals"))
+    first = f"It learned what is normal from {m if normals is None else normals:,} {noun}"
+    if not known:
+        return f"{first}; no anomaly was labelled."
+    kinds = "1 kind of anomaly" if len(known) == 1 else f"{len(known):,} kinds of anomalies"
+    return f"{first}, and {kinds} from labelled examples: {first_few(map(str, known))}."
+
+
+def figures_of_detector(detector: Detector, blind: Blind, policy: Policy) -> list[Tile]:
+    """What a reader in a hurry must know of the detector."""
+    noun, level = detector.schema_.noun, policy.level
+    if policy.kind == "fdr":
+        alarms = Tile("False alarms", f"{100 * level:.3g}%", "of the alarms, at most, are false.")
+    elif policy.kind == "cost":
+        text = "is the chance to be an anomaly from which on an alarm is worth its cost."
+        alarms = Tile("Alarms", f"{100 * (1 - level):.3g}%", text)
+    elif level < detector.conformal_.finest:
+        text = f"alarms: no p-value is below {level_of(detector.conformal_.finest)}. Ask for that."
+        alarms = Tile("False alarms", "no", text)
+    else:
+        daily = f", {level * policy.traffic:.3g} a day" if policy.traffic else ""
+        text = f"normal {noun} raise an alarm{daily}: the price of finding the others."
+        alarms = Tile("False alarms", f"{1000 * level:.3g} of 1,000", text)
+    if blind.spots is None:
+        text = "how much it finds of kinds that nobody has labelled; why is told below."
+        return [alarms, Tile("New kinds of anomalies", "not known", text)]
+    spots = blind.spots
+    level_words = "" if policy.needs_all else f" at {100 * spots.alpha:.3g}% false alarms"
+    text = (
+        f"of anomalies of a kind that nobody has labelled are expected to be found{level_words}; "
+        f"it may be {spots.low:.0%} to {spots.high:.0%} of a kind. The others are missed."
+    )
+    return [alarms, Tile("New kinds of anomalies", f"{spots.expected:.0%}", text)]
+
+
+def figures_of_rows(found: Judged | None, detector: Detector, policy: Policy) -> list[Tile]:
+    """And of the rows that were scored."""
+    if found is None:
+        return []
+    noun = detector.schema_.noun
+    failed = f"; {found.failed:,} more could not be read" if found.failed else ""
+    text = f"of {found.rows:,} {noun} in {cut_short(found.name)} raise an alarm{failed}."
     if not policy.needs_all:
-        lines.append(
-            f"Of 1,000 normal {noun}, about {1000 * policy.level:.3g} are flagged: the price of "
-            "finding the others."
-        )
-    lines += [f"{text}." for _, text in expected_recall(detector)]
-    if found is not None:
-        share = found.flagged / max(found.rows, 1)
-        lines.append(
-            f"In {found.name} it flags {found.flagged:,} of {found.rows:,} {noun} ({share:.1%})."
-        )
-    return lines
+        due = policy.level * found.rows
+        text += f" About {due:,.0f} would, were all of them normal."
+    shown = [Tile("Alarms", f"{found.flagged:,}", text)]
+    if isinstance(drift := found.drift, Drift):
+        moved = drift.scores_moved or drift.moved
+        if moved:
+            text = (
+                f"Normal {noun} no longer come as in training, so the figures here do not hold "
+                "for them: recalibrate, or train again."
+            )
+        elif drift.drifted:
+            text = (
+                f"More {noun} lie far out than expected: anomalies, or normal ones that have "
+                "changed. Look at some."
+            )
+        else:
+            text = (
+                f"{noun.capitalize()} that look normal come as in training: the figures on this "
+                "page hold for them."
+            )
+        figure = "yes" if moved else "unclear" if drift.drifted else "none"
+        shown.append(Tile("Change since training", figure, text))
+    return shown
 
 
-def slider(detector: Detector, found: Judged | None) -> dict[str, Any]:
-    """Levels, the scores from which on they flag, and how many rows of DATA they do: for the
-    slider, as JSON, and five of them as a table.
+def slider(
+    detector: Detector, found: Judged | None, policy: Policy, blind: Blind
+) -> list[dict[str, Any]]:
+    """Levels, and for each how many of 1,000 normal rows and of the rows that were scored are
+    flagged, what share of new kinds is found, and where its score stands in the chart.
     """
     finest = 1 / (len(detector.conformal_.scores) + 1)
-    levels = np.array([finest, *(level for level in LEVELS if level > finest)])
-    steps = [
+    own, score_of = shown_level(policy), detector.conformal_.threshold
+    levels = sorted({finest, *(level for level in (*LEVELS, own) if level > 1.05 * finest)})
+    series, mark = series_of(detector, found), float(score_of(own))
+    ends = axis_of(series, mark) if series and np.isfinite(mark) else None
+    return [
         {
+            "at": level,
+            "shown": level == finest or level in USUAL,
             "level": level_of(float(level)),
             "normal": float(f"{1000 * level:.3g}"),
             "flagged": None
             if found is None
             else round(float((found.pvalue <= level).mean()) * found.rows),
+            "caught": blind.found(level),
+            "x": None if ends is None else round(x_of(float(score_of(level)), *ends), 1),
         }
         for level in levels
     ]
-    start = int(np.abs(levels - 0.05).argmin())
-    usual = (finest, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
-    shown = [k for k, level in enumerate(levels) if level in usual]
-    data = json.dumps(steps).replace("<", "\\u003c")
-    return {
-        "steps": Markup(data),  # noqa: S704  numbers alone
-        "start": start,
-        "last": len(steps) - 1,
-        "shown": [steps[k] for k in shown],
-    }
 
 
-def charts(detector: Detector, found: Judged | None, policy: Policy) -> list[tuple[str, Markup]]:
-    """Charts with what they show, in words."""
-    calm = np.concatenate([member.calibration for member in detector.members_])
-    mark = float(detector.conformal_.threshold(0.05 if policy.needs_all else policy.level))
+def series_of(detector: Detector, found: Judged | None) -> dict[str, Any]:
+    """Scores that may be drawn beside one another: of folds those of training are not alike."""
     single = len(detector.members_) == 1
-    series = {"normal, held out": calm} if single else {}
-    drawn = []
+    series = {"normal, held out": detector.members_[0].calibration} if single else {}
     if found is not None and len(found.score):
-        series |= {found.name: found.score}
-    if series and np.isfinite(mark):
-        words = "Scores: higher is less normal. The upright line is the threshold."
-        drawn.append((words, histogram(series, title="Distribution of scores", mark=mark)))
-    if found is not None and len(found.pvalue):
-        words = (
-            "p-values: of normal rows as many lie below any level as the dashed line says. What "
-            "rises above it at the left are anomalies; a curve above it everywhere is drift."
-        )
-        drawn.append((words, pvalue_plot(found.pvalue, title="p-values")))
-    return drawn
+        series[str(cut_short(found.name))] = found.score
+    return series
 
 
-def as_cells(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Rows as text."""
-    return [
-        {name: f"{v:.4g}" if isinstance(v, float) else str(v) for name, v in row.items()}
-        for row in rows
-    ]
+def score_chart(detector: Detector, found: Judged | None, policy: Policy) -> Chart | None:
+    """Scores, and the threshold that the slider moves."""
+    series = series_of(detector, found)
+    mark = float(detector.conformal_.threshold(shown_level(policy)))
+    if not series or not np.isfinite(mark):
+        return None
+    words = "Higher scores are less normal. What lies right of the upright line is flagged."
+    return histogram(series, title="Distribution of scores", words=words, mark=mark)
 
 
-def doubted(detector: Detector) -> list[tuple[int, str]]:
-    """Training rows taken for normal that look least like it: number from 1, and p-value."""
-    member = detector.members_[0]
-    if member.held_out is None:
+def pvalue_chart(found: Judged | None) -> Chart | None:
+    """p-values of the rows that were scored."""
+    if found is None or not len(found.pvalue):
+        return None
+    words = (
+        "How many rows have at most a p-value: of normal ones as many as the dashed line says. A "
+        "steep rise at the left is anomalies; a curve above the line everywhere is drift."
+    )
+    return pvalue_plot(found.pvalue, title="p-values", words=words)
+
+
+def drift_lines(found: Judged | None) -> list[str]:
+    """What changed since training, in sentences, or why that is not told."""
+    if found is None:
         return []
-    order = np.argsort(-member.calibration, kind="stable")[:DOUBTED]
-    n = len(member.calibration)
-    return [
-        (int(member.held_out[k]) + 1, f"{(rank + 1) / (n + 1):.2g}") for rank, k in enumerate(order)
-    ]
-
-
-def caveats(detector: Detector) -> list[str]:
-    """What the figures do not promise."""
-    noun, m = detector.schema_.noun, len(detector.conformal_.scores)
-    lines = [
-        f"p-values hold for {noun} like those of training: of another machine, season or version "
-        "more are flagged than asked for.",
-        f"{m:,} normal {noun} calibrate, so no p-value is below {level_of(1 / (m + 1))}.",
-        "An anomaly that looks normal in every column that is used cannot be found.",
-    ]
-    if not detector.classes_:
-        lines.append("No anomaly was labelled: how blind it is to new kinds is not known.")
-    return lines
+    if isinstance(found.drift, Drift):
+        return found.drift.in_words()
+    return [f"Not told: {found.drift}."] if found.drift else []

@@ -60,10 +60,10 @@ def reason_columns(
 
 
 def told_again(detector: Detector, source: Source, places: Sequence[int]) -> list[dict[str, str]]:
-    """Kind and reasons of the rows of a source at these places (k), which is read a second time;
-    nothing of images.
+    """Reasons of the rows of a source at these places (k), which is read a second time; nothing of
+    images, and where an earlier release kept no rows to compare with.
     """
-    if not places or source.noun != "rows":
+    if not places or source.noun != "rows" or not hasattr(detector, "references_"):
         return [{} for _ in places]
     done, found, numbers = 0, [], []
     wanted = np.sort(np.asarray(places, dtype=np.int64))
@@ -74,12 +74,8 @@ def told_again(detector: Detector, source: Source, places: Sequence[int]) -> lis
             numbers += here.tolist()
         done += len(batch.keys)
     rows = pa.concat_tables(found, promote_options="permissive")
-    kinds = detector.verdict(rows).kind
-    reasons = [str(each) for each in detector.explain(rows)]
-    told = {
-        number: {"kind": str(kind), "reasons": why}
-        for number, kind, why in zip(numbers, kinds, reasons, strict=True)
-    }
+    each = zip(numbers, detector.explain(rows), strict=True)
+    told = {number: {"reasons": str(reasons)} for number, reasons in each}
     return [told[place] for place in places]
 
 
