@@ -41,7 +41,7 @@ help:
 	@echo "            needs UNSEEN_DATA"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
-	@echo "            run the demo and quote its output in docs/tutorial/table.md"
+	@echo "            run the demo and examples/decision.py, and quote what they print in docs/tutorial/"
 	@echo "make clean  remove demo/, demo-images/, bench-quick/, dist/, docs/_build/ and the environments .venv*/"
 
 demo: $(STAMP)
@@ -109,10 +109,12 @@ docs: $(DOCS_STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 	@echo "written to docs/_build: open docs/_build/index.html"
 
-# Quotes the demo's output in the tutorial anew, after a change that moves its numbers.
+# Quotes what the examples print in the tutorial anew, after a change that moves its numbers.
 tutorial: $(STAMP)
 	$(BIN)/python examples/demo.py > .venv/demo.log 2>&1
-	$(BIN)/python tests/quote.py .venv/demo.log
+	rm -rf .venv/pump
+	$(BIN)/python examples/decision.py .venv/pump > .venv/decision.log
+	$(BIN)/python tests/quote.py .venv/demo.log .venv/decision.log
 
 install: $(STAMP)
 

@@ -1,10 +1,11 @@
-"""Put what the demo printed into the tutorial: `make tutorial` runs the demo and then this."""
+"""Put what the examples printed into the tutorial: `make tutorial` runs them and then this."""
 
 import re
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "tutorial" / "table.md"
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial"
+PAGE, DECISION = TUTORIAL / "table.md", TUTORIAL / "decision.md"
 FULL = "evidence-stack"  # the one method whose classes are shown one by one
 
 
@@ -35,5 +36,22 @@ def quote(page, text):
     )
 
 
+def quote_each(page, printed):
+    """The page with each block of commands replaced by what was printed from its first command on,
+    up to the first command of the next block.
+    """
+    starts = re.findall(r"^```text\n(\$ unseen \w+(?: m\d?(?= |$))?)", page, flags=re.MULTILINE)
+    for start, after in zip(starts, [*starts[1:], None], strict=True):
+        first = printed.index(start)
+        last = printed.index(after, first + 1) if after else len(printed)
+        text = printed[first:last].rstrip()
+        pattern = rf"(?<=```text\n){re.escape(start)}.*?(?=\n```)"
+        page = re.sub(pattern, lambda _, text=text: text, page, count=1, flags=re.DOTALL)
+        printed = printed[last:]
+    return page
+
+
 if __name__ == "__main__":
-    PAGE.write_text(quote(PAGE.read_text(), quotable(Path(sys.argv[1]).read_text())))
+    demo, decision = (Path(name).read_text() for name in sys.argv[1:])
+    PAGE.write_text(quote(PAGE.read_text(), quotable(demo)))
+    DECISION.write_text(quote_each(DECISION.read_text(), decision))

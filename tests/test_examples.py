@@ -59,6 +59,21 @@ def test_threshold_prints_what_the_page_quotes(capsys):
         assert agree(found, expected), f"prints {found}, the page says {expected}"
 
 
+def test_decision_prints_what_the_tutorial_quotes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    load("decision.py")["main"]()
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    text = (ROOT / "docs" / "tutorial" / "decision.md").read_text()
+    blocks = re.findall(r"^```text\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    expected = [line for block in blocks for line in block.splitlines() if line.strip()]
+    assert len(printed) == len(expected)
+    for found, quote in zip(printed, expected, strict=True):
+        for one, other in zip(found.split(), quote.split(), strict=True):
+            assert agree(one.strip("(),;:."), other.strip("(),;:.")), f"{found!r} is not {quote!r}"
+    page = (tmp_path / "report.html").read_text()
+    assert "july.csv" in page
+
+
 def test_sklearn_pipeline(capsys):
     load("sklearn_pipeline.py")["main"]((Mahalanobis(),))
     name, known, unknown = capsys.readouterr().out.splitlines()[1].split()

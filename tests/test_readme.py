@@ -43,32 +43,6 @@ def test_the_commands_of_the_readme_run(demo_tables, tmp_path, monkeypatch):
     ] == '"kind","score","pvalue","verdict"'
 
 
-def test_the_thresholds_of_the_tutorial_run(demo_tables, tmp_path, monkeypatch):
-    (tmp_path / "demo").mkdir()
-    for name in ("train.csv", "test.csv"):
-        (tmp_path / "demo" / name).symlink_to(demo_tables / "demo" / name)
-    monkeypatch.chdir(tmp_path)
-    assert (
-        main(
-            [
-                "fit",
-                "demo/train.csv",
-                "--label",
-                "kind",
-                "--drop",
-                "row",
-                "--out",
-                "demo/model",
-                *LIGHT,
-            ]
-        )
-        == 0
-    )
-    assert [command[1] for command in commands(TUTORIAL)] == ["score", "score"]
-    for command in commands(TUTORIAL):
-        assert main(command[1:]) == 0, shlex.join(command)
-
-
 def demo_output():
     return next(block for block in blocks(TUTORIAL, "text") if block.startswith("$ unseen fit"))
 
