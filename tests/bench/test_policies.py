@@ -37,7 +37,9 @@ def test_a_new_block(monkeypatch):
     rows[y != "normal"] += 8.0
     table = pa.table({f"x{j}": column for j, column in enumerate(rows.T)})
     monkeypatch.setattr(policies, "blocks_of", lambda name: (table, y, blocks, np.arange(10)))
-    random, found, held, too = policies.new_block("tep", 8, "mahalanobis", 0)
+    random, found, held, too, *centred = policies.new_block("tep", 8, "mahalanobis", 0)
     assert held <= random
     assert min(found, too) > 0.5
     assert held == pytest.approx(0.05, abs=0.06)
+    assert centred[0] == pytest.approx(0.05, abs=0.06)
+    assert centred[1] > 0.5
