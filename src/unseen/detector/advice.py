@@ -53,7 +53,8 @@ def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[R
     """Numbers of n rows to label, and why each: likely anomalies, and as many that tell most of
     what nobody has labelled, in turn.
 
-    Likely are the highest scores that are far from what was chosen before. The others stand for
+    Likely are the highest scores that are far from what is labelled or chosen: a k-center in which
+    what scores higher counts for more (Gonzalez 1985). The others stand for
     most rows that none of the labelled or chosen ones is near to: facility location, by greedy
     choice (Nemhauser et al. 1978), in which rows that score higher count for more. So not the
     farthest rows are asked about, which are found anyway and of which there are few, but the
@@ -77,23 +78,22 @@ def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[R
     away = _distances(z, z[:STOOD_FOR])  # (c, r)
     unit = float(np.median(np.sort(away, axis=1)[:, min(NEAR, away.shape[1] - 1)])) or 1.0
     near, worth = np.exp(-((away / unit) ** 2) / 2), height[:STOOD_FOR] ** 2
-    stood_for = np.zeros(near.shape[1])
+    from_known = np.full(len(z), np.inf)
     if len(labelled):
-        nearest = _distances(z[:STOOD_FOR], squeezed(labelled)).min(axis=1)
-        stood_for = np.exp(-((nearest / unit) ** 2) / 2)
+        from_known = _distances(z, squeezed(labelled)).min(axis=1)
+    stood_for = np.exp(-((from_known[:STOOD_FOR] / unit) ** 2) / 2)
     gain = np.maximum(near - stood_for, 0) @ worth  # (c,)
     apart = float(np.median(away[:LIKELIEST, : LIKELIEST // 4].min(axis=1))) or 1.0
-    from_chosen = np.full(len(z), np.inf)
     left, chosen, why = np.ones(len(z), dtype=bool), [], []
     for turn in range(min(n, m)):
         likely = turn % 2 == 0
-        other = 1 - np.exp(-((from_chosen / apart) ** 2) / 2)
-        value = np.where(left, height * (0.5 + 0.5 * other) if likely else gain, -np.inf)
+        other = 1 - np.exp(-((from_known / apart) ** 2) / 2)
+        value = np.where(left, height * other if likely else gain, -np.inf)
         best = int(np.round(value, 9).argmax())  # of equal rows the first, on any processor
         left[best] = False
         chosen.append(int(order[best]))
         why.append(LIKELY if likely else NEW)
-        from_chosen = np.minimum(from_chosen, _distances(z, z[best : best + 1])[:, 0])
+        from_known = np.minimum(from_known, _distances(z, z[best : best + 1])[:, 0])
         more = np.flatnonzero(near[best] > stood_for)
         before = np.maximum(near[:, more] - stood_for[more], 0)
         stood_for[more] = near[best, more]
