@@ -18,9 +18,16 @@ def pool(seed=0):
     return x, np.linalg.norm(x, axis=1), np.repeat([0, 1, 2, 3], [200, 40, 40, 40])
 
 
+def chosen(x, scores, labelled, n):
+    """Numbers of rows to label, and why."""
+    order = np.argsort(-scores, kind="stable")
+    places, why = worth_labelling(x[order], len(x), labelled, n)
+    return order[places], why
+
+
 def test_few_labels_meet_every_place():
     x, scores, kind = pool()
-    rows, why = worth_labelling(x, scores, x[:0], 6)
+    rows, why = chosen(x, scores, x[:0], 6)
     assert set(kind[rows]) >= {1, 2, 3}
     assert set(kind[np.argsort(-scores)[:6]]) <= {1, 2}  # which the highest scores do not
     assert why == [LIKELY, NEW] * 3
@@ -29,7 +36,7 @@ def test_few_labels_meet_every_place():
 
 def test_rows_unlike_what_is_labelled_are_elsewhere():
     x, scores, kind = pool()
-    rows, why = worth_labelling(x, scores, x[[200, 240]], 4)
+    rows, why = chosen(x, scores, x[[200, 240]], 4)
     new = [row for row, reason in zip(rows, why, strict=True) if reason == NEW]
     assert kind[new[0]] == 3
 
@@ -37,13 +44,13 @@ def test_rows_unlike_what_is_labelled_are_elsewhere():
 def test_equal_rows_take_no_second_label_while_others_are_left():
     x = np.r_[np.repeat([[9.0, 0.0]], 20, axis=0), [[0.0, 8.0]], np.zeros((50, 2))]
     scores = np.r_[np.full(20, 9.0), 8.0, np.zeros(50)]
-    rows, _ = worth_labelling(x, scores, x[:0], 2)
+    rows, _ = chosen(x, scores, x[:0], 2)
     assert rows.tolist() == [0, 20]
 
 
 def test_all_rows_where_there_are_fewer():
     x, scores, _ = pool()
-    rows, _ = worth_labelling(x[:3], scores[:3], x[:0], 10)
+    rows, _ = chosen(x[:3], scores[:3], x[:0], 10)
     assert sorted(rows.tolist()) == [0, 1, 2]
 
 

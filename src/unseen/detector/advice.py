@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from unseen.data.split import take
+from unseen.detector.looks import kept_images
+from unseen.detector.references import kept_rows
 from unseen.errors import DataError
 
 Array = NDArray[np.float64]
@@ -24,54 +27,54 @@ def advised(detector: Any, X: Any, n: int) -> pa.Table:
     encoder = detector.members_[0].encoder
     rows = encoder.admit(X)
     scores = detector.anomaly_score(rows)
-    x = encoder.encode(rows)
-    if x.ndim > 2:  # of an image the mean and the highest of its cells
-        cells = x.reshape(*x.shape[:2], -1)
-        x = np.concatenate([cells.mean(axis=2), cells.max(axis=2)], axis=1)
+    best = np.argsort(-scores, kind="stable")[: max(CANDIDATES * n, LEAST)]
     known = getattr(detector, "references_", None)
-    labelled: Any = x[:0]
-    if known is not None and encoder.noun == "rows" and (known.codes > 0).any():
-        labelled = encoder.encode(known.rows.take(np.flatnonzero(known.codes > 0)))
-    chosen, why = worth_labelling(x, scores, labelled, int(n))
+    labelled: Any = np.zeros((0, 1))
+    if encoder.noun == "rows":
+        x = encoder.encode(take(rows, best))
+        if known is not None and (known.codes > 0).any():
+            labelled = encoder.encode(known.rows.take(np.flatnonzero(known.codes > 0)))
+    else:
+        kept = kept_images(kept_rows(detector))
+        x, labelled = detector.compared(take(rows, best)), kept.look[kept.codes > 0]
+    chosen, why = worth_labelling(x, len(scores), labelled, int(n))
+    chosen = best[chosen]
     pvalues = detector.conformal_.pvalue(scores[chosen])
     return pa.table({"row": chosen, "score": scores[chosen], "pvalue": pvalues, "why": why})
 
 
-def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[Rows, list[str]]:
-    """Numbers of n rows to label, and why each: likely anomalies, and as many that tell most of
-    what nobody has labelled, in turn.
+def worth_labelling(x: Array, m: int, labelled: Array, n: int) -> tuple[Rows, list[str]]:
+    """Places of n candidates to label, and why each: likely anomalies, and as many that tell most
+    of what nobody has labelled, in turn.
 
-    Both are chosen among the highest scores, one after the other, by how high a row stands and how
+    Both are chosen one after the other, by how high a row stands and how
     far it is from what was chosen before: a k-center in which what scores higher counts for more
     (Gonzalez 1985). For the second, what is labelled counts as chosen, too.
 
     Parameters
     ----------
     x : array
-        Encoded rows (m, d).
-    scores : array
-        Their scores (m,), higher = worse.
+        Encoded candidates, those that score highest of all rows, the highest first (k, d).
+    m : int
+        How many rows there are.
     labelled : array
         Encoded labelled anomalies (l, d); there may be none.
     n : int
         How many to choose.
     """
-    m = len(x)
-    order = np.argsort(-scores, kind="stable")[: max(CANDIDATES * n, LEAST)]
-    height = -np.log((np.arange(len(order)) + 1) / (m + 1)) / np.log(m + 1)  # 1 for the highest
-    z = squeezed(x[order])
-    known = squeezed(labelled)
+    height = -np.log((np.arange(len(x)) + 1) / (m + 1)) / np.log(m + 1)  # 1 for the highest
+    z, known = squeezed(x), squeezed(labelled)
     unit = float(np.median(_away_from(z, z[: min(len(z), 50)]))) or 1.0
     from_chosen = np.full(len(z), np.inf)
     from_known = _away_from(z, known) / unit if len(known) else np.full(len(z), np.inf)
     left, chosen, why = np.ones(len(z), dtype=bool), [], []
-    for turn in range(min(n, m)):
+    for turn in range(min(n, len(x))):
         likely = turn % 2 == 0
         away = from_chosen if likely else np.minimum(from_chosen, from_known)
         gain = np.where(left, height * _worth_of(away, likely), -np.inf)
         best = int(gain.argmax())
         left[best] = False
-        chosen.append(int(order[best]))
+        chosen.append(best)
         why.append(LIKELY if likely else NEW)
         from_chosen = np.minimum(from_chosen, _away_from(z, z[best : best + 1]) / unit)
     return np.array(chosen, dtype=np.int64), why

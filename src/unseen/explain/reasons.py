@@ -6,7 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from unseen.data.spelling import beginning
+from unseen.errors import DataError
+from unseen.wording import option
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,15 @@ class Reasons:
             json.dumps(_strict_json(asdict(self)), default=str, allow_nan=False)
         )
         return plain
+
+
+def check_top(top: object) -> None:
+    """DataError unless top is a number of columns, or places, to name."""
+    if not isinstance(top, int | np.integer) or top < 1:
+        raise DataError(
+            f"{option('top')} must be a number of columns, or places, to name, at least 1, got "
+            f"{top!r}"
+        )
 
 
 def as_written(value: Any) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +47,10 @@ class Judged(Protocol):
     def verdict(self) -> NDArray[np.str_]: ...
     @property
     def threshold(self) -> float: ...
+    @property
+    def kinds(self) -> pa.Table | None: ...
+    @property
+    def reasons(self) -> pa.Table | None: ...
 
 
 class Folders(Protocol):
@@ -84,7 +88,7 @@ class ImageSink:
     smallest : float
         The smallest p-value.
     kinds : Counter
-        Stays empty: of images no kinds are told.
+        How many alarms there are of each kind, where kinds are told.
     """
 
     source: Folders
@@ -135,7 +139,13 @@ class ImageSink:
                     flagged, score, pvalue, folder, failed=int((verdict == "failed").sum())
                 )
             keys = pa.concat_tables([part.keys for part in each])
-            out.write(self._table(keys, score, pvalue, verdict))
+            table = self._table(keys, score, pvalue, verdict)
+            told = [_told_of(each, what) for what in ("kinds", "reasons")]
+            for name, column in [pair for columns in told for pair in columns.items()]:
+                table = table.append_column(name, column)
+            if "kind" in table.column_names:
+                self.kinds.update(table["kind"].filter(verdict == "anomaly").to_pylist())
+            out.write(table)
 
     def _table(
         self,
@@ -229,6 +239,15 @@ class ImageSink:
             f"each of the {flagged:,}."
         )
         return [*text, more] if flagged > _SHOWN else text
+
+
+def _told_of(parts: Sequence[Judged], what: str) -> dict[str, pa.ChunkedArray]:
+    """Columns of kinds or reasons; no column of an image can be put back, so without `change`."""
+    found = [getattr(part, what) for part in parts]
+    if found[0] is None:
+        return {}
+    table = pa.concat_tables(found)
+    return {name: table[name] for name in table.column_names if name != "change"}
 
 
 def _numbered_name(rank: int, name: str) -> str:

@@ -115,8 +115,8 @@ def score(
     kinds : bool
         Whether to tell of which kind alarms are, as `Detector.verdict` does.
     reasons : int
-        How many columns to name as the reasons of an alarm, in columns behind the verdict; 0 tells
-        none, and takes no time.
+        How many columns, or places of an image, to name as the reasons of an alarm, in columns
+        behind the verdict; 0 tells none, and takes no time.
 
     Yields
     ------
@@ -130,7 +130,7 @@ def score(
     DataError
         For rows of another sort than those of training, with the place in the source.
     Unsupported
-        Where kinds or reasons are asked for, and there can be none: for images, for one.
+        Where kinds or reasons are asked for, and an earlier release saved the detector.
     """
     if ability(source, "batches") is None:
         raise DataError(

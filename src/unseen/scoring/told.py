@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from unseen.data.split import take
 from unseen.detector.detector import Detector
+from unseen.explain.places import ImageReasons
 from unseen.explain.reasons import Reasons
 from unseen.scoring.tables import KINDS
 from unseen.types import Source
@@ -56,7 +57,7 @@ def reason_columns(
     """
     found: list[dict[str, str | None]] = [dict.fromkeys(TOLD) for _ in range(n)]
     if len(alarms):
-        each = detector.explain(rows.take(alarms), top, alpha=alpha)
+        each: Sequence[Any] = detector.explain(rows.take(alarms), top, alpha=alpha)
         for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
@@ -86,16 +87,22 @@ def told_again(detector: Detector, source: Source, places: Sequence[int]) -> lis
     return [told[place] for place in places]
 
 
-def _cells(reasons: Reasons) -> dict[str, str | None]:
-    return {
+def _cells(reasons: Reasons | ImageReasons) -> dict[str, str | None]:
+    found = {
         "reasons": str(reasons),
+        "reasons_json": json.dumps(reasons.to_json(), allow_nan=False),
+    }
+    if isinstance(reasons, ImageReasons):
+        like = (*(place.most_alike for place in reasons.places[:1]), reasons.nearest_anomaly)
+        alike = [f"{each.label}: {each}" for each in like if each is not None]
+        return found | {"change": None, "most_alike": "; ".join(alike)}
+    return found | {
         "change": None if reasons.change is None else str(reasons.change),
         "most_alike": "; ".join(
             f"{each.label}: training row {each.row + 1:,}"
             for each in (reasons.nearest_normal, reasons.nearest_anomaly)
             if each is not None
         ),
-        "reasons_json": json.dumps(reasons.to_json(), allow_nan=False),
     }
 
 
