@@ -2,6 +2,7 @@
 
 python -m bench verdicts                        # six sets, 5 seeds: an hour or two of one core
 python -m bench verdicts --data development     # the tables by which pieces were chosen
+python -m bench verdicts --data images --seeds 1   # boards and tiles: 100 normals, ten minutes
 python -m bench verdicts --short                # two small sets, a minute
 
 Of each draw (3 seen classes, 10 labelled rows of each) the anomalies among the test rows that the
@@ -12,6 +13,7 @@ the chance, labels are drawn at random from the attacks of NSL-KDD; what is left
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +24,16 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from bench.data.pool import CLASSES, Case, stems
+from bench.data.products import product
 from bench.data.sets import DEVELOPMENT, SETS
 from bench.pages.text import show, spread
 from bench.runs.command import options
 from bench.runs.open_set import auroc, drawn, read
 from unseen import Detector, Protocol
 from unseen.detector.chance import good_turing
+from unseen.detector.looks import kept_images
 
+IMAGES = 60  # test images of a class
 MOST = 300  # test rows of a class: frequent ones would drown the others
 LEAST = 10  # flagged rows of either side, below which a draw does not count
 SCORES = ("verdicts", "distance", "distance in classes", "forest", "softmax")
@@ -40,12 +45,14 @@ Draws = dict[str, Callable[[int], tuple[pa.Table, Any, pa.Table, NDArray[Any]]]]
 def main() -> None:
     parser = options(__doc__)
     add = parser.add_argument
-    add("--data", choices=("six", "development"), default="six")
+    add("--data", choices=("six", "development", "images"), default="six")
+    add("--cache", type=Path, default=Path(".cache/images"), help="folder of maps of images")
     add("--sets", nargs="+", help="names of some of them")
     add("--seeds", type=int, default=5)
     add("--short", action="store_true", help="Shuttle and digits, 1 seed")
     chosen = parser.parse_args()
-    draws = six() if chosen.data == "six" else development()
+    every = {"six": six, "development": development, "images": lambda: images(chosen.cache)}
+    draws = every[chosen.data]()
     names = ["shuttle", "digits"] if chosen.short else (chosen.sets or list(draws))
     seeds = 1 if chosen.short else chosen.seeds
     found = []
@@ -56,7 +63,8 @@ def main() -> None:
                 found.append({"set": name, "seed": seed, **figures})
                 print(f"{name} {seed}: {figures['verdicts']:.3f}", flush=True)
     report(pd.DataFrame(found))
-    chances()
+    if chosen.data != "images":
+        chances()
 
 
 def six() -> Draws:
@@ -89,8 +97,30 @@ def development() -> Draws:
     return {f"{family}/{name}": of(family, name) for family in tables for name in tables[family]}
 
 
+def images(maps: Path) -> Draws:
+    """The same of images: ten of each seen class and 100 normal ones train, 60 of a class test."""
+
+    def of(name: str, seen: int) -> Callable[[int], Any]:
+        def draw(seed: int) -> Any:
+            every, names = product(name, maps)
+            rng = np.random.default_rng(seed)
+            classes = rng.permutation(sorted(set(names) - {"normal"}))
+            rows = {c: rng.permutation(np.flatnonzero(names == c)) for c in ("normal", *classes)}
+            shown = {
+                c: rows[c][: 100 if c == "normal" else 10] for c in ("normal", *classes[:seen])
+            }
+            train = np.concatenate(list(shown.values()))
+            left = [rows[c][len(shown.get(c, ())) :][:IMAGES] for c in rows]
+            test = np.concatenate(left)
+            return every.take(train), names[train], every.take(test).plain(), names[test]
+
+        return draw
+
+    return {"boards": of("boards", 2), "magnetic_tile": of("magnetic_tile", 3)}
+
+
 def one_draw(
-    train: pa.Table, labels: Any, test: pa.Table, answers: NDArray[Any], seed: int
+    train: Any, labels: Any, test: Any, answers: NDArray[Any], seed: int
 ) -> dict[str, float] | None:
     """Figures of one draw; None where too few rows of either side are flagged."""
     rng = np.random.default_rng(seed)
@@ -99,7 +129,7 @@ def one_draw(
     )
     detector = Detector(random_state=seed).fit(train, labels)
     test, answers = test.take(rows), answers[rows]
-    found, x = detector.verdict(test), detector.schema_.encode(test)
+    found, x = detector.verdict(test), detector.compared(detector.schema_.admit(test))
     known = detector.known_kinds()
     seen, normal = np.isin(answers, detector.classes_), answers == "normal"
     new = ~seen & ~normal
@@ -107,7 +137,9 @@ def one_draw(
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
     pieces = known.comparison.compared(x)[0].min(axis=2)
-    codes, shown = detector.references_.codes, detector.schema_.encode(detector.references_.rows)
+    kept, codes = detector.references_, detector.references_.codes
+    tables = detector.schema_.noun == "rows"
+    shown = detector.schema_.encode(kept.rows) if tables else kept_images(kept).look
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)
     alone = 1 - forest.fit(shown, codes).predict_proba(x)[:, 1:].max(axis=1)
     model = LogisticRegression(max_iter=300).fit(shown[codes > 0], codes[codes > 0])

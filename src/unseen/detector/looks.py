@@ -19,7 +19,6 @@ from unseen.detector.references import LOOK, References, check_kept
 from unseen.errors import DataError
 from unseen.parts.cells import cell_moments
 from unseen.types import Encoder, ability
-from unseen.vision.encoder import Vision
 from unseen.vision.maps import Maps
 
 Array = NDArray[np.float32]
@@ -29,6 +28,12 @@ HOT = 5  # cells whose mean is a look, see docs/benchmarks/verdicts.md
 NUMBERS = 1 << 21  # of all cells that stay, 4 MB in half precision
 BLOCK = 64  # images that are looked at together
 LEAST_SPREAD = 1e-3  # of the largest: a number that does not vary is no unit
+
+
+class Placing(Encoder, Protocol):
+    """An encoder of images, which knows where cells lie."""
+
+    def boxes(self, rows: Maps, cells: tuple[int, ...]) -> NDArray[np.int64]: ...
 
 
 class Seeing(heats.Member, Protocol):
@@ -68,7 +73,7 @@ class Looks:
 
 def looks_of(members: Sequence[Seeing], rows: Maps, device: torch.device) -> Looks:
     """How images (n) look to a detector's members."""
-    encoder = cast(Vision, members[0].encoder)
+    encoder = cast(Placing, members[0].encoder)
     x = torch.from_numpy(encoder.encode(rows))
     if any(ability(member.scorer, "map") is None for member in members):
         return Looks(cell_moments(x).half().numpy())

@@ -183,13 +183,13 @@ class Vision:
 
         return placed
 
-    def boxes(self, rows: Maps, cells: tuple[int, int]) -> NDArray[np.int64]:
+    def boxes(self, rows: Maps, cells: tuple[int, ...]) -> NDArray[np.int64]:
         """Left, top, right, bottom of each cell of a grid in pixels of each image, as `cell_boxes`
         has them: (n, cells, 4).
         """
         side = loaded(self.features).side
         each = [cell_boxes(height, width, side, cells) for height, width in rows.sizes.tolist()]
-        return np.stack(each) if each else np.zeros((0, cells[0] * cells[1], 4), np.int64)
+        return np.stack(each) if each else np.zeros((0, math.prod(cells), 4), np.int64)
 
     def reads(self) -> object:
         """What two encoders must agree in to read the same images."""

@@ -89,7 +89,7 @@ def unletterbox(score: Tensor, height: int, width: int, size: int) -> Tensor:
     return found[0, 0]
 
 
-def cell_boxes(height: int, width: int, size: int, cells: tuple[int, int]) -> NDArray[np.int64]:
+def cell_boxes(height: int, width: int, size: int, cells: tuple[int, ...]) -> NDArray[np.int64]:
     """Left, top, right, bottom of each cell of the square in pixels of the image, half-open, line
     by line: (cells, 4). Of a cell beside the image, right or bottom is no more than left or top.
 
