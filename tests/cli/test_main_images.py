@@ -532,7 +532,7 @@ def test_images_are_asked_about_and_answers_learned(made, new, tmp_path, capsys,
     err = refused(capsys, *learn, "--out", "m3")
     assert "column 'file' names 1 of 4 files that are not there" in err
     err = refused(capsys, "learn", made / "m", "answers.csv", "--out", "m3")
-    assert "name the training folder (--data)" in err
+    assert "name the training folder (--data TRAIN)" in err
 
 
 def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
