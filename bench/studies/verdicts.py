@@ -31,7 +31,6 @@ from bench.runs.command import options
 from bench.runs.open_set import auroc, drawn, read
 from unseen import Detector, Protocol
 from unseen.detector.chance import good_turing
-from unseen.detector.looks import kept_images
 
 IMAGES = 60  # test images of a class
 MOST = 300  # test rows of a class: frequent ones would drown the others
@@ -137,9 +136,8 @@ def one_draw(
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
     pieces = known.comparison.compared(x)[0].min(axis=2)
-    kept, codes = detector.references_, detector.references_.codes
-    tables = detector.schema_.noun == "rows"
-    shown = detector.schema_.encode(kept.rows) if tables else kept_images(kept).look
+    codes, numbers = detector.references_.codes, detector.references_.numbers
+    shown = detector.compared(detector.schema_.admit(train.take(numbers)))
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)
     alone = 1 - forest.fit(shown, codes).predict_proba(x)[:, 1:].max(axis=1)
     model = LogisticRegression(max_iter=300).fit(shown[codes > 0], codes[codes > 0])
