@@ -24,8 +24,8 @@ from unseen.vision.maps import Maps
 Array = NDArray[np.float32]
 IMAGE = "image"
 HOTTEST, CELLS, BOXES = "hottest", "cells", "boxes"  # columns beside the name and the look
-# cells whose mean is a look: 3, 10, or moments of all cells, also beside them, told defects of boards
-# and painted ones less well apart
+# cells whose mean is a look: 3, 10, or moments of all cells, also beside them, told defects of
+# boards and painted ones less well apart
 HOT = 5
 NUMBERS = 1 << 21  # of all cells that stay, 4 MB in half precision
 BLOCK = 64  # images that are looked at together
