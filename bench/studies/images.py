@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.data import data_folder
-from bench.data.products import joined, product
+from bench.data.products import product
 from bench.pages.images import images
 from bench.runs.command import finish, resumable
 from bench.runs.entrants import scored, trained
@@ -201,7 +201,7 @@ def trained_on(products: tuple[str, ...], method: str, seed: int, folder: Path) 
         labels += [each if each == "normal" else f"{name} {each}" for each in names[rows]]
         groups += [name] * len(rows)
     detector = Detector(OPEN[method], random_state=seed, calibration=0.2)
-    return detector.fit(joined(parts), labels, groups=groups)
+    return detector.fit(Maps.joined(parts), labels, groups=groups)
 
 
 def hidden(job: Record) -> Record:

@@ -2,6 +2,7 @@
 
 python -m bench verdicts                                   # six sets, 5 seeds
 python -m bench verdicts --families classes clustered      # the tables by which pieces were chosen
+python -m bench verdicts --families images                 # boards and tiles, 100 normals
 python -m bench verdicts --short                           # two small sets, a minute
 
 Of each draw (3 seen classes, 10 labelled rows of each) the anomalies among the test rows that the
@@ -11,16 +12,17 @@ classes (1 - largest chance of a class), and the softmax of a multinomial logist
 the chance, labels are drawn at random from the attacks of NSL-KDD; what is left unseen is known.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from bench.data.pool import CLASSES, Case, stems
+from bench.data.products import product
 from bench.data.sets import DEVELOPMENT, SETS
 from bench.pages.text import show, spread
 from bench.runs.command import finish, resumable
@@ -30,6 +32,7 @@ from bench.runs.store import STAMPS, Record, Store, schema
 from unseen import Detector, Protocol
 from unseen.detector.chance import good_turing
 
+IMAGES = 60  # test images of a class
 MOST = 300  # test rows of a class: frequent ones would drown the others
 LEAST = 10  # flagged rows of either side, below which a draw does not count
 SCORES = ("verdicts", "distance", "distance in classes", "forest", "softmax")
@@ -43,7 +46,9 @@ CALLED = (
 LABELS = (10, 20, 50, 100, 300)
 MULTIPLES = (1, 2, 3, 5)  # of 1/11, at which p-values of classes are looked at
 VALID = tuple(f"p <= {k}/11" for k in MULTIPLES)
-FAMILIES = ("six", "classes", "clustered")
+IMAGES = {"boards": 2, "magnetic_tile": 3}  # seen classes of images
+MOST_IMAGES = 60  # test images of a class
+FAMILIES = ("six", "classes", "clustered", "images")
 KEY = ("family", "set", "seed", "version")
 SCHEMA = schema(
     text=["family", "set", "version", "error", *STAMPS],
@@ -56,14 +61,17 @@ def main() -> None:
     parser = resumable(__doc__, "verdicts.parquet")
     add = parser.add_argument
     add("--families", nargs="+", choices=FAMILIES, default=["six"])
+    add("--cache", type=Path, default=Path(".cache/images"), help="folder of maps of images")
     add("--sets", nargs="+", help="names of some of them")
     add("--seeds", nargs="+", type=int, default=list(range(5)))
     add("--short", action="store_true", help="Shuttle and digits, 1 seed")
     chosen = parser.parse_args()
+    cache = chosen.cache
     names = {"six": list(SETS), "classes": stems(CLASSES), "clustered": list(DEVELOPMENT)}
+    names["images"] = list(IMAGES)
     wanted = ["shuttle", "digits"] if chosen.short else chosen.sets
     jobs = [
-        {"family": family, "set": name, "seed": seed, "version": own_version()}
+        {"family": family, "set": name, "seed": seed, "version": own_version(), "cache": cache}
         for seed in (chosen.seeds[:1] if chosen.short else chosen.seeds)
         for family in chosen.families
         for name in names[family]
@@ -79,15 +87,18 @@ def main() -> None:
 
 def one_run(job: Record) -> Record:
     """Figures of one draw; none where too few rows of either side are flagged."""
-    draw = of_six if job["family"] == "six" else of_pool
-    found = one_draw(*draw(job["family"], job["set"], job["seed"]), job["seed"])
-    return {"error": None, **(found or {})}
+    family, name, seed = job["family"], job["set"], job["seed"]
+    if family == "images":
+        draw = of_images(name, seed, job["cache"])
+    else:
+        draw = of_six(name, seed) if family == "six" else of_pool(family, name, seed)
+    return {"error": None, **(one_draw(*draw, seed) or {})}
 
 
-Inputs = tuple[pa.Table, Any, pa.Table, NDArray[Any]]
+Inputs = tuple[Any, Any, Any, NDArray[Any]]
 
 
-def of_six(family: str, name: str, seed: int) -> Inputs:
+def of_six(name: str, seed: int) -> Inputs:
     """Training rows, their labels, test rows and their classes, of one of the six sets."""
     data = read(name)
     one, inputs = drawn(data, Protocol(3, 10), seed)
@@ -102,8 +113,21 @@ def of_pool(family: str, name: str, seed: int) -> Inputs:
     return trial.train, trial.kinds, trial.test, names[trial.answers]
 
 
+def of_images(name: str, seed: int, cache: Path) -> Inputs:
+    """The same of images: ten of each seen class and 100 normal ones train."""
+    every, names = product(name, cache)
+    rng = np.random.default_rng(seed)
+    classes = ["normal", *rng.permutation(sorted(set(names) - {"normal"}))]
+    rows = {each: rng.permutation(np.flatnonzero(names == each)) for each in classes}
+    shown = dict.fromkeys(classes[1 : 1 + IMAGES[name]], 10) | {"normal": 100}
+    train = np.concatenate([rows[each][:count] for each, count in shown.items()])
+    left = [rows[each][shown.get(each, 0) :][:MOST_IMAGES] for each in classes]
+    test = np.concatenate(left)
+    return every.take(train), names[train], every.take(test).plain(), names[test]
+
+
 def one_draw(
-    train: pa.Table, labels: Any, test: pa.Table, answers: NDArray[Any], seed: int
+    train: Any, labels: Any, test: Any, answers: NDArray[Any], seed: int
 ) -> dict[str, float] | None:
     """Figures of one draw; None where too few rows of either side are flagged."""
     rng = np.random.default_rng(seed)
@@ -112,7 +136,7 @@ def one_draw(
     )
     detector = Detector(random_state=seed).fit(train, labels)
     test, answers = test.take(rows), answers[rows]
-    found, x = detector.verdict(test), detector.schema_.encode(test)
+    found, x = detector.verdict(test), detector.compared(detector.schema_.admit(test))
     known = detector.known_kinds()
     seen, normal = np.isin(answers, detector.classes_), answers == "normal"
     new = ~seen & ~normal
@@ -120,7 +144,8 @@ def one_draw(
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
     pieces = known.comparison.compared(x)[0]
-    codes, shown = detector.references_.codes, detector.schema_.encode(detector.references_.rows)
+    codes, numbers = detector.references_.codes, detector.references_.numbers
+    shown = detector.compared(detector.schema_.admit(train.take(numbers)))
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)
     alone = 1 - forest.fit(shown, codes).predict_proba(x)[:, 1:].max(axis=1)
     model = LogisticRegression(max_iter=300).fit(shown[codes > 0], codes[codes > 0])

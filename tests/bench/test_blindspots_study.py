@@ -5,7 +5,14 @@ import pyarrow as pa
 import pytest
 from bench.runs.open_set import Data
 from bench.studies import blindspots
-from bench.studies.blindspots import eligible, interval_score, outcomes, rotated
+from bench.studies.blindspots import (
+    FEW,
+    eligible,
+    interval_score,
+    outcomes,
+    rotated,
+    rotated_images,
+)
 
 CODES = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3, 4], [900, 70, 60, 50, 12]))
 DATA = Data(None, CODES, None, CODES, ("a", "b", "c", "d"), np.arange(len(CODES)))
@@ -21,6 +28,21 @@ def test_every_class_with_enough_rows_takes_its_turn():
         assert not np.isin(draw.train, draw.test).any()
         assert (draw.test == draws[0].test).all()
         assert (draw.train[draw.y == 0] == draws[0].train[draws[0].y == 0]).all()
+
+
+def test_images_that_do_not_train_test():
+    alike = np.arange(len(CODES))
+    first = np.flatnonzero(CODES == 0)[:2]
+    alike[first] = 5000  # two copies
+    draw = rotated_images(Data(None, CODES, None, CODES, DATA.names, alike), 0, 1, 2, 10)
+    assert (CODES[draw.train] == draw.y).all()
+    assert np.bincount(draw.y)[[0, *draw.seen]].tolist() == [FEW, 10, 10]
+    assert not np.isin(alike[draw.train], alike[draw.test]).any()
+    counts = np.bincount(CODES[draw.test], minlength=5)
+    left = np.array([200, 60, 60, 50, 12])
+    for c in draw.seen:
+        left[c] = min(60, np.bincount(CODES)[c] - 10)
+    assert (counts == left).all()
 
 
 def test_an_interval_score_by_hand():
@@ -63,7 +85,7 @@ def test_one_run_of_a_small_table(monkeypatch):
     x = rng.normal(size=(len(CODES), 2)) + 5.0 * CODES[:, None] * [1, 0]
     rows = pa.table({"x": x[:, 0], "y": x[:, 1]})
     data = Data(rows, CODES, rows, CODES, DATA.names, np.arange(len(CODES)))
-    monkeypatch.setattr(blindspots, "data_of", lambda family, name: data)
+    monkeypatch.setattr(blindspots, "data_of", lambda *of: data)
     job = {"family": "f", "set": "s", "seed": 0, "rotation": 0, "seen": 2, "shots": 10}
     record = blindspots.one_run(job)
     assert {row[1] for row in record["hidden"]} <= {1.0, 2.0, 3.0}

@@ -485,6 +485,56 @@ def test_a_name_that_is_no_text(made, new, tmp_path, capsys):
     assert r"hole/gr\xfcn.jpg, its heat" in reported(made, new, tmp_path, capsys)
 
 
+def test_alarms_have_a_kind_and_reasons(made, new, tmp_path, capsys):
+    line = ["score", made / "m", new, "--cache", made / "seen", "--kinds", "--reasons", "2"]
+    assert run(capsys, *line, "--out", tmp_path / "s.csv")[0] == 0
+    rows = rows_of(tmp_path / "s.csv")
+    told = ["kind", "kind_pvalue", "novelty", "reasons", "most_alike", "reasons_json"]
+    assert list(next(iter(rows.values()))) == [*COLUMNS, *told]
+    alarm = next(row for row in rows.values() if row["verdict"] == "anomaly")
+    assert alarm["kind"] in {"hole", "stripe", "new kind", "unsure"}
+    place = json.loads(alarm["reasons_json"])["places"][0]
+    left, top, right, bottom = place["box"]
+    assert int(alarm["left"]) <= (left + right) / 2 <= int(alarm["right"])
+    assert int(alarm["top"]) <= (top + bottom) / 2 <= int(alarm["bottom"])
+    assert alarm["reasons"].startswith(f"x {left}-{right}, y {top}-{bottom} (heat ")
+    like = place["most_alike"]["file"]
+    assert like.startswith("normal/")
+    assert (made / "tiles" / like).is_file()
+    assert f"normal: {like} at x " in alarm["most_alike"]
+    normal = next(row for row in rows.values() if row["verdict"] == "normal")
+    assert (normal["kind"], normal["reasons"]) == ("normal", "")
+
+
+def test_images_are_asked_about_and_answers_learned(made, new, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cached = ["--cache", made / "seen"]
+    line = ["advise", made / "m", "new", "-n", "4", *cached, "--out", "rows.csv"]
+    status, said, _ = run(capsys, *line)
+    assert status == 0
+    assert "Fill in its column 'label'" in said
+    asked = rows_of(tmp_path / "rows.csv")
+    assert all((tmp_path / name).is_file() for name in asked)
+    with open("answers.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["file", "label"])
+        out.writerows([name, "dent" if "hole" in name else "normal"] for name in asked)
+    learn = ["learn", made / "m", "answers.csv", "--data", made / "tiles", *cached]
+    status, said, _ = run(capsys, *learn, "--out", "m2")
+    assert status == 0
+    dents = sum("hole" in name for name in asked)
+    assert dents
+    assert f"{dents} 'dent' (new)" in said
+    bundle = Bundle.load(tmp_path / "m2")
+    assert bundle.detector.classes_ == ("dent", "hole", "stripe")
+    assert bundle.facts["anomalies"]["dent"] == dents
+    (tmp_path / next(iter(asked))).unlink()
+    err = refused(capsys, *learn, "--out", "m3")
+    assert "column 'file' names 1 of 4 files that are not there" in err
+    err = refused(capsys, "learn", made / "m", "answers.csv", "--out", "m3")
+    assert "name the training folder (--data TRAIN)" in err
+
+
 def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
     line = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0

@@ -18,9 +18,16 @@ def pool(seed=0):
     return x, np.linalg.norm(x, axis=1), np.repeat([0, 1, 2, 3], [200, 40, 40, 40])
 
 
+def chosen(x, scores, labelled, n):
+    """Numbers of rows to label, and why."""
+    order = np.argsort(-scores, kind="stable")
+    places, why = worth_labelling(x[order], len(x), labelled, n)
+    return order[places], why
+
+
 def test_few_labels_meet_every_place():
     x, scores, kind = pool()
-    rows, why = worth_labelling(x, scores, x[:0], 6)
+    rows, why = chosen(x, scores, x[:0], 6)
     assert set(kind[rows]) >= {1, 2, 3}
     assert set(kind[np.argsort(-scores)[:6]]) <= {1, 2}  # which the highest scores do not
     assert why == [LIKELY, NEW] * 3
@@ -29,7 +36,7 @@ def test_few_labels_meet_every_place():
 
 def test_rows_unlike_what_is_labelled_are_elsewhere():
     x, scores, kind = pool()
-    rows, why = worth_labelling(x, scores, x[[200, 240]], 4)
+    rows, why = chosen(x, scores, x[[200, 240]], 4)
     assert kind[rows[0]] == 3
     assert why[0] == LIKELY
     assert not {1, 2} & set(kind[rows])
@@ -45,11 +52,11 @@ def test_the_others_stand_for_many_and_not_for_the_farthest():
         40.0 * rng.normal(size=(5, 3)),
     ]
     scores = np.linalg.norm(x, axis=1)
-    rows, why = worth_labelling(x, scores, x[:0], 2)
+    rows, why = chosen(x, scores, x[:0], 2)
     assert rows[0] >= 240
     assert 200 <= rows[1] < 240
     assert why == [LIKELY, NEW]
-    rows, _ = worth_labelling(x, scores, x[[rows[1]]], 2)
+    rows, _ = chosen(x, scores, x[[rows[1]]], 2)
     assert not 200 <= rows[1] < 240
 
 
@@ -57,7 +64,7 @@ def test_what_the_others_stand_for_is_counted_anew_each_time():
     """The same by loops over all rows, from the equation: sum of worth of what is nearer now."""
     x, scores, _ = pool()
     labelled = x[[205, 3]]
-    rows, _ = worth_labelling(x, scores, labelled, 8)
+    rows, _ = chosen(x, scores, labelled, 8)
     z = [np.log1p(np.linalg.norm(row)) * row / np.linalg.norm(row) for row in [*x, *labelled]]
     away = np.array([[np.linalg.norm(a - b) for b in z] for a in z])
     unit = np.median(np.sort(away[:-2, :-2], axis=1)[:, 40])
@@ -79,14 +86,14 @@ def test_what_the_others_stand_for_is_counted_anew_each_time():
 def test_equal_rows_take_no_second_label_while_others_are_left():
     x = np.r_[np.repeat([[9.0, 0.0]], 20, axis=0), [[0.0, 8.0]], np.zeros((50, 2))]
     scores = np.r_[np.full(20, 9.0), 8.0, np.zeros(50)]
-    rows, _ = worth_labelling(x, scores, x[:0], 2)
+    rows, _ = chosen(x, scores, x[:0], 2)
     assert rows[0] == 0
     assert rows[1] >= 20
 
 
 def test_all_rows_where_there_are_fewer():
     x, scores, _ = pool()
-    rows, _ = worth_labelling(x[:3], scores[:3], x[:0], 10)
+    rows, _ = chosen(x[:3], scores[:3], x[:0], 10)
     assert sorted(rows.tolist()) == [0, 1, 2]
 
 

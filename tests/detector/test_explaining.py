@@ -5,7 +5,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from toys import BOTH, domains, maps_of
 from unseen import Bundle, DataError, Detector, NotFitted, Unsupported
 from unseen.detector.conformal import mean_deviation
 
@@ -217,7 +216,7 @@ def test_a_row_that_lacks_every_value_has_reasons(detector):
 def test_what_cannot_be_explained_says_why(detector, tmp_path):
     with pytest.raises(NotFitted):
         Detector().explain(new_rows())
-    with pytest.raises(DataError, match="top must be a number of columns"):
+    with pytest.raises(DataError, match="top must be a number of columns, or places"):
         detector.explain(new_rows(), top=0)
     with pytest.raises(DataError, match="alpha must lie between"):
         detector.explain(new_rows(), alpha=5)
@@ -236,15 +235,6 @@ def test_a_saved_detector_explains_alike_and_one_of_an_earlier_release_says_why_
     del loaded.references_
     with pytest.raises(Unsupported, match="fit and save it again"):
         loaded.explain(new_rows())
-
-
-def test_images_are_pointed_to_heat():
-    x = domains(shift=(0.0,), rows=30, anomalies=4)
-    maps = x.x[:, :, None, None].expand(-1, -1, 6, 6).contiguous()
-    data = type(x).of(maps, x.y, x.group)
-    found = Detector(BOTH, random_state=0).fit(maps_of(data))
-    with pytest.raises(Unsupported, match=r"Detector\.heat"):
-        found.explain(maps_of(data))
 
 
 def test_numbers_that_come_as_text_are_told_as_numbers():

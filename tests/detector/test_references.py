@@ -48,6 +48,7 @@ def test_rows_stay_as_they_were():
 
 def test_classes_stay_evenly_and_wide_rows_fewer():
     class Wide:
+        noun = "rows"
         inputs = ("x",) * 10_000  # 104 rows of them are a million values
 
         def shown(self, rows):

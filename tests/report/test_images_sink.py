@@ -17,6 +17,8 @@ def judged(*names):
         pvalue=np.full(n, 0.5),
         verdict=np.full(n, "normal"),
         threshold=0.05,
+        kinds=None,
+        reasons=None,
     )
 
 

@@ -64,7 +64,7 @@ Reasons = Annotated[
     Parameter(
         metavar="N",
         validator=validators.Number(gte=0),
-        help="name up to N columns that made each alarm, and what would have been unremarkable",
+        help="name up to N columns, or places, that made each alarm, and what is usual there",
     ),
 ]
 Kinds = Annotated[

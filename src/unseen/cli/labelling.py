@@ -149,6 +149,7 @@ def advise(
     sort_key=17,
     help_epilogue="Example:\n"
     "  unseen learn m rows.csv --data train.parquet --out m2\n"
+    "  unseen learn m rows.csv --data tiles --cache seen --out m2\n"
     "  unseen learn m rows.csv --out m2",
 )
 def learn_answers(
@@ -163,23 +164,24 @@ def learn_answers(
         Parameter(
             name="--data",
             metavar="TRAIN",
-            help="the file it was trained on; without it up to 2,000 rows that stayed with it",
+            help="the file or folder it was trained on; without it up to 2,000 rows that stayed",
         ),
     ] = None,
     target: Annotated[Path, Parameter(name="--out", metavar="DIR2", help="folder to make")],
     no_header: flags.NoHeader = False,
+    cache: flags.Cache = None,
     trust: flags.Trust = (),
 ) -> None:
     """Learn the answers to what advise asked, beside the training rows, and say what changed."""
     from unseen.report.blindspots import what_changed
     from unseen.scoring.labelling import with_answers
-    from unseen.scoring.sources import table_again
+    from unseen.scoring.sources import data_again, table_again
     from unseen.storage.bundle import Bundle
 
     new_path(target)
     bundle = Bundle.load(folder, trust=trust)
     answers = table_again(bundle, labels, no_header=no_header)
-    rows = None if train is None else table_again(bundle, train, no_header=no_header)
+    rows = None if train is None else data_again(bundle, train, no_header=no_header, cache=cache)
     with progressing("training"):
         found = with_answers(bundle.detector, bundle.facts, answers, rows)
     Bundle(found.detector, found.facts).save(target)

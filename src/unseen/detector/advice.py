@@ -9,6 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.data.labels import encode_labels
+from unseen.data.split import take
+from unseen.detector.looks import kept_images
+from unseen.detector.references import kept_rows
 from unseen.errors import DataError
 
 Array = NDArray[np.float64]
@@ -26,32 +29,40 @@ def advised(detector: Any, X: Any, n: int, y: Any) -> pa.Table:
     encoder = detector.members_[0].encoder
     rows = encoder.admit(X)
     scores = detector.anomaly_score(rows)
-    x = encoder.encode(rows)
-    if x.ndim > 2:  # of an image the mean and the highest of its cells
-        cells = x.reshape(*x.shape[:2], -1)
-        x = np.concatenate([cells.mean(axis=2), cells.max(axis=2)], axis=1)
-    answered = np.zeros(len(x), dtype=bool)
+    answered = np.zeros(len(scores), dtype=bool)
     if y is not None:
-        answered = encode_labels(y, rows=len(x), normal=detector.normal)[0] >= 0
+        answered = encode_labels(y, rows=len(scores), normal=detector.normal)[0] >= 0
     if answered.all():
         raise DataError(
-            f"expected rows without a label, found {len(x):,} with one: name rows that nobody has "
-            "looked at"
+            f"expected {encoder.noun} without a label, found {len(scores):,} with one: name "
+            f"{encoder.noun} that nobody has looked at"
         )
-    labelled = [x[answered]]  # normal ones, too: they were asked about
-    known = getattr(detector, "references_", None)
-    if known is not None and encoder.noun == "rows" and (known.codes > 0).any():
-        labelled.append(encoder.encode(known.rows.take(np.flatnonzero(known.codes > 0))))
     left = np.flatnonzero(~answered)
-    places, why = worth_labelling(x[left], scores[left], np.concatenate(labelled), int(n))
-    chosen = left[places]
+    highest = left[np.argsort(-scores[left], kind="stable")[: max(STOOD_FOR, 2 * n)]]
+    x = detector.compared(take(rows, highest))
+    labelled = [x[:0], *_labelled(detector)]
+    if answered.any():  # normal ones, too: they were asked about
+        labelled.append(detector.compared(take(rows, np.flatnonzero(answered))))
+    places, why = worth_labelling(x, len(left), np.concatenate(labelled), int(n))
+    chosen = highest[places]
     pvalues = detector.conformal_.pvalue(scores[chosen])
     return pa.table({"row": chosen, "score": scores[chosen], "pvalue": pvalues, "why": why})
 
 
-def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[Rows, list[str]]:
-    """Numbers of n rows to label, and why each: likely anomalies, and as many that tell most of
-    what nobody has labelled, in turn.
+def _labelled(detector: Any) -> list[NDArray[Any]]:
+    """Labelled anomalies that stay with a detector, as rows are compared."""
+    known = getattr(detector, "references_", None)
+    if detector.schema_.noun != "rows":
+        kept = kept_images(kept_rows(detector))
+        return [kept.look[kept.codes > 0]]
+    if known is None or not (known.codes > 0).any():
+        return []
+    return [detector.compared(known.rows.take(np.flatnonzero(known.codes > 0)))]
+
+
+def worth_labelling(x: Array, m: int, labelled: Array, n: int) -> tuple[Rows, list[str]]:
+    """Places of n candidates to label, and why each: likely anomalies, and as many that tell most
+    of what nobody has labelled, in turn.
 
     Likely are the highest scores that are far from what is labelled or chosen: a k-center in which
     what scores higher counts for more (Gonzalez 1985). The others stand for
@@ -63,18 +74,16 @@ def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[R
     Parameters
     ----------
     x : array
-        Encoded rows (m, d).
-    scores : array
-        Their scores (m,), higher = worse.
+        Encoded candidates, those that score highest of all rows, the highest first (k, d).
+    m : int
+        How many rows there are.
     labelled : array
         Encoded rows that somebody has looked at (l, d); there may be none.
     n : int
         How many to choose.
     """
-    m = len(x)
-    order = np.argsort(-scores, kind="stable")[: max(STOOD_FOR, 2 * n)]
-    height = -np.log((np.arange(len(order)) + 1) / (m + 1)) / np.log(m + 1)  # 1 for the highest
-    z = squeezed(x[order])
+    height = -np.log((np.arange(len(x)) + 1) / (m + 1)) / np.log(m + 1)  # 1 for the highest
+    z = squeezed(x)
     away = _distances(z, z[:STOOD_FOR])  # (c, r)
     unit = float(np.median(np.sort(away, axis=1)[:, min(NEAR, away.shape[1] - 1)])) or 1.0
     near, worth = np.exp(-((away / unit) ** 2) / 2), height[:STOOD_FOR] ** 2
@@ -85,13 +94,13 @@ def worth_labelling(x: Array, scores: Array, labelled: Array, n: int) -> tuple[R
     gain = np.maximum(near - stood_for, 0) @ worth  # (c,)
     apart = float(np.median(away[:LIKELIEST, : LIKELIEST // 4].min(axis=1))) or 1.0
     left, chosen, why = np.ones(len(z), dtype=bool), [], []
-    for turn in range(min(n, m)):
+    for turn in range(min(n, len(x))):
         likely = turn % 2 == 0
         other = 1 - np.exp(-((from_known / apart) ** 2) / 2)
         value = np.where(left, height * other if likely else gain, -np.inf)
         best = int(np.round(value, 9).argmax())  # of equal rows the first, on any processor
         left[best] = False
-        chosen.append(int(order[best]))
+        chosen.append(best)
         why.append(LIKELY if likely else NEW)
         from_known = np.minimum(from_known, _distances(z, z[best : best + 1])[:, 0])
         more = np.flatnonzero(near[best] > stood_for)

@@ -50,15 +50,18 @@ from unseen.detector.inputs import (
     to_learn_from,
 )
 from unseen.detector.kinds import KnownKinds
+from unseen.detector.looks import compared_looks, with_looks
 from unseen.detector.members import Learning, Member, TrainingData, scores_of_each
 from unseen.detector.moves import smallest_moves_of
+from unseen.detector.places import explained_images
 from unseen.detector.policy import Policy
 from unseen.detector.recalibrate import check_share, recalibrated, renewed
-from unseen.detector.references import kept_rows, references
+from unseen.detector.references import References, kept_rows, references
 from unseen.detector.separation import separation
 from unseen.detector.settings import adaptable, method_of, parameters, with_parameters
 from unseen.detector.verdicts import Verdicts, judged_kinds, kinds_of
 from unseen.errors import DataError, FewNormals, NotFitted, Unsupported
+from unseen.explain.places import ImageReasons
 from unseen.explain.reasons import Reasons
 from unseen.fields import check_fields
 from unseen.methods.catalogue import METHODS, suited
@@ -186,7 +189,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, self.groups_ = names, domains
         self.blocks_ = 0 if block is None else len(np.unique(block[members[0].held_out]))
         self.training_ = (rows, y)
-        self.references_ = references(encoder, rows, codes, counts, learning.seed)
+        self.references_ = self._staying(members, rows, codes, counts, learning.seed)
         self.name_features(
             encoder.inputs if isinstance(rows, pa.Table) and named_in_text(X) else None
         )
@@ -263,7 +266,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             members = tuple(replace(each, group=group[each.held_out]) for each in members)
         self.classes_, self.groups_ = names, domains
         self.training_ = (rows, y)
-        self.references_ = references(self.schema_, rows, codes, counts, learning.seed)
+        self.references_ = self._staying(members, rows, codes, counts, learning.seed)
         return self.assemble(members)
 
     def adapt(self, X_normal: Any, y: Any = None) -> Detector:
@@ -312,8 +315,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new.training_ = (rows, y)
         new.name_features(getattr(self, "feature_names_in_", None))
         learning = self._learning(self.schema_)
-        new.references_ = references(self.schema_, rows, codes, counts, learning.seed)
         member = learning.adapted(self.members_[0], training, calibrating)
+        new.references_ = new._staying((member,), rows, codes, counts, learning.seed)
         tell_far(member.calibration, self.members_[0].calibration)
         return new.assemble((member,))
 
@@ -365,7 +368,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         new.schema_, new.classes_, new.groups_ = self.schema_, names, self.groups_
         new.name_features(getattr(self, "feature_names_in_", None))
         taken = np.concatenate([member.held_out for member in members])
-        recent = references(self.schema_, rows, np.zeros_like(codes), taken, seed)
+        recent = new._staying(members, rows, np.zeros_like(codes), taken, seed)
         new.references_ = renewed(getattr(self, "references_", None), recent)
         return new.assemble(members)
 
@@ -642,9 +645,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         if (said := out_of_reach(policy, self.conformal_)) is not None:
             warnings.warn(said, FewNormals, stacklevel=3)
 
-    def explain(self, X: Any, top: int = 3, *, alpha: float = 0.05) -> list[Reasons]:
+    def explain(
+        self, X: Any, top: int = 3, *, alpha: float = 0.05
+    ) -> list[Reasons] | list[ImageReasons]:
         """Why rows have their scores: which columns raise them, and what would make the rows
-        unremarkable.
+        unremarkable; of images, which places are hot, and what in training is most alike.
 
         Each row is compared with the normal row of training that is most alike, of those with p >
         alpha; or, where more than five columns would have to go back to that, with another near by
@@ -655,18 +660,19 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : data frame, array (n, columns)
-            Rows like those of training.
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training.
         top : int
-            The most columns to name, 3 by default.
+            The most columns, or places, to name, 3 by default.
         alpha : float
             Rows with a p-value above it are unremarkable.
 
         Returns
         -------
-        list of Reasons
-            One for each row (n): see `unseen.explain.reasons.Reasons`. `str` of one is what a
-            reader is told, `to_json` its plain values.
+        list of Reasons or of ImageReasons
+            One for each row or image (n): see `unseen.explain.reasons.Reasons` and
+            `unseen.explain.places.ImageReasons`. `str` of one is what a reader is told, `to_json`
+            its plain values.
 
         Raises
         ------
@@ -676,7 +682,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             For no rows, rows of another sort than those of training, and a number of columns, or a
             level, that is none.
         Unsupported
-            For images, and for a detector that an earlier release saved.
+            For a detector that an earlier release saved.
 
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(200, 3)).round(1)
@@ -687,9 +693,11 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """
         self.check_fitted()
         known = check_explained(self.schema_, getattr(self, "references_", None))
-        training = Training(self.schema_, known, [str(self.normal), *map(str, self.classes_)])
+        names = [str(self.normal), *map(str, self.classes_)]
         judge = Judge(self.members_, self.conformal_, self.torch_device())
-        return explained(judge, training, X, top=top, alpha=alpha)
+        if self.schema_.noun != "rows":
+            return explained_images(judge, known, names, X, top=top, alpha=alpha)
+        return explained(judge, Training(self.schema_, known, names), X, top=top, alpha=alpha)
 
     def verdict(self, X: Any, alpha: float = 0.05) -> Verdicts:
         """Which rows are normal, of a known kind, of a new one, or may be either; with evidence.
@@ -700,8 +708,8 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : data frame or array (n, columns)
-            Rows like those of training.
+        X : data frame, array (n, columns), Images or Maps
+            Rows or images like those of training. Images are compared by their hottest cells.
         alpha : float
             The share of normal rows that may be flagged.
 
@@ -717,8 +725,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         Unsupported
-            For images, of which only names stay with a detector, and for one that an earlier
-            release saved.
+            For a detector that an earlier release saved.
         DataError
             For an alpha that is no such share; for rows, as in `anomaly_score`.
 
@@ -742,8 +749,16 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         """`verdict` on rows (n) whose p-values (n,) are known, and which of them are alarms
         (n,).
         """
-        x = self.schema_.encode(self.schema_.admit(X))
-        return judged_kinds(self.known_kinds(), x, pvalue, flagged, tuple(self.classes_))
+        known = self.known_kinds()
+        rows = self.schema_.admit(X)
+        x = np.zeros((len(pvalue), 0), np.float32) if known is None else self.compared(rows)
+        return judged_kinds(known, x, pvalue, flagged, tuple(self.classes_))
+
+    def compared(self, rows: Any) -> NDArray[np.float32]:
+        """Admitted rows (n) as they are compared with those that stay: (n, d)."""
+        if self.schema_.noun == "rows":
+            return self.schema_.encode(rows)
+        return compared_looks(self.members_, kept_rows(self), rows, self.torch_device())
 
     def known_kinds(self) -> KnownKinds | None:
         """What labelled anomalies tell of the kinds of others, learned on the first call; None
@@ -1312,6 +1327,20 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.chosen(), self.torch_device()
         if not isinstance(self.tail, bool | np.bool_):
             raise DataError(f"tail must be True or False, got {self.tail!r}")
+
+    def _staying(
+        self,
+        members: tuple[Member, ...],
+        rows: Any,
+        codes: NDArray[np.int64],
+        counts: Rows,
+        seed: int,
+    ) -> References:
+        """The rows that stay with these members; of images also how they look."""
+        known = references(self.schema_, rows, codes, counts, seed)
+        if self.schema_.noun == "rows":
+            return known
+        return with_looks(known, members, rows, self.torch_device(), seed)
 
     def _counting(self, rows: Any, encoder: Encoder, codes: NDArray[np.int64]) -> Rows:
         """Numbers of the rows that count: one of several copies (m,)."""

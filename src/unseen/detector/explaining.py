@@ -20,13 +20,12 @@ from unseen.data.values import floats, written
 from unseen.detector.conformal import Conformal, mean_deviation, outranked
 from unseen.detector.members import Member
 from unseen.detector.policy import check_level
-from unseen.detector.references import References
+from unseen.detector.references import References, check_kept
 from unseen.errors import DataError, Unsupported
-from unseen.explain.reasons import Change, Neighbour, Reason, Reasons
+from unseen.explain.reasons import Change, Neighbour, Reason, Reasons, check_top
 from unseen.explain.search import search
 from unseen.parts.scoring import scores
 from unseen.types import Encoder, ability
-from unseen.wording import option
 
 Array = NDArray[np.float64]
 Encoded = Sequence[NDArray[np.float32]]  # rows as each member sees them
@@ -235,17 +234,14 @@ class Training:
 
 
 def check_explained(encoder: Encoder, known: References | None) -> References:
-    """The rows that reasons compare with; Unsupported for images, and where none stay."""
-    if encoder.noun != "rows":
-        raise Unsupported(
-            "reasons are for rows of tables. Of images, Detector.heat tells which places raise the "
-            "score, and `unseen score --overlays DIR` draws them"
-        )
+    """What reasons compare with; Unsupported where an earlier release kept none of it."""
     if known is None:
         raise Unsupported(
             "reasons compare a row with normal rows of training, and an earlier release saved this "
             "detector without any: fit and save it again"
         )
+    if encoder.noun != "rows":
+        check_kept(known)
     return known
 
 
@@ -254,10 +250,7 @@ def explained(
 ) -> list[Reasons]:
     """Reasons of rows, a block at a time."""
     check_level("alpha", alpha)
-    if not isinstance(top, int | np.integer) or top < 1:
-        raise DataError(
-            f"{option('top')} must be a number of columns to name, at least 1, got {top!r}"
-        )
+    check_top(top)
     table = training.schema.arrow(training.schema.admit(X))
     if not len(table):
         raise DataError("expected at least one row to explain, got none")

@@ -106,11 +106,12 @@ def renewed(before: References | None, new: References) -> References:
     if before is None or not (before.codes > 0).any():
         return new
     stay = np.flatnonzero(before.codes > 0)
-    parts = [new.rows, before.rows.take(stay)]
+    both = [name for name in new.rows.column_names if name in before.rows.column_names]
+    parts = [new.rows.select(both), before.rows.take(stay).select(both)]
     try:
         parts[1] = parts[1].cast(parts[0].schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError):  # as of a CSV file: as text
-        words = pa.schema([(name, pa.large_string()) for name in new.rows.column_names])
+        words = pa.schema([(name, pa.large_string()) for name in both])
         parts = [each.cast(words) for each in parts]
     return References(
         pa.concat_tables(parts),

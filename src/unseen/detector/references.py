@@ -18,6 +18,8 @@ from unseen.types import Encoder
 ROWS = 2000  # normals that stay, and labelled anomalies
 CELLS = 1 << 20  # values that stay of either, at most; of wide rows fewer stay
 LEAST = 100  # rows of either that stay, however wide they are
+LOOK = "look"  # column of images: how they look, see `looks`
+IMAGES = 200  # images of either that stay: each is looked at once more
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class References:
     Parameters
     ----------
     rows : Table
-        The columns that are used, as training had them; of images their names (k).
+        The columns that are used, as training had them; of images their names, and how they look
+        (k).
     codes : array
         0 for a normal row, 1.. for the anomaly class that labels it (k,).
     numbers : array
@@ -71,6 +74,15 @@ def kept_rows(detector: object) -> References:
     return cast(References, found)
 
 
+def check_kept(known: References) -> None:
+    """Unsupported where an earlier release kept names of images only."""
+    if LOOK not in known.rows.column_names:
+        raise Unsupported(
+            "this detector was saved by an earlier release, which kept names of training images "
+            "only, and nothing to compare with: fit it again, and save it"
+        )
+
+
 def references(
     encoder: Encoder, rows: Any, codes: NDArray[np.int64], counts: Rows, seed: int
 ) -> References:
@@ -83,6 +95,8 @@ def references(
     rng = np.random.default_rng(seed)
     order = rng.permutation(counts)
     most = max(LEAST, min(ROWS, CELLS // max(len(encoder.inputs), 1)))
+    if encoder.noun == "images":
+        most = IMAGES
     calm = order[codes[order] == 0]
     if not len(calm):
         calm = order[codes[order] <= 0]

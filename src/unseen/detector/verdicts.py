@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from unseen.detector.kinds import KnownKinds
+from unseen.detector.looks import kept_images
 from unseen.detector.references import References
-from unseen.errors import Unsupported
 from unseen.types import Encoder
 
 Array = NDArray[np.float64]
@@ -106,11 +106,8 @@ def judged_kinds(
 
 def kinds_of(encoder: Encoder, references: References) -> KnownKinds | None:
     """What the labelled rows among those that stay tell; None where there are none."""
-    if encoder.noun != "rows":
-        raise Unsupported(
-            "verdicts compare new rows with labelled ones, and of images only the names stay with "
-            "a detector: use pvalue, or detect, and look at the heat maps of alarms"
-        )
     if not (references.codes > 0).any():
         return None
-    return KnownKinds.learned(encoder.encode(references.rows), references.codes)
+    if encoder.noun == "rows":
+        return KnownKinds.learned(encoder.encode(references.rows), references.codes)
+    return KnownKinds.learned(kept_images(references).look, references.codes)

@@ -6,8 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from unseen.data.spelling import beginning
+from unseen.errors import DataError
 from unseen.io.write import strict_json
+from unseen.wording import option
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,15 @@ class Reasons:
             json.dumps(strict_json(asdict(self)), default=str, allow_nan=False)
         )
         return plain
+
+
+def check_top(top: object) -> None:
+    """DataError unless top is a number of columns, or places, to name."""
+    if not isinstance(top, int | np.integer) or top < 1:
+        raise DataError(
+            f"{option('top')} must be a number of columns, or places, to name, at least 1, got "
+            f"{top!r}"
+        )
 
 
 def as_written(value: Any) -> str:

@@ -14,7 +14,7 @@ from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError, Unsupported
 from unseen.names import first_few
-from unseen.report.evaluation import ruled_table
+from unseen.report.tables import ruled_table
 
 SHOWN = 12  # moves that are listed
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from unseen.errors import DataError
 from unseen.evaluation.choices import LEAST
 from unseen.evaluation.verdicts import CALLED
+from unseen.report.tables import ruled_table
 from unseen.wording import option
 
 # what reading a report of another form raises
@@ -201,15 +202,6 @@ def _foretold(entry: dict[str, Any]) -> list[RenderableType]:
 
 def _titled(title: str, table: Table) -> list[RenderableType]:
     return [Text(title, style="bold"), table, ""]
-
-
-def ruled_table(*heads: str) -> Table:
-    """An empty table: names to the left, figures to the right, a line below the heads."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column(heads[0], vertical="bottom", overflow="fold")
-    for head in heads[1:]:
-        table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
-    return table
 
 
 def _mean_and_spread(mean: float | None, sd: float | None, *, seeds: int) -> str:

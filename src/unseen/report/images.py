@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -51,6 +51,10 @@ class Part(Protocol):
     def verdict(self) -> NDArray[np.str_]: ...
     @property
     def threshold(self) -> float: ...
+    @property
+    def kinds(self) -> pa.Table | None: ...
+    @property
+    def reasons(self) -> pa.Table | None: ...
 
 
 class Folders(Protocol):
@@ -88,7 +92,7 @@ class ImageSink:
     smallest : float
         The smallest p-value.
     kinds : Counter
-        Stays empty: of images no kinds are told.
+        How many alarms there are of each kind, where kinds are told.
     """
 
     source: Folders
@@ -132,7 +136,13 @@ class ImageSink:
                 folder = None if self.overlays is None else making.folder(self.overlays)
                 self._look_at(flagged, score, pvalue, folder)
             keys = pa.concat_tables([part.keys for part in each])
-            out.write(self._table(keys, score, pvalue, verdict))
+            table = self._table(keys, score, pvalue, verdict)
+            told = [_told_of(each, what) for what in ("kinds", "reasons")]
+            for name, column in [pair for columns in told for pair in columns.items()]:
+                table = table.append_column(name, column)
+            if "kind" in table.column_names:
+                self.kinds.update(table["kind"].filter(verdict == "anomaly").to_pylist())
+            out.write(table)
 
     def _table(
         self,
@@ -249,6 +259,15 @@ def _embedded(pixels: NDArray[np.uint8], text: str) -> Picture:
     height, width = pixels.shape[:2]
     source = f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
     return Picture(source, width, height, text)
+
+
+def _told_of(parts: Sequence[Part], what: str) -> dict[str, pa.ChunkedArray]:
+    """Columns of kinds or reasons; no column of an image can be put back, so without `change`."""
+    found = [getattr(part, what) for part in parts]
+    if found[0] is None:
+        return {}
+    table = pa.concat_tables(found)
+    return {name: table[name] for name in table.column_names if name != "change"}
 
 
 def _numbered_name(rank: int, name: str) -> str:

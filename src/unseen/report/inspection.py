@@ -16,7 +16,8 @@ from unseen.detector.simpler import MARGIN, simpler_than
 from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
-from unseen.report.evaluation import FOREIGN, figure, report, ruled_table
+from unseen.report.evaluation import FOREIGN, figure, report
+from unseen.report.tables import ruled_table
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, Checked, Counts, Origin, as_text, formless, of_form
 from unseen.types import ability

@@ -97,15 +97,12 @@ def to_answer(bundle: Bundle, folder: Path, table: Any, target: Path) -> str:
         "unlike what is labelled.",
         f"written to {target}",
     ]
-    if noun == "images":
-        lines.append("Move them into folders of their kinds, and fit again.")
-    else:
-        line = command_line("learn", folder, target, "--data", "TRAIN", "--out", f"{folder}-2")
-        name = str(bundle.detector.normal)
-        lines.append(
-            f"Fill in its column {table.column_names[0]!r}: {name!r}, or the kind of anomaly. Then:"
-        )
-        lines.append(f"  {line}")
+    line = command_line("learn", folder, target, "--data", "TRAIN", "--out", f"{folder}-2")
+    name = str(bundle.detector.normal)
+    lines.append(
+        f"Fill in its column {table.column_names[0]!r}: {name!r}, or the kind of anomaly. Then:"
+    )
+    lines.append(f"  {line}")
     return "\n".join(lines)
 
 

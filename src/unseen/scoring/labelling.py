@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,18 @@ from unseen.detector.blindspots import BlindSpots
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, Unsupported
 from unseen.names import require
+from unseen.scoring.folders import ImageFolder
 from unseen.scoring.tables import ROW, TableSource, check_keep, count_classes
 from unseen.storage.facts import of_data
 from unseen.types import Labelled
+from unseen.vision.images import Images, writable
+from unseen.vision.maps import Maps
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
 ASKED = ("score", "pvalue", "why")  # columns beside those of the rows
 LABEL = "label"  # column to fill in where the training data had none
+FILE = "file"  # column that names an image
 
 
 def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) -> pa.Table:
@@ -53,11 +58,17 @@ def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) 
     return pa.table(empty | numbers | {name: advice[name] for name in ASKED} | columns)
 
 
-def _images_to_label(detector: Detector, source: Any, n: int) -> pa.Table:
-    maps = source.maps(np.arange(source.count()))
+def _images_to_label(detector: Detector, source: ImageFolder, n: int) -> pa.Table:
+    """The same of a folder: files as they are found from here."""
+    batches = source.batches(detector.schema_)
+    parts = [batch.rows for batch in batches if batch.rows is not None and len(batch.rows)]
+    if not parts:
+        raise DataError(f"{source.name}: none of its images can be used, see the notes")
+    maps = Maps.joined(parts)
     advice = detector.advise(maps, n)
-    names = [maps.images.names[row] for row in advice["row"].to_pylist()]
-    return pa.table({"file": names} | {name: advice[name] for name in ASKED})
+    files = [str(maps.images.files[row]) for row in advice["row"].to_pylist()]
+    empty = {LABEL: pa.nulls(len(files), pa.string()), FILE: list(map(writable, files))}
+    return pa.table(empty | {name: advice[name] for name in ASKED})
 
 
 @dataclass(frozen=True)
@@ -93,16 +104,21 @@ class Learned:
 
 
 def with_answers(
-    detector: Detector, known: Mapping[str, Any], answers: TableSource, train: TableSource | None
+    detector: Detector,
+    known: Mapping[str, Any],
+    answers: TableSource,
+    train: TableSource | ImageFolder | None,
 ) -> Learned:
     """Fit anew on the training rows and the answers; without training rows on those that stayed
-    with the detector.
+    with the detector. Answers about images name their files.
 
     Rows answered to be normal train, and do not calibrate: they were chosen for scoring high, and
     would make all p-values larger."""
     facts = of_data(known)
     label, given = facts.get("label") or LABEL, answers.place.whole()
-    require([label, *detector.schema_.needed], given.column_names, where=answers.name)
+    images = detector.schema_.noun != "rows"
+    needed = [FILE] if images else detector.schema_.needed
+    require([label, *needed], given.column_names, where=answers.name)
     codes, names = encode_labels(given[label], rows=len(given), normal=detector.normal)
     if not (codes >= 0).any():
         raise DataError(
@@ -112,7 +128,18 @@ def with_answers(
     answered = np.flatnonzero(codes >= 0)
     data = _stayed(detector, facts) if train is None else train.labelled()
     start = time.perf_counter()
-    rows, y, groups = _joined(data, given.take(answered), codes[answered], names, facts, answers)
+    asked: Any = given.take(answered)
+    y, groups = _labels(data, codes[answered], names), None
+    if images:
+        asked = _answered_images(asked, answers.name, train, detector)
+        rows = Maps.joined([data.rows, asked])
+    else:
+        rows = _joined(data.rows, asked, answers.name)
+        if data.groups is not None:
+            require([facts["group"]], given.column_names, where=answers.name)
+            groups = [*data.groups, *asked[facts["group"]].to_pylist()]
+        others = [name for name in asked.column_names if name not in detector.schema_.inputs]
+        asked = without(asked, others)
     new = Detector(**detector.get_params(deep=False))
     if train is None:  # some of the rows might suggest other kinds
         columns = getattr(detector.schema_, "columns", ())
@@ -129,7 +156,7 @@ def with_answers(
         {name: count for name, count in kinds["anomalies"].items() if count},
         kinds["normals"],
         tuple(name for name in names if name not in detector.classes_),
-        _flagged(detector, new, given.take(answered), codes[answered]),
+        _flagged(detector, new, asked, codes[answered]),
         _spots(detector),
         _spots(new),
     )
@@ -137,6 +164,11 @@ def with_answers(
 
 def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
     """The rows that stayed with a detector, as a source would have them."""
+    if detector.schema_.noun != "rows":
+        raise Unsupported(
+            "images do not stay with a detector, and it learns from all of them again: name the "
+            f"training folder ({option('data', ...)})"
+        )
     kept = getattr(detector, "references_", None)
     if kept is None or len(detector.groups_) > 1:
         why = "was saved by an earlier release" if kept is None else "knows several domains"
@@ -154,16 +186,35 @@ def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
     return Labelled(kept.rows, spelled[kept.codes].tolist(), None, kept.rows, about)
 
 
-def _joined(
-    data: Labelled,
-    given: pa.Table,
-    codes: Rows,
-    names: tuple[str, ...],
-    facts: Mapping[str, Any],
-    answers: TableSource,
-) -> tuple[pa.Table, list[Any], list[Any] | None]:
-    """Training rows and answered ones, with labels and domains; normal answers have no label."""
-    rows: pa.Table = data.rows
+def _answered_images(
+    given: pa.Table, where: str, train: TableSource | ImageFolder | None, detector: Detector
+) -> Maps:
+    """The images that answers name, to learn from."""
+    files = [Path(str(name)) for name in given[FILE].to_pylist()]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise DataError(
+            f"{where}: column {FILE!r} names {len(missing):,} of {len(files):,} files that are not "
+            f"there, first {missing[0]!r}: learn where advise was called, or name whole paths"
+        )
+    none: tuple[None, ...] = (None,) * len(files)
+    resaved = bool(getattr(detector.schema_, "resaved", False))
+    cache = getattr(train, "cache", None)
+    return Maps.of(
+        Images(tuple(files), none, none, Path()), detector.features, resaved=resaved, cache=cache
+    )
+
+
+def _labels(data: Labelled, codes: Rows, names: tuple[str, ...]) -> list[Any]:
+    """Those of training rows, and of answered ones, of which normal ones have no label."""
+    before = ["normal"] * len(data.rows)  # where nothing is labelled, all are taken for normal
+    if data.y is not None:
+        before = list(data.y.to_pylist() if hasattr(data.y, "to_pylist") else data.y)
+    return before + [None if code == 0 else names[code - 1] for code in codes.tolist()]
+
+
+def _joined(rows: pa.Table, given: pa.Table, where: str) -> pa.Table:
+    """Training rows and answered ones."""
     columns = {}
     for field in rows.schema:
         if field.name not in given.column_names:
@@ -172,28 +223,17 @@ def _joined(
         own, text = given[field.name], pa.types.is_string(field.type)
         columns[field.name] = own.cast(pa.string()) if text else own
     try:
-        both = pa.concat_tables([rows, pa.table(columns)], promote_options="permissive")
+        return pa.concat_tables([rows, pa.table(columns)], promote_options="permissive")
     except pa.ArrowInvalid as error:
         raise DataError(
-            f"{answers.name}: its columns hold other values than those of the training rows "
-            f"({error}); leave all but the labels as `unseen advise` wrote it"
+            f"{where}: its columns hold other values than those of the training rows ({error}); "
+            "leave all but the labels as `unseen advise` wrote it"
         ) from error
-    before = ["normal"] * len(rows)  # where nothing is labelled, all are taken for normal
-    if data.y is not None:
-        before = list(data.y.to_pylist() if hasattr(data.y, "to_pylist") else data.y)
-    spelled = [None if code == 0 else names[code - 1] for code in codes.tolist()]
-    if data.groups is None:
-        return both, before + spelled, None
-    require([facts["group"]], given.column_names, where=answers.name)
-    return both, before + spelled, [*data.groups, *given[facts["group"]].to_pylist()]
 
 
-def _flagged(
-    before: Detector, now: Detector, rows: pa.Table, codes: Rows
-) -> dict[str, tuple[int, int]]:
+def _flagged(before: Detector, now: Detector, rows: Any, codes: Rows) -> dict[str, tuple[int, int]]:
     """How many of the anomalies and of the normals among the rows are flagged at 5%."""
-    inside = without(rows, [n for n in rows.column_names if n not in before.schema_.inputs])
-    each = [detector.pvalue(inside) <= 0.05 for detector in (before, now)]
+    each = [detector.pvalue(rows) <= 0.05 for detector in (before, now)]
     return {
         what: (int(each[0][side].sum()), int(each[1][side].sum()))
         for what, side in (("anomalies", codes > 0), ("normals", codes == 0))

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from unseen.errors import DataError, Unsupported
+from unseen.errors import DataError
 from unseen.io.text import STANDARD, shown
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.rows import FileRows
@@ -94,6 +94,19 @@ def reopened(
     DataError for flags that mean nothing there, and for data of the other sort."""
     check_flags(data, {"keep": keep, "no-header": no_header, "cache": cache, "overlays": overlays})
     bundle = Bundle.load(folder, trust=trust)
+    return bundle, data_again(bundle, data, keep=keep, no_header=no_header, cache=cache)
+
+
+def data_again(
+    bundle: Bundle,
+    data: Path,
+    *,
+    keep: tuple[str, ...] = (),
+    no_header: bool = False,
+    cache: Path | None = None,
+) -> TableSource | ImageFolder:
+    """More of what a detector was trained on, as `reopened` has it."""
+    check_flags(data, {"no-header": no_header, "cache": cache})
     detector = bundle.detector
     noun, is_folder = detector.schema_.noun, _is_folder(data)
     if is_folder != (noun == ImageFolder.noun):
@@ -104,20 +117,17 @@ def reopened(
         )
     if is_folder:
         resaved = bool(getattr(detector.schema_, "resaved", False))
-        return bundle, ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
-    return bundle, table_again(bundle, data, no_header=no_header, keep=keep)
+        return ImageFolder(data, str(detector.normal), detector.features, cache, resaved)
+    return table_again(bundle, data, no_header=no_header, keep=keep)
 
 
 def table_again(
     bundle: Bundle, file: Path, *, no_header: bool = False, keep: tuple[str, ...] = ()
 ) -> TableSource:
-    """Rows of a file like the one that a detector was trained on; Unsupported for one of images."""
-    facts, noun = of_data(bundle.facts), bundle.detector.schema_.noun
-    if noun == ImageFolder.noun:
-        raise Unsupported(
-            "this detector judges images, whose folders are their labels: move images into the "
-            "folders of their kinds, and fit again"
-        )
+    """Rows of a file like the one that a detector was trained on, or answers about them or about
+    images.
+    """
+    facts = of_data(bundle.facts)
     return TableSource(
         FileRows(file, not no_header and headed(bundle.facts)),
         facts.get("label"),

@@ -116,8 +116,9 @@ def score(
     kinds : bool
         Whether to tell of which kind alarms are, as `Detector.verdict` does.
     reasons : int
-        How many columns to name as the reasons of an alarm, in columns behind the verdict; 0 tells
-        none, and takes no time. What would have been unremarkable is what is no alarm.
+        How many columns, or places of an image, to name as the reasons of an alarm, in columns
+        behind the verdict; 0 tells none, and takes no time. What would have been unremarkable is
+        what is no alarm.
     progress : callable
         Is told the number of rows of each block that was scored.
 
@@ -134,7 +135,7 @@ def score(
     DataError
         For rows of another sort than those of training, with the place in the source.
     Unsupported
-        Where kinds or reasons are asked for, and there can be none: for images, for one.
+        Where kinds or reasons are asked for, and an earlier release saved the detector.
     """
     if ability(source, "batches") is None:
         raise DataError(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from unseen.data.split import take
 from unseen.detector.detector import Detector
+from unseen.errors import Unsupported
+from unseen.explain.places import ImageReasons
 from unseen.explain.reasons import Reasons
 from unseen.io.write import FORMAT
 from unseen.scoring.tables import KINDS
@@ -53,40 +55,54 @@ def reason_columns(
     """The columns `TOLD` for n rows, of which alarms (k) are at these places (k,)."""
     found: list[dict[str, str | None]] = [dict.fromkeys(TOLD) for _ in range(n)]
     if len(places):
-        each = detector.explain(rows, top, alpha=alpha)
+        each: Sequence[Any] = detector.explain(rows, top, alpha=alpha)
         for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
 
 
-def told_again(detector: Detector, source: Source, places: Sequence[int]) -> list[dict[str, str]]:
-    """Reasons of the rows of a source at these places (k), which is read a second time; nothing of
-    images, and where an earlier release kept no rows to compare with.
+def told_again(detector: Detector, source: Any, places: Sequence[int]) -> list[dict[str, str]]:
+    """Reasons of the rows or images of a source at these places (k), which is read a second time;
+    nothing where an earlier release kept none to compare with.
     """
-    if not places or source.noun != "rows" or not hasattr(detector, "references_"):
-        return [{} for _ in places]
-    done, found, numbers = 0, [], []
+    if not places:
+        return []
+    images = source.noun == "images"
     wanted = np.sort(np.asarray(places, dtype=np.int64))
+    rows = source.maps(wanted) if images else _rows_at(detector, source, wanted)
+    try:
+        each = list(map(str, detector.explain(rows)))
+    except Unsupported:
+        return [{} for _ in places]
+    told = {number: {"reasons": text} for number, text in zip(wanted.tolist(), each, strict=True)}
+    return [told[place] for place in places]
+
+
+def _rows_at(detector: Detector, source: Source, wanted: NDArray[np.int64]) -> pa.Table:
+    """Rows of a table by their numbers, in rising order (k,)."""
+    done, found = 0, []
     for batch in source.batches(detector.schema_):
         here = wanted[(wanted >= done) & (wanted < done + len(batch.keys))]
         if len(here):
             found.append(take(batch.rows, here - done))
-            numbers += here.tolist()
         done += len(batch.keys)
-    rows = pa.concat_tables(found, promote_options="permissive")
-    each = zip(numbers, detector.explain(rows), strict=True)
-    told = {number: {"reasons": str(reasons)} for number, reasons in each}
-    return [told[place] for place in places]
+    return pa.concat_tables(found, promote_options="permissive")
 
 
-def _cells(reasons: Reasons) -> dict[str, str | None]:
-    return {
+def _cells(reasons: Reasons | ImageReasons) -> dict[str, str | None]:
+    found = {
         "reasons": str(reasons),
+        "reasons_json": json.dumps({"format": FORMAT, **reasons.to_json()}, allow_nan=False),
+    }
+    if isinstance(reasons, ImageReasons):
+        like = (*(place.most_alike for place in reasons.places[:1]), reasons.nearest_anomaly)
+        alike = [f"{each.label}: {each}" for each in like if each is not None]
+        return found | {"change": None, "most_alike": "; ".join(alike)}
+    return found | {
         "change": None if reasons.change is None else str(reasons.change),
         "most_alike": "; ".join(
             f"{each.label}: training row {each.row + 1:,}"
             for each in (reasons.nearest_normal, reasons.nearest_anomaly)
             if each is not None
         ),
-        "reasons_json": json.dumps({"format": FORMAT, **reasons.to_json()}, allow_nan=False),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from unseen.detector.looks import check_looks
 from unseen.detector.references import LEAST, ROWS, References
 from unseen.errors import BundleError
 from unseen.io.paths import opened
@@ -60,6 +61,8 @@ def fitting(found: References, encoder: Encoder, classes: int) -> References:
         )
     if encoder.noun == "rows":
         encoder.encode(found.rows)
+    else:
+        check_looks(found.rows, encoder)
     return found
 
 

@@ -21,7 +21,7 @@ from unseen.fields import check_field
 from unseen.types import Samples
 from unseen.vision.backbone import loaded
 from unseen.vision.features import Features
-from unseen.vision.framing import unletterbox
+from unseen.vision.framing import cell_boxes, unletterbox
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
 
@@ -182,6 +182,14 @@ class Vision:
             return [unletterbox(one, height, width, side).numpy() for one, (height, width) in each]
 
         return placed
+
+    def boxes(self, rows: Maps, cells: tuple[int, ...]) -> NDArray[np.int64]:
+        """Left, top, right, bottom of each cell of a grid in pixels of each image, as `cell_boxes`
+        has them: (n, cells, 4).
+        """
+        side = loaded(self.features).side
+        each = [cell_boxes(height, width, side, cells) for height, width in rows.sizes.tolist()]
+        return np.stack(each) if each else np.zeros((0, math.prod(cells), 4), np.int64)
 
     def reads(self) -> object:
         """What two encoders must agree in to read the same images."""

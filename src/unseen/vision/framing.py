@@ -7,8 +7,10 @@ border and no value appears there that an image does not have.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unseen.errors import DataError
@@ -85,6 +87,26 @@ def unletterbox(score: Tensor, height: int, width: int, size: int) -> Tensor:
         score[None, None], places[None].to(score), padding_mode="border", align_corners=False
     )
     return found[0, 0]
+
+
+def cell_boxes(height: int, width: int, size: int, cells: tuple[int, ...]) -> NDArray[np.int64]:
+    """Left, top, right, bottom of each cell of the square in pixels of the image, half-open, line
+    by line: (cells, 4). Of a cell beside the image, right or bottom is no more than left or top.
+
+    >>> cell_boxes(20, 40, 40, (4, 2)).tolist()[2:5]
+    [[0, 0, 20, 10], [20, 0, 40, 10], [0, 10, 20, 20]]
+    >>> cell_boxes(20, 40, 40, (4, 2)).tolist()[0]
+    [0, 0, 20, 0]
+    """
+    top, left, h, w = frame(height, width, size)
+    down = (np.arange(cells[0] + 1) * size / cells[0] - top) * height / h
+    across = (np.arange(cells[1] + 1) * size / cells[1] - left) * width / w
+    y, x = (
+        np.round(at).clip(0, most).astype(np.int64)
+        for at, most in ((down, height), (across, width))
+    )
+    rows, columns = (each.ravel() for each in np.indices(cells))
+    return np.stack([x[columns], y[rows], x[columns + 1], y[rows + 1]], axis=1)
 
 
 def shared(cells: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,15 @@ class Images:
             unread=tuple(root / name for name in layout.unread),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Images]) -> Images:
+        """Images of several, at least one, one behind the other, under the root of the first."""
+        files, labels, masks = (
+            sum((getattr(part, name) for part in parts), start=())
+            for name in ("files", "labels", "masks")
+        )
+        return cls(files, labels, masks, parts[0].root)
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -102,8 +112,13 @@ class Images:
 
     @property
     def names(self) -> list[str]:
-        """Paths relative to the root, with forward slashes on every system."""
-        return [file.relative_to(self.root).as_posix() for file in self.files]
+        """Paths relative to the root, with forward slashes on every system; whole ones of files
+        elsewhere.
+        """
+        return [
+            (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
+            for file in self.files
+        ]
 
 
 def writable(name: str) -> str:

@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -119,6 +119,27 @@ class Maps:
             self.images.take(rows),
             self.features,
             again,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Maps]) -> Maps:
+        """Maps of several, at least one, one behind the other; names are relative to the root of
+        the first. DataError where they were made in several ways.
+        """
+        ways = {(part.features, part.resaved is None) for part in parts}
+        if len(ways) > 1:
+            raise DataError(
+                "maps were made in several ways and cannot be joined: make all of them with the "
+                "same features, and all with resaved or none"
+            )
+        again = [part.resaved for part in parts if part.resaved is not None]
+        return cls(
+            np.concatenate([part.x for part in parts]),
+            np.concatenate([part.mask for part in parts]),
+            np.concatenate([part.sizes for part in parts]),
+            Images.joined([part.images for part in parts]),
+            parts[0].features,
+            np.concatenate(again) if again else None,
         )
 
     def plain(self) -> Maps:
