@@ -119,7 +119,7 @@ def one_draw(
     flagged = found.code != 0
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
-    pieces = known.comparison.compared(x)[0]
+    pieces = known.comparison.compared(x)[0].min(axis=2)
     codes, shown = detector.references_.codes, detector.schema_.encode(detector.references_.rows)
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)
     alone = 1 - forest.fit(shown, codes).predict_proba(x)[:, 1:].max(axis=1)
