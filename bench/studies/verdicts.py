@@ -143,7 +143,7 @@ def one_draw(
     flagged = found.code != 0
     if known is None or min((flagged & seen).sum(), (flagged & new).sum()) < LEAST:
         return None
-    pieces = known.comparison.compared(x)[0]
+    pieces = known.comparison.compared(x)[0].min(axis=2)
     codes, numbers = detector.references_.codes, detector.references_.numbers
     shown = detector.compared(detector.schema_.admit(train.take(numbers)))
     forest = RandomForestClassifier(300, class_weight="balanced_subsample", random_state=0)

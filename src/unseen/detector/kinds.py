@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import RandomForestClassifier
 
-from unseen.detector.likeliest import Likeliest, along
 from unseen.parts.covariance import inverse_root, means, pooled_covariance, shrunk
 from unseen.parts.ranking import auroc
+from unseen.parts.scoring import scores
 from unseen.parts.threads import filters_kept, one_thread
 
 Array = NDArray[np.float64]
@@ -61,7 +61,7 @@ class Comparison:
             x[np.r_[normal, labelled]], np.r_[np.zeros(len(normal)), self.codes].astype(np.int64)
         )
         self.directions = _inside(self.anomalies, self.codes)
-        self.turned = along(self.anomalies, self.directions)
+        self.turned = _along(self.anomalies, self.directions)
         self.apart = cdist(self.anomalies, self.anomalies, "cityblock")
         np.fill_diagonal(self.apart, np.inf)
         same = self.codes[:, None] == self.codes
@@ -78,8 +78,8 @@ class Comparison:
         return np.stack([piece.min(axis=1) for piece in each])[:, np.isfinite(self.alone)]
 
     def compared(self, x: NDArray[np.float32]) -> tuple[Array, Array]:
-        """Pieces, each of the class that it finds most alike (3, n), and p-values of the classes
-        (n, c), of encoded rows (n, d).
+        """Pieces for each class (3, n, c), and p-values of the classes (n, c), of encoded rows
+        (n, d).
         """
         blocks = [x[k : k + BLOCK] for k in range(0, len(x), BLOCK)]
         found = [self._block(block) for block in blocks]
@@ -89,12 +89,12 @@ class Comparison:
     def _block(self, x: NDArray[np.float32]) -> tuple[Array, Array]:
         rows = x.astype(np.float64)
         nearest = self._nearest(cdist(rows, self.anomalies, "cityblock"))
-        turned = self._nearest(cdist(along(rows, self.directions), self.turned))
+        turned = self._nearest(cdist(_along(rows, self.directions), self.turned))
         chance = self.forest.predict_proba(x)[:, 1:]
         each = zip(nearest.T, self.classes, strict=True)
         pvalues = [class_pvalue(own, self.alone[self.codes == code]) for own, code in each]
         pieces = [np.log(nearest + NEAR), np.log(turned + NEAR), 1 - chance]
-        return np.stack([piece.min(axis=1) for piece in pieces]), np.stack(pvalues, axis=1)
+        return np.stack(pieces), np.stack(pvalues, axis=1)
 
     def _nearest(self, apart: Array) -> Array:
         """The smallest distance to a row of each class: (n, k) -> (n, c)."""
@@ -112,7 +112,7 @@ class Comparison:
             out = turn % PARTS == part
             inside = ~out if (~out).any() else out
             directions = _inside(self.anomalies[inside], self.codes[inside])
-            turned = along(self.anomalies, directions)
+            turned = _along(self.anomalies, directions)
             found[out] = cdist(turned[out], turned)
         np.fill_diagonal(found, np.inf)
         return found
@@ -143,8 +143,6 @@ class KnownKinds:
     ----------
     comparison : Comparison
         Of new rows with the labelled ones.
-    likeliest : Likeliest
-        Which of their classes a row is likeliest of.
     centre, spread : array
         Of each piece among the labelled rows (3,).
     weights : array
@@ -157,7 +155,6 @@ class KnownKinds:
     """
 
     comparison: Comparison
-    likeliest: Likeliest
     centre: Array
     spread: Array
     weights: Array
@@ -168,22 +165,22 @@ class KnownKinds:
     def learned(cls, x: NDArray[np.float32], codes: NDArray[np.int64]) -> KnownKinds:
         """From encoded rows (m, d) and their codes (m,): 0 normal, 1.. the class."""
         whole = Comparison(x, codes)
-        likeliest, own = Likeliest(whole.anomalies, whole.codes), whole.own()
+        own = whole.own()
         e, classes = len(NAMES), whole.classes
         if own.shape[1] < LEAST:
             ones = np.ones(e)
-            return cls(whole, likeliest, 0 * ones, ones, ones / e, np.full(e, np.nan), False)
+            return cls(whole, 0 * ones, ones, ones / e, np.full(e, np.nan), False)
         ranks = []
         for code in classes[:MOST] if len(classes) > 1 else ():
             part = Comparison(x[codes != code], codes[codes != code])
             inside = part.own()
             if inside.shape[1] >= LEAST:
-                outside = part.compared(x[codes == code])[0]
+                outside = part.compared(x[codes == code])[0].min(axis=2)
                 ranks.append([auroc(a, b) for a, b in zip(inside, outside, strict=True)])
         found = np.mean(ranks, axis=0) if ranks else np.full(e, np.nan)
         weights = np.exp(SHARP * np.nan_to_num(found))
         centre, spread = own.mean(axis=1), own.std(axis=1) + NEAR
-        return cls(whole, likeliest, centre, spread, weights / weights.sum(), found, True)
+        return cls(whole, centre, spread, weights / weights.sum(), found, True)
 
     def judged(self, x: NDArray[np.float32]) -> tuple[Array, Array, Array]:
         """Novelty (n,), shares of the classes (n, c), and their p-values (n, c), of encoded rows
@@ -196,13 +193,18 @@ class KnownKinds:
         if not n:
             return np.zeros(0), np.zeros((0, c)), np.zeros((0, c))
         pieces, pvalues = self.comparison.compared(x)
+        unlike = self.weighed(pieces)  # (n, c)
+        shares = np.exp(-len(NAMES) * (unlike - unlike.min(axis=1, keepdims=True)))
         novelty = np.full(n, np.nan)
         if self.tells:
-            novelty = 1 / (1 + np.exp(-(ODDS[0] + ODDS[1] * self.weighed(pieces))))
-        return novelty, self.likeliest.shares(x.astype(np.float64)), pvalues
+            new = self.weighed(pieces.min(axis=2))
+            novelty = 1 / (1 + np.exp(-(ODDS[0] + ODDS[1] * new)))
+        return novelty, shares / shares.sum(axis=1, keepdims=True), pvalues
 
     def weighed(self, pieces: Array) -> Array:
-        """Sum of pieces in spreads of labelled rows from the mean, up to `FAR`: (3, n) -> (n,)."""
+        """Sum of pieces in spreads of labelled rows from their mean, up to `FAR`: (3, ...) ->
+        (...).
+        """
         each = zip(pieces, self.weights, self.centre, self.spread, strict=True)
         # added one by one: a product of matrices rounds by what is beside a row
         found = sum(w * ((p - centre) / spread).clip(-FAR, FAR) for p, w, centre, spread in each)
@@ -226,3 +228,11 @@ def _inside(anomalies: Array, codes: NDArray[np.int64]) -> Array:
     covariance = pooled_covariance(x, kind, means(x, kind, int(kind.max()) + 1))
     floor = SHRINKAGE * NEAR * torch.eye(x.shape[1], dtype=x.dtype)
     return np.asarray(inverse_root(shrunk(covariance, variance=SHRINKAGE, correlation=0) + floor))
+
+
+def _along(rows: Array, directions: Array) -> Array:
+    """Rows along these directions: (n, d), (d, d) -> (n, d), equal rows alike to the last bit."""
+    turn = torch.from_numpy(directions)
+    with one_thread():
+        found = scores(lambda block: block @ turn, torch.from_numpy(rows), torch.device("cpu"))
+    return np.asarray(found.numpy())
