@@ -796,7 +796,8 @@ def test_the_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
     fill(tmp_path / "new-product", seed=2, here=8)
     page = page_text("docs/tutorial/images.md", "## Your own folder")
     lines = re.findall(r"^\$ (unseen .*)$", page, flags=re.MULTILINE)
-    assert [line.split()[1] for line in lines] == ["fit", "score", "evaluate", "adapt", "audit"]
+    commands = ["fit", "score", "report", "evaluate", "adapt", "audit"]
+    assert [line.split()[1] for line in lines] == commands
     for line in lines:
         lighter = LIGHT if line.split()[1] in ("fit", "evaluate") else []
         assert run(capsys, *shlex.split(line)[1:], *lighter)[0] == 0, line

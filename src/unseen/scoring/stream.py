@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ from unseen.io import read
 from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
 from unseen.io.write import read_aside, write_aside
-from unseen.scoring.tables import KINDS, RESULTS, check_keep
+from unseen.scoring.tables import KINDS, RESULTS, ROW, check_keep
 from unseen.scoring.told import TOLD, kind_columns, reason_columns
 from unseen.types import Source, ability
 
@@ -152,7 +152,7 @@ def score(
     more = (*(KINDS if kinds else ()), *(TOLD if reasons else ()))
     check_keep(ability(source, "keep") or (), taken=(*RESULTS, *more))
     judged = _judged(source, detector, policy.level if more else 0.0, progress)
-    tell = _Telling(detector, policy.level, kinds, reasons)
+    tell = _Telling(detector, policy.level, kinds, reasons, ability(source, "maps"))
     if not policy.needs_all:
         yield from (tell.scored(block, policy.level) for block in judged)
         return
@@ -174,7 +174,7 @@ def score(
 @dataclass(frozen=True)
 class _Block:
     """Keys (n), scores and p-values (n,), and those rows of which something may be told: they have
-    a p-value up to the level of the policy.
+    a p-value up to the level of the policy. Of images the numbers, by which they are seen again.
     """
 
     keys: pa.Table
@@ -209,15 +209,18 @@ class _Telling:
     level: float
     kinds: bool
     reasons: int
+    maps: Callable[[NDArray[np.int64]], Any] | None  # of images by their numbers
 
     def scored(self, block: _Block, threshold: float) -> Scored:
         """Rows with the verdicts that a threshold gives them."""
         alarm, n = block.pvalue <= threshold, len(block.keys)
         verdict = np.where(np.isnan(block.score), "failed", np.where(alarm, "anomaly", "normal"))
         places, kinds, reasons = np.flatnonzero(alarm), None, None
-        rows = block.rows
+        rows: Any = block.rows
         if self.kinds or self.reasons:
             rows = rows.filter(pa.array(alarm[block.pvalue <= self.level]))
+            if self.maps is not None and len(places):
+                rows = self.maps(rows[ROW].to_numpy())
         if self.kinds:
             kinds = kind_columns(self.detector, rows, places, block.pvalue[places], n)
             normal = pa.array(verdict, pa.string(), mask=verdict != "normal")
@@ -252,7 +255,10 @@ def _judged(
         progress(len(batch.keys))
         kept = pa.table({})
         if level:
-            kept = take(batch.rows, np.flatnonzero(pvalues[batch.used] <= level))
+            low = np.flatnonzero(pvalues[batch.used] <= level)
+            images = ability(source, "maps") is not None
+            numbers = pa.table({ROW: once.done + batch.used[low]})
+            kept = numbers if images else take(batch.rows, low)
         yield _Block(batch.keys, scores, pvalues, kept)
         once.done += len(batch.keys)
     band.tell(detector.schema_.noun)
