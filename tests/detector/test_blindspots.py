@@ -220,7 +220,7 @@ def test_images_have_blind_spots_and_advice_but_no_moves():
     new[3, 2] += 5
     new[7, 0] += 5
     advice = detector.advise(toys.maps_of(Samples.of(new), labels=(None,) * 20), 3)
-    assert {advice["row"][k].as_py() for k in (0, 2)} == {3, 7}  # the likely ones
+    assert advice["row"][0].as_py() == 3  # 7 is like what is labelled
     with pytest.raises(Unsupported, match="heat maps"):
         detector.smallest_moves()
 
