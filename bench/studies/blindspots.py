@@ -60,7 +60,7 @@ def names_of(family: str) -> list[str]:
 
 
 @cache
-def data_of(family: str, name: str, maps: Path) -> Data:
+def data_of(family: str, name: str, maps: Path | None = None) -> Data:
     """A set with a number for each row, the same for copies; of images their maps, kept there."""
     if family == "six":
         return read(name)
