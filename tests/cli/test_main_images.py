@@ -612,6 +612,21 @@ def test_images_judged_as_a_whole_name_the_most_alike_normal_one(made, new, tmp_
         assert row["most_alike"].startswith(f"normal: {normal}; ")
 
 
+def test_a_report_holds_the_heat_of_one_image_at_a_time(made, new, tmp_path, capsys, monkeypatch):
+    """It has a number for each pixel, and photos have many."""
+    heat, counts = unseen.Detector.heat, []
+
+    def counted(detector, rows):
+        counts.append(len(rows))
+        return heat(detector, rows)
+
+    monkeypatch.setattr(unseen.Detector, "heat", counted)
+    line = ["report", made / "m", "--data", new, "--cache", made / "seen"]
+    assert run(capsys, *line, "--out", tmp_path / "r.html")[0] == 0
+    assert len(counts) > 1
+    assert max(counts) == 1
+
+
 def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
     line = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0
