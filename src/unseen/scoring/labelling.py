@@ -131,7 +131,7 @@ def with_answers(
     asked: Any = given.take(answered)
     y, groups = _labels(data, codes[answered], names, detector.normal), None
     if images:
-        files = _answered_files(asked, _spelled(codes[answered], names), answers.name)
+        files = _answered_files(asked, _answers_spelled(codes[answered], names), answers.name)
         asked = _answered_images(files, answers.name, train, detector)
         stay, y = _answers_count(data.rows.images.files, files, y, str(detector.normal))
         rows = Maps.joined([data.rows.take(stay), asked])
@@ -256,10 +256,10 @@ def _labels(data: Labelled, codes: Rows, names: tuple[str, ...], normal: Any) ->
     before = [normal] * len(data.rows)  # where nothing is labelled, all are taken for normal
     if data.y is not None:
         before = list(data.y.to_pylist() if hasattr(data.y, "to_pylist") else data.y)
-    return before + _spelled(codes, names)
+    return before + _answers_spelled(codes, names)
 
 
-def _spelled(codes: Rows, names: tuple[str, ...]) -> list[str | None]:
+def _answers_spelled(codes: Rows, names: tuple[str, ...]) -> list[str | None]:
     """Labels of codes, None for normal."""
     return [None if code == 0 else names[code - 1] for code in codes.tolist()]
 
