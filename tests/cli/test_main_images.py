@@ -535,6 +535,98 @@ def test_images_are_asked_about_and_answers_learned(made, new, tmp_path, capsys,
     assert "name the training folder (--data TRAIN)" in err
 
 
+def answers_to(path, *pairs):
+    """A file of answers: names of images and labels."""
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["file", "label"])
+        out.writerows(pairs)
+    return path
+
+
+def learned(path):
+    """Rows of a detector's kinds, as its bundle tells them."""
+    facts = Bundle.load(path).facts
+    return facts["normals"], facts["unlabelled"], facts["anomalies"]
+
+
+def test_an_answer_counts_and_not_the_folder_of_its_image(made, new, tmp_path, capsys):
+    tiles = made / "tiles"
+    answers = answers_to(
+        tmp_path / "answers.csv",
+        (tiles / "normal" / "00.jpg", "dent"),  # 40 are normal, 4 a hole, 4 a stripe
+        (tiles / "normal" / "01.jpg", "normal"),
+        (tiles / "hole" / "00.jpg", "normal"),
+        (new / "normal" / "00.jpg", "normal"),
+    )
+    line = ["learn", made / "m", answers, "--data", tiles, "--cache", made / "seen"]
+    status, _, err = run(capsys, *line, "--out", tmp_path / "m2")
+    assert status == 0
+    assert "3 answered images are in the training folder, too" in err
+    assert learned(tmp_path / "m2") == (39, 2, {"dent": 1, "hole": 3, "stripe": 4})
+
+
+def test_answers_about_a_folder_without_labels(made, new, tmp_path, capsys):
+    """All its images are taken for normal, whatever word says so."""
+    plain = fill(tmp_path / "plain", here=12)
+    light = [*LIGHT, "--cache", made / "seen"]
+    line = ["fit", plain, "--normal", "ok", *light, "--out", tmp_path / "m"]
+    assert run(capsys, *line)[0] == 0
+    names = [(new / "normal" / f"{i:02}.jpg", "ok") for i in range(3)]
+    answers = answers_to(tmp_path / "answers.csv", *names, (new / "hole" / "00.jpg", "hole"))
+    line = ["learn", tmp_path / "m", answers, "--data", plain, "--out", tmp_path / "m2"]
+    assert run(capsys, *line)[0] == 0
+    assert learned(tmp_path / "m2") == (12, 3, {"hole": 1})
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        (
+            [("a.jpg", "hole"), ("./a.jpg", "dent")],
+            "is answered twice, 'hole' and 'dent'",
+        ),
+        (
+            [("a.jpg", "normal"), ("a.jpg", "dent")],
+            "is answered twice, 'normal' and 'dent'",
+        ),
+        ([("", "hole"), ("a.jpg", "dent")], "an answer ('hole') names no file in column 'file'"),
+    ],
+)
+def test_answers_that_cannot_be_meant_are_refused(made, tmp_path, capsys, monkeypatch, pairs, told):
+    monkeypatch.chdir(tmp_path)
+    answers = answers_to(tmp_path / "answers.csv", *pairs)
+    line = ["learn", made / "m", answers, "--data", made / "tiles", "--cache", made / "seen"]
+    assert told in refused(capsys, *line, "--out", "m2")
+
+
+def test_images_judged_as_a_whole_name_the_most_alike_normal_one(made, new, tmp_path, capsys):
+    light = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
+    assert run(capsys, "fit", made / "tiles", *light, "--out", tmp_path / "m")[0] == 0
+    line = ["score", tmp_path / "m", new, "--reasons", "1", "--out", tmp_path / "s.csv"]
+    assert run(capsys, *line)[0] == 0
+    alarms = [row for row in rows_of(tmp_path / "s.csv").values() if row["verdict"] == "anomaly"]
+    assert alarms
+    for row in alarms:
+        normal = json.loads(row["reasons_json"])["nearest_normal"]["file"]
+        assert row["most_alike"].startswith(f"normal: {normal}; ")
+
+
+def test_a_report_holds_the_heat_of_one_image_at_a_time(made, new, tmp_path, capsys, monkeypatch):
+    """It has a number for each pixel, and photos have many."""
+    heat, counts = unseen.Detector.heat, []
+
+    def counted(detector, rows):
+        counts.append(len(rows))
+        return heat(detector, rows)
+
+    monkeypatch.setattr(unseen.Detector, "heat", counted)
+    line = ["report", made / "m", "--data", new, "--cache", made / "seen"]
+    assert run(capsys, *line, "--out", tmp_path / "r.html")[0] == 0
+    assert len(counts) > 1
+    assert max(counts) == 1
+
+
 def test_a_method_without_heat_maps(made, new, tmp_path, capsys):
     line = ["--method", "whole", "--size", "64", "--cache", made / "seen"]
     assert run(capsys, "fit", made / "tiles", *line, "--out", tmp_path / "m")[0] == 0

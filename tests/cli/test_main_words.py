@@ -385,6 +385,15 @@ def test_alarms_in_words():
     )
 
 
+@pytest.mark.parametrize(
+    "policy", [Policy.alpha(0.05), Policy.per_day(5, 100), Policy.fdr(0.1), Policy.cost(10, 1)]
+)
+def test_alarms_are_told_by_kind_under_any_policy(policy):
+    found = Tally(100, 7, 0.0123, 0.001, {"leak": 2, "new kind": 5})
+    said = text.alarms(found, "rows", policy)
+    assert said.endswith(".\nAlarms by kind: 'new kind' (5), 'leak' (2).")
+
+
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])
 def test_fields_of_every_method_are_words(name):
     bundle = Bundle(Detector(name), {})

@@ -116,6 +116,13 @@ def test_without_labels_an_alarm_is_of_a_new_kind():
     assert found.table()["novelty"].null_count == 5
 
 
+def test_a_detector_that_moved_without_its_labelled_rows_calls_no_alarm_new():
+    x, _ = machines(0, 0)
+    found = fitted("mahalanobis").adapt(x[:100]).verdict(ROWS)
+    assert found.classes == ("crack", "leak")
+    assert found.kind.tolist() == ["normal", *["unsure"] * 4]
+
+
 def test_single_rows_of_classes_tell_too_little():
     found = fitted(leaks=1, cracks=1).verdict(ROWS)
     assert found.kind.tolist() == ["normal", *["unsure"] * 4]

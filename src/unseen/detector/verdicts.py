@@ -87,12 +87,12 @@ def judged_kinds(
     """Verdicts on encoded rows (n, d), some of them flagged (n,).
 
     Without known kinds each alarm is of a new one. Where too few are labelled to tell new from
-    known, it is unsure.
+    known, or labelled rows did not stay, as in a detector that moved, it is unsure.
     """
     n, c = len(x), len(classes)
     if kinds is None:
         none = np.zeros((n, c))
-        code = np.where(flagged, CODES["new kind"], 0)
+        code = np.where(flagged, CODES["unsure" if classes else "new kind"], 0)
         return Verdicts(code, pvalue, none, none + 1, np.full(n, np.nan), classes)
     novelty, some_shares, some_pvalues = kinds.judged(x)
     place = kinds.comparison.classes - 1  # a class may have no row among those that stay

@@ -220,12 +220,12 @@ def with_pictures(found: Judged, source: Any, detector: Detector, level: float) 
     """
     if source.noun != "images" or not found.alerts:
         return found
-    rows, images = np.array(found.places), source.images
+    images = source.images
     if not any(member.peaks is not None for member in detector.members_):
         return found.with_told([{"pictures": (_thumbnail(images, row),)} for row in found.places])
     scale, drawn, spent, bar = detector.heat_range(level), [], 0, None
-    heats = detector.heat(source.maps(rows))
-    for row, heat in zip(found.places, heats, strict=True):
+    for row in found.places:  # one at a time: heat is as large as its image
+        heat = detector.heat(source.maps(np.array([row])))[0]
         pixels, hot, strip = pieces(_drawn(images, row, heat, scale, title=""))
         name = writable(images.names[row])
         pair = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,10 +129,12 @@ def with_answers(
     data = _stayed(detector, facts) if train is None else train.labelled()
     start = time.perf_counter()
     asked: Any = given.take(answered)
-    y, groups = _labels(data, codes[answered], names), None
+    y, groups = _labels(data, codes[answered], names, detector.normal), None
     if images:
-        asked = _answered_images(asked, answers.name, train, detector)
-        rows = Maps.joined([data.rows, asked])
+        files = _answered_files(asked, _answers_spelled(codes[answered], names), answers.name)
+        asked = _answered_images(files, answers.name, train, detector)
+        stay, y = _answers_count(data.rows.images.files, files, y, str(detector.normal))
+        rows = Maps.joined([data.rows.take(stay), asked])
     else:
         rows = _joined(data.rows, asked, answers.name)
         if data.groups is not None:
@@ -186,11 +188,55 @@ def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
     return Labelled(kept.rows, spelled[kept.codes].tolist(), None, kept.rows, about)
 
 
+def _answered_files(given: pa.Table, labels: Sequence[str | None], where: str) -> list[Path]:
+    """The files that answers name (n), each with one answer: labels (n) have None for normal."""
+    files, found = [], dict[Path, str | None]()
+    for name, label in zip(given[FILE].to_pylist(), labels, strict=True):
+        if name is None or not str(name).strip():
+            raise DataError(
+                f"{where}: an answer ({label or 'normal'!r}) names no file in column {FILE!r}: "
+                "leave all but the labels as `unseen advise` wrote it"
+            )
+        file = Path(str(name))
+        if found.setdefault(file.resolve(), label) != label:
+            both = " and ".join(repr(each or "normal") for each in (found[file.resolve()], label))
+            raise DataError(f"{where}: {str(name)!r} is answered twice, {both}: leave one of them")
+        files.append(file)
+    return files
+
+
+def _answers_count(
+    training: Sequence[Path], files: Sequence[Path], y: list[Any], normal: str
+) -> tuple[Rows, list[Any]]:
+    """Which training images stay beside answered ones (n), and the labels of all: an image of
+    training that is answered is there once, with its answer.
+
+    Answered to be normal, it is as normal as before: it calibrates where it did."""
+    places = {file.resolve(): k for k, file in enumerate(training)}
+    before = [places.get(file.resolve()) for file in files]
+    again = [k for k in before if k is not None]
+    stay = np.setdiff1d(np.arange(len(training)), np.array(again, dtype=np.int64))
+    if again:
+        log.warning(
+            "%d answered images are in the training folder, too: their answers count, and not what "
+            "the folder calls them",
+            len(set(again)),
+        )
+    given = y[len(training) :]
+    calm = [k is not None and str(y[k]) == normal for k in before]
+    labels = [
+        normal if label is None and was else label for label, was in zip(given, calm, strict=True)
+    ]
+    return stay, [y[k] for k in stay.tolist()] + labels
+
+
 def _answered_images(
-    given: pa.Table, where: str, train: TableSource | ImageFolder | None, detector: Detector
+    files: Sequence[Path],
+    where: str,
+    train: TableSource | ImageFolder | None,
+    detector: Detector,
 ) -> Maps:
     """The images that answers name, to learn from."""
-    files = [Path(str(name)) for name in given[FILE].to_pylist()]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise DataError(
@@ -205,12 +251,17 @@ def _answered_images(
     )
 
 
-def _labels(data: Labelled, codes: Rows, names: tuple[str, ...]) -> list[Any]:
+def _labels(data: Labelled, codes: Rows, names: tuple[str, ...], normal: Any) -> list[Any]:
     """Those of training rows, and of answered ones, of which normal ones have no label."""
-    before = ["normal"] * len(data.rows)  # where nothing is labelled, all are taken for normal
+    before = [normal] * len(data.rows)  # where nothing is labelled, all are taken for normal
     if data.y is not None:
         before = list(data.y.to_pylist() if hasattr(data.y, "to_pylist") else data.y)
-    return before + [None if code == 0 else names[code - 1] for code in codes.tolist()]
+    return before + _answers_spelled(codes, names)
+
+
+def _answers_spelled(codes: Rows, names: tuple[str, ...]) -> list[str | None]:
+    """Labels of codes, None for normal."""
+    return [None if code == 0 else names[code - 1] for code in codes.tolist()]
 
 
 def _joined(rows: pa.Table, given: pa.Table, where: str) -> pa.Table:

@@ -95,7 +95,7 @@ def _cells(reasons: Reasons | ImageReasons) -> dict[str, str | None]:
         "reasons_json": json.dumps({"format": FORMAT, **reasons.to_json()}, allow_nan=False),
     }
     if isinstance(reasons, ImageReasons):
-        like = (*(place.most_alike for place in reasons.places[:1]), reasons.nearest_anomaly)
+        like = (reasons.nearest_normal, reasons.nearest_anomaly)
         alike = [f"{each.label}: {each}" for each in like if each is not None]
         return found | {"change": None, "most_alike": "; ".join(alike)}
     return found | {
