@@ -385,6 +385,22 @@ def test_alarms_in_words():
     )
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [Policy.alpha(0.05), Policy.fdr(0.1), Policy.cost(20, 1), Policy.per_day(5, traffic=100)],
+)
+def test_kinds_are_counted_under_every_policy(policy):
+    found = Tally(100, 7, 0.0123, 0.001, {"new kind": 2, "leak": 5})
+    lines = text.alarms(found, "rows", policy).splitlines()
+    assert lines[1:] == ["Alarms by kind: 'leak' (5), 'new kind' (2)."]
+    assert len(text.alarms(Tally(100, 7, 0.0123), "rows", policy).splitlines()) == 1
+
+
+def test_flags_of_two_words_are_named_as_they_are_typed(capsys):
+    said = refused("score m d --out s --per-day 20 --traffic 10", capsys)
+    assert "--per-day must be less than --traffic" in said
+
+
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])
 def test_fields_of_every_method_are_words(name):
     bundle = Bundle(Detector(name), {})
