@@ -55,7 +55,7 @@ def option(name: str, value: object = None) -> str:
     """
     if not _typed.get():
         return name if value is None else f"{name}={'...' if value is ... else repr(value)}"
-    return shlex.join(words(name, value)) or f"--{FLAGS.get(name, name)}"
+    return shlex.join(words(name, value)) or f"--{FLAGS.get(name, name).replace('_', '-')}"
 
 
 def words(name: str, value: object) -> list[str]:

@@ -137,3 +137,11 @@ def test_blind_spots_under_a_policy(here, capsys):
     assert "--share 0.1" in capsys.readouterr().err
     assert cli.main(["blindspots", "m", "--by-group"]) == 2
     assert "leave --by-group out" in capsys.readouterr().err
+
+
+def test_there_is_nothing_to_choose_from(here, capsys):
+    folder, _ = here
+    (folder / "none.csv").write_text("id,x,y\n")
+    assert cli.main(["advise", "m", "none.csv", "--out", "rows.csv"]) == 2
+    assert "none.csv: expected rows to choose from, found none" in capsys.readouterr().err
+    assert not (folder / "rows.csv").exists()

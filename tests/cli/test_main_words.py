@@ -392,6 +392,12 @@ def test_alarms_are_told_by_kind_under_any_policy(policy):
     found = Tally(100, 7, 0.0123, 0.001, {"leak": 2, "new kind": 5})
     said = text.alarms(found, "rows", policy)
     assert said.endswith(".\nAlarms by kind: 'new kind' (5), 'leak' (2).")
+    assert len(text.alarms(Tally(100, 7, 0.0123), "rows", policy).splitlines()) == 1
+
+
+def test_flags_of_two_words_are_named_as_they_are_typed(capsys):
+    said = refused("score m d --out s --per-day 20 --traffic 10", capsys)
+    assert "--per-day must be less than --traffic" in said
 
 
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])

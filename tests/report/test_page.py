@@ -115,6 +115,25 @@ def test_slider_by_hand(bundle):
     assert {step["flagged"] for step in slider(bundle.detector, None, policy, blind)} == {None}
 
 
+def test_data_of_which_no_row_was_judged(bundle):
+    nothing = np.zeros(0)
+    for failed in (0, 3):
+        none = Judged("none.csv", 0, failed, 0, nothing, nothing)
+        blind = Blind.of(bundle.detector, Policy.alpha(0.05))
+        steps = slider(bundle.detector, none, Policy.alpha(0.05), blind)
+        assert {step["flagged"] for step in steps} == {0}
+        assert "of 0 rows in none.csv raise an alarm" in page_of(bundle, none)
+
+
+def test_a_report_of_a_file_without_rows(bundle, tmp_path, capsys):
+    bundle.save(tmp_path / "m")
+    columns = ",".join(bundle.detector.schema_.needed)
+    (tmp_path / "none.csv").write_text(f"{columns}\n")
+    command = ["report", str(tmp_path / "m"), "--data", str(tmp_path / "none.csv")]
+    assert main([*command, "--out", str(tmp_path / "r.html")]) == 0
+    assert "Not told: drift needs rows" in (tmp_path / "r.html").read_text()
+
+
 def test_the_slider_begins_at_the_level_that_is_asked_for(bundle):
     page = page_of(bundle, level=0.037)
     steps = json.loads(re.search(r"const steps = (\[.*?\]),", page)[1])

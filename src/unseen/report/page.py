@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
@@ -242,14 +243,17 @@ def slider(
             "shown": level == finest or level in USUAL,
             "level": level_of(float(level)),
             "normal": float(f"{1000 * level:.3g}"),
-            "flagged": None
-            if found is None
-            else round(float((found.pvalue <= level).mean()) * found.rows),
+            "flagged": None if found is None else _share_of(found.pvalue <= level, found.rows),
             "caught": blind.found(level),
             "x": None if ends is None else round(x_of(float(score_of(level)), *ends), 1),
         }
         for level in levels
     ]
+
+
+def _share_of(flagged: NDArray[np.bool_], rows: int) -> int:
+    """Of all rows as many as of those that were drawn evenly (k,); 0 where none was judged."""
+    return round(float(flagged.mean()) * rows) if len(flagged) else 0
 
 
 def series_of(detector: Detector, found: Judged | None) -> dict[str, Any]:

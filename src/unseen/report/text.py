@@ -57,13 +57,16 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
 
 
 def _kinds_line(kinds: Mapping[str, int]) -> str:
-    """How many alarms there are of each kind, most frequent first.
+    """A further line: how many alarms there are of each kind, most frequent first; empty where that
+    is not told.
 
     >>> _kinds_line({"new kind": 2, "leak": 5})
-    "Alarms by kind: 'leak' (5), 'new kind' (2)."
+    "\\nAlarms by kind: 'leak' (5), 'new kind' (2)."
     """
+    if not kinds:
+        return ""
     each = sorted(kinds.items(), key=lambda item: -item[1])
-    return f"Alarms by kind: {first_few(f'{name!r} ({count:,})' for name, count in each)}."
+    return f"\nAlarms by kind: {first_few(f'{name!r} ({count:,})' for name, count in each)}."
 
 
 def _worth(found: Tally, noun: str, policy: Policy) -> str:
@@ -73,7 +76,7 @@ def _worth(found: Tally, noun: str, policy: Policy) -> str:
         return f"0 of {found.rows:,} {noun} flagged: none has {chance}, and other alarms cost more."
     return (
         f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}: those "
-        f"with {chance}."
+        f"with {chance}.{_kinds_line(found.kinds)}"
     )
 
 

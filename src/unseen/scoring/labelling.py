@@ -42,6 +42,10 @@ def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) 
     if source.noun == "images":
         return _images_to_label(detector, source, n)
     label, table = of_data(known).get("label") or LABEL, source.place.whole()
+    if not len(table):
+        raise DataError(
+            f"{source.name}: expected rows to choose from, found none: name a file that has some"
+        )
     check_keep(source.keep, taken=(*ASKED, label))
     kept = list(source.keep) or [name for name in table.column_names if name != label]
     check_keep(kept, taken=ASKED)
