@@ -2,7 +2,7 @@
 
 python -m bench advice                  # five sets, 5 seeds
 python -m bench advice --short          # a minute
-python -m bench advice --sets penbased vowel texture segment landsat --out tried.parquet   # development
+python -m bench advice --sets penbased vowel texture segment landsat --out tried.parquet
 
 A detector begins with normal rows alone. In each round it names 10 rows of a pool of which 5% are
 anomalies, as unevenly from all classes as the set has them, learns their labels, and is judged by

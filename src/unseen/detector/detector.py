@@ -36,7 +36,7 @@ from unseen.detector.chance import UnseenChance, good_turing
 from unseen.detector.checking import members_after, rows_to_check
 from unseen.detector.conformal import ROWS, Conformal, out_of_reach, outranked
 from unseen.detector.devices import device_of
-from unseen.detector.domains import pvalues_by_domain
+from unseen.detector.domains import by_domain, conformal_of, pvalues_by_domain
 from unseen.detector.drift import Drift, Monitor
 from unseen.detector.explaining import Judge, Training, check_explained, explained
 from unseen.detector.folds import few, held_out
@@ -646,7 +646,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(said, FewNormals, stacklevel=3)
 
     def explain(
-        self, X: Any, top: int = 3, *, alpha: float = 0.05
+        self, X: Any, top: int = 3, *, alpha: float = 0.05, groups: Any = None
     ) -> list[Reasons] | list[ImageReasons]:
         """Why rows have their scores: which columns raise them, and what would make the rows
         unremarkable; of images, which places are hot, and what in training is most alike.
@@ -666,6 +666,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             The most columns, or places, to name, 3 by default.
         alpha : float
             Rows with a p-value above it are unremarkable.
+        groups : sequence (n,), optional
+            The domain of each row, as in `pvalue`: its p-values are those of its own domain, and
+            so are those of the normal rows that it may be compared with.
 
         Returns
         -------
@@ -682,7 +685,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             For no rows, rows of another sort than those of training, and a number of columns, or a
             level, that is none.
         Unsupported
-            For a detector that an earlier release saved.
+            For a detector that an earlier release saved; for groups, as in `pvalue`.
 
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(200, 3)).round(1)
@@ -692,9 +695,32 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         ('x1', 'x1')
         """
         self.check_fitted()
-        known = check_explained(self.schema_, getattr(self, "references_", None))
-        names = [str(self.normal), *map(str, self.classes_)]
-        judge = Judge(self.members_, self.conformal_, self.torch_device())
+        check_explained(self.schema_, getattr(self, "references_", None))
+        judge = Judge(
+            self.members_,
+            self.conformal_,
+            self.torch_device(),
+            [member.calibration for member in self.members_],
+        )
+        if groups is None:
+            return self._explained(judge, X, top, alpha)
+        rows = self.schema_.admit(X)
+        found: dict[int, Any] = {}
+        for own, parts in by_domain(self.members_, self.groups_, groups, len(rows), NotedOnce()):
+            beside = judge
+            if parts is not None:
+                conformal = conformal_of(parts, tail=self.tail)
+                beside = replace(judge, conformal=conformal, among=parts)
+            places = np.flatnonzero(own)
+            each = self._explained(beside, take(rows, places), top, alpha)
+            found |= dict(zip(places.tolist(), each, strict=True))
+        return [found[place] for place in range(len(rows))]
+
+    def _explained(
+        self, judge: Judge, X: Any, top: int, alpha: float
+    ) -> list[Reasons] | list[ImageReasons]:
+        """Reasons of rows that all are judged in one way."""
+        known, names = kept_rows(self), [str(self.normal), *map(str, self.classes_)]
         if self.schema_.noun != "rows":
             return explained_images(judge, known, names, X, top=top, alpha=alpha)
         return explained(judge, Training(self.schema_, known, names), X, top=top, alpha=alpha)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,24 +63,32 @@ def pvalues_by_domain(
     DataError
         For another number of groups than rows, and rows without one.
     """
-    own = [member.group for member in members]
-    if len(known) == 0 or any(codes is None for codes in own):
+    found = overall.copy()
+    for rows, parts in by_domain(members, known, groups, len(overall), once):
+        if parts is not None:
+            found[rows] = _pvalues(parts, [scores[rows] for scores in each], tail=tail)
+    return found
+
+
+def by_domain(
+    members: Sequence[Member], known: Sequence[str], groups: Any, n: int, once: NotedOnce
+) -> Iterator[tuple[NDArray[np.bool_], list[Array] | None]]:
+    """Which of n rows are of each domain, and the calibration scores of its normals by each member,
+    sorted; None of one with too few, which is logged in the end. Raises as `pvalues_by_domain`.
+    """
+    if len(known) == 0 or any(member.group is None for member in members):
         raise Unsupported(
             "this detector does not know the domains of its calibration rows: fit again with "
             "groups (--group COL), or judge all rows together"
         )
-    codes, names = encode_groups(groups, rows=len(overall), known=tuple(known))
-    found, alone = overall.copy(), []
+    codes, names = encode_groups(groups, rows=n, known=tuple(known))
+    alone = []
     for code in np.unique(codes):
-        parts = [
-            member.calibration[member.group == code]
-            for member in members  # sorted, as all are
-        ]
-        rows = codes == code
-        if min(map(len, parts)) == 0 or sum(map(len, parts)) < LEAST:
+        parts = [member.calibration[member.group == code] for member in members]
+        few = min(map(len, parts)) == 0 or sum(map(len, parts)) < LEAST
+        if few:
             alone.append(names[code])
-            continue
-        found[rows] = _pvalues(parts, [scores[rows] for scores in each], tail=tail)
+        yield codes == code, None if few else parts
     if alone:
         once.warn(
             f"fewer than {LEAST} calibration rows are of domain %s: its rows are judged beside "
@@ -88,12 +96,17 @@ def pvalues_by_domain(
             ", ".join(map(repr, alone[:5])) + (f" and {len(alone) - 5} more" * (len(alone) > 5)),
             alone,
         )
-    return found
+
+
+def conformal_of(parts: list[Array], *, tail: bool) -> Conformal:
+    """What p-values follow from among such calibration scores of each member."""
+    tail = tail and sum(map(len, parts)) >= ROWS
+    if len(parts) == 1:
+        return Conformal.fit(parts[0], tail=tail)
+    return Conformal.across(parts, tail=tail)
 
 
 def _pvalues(parts: list[Array], each: list[Array], *, tail: bool) -> Array:
     """p-values of rows with these scores by each member, among such calibration scores."""
-    tail = tail and sum(map(len, parts)) >= ROWS
-    if len(parts) == 1:
-        return Conformal.fit(parts[0], tail=tail).pvalue(each[0])
-    return Conformal.across(parts, tail=tail).pvalue(outranked(parts, each))
+    found = each[0] if len(parts) == 1 else outranked(parts, each)
+    return conformal_of(parts, tail=tail).pvalue(found)

@@ -38,11 +38,14 @@ LEAST = 0.005  # a smaller share of the difference is not worth a reader's time
 
 @dataclass(frozen=True)
 class Judge:
-    """What judges rows: a detector's members, what p-values follow from, and where it computes."""
+    """What judges rows: a detector's members, what p-values follow from, where it computes, and
+    the calibration scores of each member among which a row's stand.
+    """
 
     members: tuple[Member, ...]
     conformal: Conformal
     device: torch.device
+    among: Sequence[Array]
 
     def judged(self, each: Encoded, new: Array) -> tuple[Array, Array]:
         """Scores as `Reasons` has them, and p-values, of encoded rows that show so much that is new
@@ -52,9 +55,8 @@ class Judge:
         found = [member.encoded_scores(x, self.device, new) for member, x in pairs]
         if len(found) == 1:
             return found[0], self.conformal.pvalue(found[0])
-        calibration = [member.calibration for member in self.members]
-        pvalues = self.conformal.pvalue(outranked(calibration, found))
-        return mean_deviation(calibration, found), pvalues
+        pvalues = self.conformal.pvalue(outranked(self.among, found))
+        return mean_deviation([member.calibration for member in self.members], found), pvalues
 
     def evidence(self, each: Encoded) -> tuple[tuple[str, ...], Array]:
         """Names of the pieces of evidence that have a weight, and what each adds: (e), (n, e)."""

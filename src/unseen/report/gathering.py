@@ -80,6 +80,8 @@ class Judged:
         How many could not be judged.
     flagged : int
         Alarms among those that were.
+    threshold : float
+        The largest p-value that is an alarm.
     score, pvalue : array
         Of the rows, or of as many drawn evenly as charts are drawn of (k,).
     alerts : list of Alert
@@ -96,6 +98,7 @@ class Judged:
     rows: int
     failed: int
     flagged: int
+    threshold: float
     score: NDArray[np.float64]
     pvalue: NDArray[np.float64]
     alerts: list[Alert] = field(default_factory=list)
@@ -125,11 +128,12 @@ def gathered(parts: Iterable[Any], name: str) -> Judged:
     """
     scores, pvalues, kinds = [np.zeros(0)], [np.zeros(0)], Counter[str]()
     rows = failed = flagged = seen = 0
+    threshold = 0.0
     alerts: dict[str, list[Alert]] = {}
     for part in parts:
         there = ~np.isnan(part.score)
         rows, failed = rows + int(there.sum()), failed + int((~there).sum())
-        flagged += int(part.flagged.sum())
+        flagged, threshold = flagged + int(part.flagged.sum()), part.threshold
         scores.append(part.score[there])
         pvalues.append(part.pvalue[there])
         places = np.flatnonzero(part.flagged)
@@ -151,7 +155,7 @@ def gathered(parts: Iterable[Any], name: str) -> Judged:
     ranked = [(rank, alert) for each in alerts.values() for rank, alert in enumerate(each)]
     ranked.sort(key=lambda pair: (pair[0], _falling(pair[1])))  # a turn of each kind, and another
     shown = sorted((alert for _, alert in ranked[:ALERTS]), key=_falling)
-    return Judged(name, rows, failed, flagged, score, pvalue, shown, kinds=kinds)
+    return Judged(name, rows, failed, flagged, threshold, score, pvalue, shown, kinds=kinds)
 
 
 def _falling(alert: Alert) -> float:

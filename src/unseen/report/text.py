@@ -40,7 +40,7 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     p-value there can be.
     """
     share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
-    kinds = f"\n{_kinds_line(found.kinds)}" if found.kinds else ""
+    kinds = _kinds_line(found.kinds)
     if policy.kind == "cost":
         return _worth(found, noun, policy) + kinds
     if policy.needs_all and not found.flagged:

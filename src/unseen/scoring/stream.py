@@ -33,6 +33,7 @@ from unseen.scoring.told import TOLD, kind_columns, reason_columns
 from unseen.types import Source, ability
 
 Array = NDArray[np.float64]
+GROUP = "unseen.group"  # beside rows that wait: their domain
 
 
 @dataclass(frozen=True)
@@ -215,10 +216,12 @@ class _Telling:
         """Rows with the verdicts that a threshold gives them."""
         alarm, n = block.pvalue <= threshold, len(block.keys)
         verdict = np.where(np.isnan(block.score), "failed", np.where(alarm, "anomaly", "normal"))
-        places, kinds, reasons = np.flatnonzero(alarm), None, None
+        places, kinds, reasons, groups = np.flatnonzero(alarm), None, None, None
         rows: Any = block.rows
         if self.kinds or self.reasons:
             rows = rows.filter(pa.array(alarm[block.pvalue <= self.level]))
+            groups = rows[GROUP].to_pylist() if GROUP in rows.column_names else None
+            rows = without(rows, [GROUP] if groups is not None else [])
             if self.maps is not None and len(places):
                 rows = self.maps(rows[ROW].to_numpy())
         if self.kinds:
@@ -227,7 +230,7 @@ class _Telling:
             kinds = kinds.set_column(0, KINDS[0], pc.coalesce(kinds[KINDS[0]], normal))
         if self.reasons:
             reasons = reason_columns(
-                self.detector, rows, places, n, top=self.reasons, alpha=threshold
+                self.detector, rows, places, n, top=self.reasons, alpha=threshold, groups=groups
             )
         return Scored(block.keys, block.score, block.pvalue, verdict, threshold, kinds, reasons)
 
@@ -259,6 +262,9 @@ def _judged(
             images = ability(source, "maps") is not None
             numbers = pa.table({ROW: once.done + batch.used[low]})
             kept = numbers if images else take(batch.rows, low)
+            if batch.groups is not None:
+                own = pa.array([batch.groups[k] for k in low.tolist()])
+                kept = kept.append_column(GROUP, own)
         yield _Block(batch.keys, scores, pvalues, kept)
         once.done += len(batch.keys)
     band.tell(detector.schema_.noun)

@@ -51,42 +51,55 @@ def reason_columns(
     *,
     top: int,
     alpha: float,
+    groups: Any,
 ) -> pa.Table:
-    """The columns `TOLD` for n rows, of which alarms (k) are at these places (k,)."""
+    """The columns `TOLD` for n rows, of which alarms (k) of such domains, or None, are at these
+    places (k,).
+    """
     found: list[dict[str, str | None]] = [dict.fromkeys(TOLD) for _ in range(n)]
     if len(places):
-        each: Sequence[Any] = detector.explain(rows, top, alpha=alpha)
+        each: Sequence[Any] = detector.explain(rows, top, alpha=alpha, groups=groups)
         for place, reasons in zip(places.tolist(), each, strict=True):
             found[place] = _cells(reasons)
     return pa.Table.from_pylist(found, _SCHEMA)
 
 
-def told_again(detector: Detector, source: Any, places: Sequence[int]) -> list[dict[str, str]]:
-    """Reasons of the rows or images of a source at these places (k), which is read a second time;
-    nothing where an earlier release kept none to compare with.
+def told_again(
+    detector: Detector, source: Any, places: Sequence[int], alpha: float
+) -> list[dict[str, str]]:
+    """Reasons of the rows or images of a source at these places (k), with p-values above alpha as
+    unremarkable: the source is read a second time. Nothing where an earlier release kept no rows to
+    compare with.
     """
     if not places:
         return []
-    images = source.noun == "images"
-    wanted = np.sort(np.asarray(places, dtype=np.int64))
-    rows = source.maps(wanted) if images else _rows_at(detector, source, wanted)
+    wanted, groups = np.sort(np.asarray(places, dtype=np.int64)), None
+    if source.noun == "images":
+        rows = source.maps(wanted)
+    else:
+        rows, groups = _rows_at(detector, source, wanted)
     try:
-        each = list(map(str, detector.explain(rows)))
+        each = list(map(str, detector.explain(rows, alpha=alpha, groups=groups)))
     except Unsupported:
         return [{} for _ in places]
     told = {number: {"reasons": text} for number, text in zip(wanted.tolist(), each, strict=True)}
     return [told[place] for place in places]
 
 
-def _rows_at(detector: Detector, source: Source, wanted: NDArray[np.int64]) -> pa.Table:
-    """Rows of a table by their numbers, in rising order (k,)."""
-    done, found = 0, []
+def _rows_at(
+    detector: Detector, source: Source, wanted: NDArray[np.int64]
+) -> tuple[pa.Table, list[Any] | None]:
+    """Rows of a table by their numbers, in rising order (k,), and their domains where rows are
+    judged by domain.
+    """
+    done, found, groups = 0, [], list[Any]()
     for batch in source.batches(detector.schema_):
-        here = wanted[(wanted >= done) & (wanted < done + len(batch.keys))]
+        here = wanted[(wanted >= done) & (wanted < done + len(batch.keys))] - done
         if len(here):
-            found.append(take(batch.rows, here - done))
+            found.append(take(batch.rows, here))
+            groups += [] if batch.groups is None else [batch.groups[k] for k in here.tolist()]
         done += len(batch.keys)
-    return pa.concat_tables(found, promote_options="permissive")
+    return pa.concat_tables(found, promote_options="permissive"), groups or None
 
 
 def _cells(reasons: Reasons | ImageReasons) -> dict[str, str | None]:
