@@ -42,13 +42,15 @@ def told(
     """All that is known of a detector's blind spots, and moves of normal rows; None of images.
 
     Without a class that could be held out, the reason stands in the text; Unsupported where nothing
-    is left to tell: of images, and of a policy that such classes tell the level of."""
+    is left to tell: of images, of a policy that such classes tell the level of, and DataError of a
+    level at which nothing can be flagged."""
     tabular = detector.schema_.noun == "rows"
     try:
         spots = detector.blind_spots(policy, share)
         first, level = of_unseen(spots, share), spots.alpha
     except (DataError, Unsupported) as error:
-        if policy.needs_all or not tabular:
+        nothing = not policy.needs_all and policy.level < detector.conformal_.finest
+        if policy.needs_all or not tabular or nothing:
             raise
         first, level = Text(f"Kinds that nobody has labelled: {error}."), policy.level
     moves = detector.smallest_moves(level) if tabular else None

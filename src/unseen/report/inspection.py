@@ -13,6 +13,7 @@ from rich.text import Text
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import FLAGGED, Detector
 from unseen.detector.simpler import MARGIN, simpler_than
+from unseen.errors import DataError
 from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
@@ -198,9 +199,12 @@ def expected_recall(detector: Detector) -> list[tuple[str, str]]:
     trained for it.
     """
     each = [member.hidden for member in detector.members_ if member.hidden is not None]
-    if not each or max(hidden[:, 3].max() for hidden in each) > FLAGGED.level:
+    if not each:
         return []
-    return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
+    try:
+        return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
+    except DataError:  # too few normal rows for such a level
+        return []
 
 
 def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:

@@ -243,5 +243,5 @@ def _flagged(before: Detector, now: Detector, rows: Any, codes: Rows) -> dict[st
 def _spots(detector: Detector) -> BlindSpots | None:
     try:
         return detector.blind_spots()
-    except Unsupported:
+    except (DataError, Unsupported):
         return None
