@@ -107,7 +107,7 @@ def test_check_and_its_answers(here, capsys):
     arrow_csv.write_csv(look.set_column(0, "answer", pa.array(answers)), "filled.csv")
     _, out, _ = run("check m t.csv --answers filled.csv --out m2", capsys)
     bad = answers.count("anomaly")
-    assert f"{bad} of 20 rows that were checked are no normal ones" in out
+    assert f"{bad} of 20 rows that were checked are anomalies" in out
     assert "p = 0.05 is now p = 0.0" in out
     before, after = Bundle.load("m"), Bundle.load("m2")
     assert after.facts["checked"]["anomalies"] == bad

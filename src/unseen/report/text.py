@@ -121,7 +121,7 @@ def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun
         sum(len(member.calibration) for member in each.detector.members_)
         for each in (before, after)
     )
-    found = f"{anomalies:,} of {rows:,} {noun} that were checked are no normal ones"
+    found = f"{anomalies:,} of {rows:,} {noun} that were checked are anomalies"
     if kept == m:
         return f"{found}: nothing is left out, and p-values stay as they are."
     highest = 0
