@@ -6,9 +6,12 @@ import csv
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from rich.console import Console
 
 from unseen.cli import main as cli
+from unseen.report.blindspots import of_moves
 from unseen.storage.bundle import Bundle
 
 
@@ -108,6 +111,15 @@ def test_what_cannot_be_learned_is_said(here, capsys):
     assert cli.main(["learn", "m", "rows.csv", "--out", "m2"]) == 2
     assert "expected answers in column 'kind', found none in 10 rows" in capsys.readouterr().err
     assert not (folder / "m2").exists()
+
+
+def test_long_ways_are_written_in_full():
+    far = {"what": "load up", "usual_range": 195.0, "distance": 31200.0, "ranges": 160.0}
+    table = pa.Table.from_pylist([far | {"column": "load", "caught": 1.0}])
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(of_moves(table, 0.05))
+    assert "31,200" in shown.get()
 
 
 def test_blind_spots_are_told(here, capsys):

@@ -13,6 +13,7 @@ from unseen.detector.blindspots import BlindSpots
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError, Unsupported
+from unseen.explain.reasons import as_written
 from unseen.names import first_few
 from unseen.report.tables import ruled_table
 
@@ -126,8 +127,8 @@ def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
         ruled_table("move", "usual range", "caught after", "in usual ranges"),
     )
     for row in found.far:
-        distances = (f"{row[key]:.4g}" for key in ("usual_range", "distance"))
-        table.add_row(row["what"], *distances, f"{row['ranges']:.3g}")
+        figures = (as_written(float(row[key])) for key in ("usual_range", "distance"))
+        table.add_row(row["what"], *figures, as_written(float(f"{row['ranges']:.3g}")))
     return Group(
         Text(
             "How far most typical normal rows move, all else as it was, until p <= "

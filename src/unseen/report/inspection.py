@@ -216,10 +216,10 @@ def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:
         return []
     found = detector.unseen_chance()
     text = (
-        f"{found.estimate:.1%} that the next anomaly is of a kind without labels "
-        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), if anomalies were "
-        f"labelled as they came: {found.once} of {found.kinds} kinds have one label of "
-        f"{found.labels:,}; no statement where kinds were chosen"
+        "Only if anomalies were labelled as they came, and neither kinds nor their numbers were "
+        f"chosen: {found.estimate:.1%} that the next anomaly is of a kind without labels "
+        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), as {found.once} of "
+        f"{found.kinds} kinds have one label of {found.labels:,}"
     )
     return [("new kinds", text)]
 

@@ -43,7 +43,11 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     if policy.kind == "cost":
         return _worth(found, noun, policy)
     if policy.needs_all and not found.flagged:
-        return f"{none}: no p-value is small enough for at most {share} of false alarms."
+        return (
+            f"{none}: no p-value is small enough for at most {share} of false alarms. Allow more "
+            f"of them, flag by a level ({option('alpha', 0.01)}), or train on more normals, for "
+            "smaller p-values."
+        )
     if not policy.needs_all and policy.level < finest:
         return f"{none}: no p-value is as small as {policy.level:.3g}."
     if not policy.needs_all and not found.flagged:
