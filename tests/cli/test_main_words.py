@@ -387,6 +387,16 @@ def test_alarms_in_words():
     )
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [Policy.alpha(0.05), Policy.fdr(0.1), Policy.per_day(2, 50), Policy.cost(20, 1)],
+    ids=lambda policy: policy.kind,
+)
+def test_alarms_by_kind_are_told_under_any_policy(policy):
+    said = text.alarms(Tally(100, 7, 0.0123, 0.001, {"leak": 5, "new kind": 2}), "rows", policy)
+    assert said.endswith("\nAlarms by kind: 'leak' (5), 'new kind' (2).")
+
+
 @pytest.mark.parametrize("name", [*METHODS, *IMAGES])
 def test_fields_of_every_method_are_words(name):
     bundle = Bundle(Detector(name), {})

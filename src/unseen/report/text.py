@@ -40,8 +40,9 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     p-value there can be.
     """
     share, none = f"{100 * policy.level:.3g}%", f"0 of {found.rows:,} {noun} flagged"
+    kinds = f"\n{_kinds_line(found.kinds)}" if found.kinds else ""
     if policy.kind == "cost":
-        return _worth(found, noun, policy)
+        return f"{_worth(found, noun, policy)}{kinds}"
     if policy.needs_all and not found.flagged:
         return (
             f"{none}: no p-value is small enough for at most {share} of false alarms. Allow more "
@@ -53,7 +54,6 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     if not policy.needs_all and not found.flagged:
         return f"{none} at p <= {policy.level:.3g}: the smallest p-value is {found.smallest:.3g}."
     flagged = f"{found.flagged:,} of {found.rows:,} {noun} flagged at p <= {found.threshold:.3g}."
-    kinds = f"\n{_kinds_line(found.kinds)}" if found.kinds else ""
     if policy.needs_all:
         return f"{flagged} Up to {share} of them are expected to be false alarms.{kinds}"
     daily = f", {policy.level * policy.traffic:.3g} a day" if policy.traffic else ""
