@@ -219,7 +219,8 @@ def test_info(model, capsys):
     assert "200 normal rows in 5 folds" in out
     assert "the smallest p-value is 0.005" in out  # 1 / 201
     told = " ".join(out.split())
-    assert "new kinds 0.0% that the next anomaly is of a kind without labels" in told
+    assert "new kinds Only if anomalies were labelled as they came" in told  # before any figure
+    assert "chosen: 0.0% that the next anomaly is of a kind without labels" in told
     assert "0 of 3 kinds have one label of 90" in told
 
 

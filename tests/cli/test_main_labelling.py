@@ -4,11 +4,15 @@ that knows them.
 
 import csv
 import re
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from rich.console import Console
 
 from unseen.cli import main as cli
+from unseen.report.blindspots import of_moves
 from unseen.storage.bundle import Bundle
 
 
@@ -37,13 +41,13 @@ def here(tmp_path, monkeypatch):
     return tmp_path, truth
 
 
-def answer(folder, truth, n=6):
+def answer(folder, truth, n=6, label="kind"):
     """Ask for rows, and fill them in."""
     assert cli.main(f"advise m new.csv -n {n} --out rows.csv".split()) == 0
     with (folder / "rows.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        row["kind"] = truth[int(row["row"]) - 1]
+        row[label] = truth[int(row["row"]) - 1]
     with (folder / "answers.csv").open("w", newline="") as file:
         out = csv.DictWriter(file, rows[0])
         out.writeheader()
@@ -95,6 +99,24 @@ def test_rows_answered_to_be_normal_do_not_calibrate(here):
     assert len(held) == 200
 
 
+def test_an_answer_counts_and_not_the_same_row_of_training(here, capsys):
+    folder, truth = here
+    shutil.rmtree("m")
+    words = "fit new.csv --drop id --method mahalanobis --out m"
+    assert cli.main(words.split()) == 0
+    rows = answer(folder, truth, label="label")
+    capsys.readouterr()
+    found = [k for k, row in enumerate(rows) if row["label"] != "normal"]
+    assert found
+    assert cli.main(["learn", "m", "answers.csv", "--data", "new.csv", "--out", "m2"]) == 0
+    said = capsys.readouterr().err
+    assert f"{len(found)} rows that are answered to be anomalies are among the training" in said
+    new = Bundle.load(folder / "m2")
+    assert new.facts["rows"] == 124 + len(rows) - len(found)
+    assert new.facts["normals"] == 124 - len(found)
+    assert sum(new.facts["anomalies"].values()) == len(found)
+
+
 def test_rows_with_a_label_are_not_asked_about(here, capsys):
     folder, _ = here
     write(folder / "half.csv", ["wide"], 50, seed=3)
@@ -108,6 +130,15 @@ def test_what_cannot_be_learned_is_said(here, capsys):
     assert cli.main(["learn", "m", "rows.csv", "--out", "m2"]) == 2
     assert "expected answers in column 'kind', found none in 10 rows" in capsys.readouterr().err
     assert not (folder / "m2").exists()
+
+
+def test_long_ways_are_written_in_full():
+    far = {"what": "load up", "usual_range": 195.0, "distance": 31200.0, "ranges": 160.0}
+    table = pa.Table.from_pylist([far | {"column": "load", "caught": 1.0}])
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(of_moves(table, 0.05))
+    assert "31,200" in shown.get()
 
 
 def test_blind_spots_are_told(here, capsys):

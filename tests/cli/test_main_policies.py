@@ -1,5 +1,7 @@
 """Policies, blocks, domains and checked calibration on the command line."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -72,6 +74,31 @@ def test_blocks_and_domains(here, capsys):
     assert "fit again with --group COL" in err
 
 
+@pytest.mark.parametrize("policy", ["", "--fdr 0.2"])
+def test_reasons_are_of_the_domain_of_a_row(here, capsys, policy):
+    """Six is nothing in the loud domain, and far out in the quiet one."""
+    rng = np.random.default_rng(0)
+    site = np.repeat(["quiet", "loud"], 300)
+    spread = np.where(site == "quiet", 1.0, 30.0)[:, None]
+    names = {"x": 0, "y": 1}
+    x = rng.normal(size=(600, 2)) * spread
+    arrow_csv.write_csv(pa.table({"site": site, **{n: x[:, k] for n, k in names.items()}}), "n.csv")
+    new = pa.table({"site": ["quiet", "loud", "quiet"], "x": [0.1] * 3, "y": [9.0, 9.0, 0.2]})
+    arrow_csv.write_csv(new, "new.csv")
+    assert run("fit n.csv --group site --method mahalanobis --out m", capsys)[0] == 0
+    line = f"score m new.csv --by-group --reasons 2 {policy} --out s.csv"
+    assert run(line, capsys)[0] == 0
+    found = arrow_csv.read_csv("s.csv").to_pylist()
+    assert [row["verdict"] for row in found] == ["anomaly", "normal", "normal"]
+    why = json.loads(found[0]["reasons_json"])
+    assert why["pvalue"] == pytest.approx(found[0]["pvalue"])
+    assert why["columns"][0]["column"] == "y"
+    assert abs(why["columns"][0]["normal"]) < 3.5  # of a quiet row
+    assert "y" in found[0]["change"]
+    assert run("report m --data new.csv --by-group --out r.html", capsys)[0] == 0
+    assert "nearest normal" in (here / "r.html").read_text()
+
+
 def test_policies(here, capsys):
     assert run(f"{FIT} --drop run site --out m", capsys)[0] == 0
     line = "score m t.csv --out {}.csv "
@@ -107,7 +134,7 @@ def test_check_and_its_answers(here, capsys):
     arrow_csv.write_csv(look.set_column(0, "answer", pa.array(answers)), "filled.csv")
     _, out, _ = run("check m t.csv --answers filled.csv --out m2", capsys)
     bad = answers.count("anomaly")
-    assert f"{bad} of 20 rows that were checked are no normal ones" in out
+    assert f"{bad} of 20 rows that were checked are anomalies" in out
     assert "p = 0.05 is now p = 0.0" in out
     before, after = Bundle.load("m"), Bundle.load("m2")
     assert after.facts["checked"]["anomalies"] == bad

@@ -381,7 +381,9 @@ def test_alarms_in_words():
         "7 of 100 rows flagged at p <= 0.0123. Up to 10% of them are expected to be false alarms."
     )
     assert text.alarms(Tally(100, 0, 0.0), "rows", Policy.fdr(0.1)) == (
-        "0 of 100 rows flagged: no p-value is small enough for at most 10% of false alarms."
+        "0 of 100 rows flagged: no p-value is small enough for at most 10% of false alarms. Allow "
+        "more of them, flag by a level (alpha=0.01), or train on more normals, for "
+        "smaller p-values."
     )
 
 

@@ -111,7 +111,7 @@ def test_copies_do_not_calibrate_against_themselves(caplog):
     assert "counted once" not in caplog.text
     assert flagged(10, None, nearest) == flagged(1, None, nearest) < 0.15
     assert "3,600" not in caplog.text
-    assert "900 of 1,000 training rows repeat another one and are counted once" in caplog.text
+    assert "900 of 1,000 rows repeat another one and are counted once" in caplog.text
     assert "repeats='keep'" in caplog.text
 
 
@@ -179,7 +179,7 @@ def test_copies_unevenly_many_are_no_states():
 def test_rows_that_count_each_time_are_told_and_can_be_counted_once(caplog):
     x = RNG.integers(0, 3, size=(300, 2))  # nine distinct rows
     Detector("mahalanobis").fit(x)
-    assert "291 of 300 training rows repeat another one and count each time" in caplog.text
+    assert "291 of 300 rows repeat another one and count each time" in caplog.text
     assert "repeats='once'" in caplog.text
     caplog.clear()
     Detector("mahalanobis", repeats="keep").fit(x)

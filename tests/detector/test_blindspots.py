@@ -11,9 +11,11 @@ import toys
 from unseen import Detector, Policy, Samples
 from unseen.detector.blindspots import BlindSpots, HiddenClass
 from unseen.errors import BundleError, DataError, Unsupported
+from unseen.evaluation.foretold import foretold
 from unseen.methods import EvidenceStack
 from unseen.parts.episodes import HeldOut
 from unseen.parts.evidence import hidden_pvalues
+from unseen.report.inspection import expected_recall
 from unseen.storage.bundle import Bundle
 
 SMALL = EvidenceStack(base_scores=("mahalanobis", "ratio"))
@@ -119,6 +121,31 @@ def test_a_detector_tells_them_under_a_policy():
     assert detector.blind_spots(Policy.per_day(5, traffic=100)).alpha == 0.05
     with pytest.raises(DataError, match="share must lie"):
         detector.blind_spots(share=1.0)
+
+
+def test_nothing_is_expected_below_what_the_detector_can_flag():
+    x, y = rows(normals=300)
+    detector = Detector(SMALL, calibration=0.2, random_state=0).fit(x, y)
+    finest = detector.conformal_.finest
+    held = max(member.hidden[:, 3].max() for member in detector.members_)
+    assert held < finest  # held-out rows alone would tell smaller levels
+    assert detector.pvalue(x).min() >= finest
+    for policy in (0.9 * finest, Policy.per_day(9 * finest, traffic=10)):
+        with pytest.raises(DataError, match="nothing can be flagged"):
+            detector.blind_spots(policy)
+    spots = detector.blind_spots(0.05)
+    assert spots.finest == finest
+    assert min(row["alpha"] for row in spots.catches()) >= finest
+    assert detector.blind_spots(Policy.fdr(0.2), share=0.1).alpha >= finest
+
+
+def test_expectations_are_left_out_where_few_normal_rows_calibrate():
+    x, y = rows(normals=60)
+    detector = Detector(SMALL, calibration=0.2, random_state=0).fit(x, y)
+    assert detector.conformal_.finest > 0.05
+    assert expected_recall(detector) == []
+    seen = [{"role": "unseen", "rows": 30, "tpr_at_5_fpr": 0.5}]
+    assert foretold(detector, seen) is None
 
 
 def test_p_values_of_hidden_rows_by_hand():

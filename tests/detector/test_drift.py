@@ -40,6 +40,7 @@ def test_rows_as_in_training(detector):
     found = detector.drift(rows(3000, 1))
     assert not found.drifted
     assert found.in_words()[0] == "No drift in 3,000 rows."
+    assert str(found).startswith("No drift in 3,000 rows.\n")
     assert (found.since, found.alarm) == (None, None)
     assert 0.02 < found.flagged < 0.06
 

@@ -100,3 +100,5 @@ def test_detect_takes_any_policy(lines):
     assert found.tolist() == [False, True]
     with pytest.raises(DataError, match="detect needs one policy"):
         detector.detect([[0.0]], alpha=0.1, policy=Policy.alpha(0.1))
+    with pytest.raises(DataError, match=r"write policy=Policy\("):
+        detector.detect([[0.0]], alpha=Policy.alpha(0.1))

@@ -303,3 +303,12 @@ def test_counts_of_the_protocol_are_whole_numbers(wrong):
 def test_a_share_of_contamination_is_a_number():
     with pytest.raises(DataError, match="from 0 to below 1, got 'x'"):
         Protocol(contamination="x")
+
+
+def test_an_evaluation_of_too_few_blocks_tells_how_many_there_are():
+    codes, rng = np.repeat([0, 1], [300, 30]), np.random.default_rng(0)
+    few, many = np.arange(330) % 2, np.arange(330) % 8
+    with pytest.raises(DataError, match="normal rows are of 2 blocks, about half of which train"):
+        draw_rows(codes, codes, Protocol(), rng, np.arange(330), few)
+    drawn = draw_rows(codes, codes, Protocol(), rng, np.arange(330), many)
+    assert len(np.unique(many[drawn.train])) == 4

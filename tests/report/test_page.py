@@ -43,7 +43,7 @@ def bundle():
 
 def few(alerts=(), name="new & <old>.csv"):
     p = np.array([0.001, 0.02, 0.5, 0.9])
-    return Judged(name, 4, 0, 2, -np.log(p), p, list(alerts))
+    return Judged(name, 4, 0, 2, 0.05, -np.log(p), p, list(alerts))
 
 
 def page_of(bundle, found=None, level=0.05):
@@ -118,7 +118,7 @@ def test_slider_by_hand(bundle):
 def test_data_of_which_no_row_was_judged(bundle):
     nothing = np.zeros(0)
     for failed in (0, 3):
-        none = Judged("none.csv", 0, failed, 0, nothing, nothing)
+        none = Judged("none.csv", 0, failed, 0, 0.05, nothing, nothing)
         blind = Blind.of(bundle.detector, Policy.alpha(0.05))
         steps = slider(bundle.detector, none, Policy.alpha(0.05), blind)
         assert {step["flagged"] for step in steps} == {0}
@@ -308,7 +308,7 @@ def test_it_stays_small():
         Alert(k, keys, 9.0, 0.001, "&" * 9000, "&" * 9000, (picture, picture)) for k in range(20)
     ]
     found = Judged(
-        "&" * 9000, 10**6, 0, 10**6, rng.normal(size=200_000), rng.random(200_000), alerts
+        "&" * 9000, 10**6, 0, 10**6, 0.05, rng.normal(size=200_000), rng.random(200_000), alerts
     )
     facts = {"source": "&" * 9000, "drop": ["&" * 9000] * 900, "evaluation": [EVALUATION]}
     text = page_of(Bundle(detector, facts), found)

@@ -4,7 +4,7 @@ kinds that were held out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.stats import betabinom
 from sklearn.base import clone
 
 from unseen.data.split import take
-from unseen.detector.conformal import level_of
+from unseen.detector.conformal import level_of, out_of_reach
 from unseen.detector.policy import Policy, check_level
 from unseen.errors import DataError, Unsupported
 from unseen.quiet import quiet
@@ -85,9 +85,9 @@ class BlindSpots:
         check_level("alpha", self.alpha)
         if self.alpha < self.finest:
             raise DataError(
-                f"level {self.alpha:g} asked for, but blind spots are told by normal rows held out "
-                f"with each class, which tell no p-value below {level_of(self.finest)}: ask for "
-                "that or more, or train on more normals"
+                f"level {self.alpha:g} asked for, but blind spots are told by calibration rows, "
+                "and by normal rows held out with each class, which tell no p-value below "
+                f"{level_of(self.finest)}: ask for that or more, or train on more normals"
             )
 
     @property
@@ -195,8 +195,18 @@ def blind_spots_of(detector: Any, alpha: float | Policy, share: float) -> BlindS
     if not isinstance(alpha, Policy):
         alpha = Policy.alpha(alpha)
     check_level("share", share)  # before anything is trained
-    classes = _kept(detector) or _held_out_anew(detector)
+    if not alpha.needs_all and (why := out_of_reach(alpha, detector.conformal_)):
+        raise DataError(why)
+    classes = tuple(
+        _as_flagged(each, detector.conformal_.finest)
+        for each in _kept(detector) or _held_out_anew(detector)
+    )
     return BlindSpots(_level_of(alpha, share, classes), classes)
+
+
+def _as_flagged(held: HiddenClass, finest: float) -> HiddenClass:
+    """Held-out rows as the detector would flag them, which has no p-value below its `finest`."""
+    return replace(held, pvalues=np.maximum(held.pvalues, finest), finest=max(held.finest, finest))
 
 
 def _level_of(policy: Policy, share: float, classes: tuple[HiddenClass, ...]) -> float:

@@ -1020,8 +1020,9 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         NotFitted
             Before `fit`.
         DataError
-            For an alpha or a share that is not between 0 and 1, exclusive, or below the smallest
-            p-value that held-out rows tell; for a policy under which no such row raises an alarm.
+            For an alpha or a share that is not between 0 and 1, exclusive; a level below the
+            smallest p-value that this detector, or held-out rows, can have; and a policy under
+            which no such row raises an alarm.
         Unsupported
             Where too few anomalies are labelled to hold a class out, or nothing was kept.
 

@@ -121,6 +121,9 @@ class Drift:
         """Whether luck is ruled out, at the level."""
         return min(self.chance, self.flagged_chance) <= self.level / PARTS
 
+    def __str__(self) -> str:
+        return "\n".join(self.in_words())
+
     def in_words(self, shown: int = 10) -> list[str]:
         """Sentences for a reader, the verdict first; at most so many columns are named."""
         verdict = "Drift" if self.drifted else "No drift"

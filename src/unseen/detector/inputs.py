@@ -100,15 +100,14 @@ def _warn_of_copies(
         )
     if len(counts) < n:
         log.warning(
-            "%s of %s training %s repeat another one and are counted once, as a copy would "
-            "calibrate against itself; to count each of them, ask for %s",
+            "%s of %s %s repeat another one and are counted once, as a copy would calibrate "
+            "against itself; to count each of them, fit with %s",
             *(f"{n - len(counts):,}", f"{n:,}", encoder.noun, option("repeats", "keep")),
         )
     if repeats is None and (again := encoder.repeated(rows, kind, counts)):
         log.warning(
-            "%s of %s training rows repeat another one and count each time, as rows of few values "
-            "and states do; if they are copies of one record, p-values come out too small: ask "
-            "for %s",
+            "%s of %s rows repeat another one and count each time, as rows of few values and "
+            "states do; if they are copies of one record, p-values come out too small: fit with %s",
             *(f"{again:,}", f"{n:,}", option("repeats", "once")),
         )
 

@@ -186,6 +186,11 @@ class Policy:
         DataError
             Unless exactly one is given, a level as a share between 0 and 1, exclusive.
         """
+        if isinstance(alpha, Policy):
+            raise DataError(
+                "alpha is a share of normals, such as 0.01, and was given a Policy: write "
+                "policy=Policy(...) instead"
+            )
         if [alpha, fdr, policy].count(None) != 2 or not isinstance(policy, Policy | None):
             raise DataError(
                 f"detect needs one policy: {option('alpha', 0.01)} (share of normals flagged), "

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.split import Rows, block_halves, class_halves
+from unseen.errors import DataError
 from unseen.evaluation.choices import Protocol
+from unseen.wording import option
 
 log = logging.getLogger("unseen")
 
@@ -73,11 +75,24 @@ def draw_rows(
         train, test = (
             class_halves(codes, rng) if blocks is None else block_halves(codes, blocks, rng)
         )
+        if blocks is not None:
+            _check_blocks(blocks[codes == 0], blocks[train][codes[train] == 0])
         test = test[~np.isin(alike[test], alike[train])]
     seen = _draw_seen(
         codes[train], len(np.union1d(codes[codes > 0], answers[answers > 0])), choices, rng
     )
     return Draw(*_draw_training(codes, train, seen, choices, rng), seen, test)
+
+
+def _check_blocks(normal: NDArray[np.int64], training: NDArray[np.int64]) -> None:
+    """Raise unless enough blocks of normal rows train to tell how blocks differ."""
+    count, train = len(np.unique(normal)), len(np.unique(training))
+    if train < 2:
+        raise DataError(
+            f"normal rows are of {count:,} blocks, about half of which train and the others test: "
+            f"{train} would train, and it takes at least 2, better 8. Bring rows of more blocks, "
+            f"test on another file ({option('test', ...)}), or name another column"
+        )
 
 
 def _draw_seen(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unseen.detector.detector import FLAGGED, Detector
+from unseen.errors import DataError
 from unseen.evaluation.choices import LEAST
 
 FORETOLD = ("expected", "low", "high")
@@ -25,9 +26,12 @@ def foretold(detector: Detector, classes: list[dict[str, Any]]) -> dict[str, flo
         if each["role"] == "unseen" and each["rows"] >= LEAST
     ]
     hidden = [member.hidden for member in detector.members_ if member.hidden is not None]
-    if not found or not hidden or max(each[:, 3].max() for each in hidden) > FLAGGED.level:
+    if not found or not hidden:
         return None
-    spots = detector.blind_spots(FLAGGED.level)
+    try:
+        spots = detector.blind_spots(FLAGGED.level)
+    except DataError:  # too few normal rows for such a level
+        return None
     ends = {name: float(getattr(spots, name)) for name in FORETOLD}
     return ends | {"found": float(np.mean(found))}
 

@@ -13,6 +13,7 @@ from unseen.detector.blindspots import BlindSpots
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import DataError, Unsupported
+from unseen.explain.reasons import as_written
 from unseen.names import first_few
 from unseen.report.tables import ruled_table
 
@@ -42,13 +43,15 @@ def told(
     """All that is known of a detector's blind spots, and moves of normal rows; None of images.
 
     Without a class that could be held out, the reason stands in the text; Unsupported where nothing
-    is left to tell: of images, and of a policy that such classes tell the level of."""
+    is left to tell: of images, of a policy that such classes tell the level of, and DataError of a
+    level at which nothing can be flagged."""
     tabular = detector.schema_.noun == "rows"
     try:
         spots = detector.blind_spots(policy, share)
         first, level = of_unseen(spots, share), spots.alpha
     except (DataError, Unsupported) as error:
-        if policy.needs_all or not tabular:
+        nothing = not policy.needs_all and policy.level < detector.conformal_.finest
+        if policy.needs_all or not tabular or nothing:
             raise
         first, level = Text(f"Kinds that nobody has labelled: {error}."), policy.level
     moves = detector.smallest_moves(level) if tabular else None
@@ -124,8 +127,8 @@ def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
         ruled_table("move", "usual range", "caught after", "in usual ranges"),
     )
     for row in found.far:
-        distances = (f"{row[key]:.4g}" for key in ("usual_range", "distance"))
-        table.add_row(row["what"], *distances, f"{row['ranges']:.3g}")
+        figures = (as_written(float(row[key])) for key in ("usual_range", "distance"))
+        table.add_row(row["what"], *figures, as_written(float(f"{row['ranges']:.3g}")))
     return Group(
         Text(
             "How far most typical normal rows move, all else as it was, until p <= "

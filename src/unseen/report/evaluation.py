@@ -175,7 +175,8 @@ def _blindness(entry: dict[str, Any]) -> str:
         return (
             f"No unseen class has {LEAST} test rows, so nothing is known of how blind "
             f"{entry['method']} is. Bring more rows of known kinds of anomalies, or others to "
-            f"test on ({option('test', ...)})."
+            f"test on ({option('test', ...)}). Until then `unseen blindspots` of a fitted detector "
+            "tells how it did on kinds that training itself held out."
         )
     worst = min(counted, key=lambda row: row["auroc"])
     missed = 1 - worst["tpr_at_5_fpr"]

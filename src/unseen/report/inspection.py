@@ -13,6 +13,7 @@ from rich.text import Text
 from unseen.detector.conformal import level_of
 from unseen.detector.detector import FLAGGED, Detector
 from unseen.detector.simpler import MARGIN, simpler_than
+from unseen.errors import DataError
 from unseen.methods.catalogue import EVERY, to_json
 from unseen.methods.evidence import VIEWS
 from unseen.names import first_few
@@ -198,9 +199,12 @@ def expected_recall(detector: Detector) -> list[tuple[str, str]]:
     trained for it.
     """
     each = [member.hidden for member in detector.members_ if member.hidden is not None]
-    if not each or max(hidden[:, 3].max() for hidden in each) > FLAGGED.level:
+    if not each:
         return []
-    return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
+    try:
+        return [("blind spots", str(detector.blind_spots(FLAGGED.level)))]
+    except DataError:  # too few normal rows for such a level
+        return []
 
 
 def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:
@@ -212,10 +216,10 @@ def _unseen_chance(detector: Detector) -> list[tuple[str, str]]:
         return []
     found = detector.unseen_chance()
     text = (
-        f"{found.estimate:.1%} that the next anomaly is of a kind without labels "
-        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), if anomalies were "
-        f"labelled as they came: {found.once} of {found.kinds} kinds have one label of "
-        f"{found.labels:,}; no statement where kinds were chosen"
+        "Only if anomalies were labelled as they came, and neither kinds nor their numbers were "
+        f"chosen: {found.estimate:.1%} that the next anomaly is of a kind without labels "
+        f"({found.level:.0%} interval {found.low:.1%} to {found.high:.1%}), as {found.once} of "
+        f"{found.kinds} kinds have one label of {found.labels:,}"
     )
     return [("new kinds", text)]
 

@@ -44,7 +44,11 @@ def alarms(found: Tally, noun: str, policy: Policy, finest: float = 0.0) -> str:
     if policy.kind == "cost":
         return _worth(found, noun, policy) + kinds
     if policy.needs_all and not found.flagged:
-        return f"{none}: no p-value is small enough for at most {share} of false alarms."
+        return (
+            f"{none}: no p-value is small enough for at most {share} of false alarms. Allow more "
+            f"of them, flag by a level ({option('alpha', 0.01)}), or train on more normals, for "
+            "smaller p-values."
+        )
     if not policy.needs_all and policy.level < finest:
         return f"{none}: no p-value is as small as {policy.level:.3g}."
     if not policy.needs_all and not found.flagged:
@@ -124,7 +128,7 @@ def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun
         sum(len(member.calibration) for member in each.detector.members_)
         for each in (before, after)
     )
-    found = f"{anomalies:,} of {rows:,} {noun} that were checked are no normal ones"
+    found = f"{anomalies:,} of {rows:,} {noun} that were checked are anomalies"
     if kept == m:
         return f"{found}: nothing is left out, and p-values stay as they are."
     highest = 0

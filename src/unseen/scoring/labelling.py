@@ -144,6 +144,9 @@ def with_answers(
         if data.groups is not None:
             require([facts["group"]], given.column_names, where=answers.name)
             groups = [*data.groups, *asked[facts["group"]].to_pylist()]
+        stay = _without_answered(rows, len(data.rows), y, detector)
+        rows, y = rows.take(stay), [y[k] for k in stay.tolist()]
+        groups = None if groups is None else [groups[k] for k in stay.tolist()]
         others = [name for name in asked.column_names if name not in detector.schema_.inputs]
         asked = without(asked, others)
     new = Detector(**detector.get_params(deep=False))
@@ -286,6 +289,28 @@ def _joined(rows: pa.Table, given: pa.Table, where: str) -> pa.Table:
         ) from error
 
 
+def _without_answered(rows: pa.Table, m: int, y: list[Any], detector: Detector) -> Rows:
+    """Numbers of the rows that stay (k,): for each answer, behind m training rows, that calls a row
+    an anomaly, one training row less that is the same and has another label or none.
+    """
+    inputs = [name for name in rows.column_names if name in detector.schema_.inputs]
+    x = detector.schema_.encode(detector.schema_.admit(rows.select(inputs)))
+    left = np.ones(len(rows), dtype=bool)
+    for k in range(m, len(rows)):
+        if y[k] is None:  # normal, as they are
+            continue
+        same = np.flatnonzero(left[:m] & (x[:m] == x[k]).all(axis=1))
+        other = [place for place in same.tolist() if y[place] != y[k]]
+        left[other[:1]] = False
+    if not left.all():
+        log.warning(
+            "%d rows that are answered to be anomalies are among the training rows, too: their "
+            "answers count, and not what the training file calls them",
+            int((~left).sum()),
+        )
+    return np.flatnonzero(left)
+
+
 def _flagged(before: Detector, now: Detector, rows: Any, codes: Rows) -> dict[str, tuple[int, int]]:
     """How many of the anomalies and of the normals among the rows are flagged at 5%."""
     each = [detector.pvalue(rows) <= 0.05 for detector in (before, now)]
@@ -298,5 +323,5 @@ def _flagged(before: Detector, now: Detector, rows: Any, codes: Rows) -> dict[st
 def _spots(detector: Detector) -> BlindSpots | None:
     try:
         return detector.blind_spots()
-    except Unsupported:
+    except (DataError, Unsupported):
         return None
