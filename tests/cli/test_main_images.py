@@ -20,7 +20,7 @@ import unseen
 from unseen.cli import main as cli
 from unseen.methods.patches import Patches
 from unseen.report import images as pages
-from unseen.scoring import folders
+from unseen.scoring import folders, labelling
 from unseen.storage.bundle import Bundle
 
 Image = pytest.importorskip("PIL.Image")
@@ -533,6 +533,23 @@ def test_images_are_asked_about_and_answers_learned(made, new, tmp_path, capsys,
     assert "column 'file' names 1 of 4 files that are not there" in err
     err = refused(capsys, "learn", made / "m", "answers.csv", "--out", "m3")
     assert "name the training folder (--data TRAIN)" in err
+
+
+def test_few_maps_of_a_large_folder_are_held(made, tmp_path, monkeypatch, capsys):
+    fill(tmp_path / "many", seed=5, here=12, hole=3)
+    seen = []
+    real = labelling.Maps.joined
+    monkeypatch.setattr(labelling, "HELD", 4)
+    monkeypatch.setattr(folders, "_BLOCK", 3)
+    monkeypatch.setattr(
+        labelling.Maps,
+        "joined",
+        classmethod(lambda cls, parts: seen.append(sum(map(len, parts))) or real(parts)),
+    )
+    line = ["advise", made / "m", tmp_path / "many", "-n", "2", "--out", tmp_path / "rows.csv"]
+    assert run(capsys, *line)[0] == 0
+    assert max(seen) <= 2 * 4 + 3
+    assert len(rows_of(tmp_path / "rows.csv")) == 2
 
 
 def answers_to(path, *pairs):

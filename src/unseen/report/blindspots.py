@@ -140,7 +140,7 @@ def of_moves(moves: pa.Table, alpha: float) -> RenderableType:
         Text(f"Never caught alone, however far: {first_few(found.never)}."),
         Text(
             f"Levels and gaps that most rows may have unnoticed: "
-            f"{first_few(found.unseen)}; {found.caught:,} others are caught."
+            f"{first_few(found.unseen)}; others that are caught: {found.caught:,}."
         ),
     )
 

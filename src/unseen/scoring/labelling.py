@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from unseen.data.labels import as_given, encode_labels
 from unseen.data.split import Rows
@@ -33,6 +34,7 @@ log = logging.getLogger("unseen")
 ASKED = ("score", "pvalue", "why")  # columns beside those of the rows
 LABEL = "label"  # column to fill in where the training data had none
 FILE = "file"  # column that names an image
+HELD = 2000  # images of a folder, those that score highest, among which some are named
 
 
 def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) -> pa.Table:
@@ -63,16 +65,31 @@ def to_label(detector: Detector, known: Mapping[str, Any], source: Any, n: int) 
 
 
 def _images_to_label(detector: Detector, source: ImageFolder, n: int) -> pa.Table:
-    """The same of a folder: files as they are found from here."""
-    batches = source.batches(detector.schema_)
-    parts = [batch.rows for batch in batches if batch.rows is not None and len(batch.rows)]
+    """The same of a folder: files as they are found from here, chosen among its `HELD` highest."""
+    parts, scores, most = list[Maps](), np.zeros(0), max(HELD, 2 * n)
+    for batch in source.batches(detector.schema_):
+        if batch.rows is None or not len(batch.rows):
+            continue
+        parts.append(batch.rows)
+        scores = np.concatenate([scores, detector.anomaly_score(batch.rows)])
+        if len(scores) > 2 * most:  # a map is large, and a folder may be
+            parts, scores = _highest(parts, scores, most)
     if not parts:
         raise DataError(f"{source.name}: none of its images can be used, see the notes")
-    maps = Maps.joined(parts)
+    [maps], _ = _highest(parts, scores, most)
     advice = detector.advise(maps, n)
     files = [str(maps.images.files[row]) for row in advice["row"].to_pylist()]
     empty = {LABEL: pa.nulls(len(files), pa.string()), FILE: list(map(writable, files))}
     return pa.table(empty | {name: advice[name] for name in ASKED})
+
+
+def _highest(
+    parts: list[Maps], scores: NDArray[np.float64], most: int
+) -> tuple[list[Maps], NDArray[np.float64]]:
+    """As many images at most, those that score highest (n,), in the order in which they came."""
+    places = np.sort(np.argsort(-scores, kind="stable")[:most])
+    maps = Maps.joined(parts)
+    return [maps if len(places) == len(maps) else maps.take(places)], scores[places]
 
 
 @dataclass(frozen=True)
