@@ -132,6 +132,13 @@ def test_what_cannot_be_learned_is_said(here, capsys):
     assert not (folder / "m2").exists()
 
 
+def test_an_answer_that_holds_no_number_is_named(here, capsys):
+    (here[0] / "answers.csv").write_text("kind,x,y\nwide,8.1,0.2\ntall,0.1,far\n")
+    assert cli.main(["learn", "m", "answers.csv", "--data", "train.csv", "--out", "m2"]) == 2
+    said = capsys.readouterr().err
+    assert "answers.csv: column 'y': 1 of 2 values are not numbers, first 'far' in row 2" in said
+
+
 def test_long_ways_are_written_in_full():
     far = {"what": "load up", "usual_range": 195.0, "distance": 31200.0, "ranges": 160.0}
     table = pa.Table.from_pylist([far | {"column": "load", "caught": 1.0}])

@@ -149,23 +149,16 @@ def with_answers(
     answered = np.flatnonzero(codes >= 0)
     data = _stayed(detector, facts) if train is None else train.labelled()
     start = time.perf_counter()
-    asked: Any = given.take(answered)
-    y, groups = _labels(data, codes[answered], names, detector.normal), None
+    asked, kinds_of = given.take(answered), codes[answered]
+    y = _labels(data, kinds_of, names, detector.normal)
     if images:
-        files = _answered_files(asked, _answers_spelled(codes[answered], names), answers.name)
-        asked = _answered_images(files, answers.name, train, detector)
+        files = _answered_files(asked, _answers_spelled(kinds_of, names), answers.name)
+        new_rows: Any = _answered_images(files, answers.name, train, detector)
         stay, y = _answers_count(data.rows.images.files, files, y, str(detector.normal))
-        rows = Maps.joined([data.rows.take(stay), asked])
+        rows, groups = Maps.joined([data.rows.take(stay), new_rows]), None
     else:
-        rows = _joined(data.rows, asked, answers.name)
-        if data.groups is not None:
-            require([facts["group"]], given.column_names, where=answers.name)
-            groups = [*data.groups, *asked[facts["group"]].to_pylist()]
-        stay = _without_answered(rows, len(data.rows), y, detector)
-        rows, y = rows.take(stay), [y[k] for k in stay.tolist()]
-        groups = None if groups is None else [groups[k] for k in stay.tolist()]
-        others = [name for name in asked.column_names if name not in detector.schema_.inputs]
-        asked = without(asked, others)
+        new_rows = _answered_rows(detector, asked, answers.name)
+        rows, y, groups = _with_rows(detector, data, asked, y, answers.name, facts.get("group"))
     new = Detector(**detector.get_params(deep=False))
     if train is None:  # some of the rows might suggest other kinds
         columns = getattr(detector.schema_, "columns", ())
@@ -175,14 +168,14 @@ def with_answers(
     all_codes, all_names = encode_labels(y, rows=len(rows), normal=detector.normal)
     counts = count_classes(all_codes, as_given(all_names, y))
     own = {"source": f"{facts['source']} and {answers.place.facts['source']}"}
-    kinds = count_classes(codes[answered], names)
+    kinds = count_classes(kinds_of, names)
     return Learned(
         new,
         {**data.facts, **own, **counts, "fit_seconds": round(seconds, 3)},
         {name: count for name, count in kinds["anomalies"].items() if count},
         kinds["normals"],
         tuple(name for name in names if name not in detector.classes_),
-        _flagged(detector, new, asked, codes[answered]),
+        _flagged(detector, new, new_rows, kinds_of),
         _spots(detector),
         _spots(new),
     )
@@ -286,6 +279,35 @@ def _labels(data: Labelled, codes: Rows, names: tuple[str, ...], normal: Any) ->
 def _answers_spelled(codes: Rows, names: tuple[str, ...]) -> list[str | None]:
     """Labels of codes, None for normal."""
     return [None if code == 0 else names[code - 1] for code in codes.tolist()]
+
+
+def _answered_rows(detector: Detector, given: pa.Table, where: str) -> pa.Table:
+    """Answered rows as the detector reads them; DataError for values that it cannot read."""
+    others = [name for name in given.column_names if name not in detector.schema_.inputs]
+    rows = without(given, others)
+    try:
+        detector.schema_.encode(detector.schema_.admit(rows))
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    return rows
+
+
+def _with_rows(
+    detector: Detector,
+    data: Labelled,
+    given: pa.Table,
+    y: list[Any],
+    where: str,
+    group: str | None,
+) -> tuple[pa.Table, list[Any], list[Any] | None]:
+    """Training rows and answered ones, their labels, and their domains where those are known."""
+    rows, groups = _joined(data.rows, given, where), None
+    if data.groups is not None:
+        require([str(group)], given.column_names, where=where)
+        groups = [*data.groups, *given[group].to_pylist()]
+    stay = _without_answered(rows, len(data.rows), y, detector)
+    groups = None if groups is None else [groups[k] for k in stay.tolist()]
+    return rows.take(stay), [y[k] for k in stay.tolist()], groups
 
 
 def _joined(rows: pa.Table, given: pa.Table, where: str) -> pa.Table:
