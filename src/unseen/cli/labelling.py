@@ -174,7 +174,7 @@ def learn_answers(
 ) -> None:
     """Learn the answers to what advise asked, beside the training rows, and say what changed."""
     from unseen.report.blindspots import what_changed
-    from unseen.scoring.labelling import with_answers
+    from unseen.scoring.answers import with_answers
     from unseen.scoring.sources import data_again, table_again
     from unseen.storage.bundle import Bundle
 

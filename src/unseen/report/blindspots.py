@@ -21,7 +21,7 @@ SHOWN = 12  # moves that are listed
 
 
 class Answered(Protocol):
-    """What `scoring.labelling.with_answers` tells."""
+    """What `scoring.answers.with_answers` tells."""
 
     @property
     def answers(self) -> dict[str, int]: ...
