@@ -21,7 +21,7 @@ NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector
 LOWEST := $(patsubst %,tests/%.py,data/test_schema data/test_tables detector/test_conformal io/test_read io/test_write \
 	parts/test_parts report/test_overlay storage/test_bundle vision/test_images)
 
-.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest docs bench bench-quick tutorial install clean
+.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest docs bench bench-quick bench-trust tutorial install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
@@ -39,6 +39,8 @@ help:
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
 	@echo "make bench  all of it, hours, resumed where it stopped; writes docs/benchmarks/,"
 	@echo "            needs UNSEEN_DATA"
+	@echo "make bench-trust"
+	@echo "            whether verdicts, policies, blind spots, reasons, drift and advice hold; hours, needs UNSEEN_DATA"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
 	@echo "            run the demo and examples/decision.py, and quote what they print in docs/tutorial/"
@@ -103,6 +105,15 @@ bench: $(BENCH_STAMP)
 	$(BENCH) -m bench growth --limit 600
 	$(BENCH) -m bench why
 	$(BENCH) -m bench pages
+
+# Whether verdicts, policies, blind spots, reasons, drift and advice hold. Tests run a short form of each.
+bench-trust: $(BENCH_STAMP)
+	$(BENCH) -m bench verdicts --families six classes
+	$(BENCH) -m bench policies
+	$(BENCH) -m bench blindspots --seeds 2
+	$(BENCH) -m bench reasons --rows 40 --slow 4
+	$(BENCH) -m bench drift
+	$(BENCH) -m bench advice
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)
