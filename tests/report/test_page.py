@@ -18,7 +18,7 @@ from unseen.detector.drift import Drift
 from unseen.detector.policy import Policy
 from unseen.report.charts import histogram, pvalue_plot
 from unseen.report.gathering import Alert, Judged, Picture, gathered
-from unseen.report.knowledge import Blind, doubted
+from unseen.report.knowledge import Blind, doubted, shown_level
 from unseen.report.page import report_page, slider, write_page
 from unseen.scoring.stream import Scored
 
@@ -104,7 +104,7 @@ def test_values_that_are_all_the_same_are_drawn():
 
 def test_slider_by_hand(bundle):
     policy = Policy.alpha(0.05)
-    blind = Blind.of(bundle.detector, policy)
+    blind = Blind.of(bundle.detector, shown_level(policy, None))
     steps = slider(bundle.detector, few(), policy, blind)
     step = {step["level"]: step for step in steps}["0.05"]
     assert (step["normal"], step["flagged"]) == (50.0, 2)
@@ -119,7 +119,7 @@ def test_data_of_which_no_row_was_judged(bundle):
     nothing = np.zeros(0)
     for failed in (0, 3):
         none = Judged("none.csv", 0, failed, 0, 0.05, nothing, nothing)
-        blind = Blind.of(bundle.detector, Policy.alpha(0.05))
+        blind = Blind.of(bundle.detector, 0.05)
         steps = slider(bundle.detector, none, Policy.alpha(0.05), blind)
         assert {step["flagged"] for step in steps} == {0}
         assert "of 0 rows in none.csv raise an alarm" in page_of(bundle, none)
@@ -250,6 +250,18 @@ def test_a_level_that_no_row_can_reach(bundle):
     text = page_of(bundle, level=0.001)
     assert "<strong>no</strong>alarms: no p-value is below 0.0053. Ask for that." in text
     assert "flagged at p ≤ 0.0053" in text  # as far as moves are told
+
+
+def test_a_policy_that_needs_all_stands_where_it_came_to(bundle):
+    found = replace(few(), threshold=0.03)
+    text = report_page(bundle, found, Policy.fdr(0.1))
+    start = int(re.search(r'id="level" [^>]*value="(\d+)"', text)[1])
+    steps = json.loads(re.search(r"const steps = (\[.*?\]), level", text)[1])
+    assert steps[start]["at"] == 0.03
+    assert "at 3% false alarms" in text
+    assert shown_level(Policy.fdr(0.1), None) == 0.05
+    assert shown_level(Policy.fdr(0.1), replace(found, flagged=0)) == 0.05
+    assert shown_level(Policy.alpha(0.02), found) == 0.02
 
 
 EVALUATION = {

@@ -149,7 +149,7 @@ def _looked_at(source: Any, detector: Any, policy: Any, data: Path) -> Any:
     with progressing("telling reasons"):
         found = replace(found, drift=drift)
         found = found.with_told(told.told_again(detector, source, found.places, found.threshold))
-        return with_pictures(found, source, detector, shown_level(policy))
+        return with_pictures(found, source, detector, shown_level(policy, found))
 
 
 def _tells_kinds(detector: Any) -> bool:

@@ -17,6 +17,7 @@ from unseen.detector.policy import Policy
 from unseen.errors import DataError, Unsupported
 from unseen.report.blindspots import Moves
 from unseen.report.evaluation import FOREIGN, compared
+from unseen.report.gathering import Judged
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Adapted, of_form
 
@@ -48,9 +49,9 @@ class Blind:
     moves: Moves | None
 
     @classmethod
-    def of(cls, detector: Detector, policy: Policy) -> Blind:
-        """At the policy's level, or the lowest that there are p-values for."""
-        level = max(shown_level(policy), detector.conformal_.finest)
+    def of(cls, detector: Detector, level: float) -> Blind:
+        """At a level, or the lowest that there are p-values for."""
+        level = max(level, detector.conformal_.finest)
         spots, why, moves = None, "", None
         try:
             every = detector.blind_spots(0.5)
@@ -96,11 +97,13 @@ class Blind:
         ]
 
 
-def shown_level(policy: Policy) -> float:
-    """The share of normal rows that the page speaks of: the policy's, or the usual one where a
-    policy has none.
+def shown_level(policy: Policy, found: Judged | None) -> float:
+    """The share of normal rows that the page speaks of: the policy's; where it has none, what it
+    came to for the rows that were scored, or the usual one without alarms.
     """
-    return FLAGGED.level if policy.needs_all else policy.level
+    if not policy.needs_all:
+        return policy.level
+    return found.threshold if found is not None and found.flagged else FLAGGED.level
 
 
 def doubted(bundle: Bundle) -> tuple[str, list[list[str]]]:

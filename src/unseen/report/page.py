@@ -83,7 +83,7 @@ def report_page(
         HTML.
     """
     detector = bundle.detector
-    blind = Blind.of(detector, policy)
+    blind = Blind.of(detector, shown_level(policy, found))
     steps = slider(detector, found, policy, blind)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=cut_short
@@ -106,7 +106,7 @@ def report_page(
         tiles=figures,
         steps=steps,
         data=Markup(json.dumps(steps).replace("<", "\\u003c")),  # noqa: S704  numbers alone
-        start=int(np.argmin([abs(step["at"] - shown_level(policy)) for step in steps])),
+        start=int(np.argmin([abs(step["at"] - shown_level(policy, found)) for step in steps])),
         traffic=round(policy.traffic or TRAFFIC),
         scores=score_chart(detector, found, policy),
         pvalues=pvalue_chart(found),
@@ -185,10 +185,10 @@ def figures_of_detector(detector: Detector, blind: Blind, policy: Policy) -> lis
         text = "how much it finds of kinds that nobody has labelled; why is told below."
         return [alarms, Tile("New kinds of anomalies", "not known", text)]
     spots = blind.spots
-    level_words = "" if policy.needs_all else f" at {100 * spots.alpha:.3g}% false alarms"
     text = (
-        f"of anomalies of a kind that nobody has labelled are expected to be found{level_words}; "
-        f"it may be {spots.low:.0%} to {spots.high:.0%} of a kind. The others are missed."
+        "of anomalies of a kind that nobody has labelled are expected to be found at "
+        f"{100 * spots.alpha:.3g}% false alarms; it may be {spots.low:.0%} to {spots.high:.0%} of "
+        "a kind. The others are missed."
     )
     return [alarms, Tile("New kinds of anomalies", f"{spots.expected:.0%}", text)]
 
@@ -233,7 +233,7 @@ def slider(
     flagged, what share of new kinds is found, and where its score stands in the chart.
     """
     finest = 1 / (len(detector.conformal_.scores) + 1)
-    own, score_of = shown_level(policy), detector.conformal_.threshold
+    own, score_of = shown_level(policy, found), detector.conformal_.threshold
     levels = sorted({finest, *(level for level in (*LEVELS, own) if level > 1.05 * finest)})
     series, mark = series_of(detector, found), float(score_of(own))
     ends = axis_of(series, mark) if series and np.isfinite(mark) else None
@@ -268,7 +268,7 @@ def series_of(detector: Detector, found: Judged | None) -> dict[str, Any]:
 def score_chart(detector: Detector, found: Judged | None, policy: Policy) -> Chart | None:
     """Scores, and the threshold that the slider moves."""
     series = series_of(detector, found)
-    mark = float(detector.conformal_.threshold(shown_level(policy)))
+    mark = float(detector.conformal_.threshold(shown_level(policy, found)))
     if not series or not np.isfinite(mark):
         return None
     words = "Higher scores are less normal. What lies right of the upright line is flagged."
