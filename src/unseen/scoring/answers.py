@@ -98,11 +98,7 @@ def with_answers(
     else:
         new_rows = _answered_rows(detector, asked, answers.name)
         rows, y, groups = _with_rows(detector, data, asked, y, answers.name, facts.get("group"))
-    new = Detector(**detector.get_params(deep=False))
-    if train is None:  # some of the rows might suggest other kinds
-        columns = getattr(detector.schema_, "columns", ())
-        new.set_params(kinds={column.name: column.kind for column in columns})
-    new.fit(rows, y, groups=groups)
+    new = _unfitted(detector, same_kinds=train is None).fit(rows, y, groups=groups)
     seconds = time.perf_counter() - start
     all_codes, all_names = encode_labels(y, rows=len(rows), normal=detector.normal)
     counts = count_classes(all_codes, as_given(all_names, y))
@@ -118,6 +114,15 @@ def with_answers(
         _spots(detector),
         _spots(new),
     )
+
+
+def _unfitted(detector: Detector, *, same_kinds: bool) -> Detector:
+    """A detector like this one; some of the rows alone might suggest other kinds of columns."""
+    new = Detector(**detector.get_params(deep=False))
+    if same_kinds:
+        columns = getattr(detector.schema_, "columns", ())
+        new.set_params(kinds={column.name: column.kind for column in columns})
+    return new
 
 
 def _stayed(detector: Detector, facts: Mapping[str, Any]) -> Labelled:
