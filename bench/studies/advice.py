@@ -158,6 +158,7 @@ def paired(runs: pd.DataFrame) -> None:
             means = part.assign(mean=part[every].mean(axis=1)).pivot(
                 index="seed", columns="strategy", values="mean"
             )
+            means = means.reindex(columns=STRATEGIES)  # some may not have been asked for
             row = [f"{name}, {figure}", str(len(means)), f"{means['advice'].mean():.3g}"]
             for other in STRATEGIES[1:]:
                 more = (means["advice"] - means[other]).dropna()
