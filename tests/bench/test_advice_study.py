@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from bench.runs.open_set import Data
 from bench.studies import advice
-from bench.studies.advice import KEY, ROUNDS, chosen_by, needed, split, tell
+from bench.studies.advice import FIGURES, KEY, ROUNDS, chosen_by, needed, paired, split, tell
 
 
 def test_labels_needed_by_straight_lines():
@@ -65,3 +65,10 @@ def test_the_table_compares_at_what_the_worst_reaches(capsys, tmp_path):
 @pytest.mark.parametrize("name", advice.FIVE)
 def test_sets_are_of_the_six(name):
     assert name in advice.names_of("six")
+
+
+def test_one_strategy_alone_is_told(capsys):
+    """Rounds 1 to 6 have .1 to .6: .35 on the mean; there is nothing to compare it with."""
+    rounds = {f"{what} {10 * k}": [k / 10] for what in FIGURES for k in range(7)}
+    paired(pd.DataFrame({"set": ["a"], "seed": [0], "strategy": ["advice"], **rounds}))
+    assert "| a, recall | 1 | 0.35 | +nan ± nan | +nan ± nan |" in capsys.readouterr().out
