@@ -95,6 +95,19 @@ def test_no_cycle_and_no_long_chain():
 LONGEST = 14
 
 
+# Engines that an extra brings, and the rooms that build on each.
+EXTRAS = {
+    "ray": ["scoring"],
+    "onnx": ["storage"],
+    "onnxruntime": ["storage"],
+    "mlflow": ["storage"],
+    **dict.fromkeys(
+        ["fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "psycopg", "httpx"],
+        ["service"],
+    ),
+}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_only_some_may(path):
     here, names = room(path), {n.split(".")[0] for n in imports(path)}
@@ -102,9 +115,13 @@ def test_only_some_may(path):
     if "sklearn" in names:
         assert here in ("errors", "detector", "evaluation", "methods")
     if names & {"pandas", "polars", "pyarrow", "narwhals"}:
-        assert here in ("data", "io", "detector", "evaluation", "storage", "scoring", "report")
+        assert here in (
+            *("data", "io", "detector", "evaluation", "storage", "scoring", "report", "service"),
+        )
     if "torch" in names:
-        assert here not in ("io", "cli", "errors", "wording", "names")
+        assert here not in ("io", "cli", "errors", "wording", "names", "service")
+    for extra, rooms in EXTRAS.items():
+        assert extra not in names or here in rooms, f"{extra} is for {' and '.join(rooms)}"
     assert not names & {"pickle", "joblib", "dill", "shelve", "marshal"}, (
         "nothing that runs what it loads"
     )
