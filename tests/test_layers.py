@@ -101,10 +101,13 @@ EXTRAS = {
     "onnx": ["storage"],
     "onnxruntime": ["storage"],
     "mlflow": ["storage"],
-    **dict.fromkeys(
-        ["fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "psycopg", "httpx"],
-        ["service"],
-    ),
+    "fastapi": ["service"],
+    "starlette": ["service"],
+    "uvicorn": ["service"],
+    "sqlalchemy": ["service"],
+    "alembic": ["service"],
+    "psycopg": ["service"],
+    "httpx": ["service"],
 }
 
 
