@@ -57,6 +57,8 @@ class Scored:
         gaps where a row could not be judged (n).
     reasons : Table, optional
         Columns that tell the reasons of alarms, null for other rows (n).
+    alarms : Table or Maps, optional
+        The rows or images themselves of the alarms, where they are asked for (k).
     """
 
     keys: pa.Table
@@ -66,6 +68,7 @@ class Scored:
     threshold: float
     kinds: pa.Table | None = None
     reasons: pa.Table | None = None
+    alarms: Any = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -98,6 +101,7 @@ def score(
     beside: Path | None = None,
     kinds: bool = False,
     reasons: int = 0,
+    alarms: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Generator[Scored, None, None]:
     """Judge all rows of a source, in order, a block at a time.
@@ -120,6 +124,8 @@ def score(
         How many columns, or places of an image, to name as the reasons of an alarm, in columns
         behind the verdict; 0 tells none, and takes no time. What would have been unremarkable is
         what is no alarm.
+    alarms : bool
+        Whether to yield the rows or images themselves of the alarms, too.
     progress : callable
         Is told the number of rows of each block that was scored.
 
@@ -152,8 +158,8 @@ def score(
         check_explained(detector.schema_, getattr(detector, "references_", None))
     more = (*(KINDS if kinds else ()), *(TOLD if reasons else ()))
     check_keep(ability(source, "keep") or (), taken=(*RESULTS, *more))
-    judged = _judged(source, detector, policy.level if more else 0.0, progress)
-    tell = _Telling(detector, policy.level, kinds, reasons, ability(source, "maps"))
+    judged = _judged(source, detector, policy.level if more or alarms else 0.0, progress)
+    tell = _Telling(detector, policy.level, kinds, reasons, alarms, ability(source, "maps"))
     if not policy.needs_all:
         yield from (tell.scored(block, policy.level) for block in judged)
         return
@@ -210,6 +216,7 @@ class _Telling:
     level: float
     kinds: bool
     reasons: int
+    alarms: bool
     maps: Callable[[NDArray[np.int64]], Any] | None  # of images by their numbers
 
     def scored(self, block: _Block, threshold: float) -> Scored:
@@ -218,7 +225,7 @@ class _Telling:
         verdict = np.where(np.isnan(block.score), "failed", np.where(alarm, "anomaly", "normal"))
         places, kinds, reasons, groups = np.flatnonzero(alarm), None, None, None
         rows: Any = block.rows
-        if self.kinds or self.reasons:
+        if self.kinds or self.reasons or self.alarms:
             rows = rows.filter(pa.array(alarm[block.pvalue <= self.level]))
             groups = rows[GROUP].to_pylist() if GROUP in rows.column_names else None
             rows = without(rows, [GROUP] if groups is not None else [])
@@ -232,7 +239,8 @@ class _Telling:
             reasons = reason_columns(
                 self.detector, rows, places, n, top=self.reasons, alpha=threshold, groups=groups
             )
-        return Scored(block.keys, block.score, block.pvalue, verdict, threshold, kinds, reasons)
+        told = (kinds, reasons, rows if self.alarms else None)
+        return Scored(block.keys, block.score, block.pvalue, verdict, threshold, *told)
 
 
 def _judged(
