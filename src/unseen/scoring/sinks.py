@@ -13,8 +13,9 @@ import numpy as np
 
 from unseen.detector.policy import Policy
 from unseen.io.write import Writer
+from unseen.scoring.judging import Scored
 from unseen.scoring.rows import FileRows
-from unseen.scoring.stream import Scored, score
+from unseen.scoring.stream import score
 from unseen.scoring.tables import TableSource
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import headed
