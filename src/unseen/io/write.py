@@ -113,13 +113,14 @@ def _plain_table(table: pa.Table) -> pa.Table:
     to batch.
     """
     return table.cast(
-        pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema])
+        pa.schema([field.with_type(plain_type(field.type)) for field in table.schema])
     )
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which values are written."""
     if pa.types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
+        return plain_type(kind.value_type)
     views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
     return views.get(kind, kind)
 

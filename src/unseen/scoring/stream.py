@@ -4,9 +4,11 @@ matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 from unseen.detector.band import Band
 from unseen.detector.detector import Detector
@@ -14,7 +16,14 @@ from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.io.atomic import scratch_folder
 from unseen.io.text import STANDARD
-from unseen.scoring.judging import Scored, Telling, judge, set_aside, taken_back
+from unseen.scoring.judging import judge, set_aside, taken_back
+from unseen.scoring.rows import FileRows
+from unseen.scoring.scored import Scored
+from unseen.scoring.sinks import TableSink
+from unseen.scoring.tables import TableSource
+from unseen.scoring.told import Telling
+from unseen.storage.bundle import Bundle
+from unseen.storage.facts import headed
 from unseen.types import Source, ability
 
 
@@ -90,3 +99,44 @@ def score(
         band.tell(detector.schema_.noun)
         for block in taken_back(folder / "judged"):
             yield tell.scored(block, threshold, maps)
+
+
+def score_file(
+    bundle: Bundle,
+    source: str | Path,
+    target: str | Path,
+    *,
+    keep: Sequence[str] = (),
+    alpha: float | None = None,
+    fdr: float | None = None,
+    header: bool = True,
+    reasons: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> TableSink:
+    """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The saved detector.
+    source, target : path
+        The file to score, and the CSV or Parquet file to write; "-" is standard input or output.
+    keep : sequence of str
+        Columns of the file to copy; without any, the first column is `row`, counted from 1.
+    alpha, fdr : float, optional
+        One of two policies, as in `Detector.detect`.
+    header : bool
+        Without it, or if the detector was trained so, the first line of a CSV file is a row.
+    reasons : int
+        How many columns to name as the reasons of an alarm; 0 tells none.
+    progress : callable
+        Is told the number of rows of each batch.
+    """
+    policy = Policy.of(alpha, fdr)
+    place = FileRows(Path(source), header and headed(bundle.facts))
+    rows = TableSource(place, keep=tuple(keep))
+    sink = TableSink(Path(target))
+    how: dict[str, Any] = {"beside": sink.target, "reasons": reasons, "progress": progress}
+    with closing(score(rows, bundle.detector, policy, **how)) as judged:
+        sink.write(judged)
+    return sink
