@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from unseen.errors import DataError, FewNormals, UnseenError, Unsupported
+from unseen.errors import BundleError, DataError, FewNormals, UnseenError, Unsupported
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -53,6 +53,15 @@ class Engine:
     address: str | None = None
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.address is not None and self.workers is not None:
+            raise DataError(
+                f"{option('workers')} is for workers on this machine, and {option('address')} "
+                "names a cluster, which has its own: leave one out"
+            )
+        if self.workers is not None and self.workers < 1:
+            raise DataError(f"{option('workers')} must be at least 1, got {self.workers}")
+
     @contextmanager
     def started(self) -> Iterator[Spread]:
         """The workers; yields what makes of each item what work makes of it, in the order in which
@@ -62,11 +71,6 @@ class Engine:
         if ray.is_initialized():
             yield _results
             return
-        if self.address is not None and self.workers is not None:
-            raise DataError(
-                f"{option('workers')} is for workers on this machine, and {option('address')} "
-                "names a cluster, which has its own: leave one out"
-            )
         with tempfile.TemporaryDirectory(prefix="unseen-", ignore_cleanup_errors=True) as folder:
             self._connect(ray, folder)
             try:
