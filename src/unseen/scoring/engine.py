@@ -71,7 +71,11 @@ class Engine:
         if ray.is_initialized():
             yield _results
             return
-        with tempfile.TemporaryDirectory(prefix="unseen-", ignore_cleanup_errors=True) as folder:
+        # sockets have short names, and the usual folder may have a long one
+        short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108  # a folder of its own there
+        with tempfile.TemporaryDirectory(
+            prefix="unseen-", dir=short, ignore_cleanup_errors=True
+        ) as folder:
             self._connect(ray, folder)
             try:
                 yield _results
