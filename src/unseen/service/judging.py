@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from unseen.detector.detector import Detector
-from unseen.scoring.stream import Scored, score
+from unseen.scoring.scored import Scored
+from unseen.scoring.stream import score
 from unseen.scoring.tables import ROW
 from unseen.service.registry import Serving
 from unseen.service.store.store import Store
