@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -22,6 +23,7 @@ from unseen.io import jsonl, packed
 from unseen.io.head import column_names, head
 from unseen.io.records import text_fields
 from unseen.io.text import STANDARD, Text, shown
+from unseen.names import require
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -34,7 +36,7 @@ SHEETS = (".xlsx", ".xls", ".ods")
 FREE, RATIO = (1 << 30, 1000)
 
 
-def table(path: str | Path, *, header: bool = True) -> pa.Table:
+def table(path: str | Path, *, header: bool = True, filesystem: Any = None) -> pa.Table:
     """The whole of a CSV, JSON Lines or Parquet file.
 
     Parameters
@@ -44,6 +46,8 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
     header : bool
         Whether the first line of a CSV file names the columns; else it is a row, and they are
         called x0, x1, ...
+    filesystem : pyarrow.fs.FileSystem, optional
+        Where a Parquet file is, if not on this machine.
 
     Returns
     -------
@@ -60,28 +64,33 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
     Traceback (most recent call last):
     unseen.errors.DataError: nowhere.csv: no such file; check the spelling and the folder
     """
-    file = _existing(path)
+    file = _existing(path, filesystem)
     with _explained(file):
-        source = None if _is_parquet(file) else Text(file)
+        source = _text(file)
         if source and _is_json(source):
             return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
-        schema, stream = _columns_and_rows(file, source, header)
+        schema, stream = _columns_and_rows(file, source, header, (), filesystem)
         pending, size = list[pa.RecordBatch](), 0
         for batch in stream:
             size += batch.nbytes
-            _check_unpacked_size(file, size)
+            _check_unpacked_size(file, size, filesystem)
             pending.append(batch)
         return pa.Table.from_batches(pending, schema)
 
 
 def batches(
-    path: str | Path, rows: int = ROWS, *, header: bool = True, expected: Collection[str] = ()
+    path: str | Path,
+    rows: int = ROWS,
+    *,
+    header: bool = True,
+    expected: Collection[str] = (),
+    filesystem: Any = None,
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.
 
     One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no
-    object has such a key.
+    object has such a key. `filesystem`: where a Parquet file is, if not on this machine.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -89,29 +98,92 @@ def batches(
     >>> [batch.to_pydict()["bytes"] for batch in batches(path, rows=2)]
     [['10', None], ['30']]
     """
-    file = _existing(path)
+    file = _existing(path, filesystem)
     with _explained(file):
-        schema, stream = _columns_and_rows(
-            file, None if _is_parquet(file) else Text(file), header, expected
-        )
-        yield from _rechunked(stream, schema, rows)
+        opened = _columns_and_rows(file, _text(file), header, expected, filesystem)
+        yield from _rechunked(opened[1], opened[0], rows)
 
 
-def rows(path: str | Path) -> int | None:
+def pieces(
+    path: str | Path,
+    wanted: Collection[str] = (),
+    left_out: Collection[str] = (),
+    *,
+    header: bool = True,
+    filesystem: Any = None,
+) -> Iterator[pa.Table]:
+    """All rows as they come, for whoever keeps but some; the first table has none, and tells the
+    columns.
+
+    DataError where a column is missing that is `wanted`; those `left_out` are not read. In JSON
+    Lines a column is there from the first row on that has it, so tables may get wider.
+    """
+    file = _existing(path, filesystem)
+    with _explained(file):
+        source, names = _text(file), list[str]()
+        if source and _is_json(source):
+            stream = jsonl.growing(source, lambda size: _check_unpacked_size(file, size))
+        else:
+            opened = _columns_and_rows(file, source, header, (), filesystem, left_out)
+            names, stream = opened[0].names, opened[1]
+            require(wanted, [*names, *left_out], where=shown(file))
+            yield _leaving(opened[0].empty_table(), left_out)
+        for batch in stream:
+            if source and batch.num_columns != len(names):
+                names = column_names(batch.schema.names, file)
+            yield _leaving(pa.Table.from_batches([batch]).rename_columns(names), left_out)
+        require(wanted, names, where=shown(file))
+
+
+def _leaving(rows: pa.Table, left_out: Collection[str]) -> pa.Table:
+    return rows.select([name for name in rows.column_names if name not in left_out])
+
+
+def rows(path: str | Path, filesystem: Any = None) -> int | None:
     """How many rows the file holds; None where only reading all of it would tell (all but
     Parquet).
     """
-    file = _existing(path)
+    file = _existing(path, filesystem)
     if not _is_parquet(file):
         return None
-    with _explained(file), parquet.ParquetFile(file) as source:
+    with _explained(file), parquet.ParquetFile(str(file), filesystem=filesystem) as source:
         return int(source.metadata.num_rows)
 
 
-def _existing(path: str | Path) -> Path:
+def size(path: str | Path, filesystem: Any = None) -> int:
+    """The bytes of a file; 0 of standard input and of what is no file."""
+    if filesystem is not None:
+        return int(filesystem.get_file_info(str(path)).size or 0)
+    file = Path(path)
+    return file.stat().st_size if file.is_file() else 0
+
+
+def check_unpacked(what: str, size: int, disk: int) -> None:
+    """DataError for data that unpack to far more than data do: from so many bytes on the `disk`, 0
+    if that is unknown, to so many in memory.
+    """
+    if disk and size > max(FREE, RATIO * disk):
+        raise DataError(
+            f"{what}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no "
+            "table of data; look at long texts that are repeated, and leave out such columns"
+        )
+
+
+def _text(file: Path) -> Text | None:
+    return None if _is_parquet(file) else Text(file)
+
+
+def _existing(path: str | Path, filesystem: Any = None) -> Path:
     """The path of a file with something in it, of a kind that can be read."""
     file = Path(path)
     if str(file) == STANDARD:
+        return file
+    if filesystem is not None:
+        if not _is_parquet(file):
+            raise DataError(
+                f"{file}: expected a file that ends in {' or '.join(PARQUET)}, as of an object "
+                "store no others are read: copy it here, or convert it"
+            )
         return file
     if not file.name.lower().endswith(CSV + JSON + PARQUET):
         advice = (
@@ -145,13 +217,22 @@ def _is_json(source: Text) -> bool:
 
 
 def _columns_and_rows(
-    file: Path, source: Text | None, header: bool, expected: Collection[str] = ()
+    file: Path,
+    source: Text | None,
+    header: bool,
+    expected: Collection[str] = (),
+    filesystem: Any = None,
+    left_out: Collection[str] = (),
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
-        return _with_distinct_names(
-            file, *packed.opened_parquet(str(file), lambda size: _check_unpacked_size(file, size))
+        opened = packed.opened_parquet(
+            str(file),
+            lambda size: _check_unpacked_size(file, size, filesystem),
+            filesystem,
+            left_out,
         )
+        return _with_distinct_names(file, *opened)
     return jsonl.opened_jsonl(source, expected) if _is_json(source) else _separated(source, header)
 
 
@@ -203,14 +284,8 @@ def _rechunked(
         yield pa.Table.from_batches(pending, schema)
 
 
-def _check_unpacked_size(file: Path, size: int) -> None:
-    """DataError for a file that unpacks to far more than files of data do."""
-    disk = file.stat().st_size if file.is_file() else size
-    if size > max(FREE, RATIO * disk):
-        raise DataError(
-            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no "
-            "table of data; look at long texts that are repeated, and leave out such columns"
-        )
+def _check_unpacked_size(file: Path, found: int, filesystem: Any = None) -> None:
+    check_unpacked(str(file), found, size(file, filesystem))
 
 
 @contextmanager
