@@ -1,9 +1,9 @@
 """A draw from rows that are too many to hold: in one pass, at most so many of each class.
 
-Each row has a key, a random number that its place among all rows gives (Philox: Salmon, Moraes, Dror
-& Shaw 2011), and the rows with the smallest keys stay. So a draw is uniform, without replacement,
-the same however the rows are cut into files and batches, and draws from parts of the rows merge
-exactly (bottom-k: Cohen & Kaplan 2007).
+Each row has a key, a random number that its place among all rows gives (Philox: Salmon et al.
+2011), and the rows with the smallest keys stay. So a draw is uniform, without replacement, the same
+however the rows are cut into files and batches, and draws from parts of the rows merge exactly
+(bottom-k: Cohen & Kaplan 2007).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from unseen.errors import DataError
 Keys = NDArray[np.uint64]
 Codes = NDArray[np.int64]
 
-FLOOR = 100  # rows that a stratum keeps at least: a fifth of them calibrate, 20 for p-values of 0.05
+FLOOR = (
+    100  # rows that a stratum keeps at least: a fifth of them calibrate, 20 for p-values of 0.05
+)
 # part of the rows, 1 / SPARE, that strata may add to the uniform draw: normal rows as they come
 # then have P(p <= a) <= (1 + 1 / SPARE) a, whatever the strata add
 SPARE = 20
@@ -99,28 +101,33 @@ class Draw:
         self._admit = admit
         self._pieces: list[_Piece] = []
         self._none: pa.Table | None = None  # without rows, for their columns
-        self._held, self._bytes = 0, 0
+        self._held = self._bytes = self._thin_at = 0
         self._room = plan.most + plan.most // 2 + SLACK
-        normal = spellings([plan.normal])[0]
-        self._normal = {normal, "0"} if normal == "normal" else {normal}
+        self.normal = spellings([plan.normal])[0]
+        self._normal = {self.normal, "0"} if self.normal == "normal" else {self.normal}
         self._kinds: dict[str | None, int] = {}
         self._counts: list[int] = []
         self._limits: list[np.uint64] = []  # by class: no larger key can stay
-        self._strata: dict[tuple[object, ...], int] = {}
+        self._strata: dict[tuple[int, *tuple[object, ...]], int] = {}
         self._strata_of: list[int] = []  # by class: how many there are
         self._low: list[np.uint64] = []  # by stratum: no larger key stays as one of the floor
 
     @property
     def seen(self) -> dict[str | None, int]:
-        """How many rows there were of each class: "normal" whatever its name, None for rows without
-        a label.
+        """How many rows there were of each class by the one spelling of its label, None for rows
+        without one.
         """
         return {name: self._counts[code] for name, code in self._kinds.items()}
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the columns of the rows that came first."""
+        return [] if self._none is None else list(self._none.column_names)
+
+    @property
     def whole(self) -> bool:
         """Whether all rows stay."""
-        self._thin()
+        self.thin()
         return self._held == sum(self._counts)
 
     @property
@@ -128,7 +135,7 @@ class Draw:
         """How many strata of normal rows there are, and how many rows each keeps at least; 0 rows
         where there are too many to keep some of each.
         """
-        code = self._kinds.get("normal")
+        code = self._kinds.get(self.normal)
         return (0, 0) if code is None else (self._strata_of[code], self._floor(code))
 
     def add(self, rows: pa.Table, start: int) -> None:
@@ -152,12 +159,10 @@ class Draw:
         kinds = {code: self._kind(name) for name, code in other._kinds.items()}
         for code, count in enumerate(other._counts):
             self._counts[kinds[code]] += count
-        strata = {
-            code: self._stratum((kinds[kind], *values))
-            for (kind, *values), code in other._strata.items()
-        }
         as_kind = np.array([kinds[code] for code in range(len(kinds))], dtype=np.int64)
-        as_stratum = np.array([strata[code] for code in range(len(strata))] + [-1], dtype=np.int64)
+        as_stratum = np.full(len(other._strata) + 1, -1)  # the last one stands for none
+        for (kind, *values), code in other._strata.items():
+            as_stratum[code] = self._stratum(kinds[kind], tuple(values))
         self._none = other._none if self._none is None else self._none
         for piece in other._pieces:
             each = (piece.number, piece.key, as_kind[piece.kind], as_stratum[piece.stratum])
@@ -171,13 +176,13 @@ class Draw:
         DataError
             Where a column is of types that do not go together.
         """
-        self._thin()
+        self.thin()
         assert self._none is not None  # there was something to draw from
         return joined([piece.rows for piece in self._pieces] or [self._none])
 
     def numbers(self) -> Codes:
         """Their places among all rows, from 0 (n,)."""
-        self._thin()
+        self.thin()
         return np.concatenate([piece.number for piece in self._pieces] or [np.zeros(0, np.int64)])
 
     def _hold(self, piece: _Piece) -> None:
@@ -186,14 +191,14 @@ class Draw:
             self._held += len(piece.number)
             self._bytes += piece.rows.nbytes
         if self._held > self._room:
-            self._thin()
+            self.thin()
         self._admit(self._bytes)
 
-    def _thin(self) -> None:
+    def thin(self) -> None:
         """Let go of rows that cannot stay, and learn which keys still can."""
-        self._pieces.sort(key=lambda piece: int(piece.number[0]))
-        if not self._pieces:
+        if self._held == self._thin_at:  # nothing came since
             return
+        self._pieces.sort(key=lambda piece: int(piece.number[0]))
         number, key, kind, stratum = (
             np.concatenate([getattr(piece, name) for piece in self._pieces])
             for name in ("number", "key", "kind", "stratum")
@@ -213,7 +218,7 @@ class Draw:
         ends = np.cumsum([len(piece.number) for piece in self._pieces])[:-1]
         parts = zip(self._pieces, np.split(stay, ends), strict=True)
         self._pieces = [piece.take(here) for piece, here in parts if here.any()]
-        self._held = int(stay.sum())
+        self._held = self._thin_at = int(stay.sum())
         self._bytes = sum(piece.rows.nbytes for piece in self._pieces)
         self._room = self._held + self.plan.most // 2 + SLACK
 
@@ -224,10 +229,10 @@ class Draw:
     def _kind_of(self, rows: pa.Table) -> Codes:
         """The class of each row (n,)."""
         if self.plan.label not in rows.column_names:
-            name = "normal" if self.plan.label is None else None
+            name = self.normal if self.plan.label is None else None
             return np.full(len(rows), self._kind(name), dtype=np.int64)
         code, values = _coded(rows[self.plan.label])
-        names = ["normal" if name in self._normal else name for name in spellings(values)]
+        names = [self.normal if name in self._normal else name for name in spellings(values)]
         return np.array([self._kind(name) for name in names], dtype=np.int64)[code]
 
     def _kind(self, name: str | None) -> int:
@@ -255,22 +260,22 @@ class Draw:
             both = both * len(values) + code
         _, first, place = np.unique(both, return_index=True, return_inverse=True)
         codes = [
-            self._stratum((int(kind[row]), *(values[code[row]] for code, values in coded)))
+            self._stratum(int(kind[row]), tuple(values[code[row]] for code, values in coded))
             for row in first.tolist()
         ]
         return np.array(codes, dtype=np.int64)[place]
 
-    def _stratum(self, values: tuple[object, ...]) -> int:
-        """The number of a stratum, new ones counted until there are too many to keep rows of."""
-        kind = values[0]
-        assert isinstance(kind, int)
-        if values not in self._strata:
+    def _stratum(self, kind: int, values: tuple[object, ...]) -> int:
+        """The number of a stratum; -1 for a new one where there are too many to keep rows of
+        each.
+        """
+        if (kind, *values) not in self._strata:
             if SPARE * self._strata_of[kind] > self.plan.most:
                 return -1
-            self._strata[values] = len(self._strata)
+            self._strata[kind, *values] = len(self._strata)
             self._strata_of[kind] += 1
             self._low.append(MOST)
-        return self._strata[values]
+        return self._strata[kind, *values]
 
 
 def row_keys(seed: int, start: int, n: int) -> Keys:

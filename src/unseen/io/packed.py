@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,15 +22,14 @@ ROWS = 1 << 16
 def opened_parquet(
     path: str,
     admit: Callable[[int], None],
-    filesystem: Any = None,
     left_out: Collection[str] = (),
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The columns of the file, of this machine or of another file system, and its rows; columns
-    that are stored as codes come as the values they stand for, and those `left_out` are not read.
+    """The columns of the file, and its rows; columns that are stored as codes come as the values
+    they stand for, and those `left_out` are not read.
 
     `admit` is told how many bytes a group of rows takes at least.
     """
-    with parquet.ParquetFile(path, filesystem=filesystem) as file:
+    with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         admit(
             max(
@@ -41,13 +39,7 @@ def opened_parquet(
         )
         columns = [file.schema.column(j) for j in range(len(file.schema))]
     coded = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-    source = parquet.ParquetFile(
-        path,
-        pre_buffer=False,
-        buffer_size=1 << 20,
-        read_dictionary=coded,
-        filesystem=filesystem,
-    )
+    source = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=coded)
     width = sum(column.length or 8 for column in columns)  # of what has fixed length, in bytes
     rows = min(ROWS, max(1, ROOM // max(1, width)))
     read = _readable(schema.names, left_out)

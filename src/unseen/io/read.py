@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -36,7 +35,7 @@ SHEETS = (".xlsx", ".xls", ".ods")
 FREE, RATIO = (1 << 30, 1000)
 
 
-def table(path: str | Path, *, header: bool = True, filesystem: Any = None) -> pa.Table:
+def table(path: str | Path, *, header: bool = True) -> pa.Table:
     """The whole of a CSV, JSON Lines or Parquet file.
 
     Parameters
@@ -46,8 +45,6 @@ def table(path: str | Path, *, header: bool = True, filesystem: Any = None) -> p
     header : bool
         Whether the first line of a CSV file names the columns; else it is a row, and they are
         called x0, x1, ...
-    filesystem : pyarrow.fs.FileSystem, optional
-        Where a Parquet file is, if not on this machine.
 
     Returns
     -------
@@ -64,16 +61,16 @@ def table(path: str | Path, *, header: bool = True, filesystem: Any = None) -> p
     Traceback (most recent call last):
     unseen.errors.DataError: nowhere.csv: no such file; check the spelling and the folder
     """
-    file = _existing(path, filesystem)
+    file = _existing(path)
     with _explained(file):
-        source = _text(file)
+        source = _text_of(file)
         if source and _is_json(source):
             return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
-        schema, stream = _columns_and_rows(file, source, header, (), filesystem)
+        schema, stream = _columns_and_rows(file, source, header)
         pending, size = list[pa.RecordBatch](), 0
         for batch in stream:
             size += batch.nbytes
-            _check_unpacked_size(file, size, filesystem)
+            _check_unpacked_size(file, size)
             pending.append(batch)
         return pa.Table.from_batches(pending, schema)
 
@@ -84,13 +81,12 @@ def batches(
     *,
     header: bool = True,
     expected: Collection[str] = (),
-    filesystem: Any = None,
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.
 
     One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no
-    object has such a key. `filesystem`: where a Parquet file is, if not on this machine.
+    object has such a key.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -98,62 +94,67 @@ def batches(
     >>> [batch.to_pydict()["bytes"] for batch in batches(path, rows=2)]
     [['10', None], ['30']]
     """
-    file = _existing(path, filesystem)
+    file = _existing(path)
     with _explained(file):
-        opened = _columns_and_rows(file, _text(file), header, expected, filesystem)
+        opened = _columns_and_rows(file, _text_of(file), header, expected)
         yield from _rechunked(opened[1], opened[0], rows)
 
 
-def pieces(
+def streamed(
     path: str | Path,
     wanted: Collection[str] = (),
     left_out: Collection[str] = (),
     *,
     header: bool = True,
-    filesystem: Any = None,
 ) -> Iterator[pa.Table]:
-    """All rows as they come, for whoever keeps but some; the first table has none, and tells the
-    columns.
+    """All rows as they come, for whoever keeps but some. The first table tells the columns.
 
     DataError where a column is missing that is `wanted`; those `left_out` are not read. In JSON
     Lines a column is there from the first row on that has it, so tables may get wider.
     """
-    file = _existing(path, filesystem)
+    file = _existing(path)
     with _explained(file):
-        source, names = _text(file), list[str]()
+        source = _text_of(file)
         if source and _is_json(source):
-            stream = jsonl.growing(source, lambda size: _check_unpacked_size(file, size))
-        else:
-            opened = _columns_and_rows(file, source, header, (), filesystem, left_out)
-            names, stream = opened[0].names, opened[1]
-            require(wanted, [*names, *left_out], where=shown(file))
-            yield _leaving(opened[0].empty_table(), left_out)
+            yield from _growing(source, wanted, left_out)
+            return
+        whole = parquet.read_schema(file).names if source is None and left_out else None
+        schema, stream = _columns_and_rows(file, source, header, (), left_out)
+        require(wanted, schema.names if whole is None else whole, where=shown(file))
+        yield _leaving(schema.empty_table(), left_out)
         for batch in stream:
-            if source and batch.num_columns != len(names):
-                names = column_names(batch.schema.names, file)
-            yield _leaving(pa.Table.from_batches([batch]).rename_columns(names), left_out)
-        require(wanted, names, where=shown(file))
+            yield _leaving(pa.Table.from_batches([batch]), left_out)
+
+
+def _growing(
+    source: Text, wanted: Collection[str], left_out: Collection[str]
+) -> Iterator[pa.Table]:
+    """Rows of JSON Lines, in tables that get wider."""
+    names: list[str] = []
+    for batch in jsonl.growing(source, lambda size: _check_unpacked_size(source.file, size)):
+        if batch.num_columns != len(names):
+            names = column_names(batch.schema.names, source.file)
+        yield _leaving(pa.Table.from_batches([batch]).rename_columns(names), left_out)
+    require(wanted, names, where=shown(source.file))
 
 
 def _leaving(rows: pa.Table, left_out: Collection[str]) -> pa.Table:
     return rows.select([name for name in rows.column_names if name not in left_out])
 
 
-def rows(path: str | Path, filesystem: Any = None) -> int | None:
+def rows(path: str | Path) -> int | None:
     """How many rows the file holds; None where only reading all of it would tell (all but
     Parquet).
     """
-    file = _existing(path, filesystem)
+    file = _existing(path)
     if not _is_parquet(file):
         return None
-    with _explained(file), parquet.ParquetFile(str(file), filesystem=filesystem) as source:
+    with _explained(file), parquet.ParquetFile(file) as source:
         return int(source.metadata.num_rows)
 
 
-def size(path: str | Path, filesystem: Any = None) -> int:
+def size(path: str | Path) -> int:
     """The bytes of a file; 0 of standard input and of what is no file."""
-    if filesystem is not None:
-        return int(filesystem.get_file_info(str(path)).size or 0)
     file = Path(path)
     return file.stat().st_size if file.is_file() else 0
 
@@ -169,21 +170,14 @@ def check_unpacked(what: str, size: int, disk: int) -> None:
         )
 
 
-def _text(file: Path) -> Text | None:
+def _text_of(file: Path) -> Text | None:
     return None if _is_parquet(file) else Text(file)
 
 
-def _existing(path: str | Path, filesystem: Any = None) -> Path:
+def _existing(path: str | Path) -> Path:
     """The path of a file with something in it, of a kind that can be read."""
     file = Path(path)
     if str(file) == STANDARD:
-        return file
-    if filesystem is not None:
-        if not _is_parquet(file):
-            raise DataError(
-                f"{file}: expected a file that ends in {' or '.join(PARQUET)}, as of an object "
-                "store no others are read: copy it here, or convert it"
-            )
         return file
     if not file.name.lower().endswith(CSV + JSON + PARQUET):
         advice = (
@@ -221,15 +215,13 @@ def _columns_and_rows(
     source: Text | None,
     header: bool,
     expected: Collection[str] = (),
-    filesystem: Any = None,
     left_out: Collection[str] = (),
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
         opened = packed.opened_parquet(
             str(file),
-            lambda size: _check_unpacked_size(file, size, filesystem),
-            filesystem,
+            lambda size: _check_unpacked_size(file, size),
             left_out,
         )
         return _with_distinct_names(file, *opened)
@@ -284,8 +276,8 @@ def _rechunked(
         yield pa.Table.from_batches(pending, schema)
 
 
-def _check_unpacked_size(file: Path, found: int, filesystem: Any = None) -> None:
-    check_unpacked(str(file), found, size(file, filesystem))
+def _check_unpacked_size(file: Path, found: int) -> None:
+    check_unpacked(str(file), found, size(file))
 
 
 @contextmanager

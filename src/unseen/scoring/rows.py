@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.parquet as parquet
 
 from unseen.data.draw import joined
 from unseen.data.frames import tabulate
-from unseen.data.tables import admit
+from unseen.data.tables import admit, without
 from unseen.errors import DataError
 from unseen.io import read
-from unseen.io.datasets import called, stored
+from unseen.io.places import Listed
 from unseen.io.text import shown
 from unseen.names import first_few, require
 from unseen.types import Encoder
 from unseen.wording import option
+
+_AT_ONCE = 32  # ends of files that are read at a time: an object store answers many at once
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,10 @@ class FileRows:
         The file; "-" is standard input.
     header : bool
         Whether the first line of a CSV file names the columns.
-    filesystem : pyarrow.fs.FileSystem, optional
-        Where the file is, if not on this machine; it is then a Parquet file.
-    told : tuple of (str, str or None)
-        Columns that the file lacks, with the one value that they have in all its rows.
     """
 
     file: Path
     header: bool = True
-    filesystem: Any = field(default=None, repr=False)
-    told: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,30 +53,21 @@ class FileRows:
         """The file's name, and whether its first line is a row."""
         return {"source": shown(Path(self.file.name))} | ({} if self.header else {"header": False})
 
-    @property
-    def parts(self) -> tuple[FileRows, ...]:
-        """The files that hold the rows: this one."""
-        return (self,)
-
     def count(self) -> int | None:
         """How many rows there are; None where only reading all of them would tell."""
-        return read.rows(self.file, self.filesystem)
+        return read.rows(self.file)
 
     def size(self) -> int:
         """Bytes of the file; 0 where that is not known."""
-        return read.size(self.file, self.filesystem)
+        return read.size(self.file)
 
     def whole(self) -> pa.Table:
         """All rows."""
-        return self._with_told(
-            read.table(self.file, header=self.header, filesystem=self.filesystem)
-        )
+        return read.table(self.file, header=self.header)
 
     def blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
         """All rows, in order, a few at a time; one table without rows where there are none."""
-        how: dict[str, Any] = {"expected": encoder.needed, "filesystem": self.filesystem}
-        for block in read.batches(self.file, header=self.header, **how):
-            yield self._with_told(block)
+        return read.batches(self.file, header=self.header, expected=encoder.needed)
 
     def pieces(
         self, wanted: Collection[str] = (), left_out: Collection[str] = ()
@@ -84,19 +75,7 @@ class FileRows:
         """All rows, in order, for whoever keeps but some; of columns that are `left_out` nothing is
         read, and DataError where one is missing that is `wanted`.
         """
-        told = {name for name, _ in self.told}
-        needed = [name for name in wanted if name not in told]
-        how: dict[str, Any] = {"header": self.header, "filesystem": self.filesystem}
-        for piece in read.pieces(self.file, needed, left_out, **how):
-            yield self._with_told(piece, left_out)
-
-    def _with_told(self, rows: pa.Table, left_out: Collection[str] = ()) -> pa.Table:
-        for name, value in self.told:
-            if name not in rows.column_names and name not in left_out:
-                rows = rows.append_column(
-                    name, pa.repeat(pa.scalar(value, pa.string()), len(rows))
-                )
-        return rows
+        return read.streamed(self.file, wanted, left_out, header=self.header)
 
 
 @dataclass(frozen=True)
@@ -105,101 +84,129 @@ class FilesRows:
 
     Parameters
     ----------
-    parts : tuple of FileRows
-        The files, in order.
-    name : str
+    files : tuple of Listed
+        The files, in order, on this machine or in an object store.
+    called : str
         What they are called in messages, together.
+    header : bool
+        Whether the first line of a CSV file names the columns.
 
     >>> import tempfile
-    >>> import pyarrow.parquet as parquet
+    >>> from unseen.io.places import listed
     >>> folder = Path(tempfile.mkdtemp())
     >>> for k in range(3):
     ...     parquet.write_table(pa.table({"load": [k, k]}), folder / f"{k}.parquet")
-    >>> rows = FilesRows.found([folder])
+    >>> rows = FilesRows(tuple(listed([str(folder)])), "three files")
     >>> rows.count(), rows.whole()["load"].to_pylist()
     (6, [0, 0, 1, 1, 2, 2])
     """
 
-    parts: tuple[FileRows, ...]
-    name: str
+    files: tuple[Listed, ...]
+    called: str
+    header: bool = True
 
     # rows that `whole` reads at most
     WHOLE: ClassVar[int] = 10_000_000
 
-    @classmethod
-    def found(cls, words: Sequence[str | Path], header: bool = True) -> Self:
-        """The files that words mean: files, folders of Parquet files, patterns and addresses.
-
-        Raises
-        ------
-        DataError
-            Where a word means no file, or a file is named twice.
-        """
-        files = tuple(
-            FileRows(each.path, header, each.filesystem, each.told) for each in stored(words)
-        )
-        return cls(files, called(words))
+    @property
+    def name(self) -> str:
+        """What they are called in messages."""
+        return self.called
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The last part of their name, how many they are, and whether first lines are rows."""
-        name = self.name.rstrip("/").rpartition("/")[2] or self.name
-        files = f"{len(self.parts):,} file{'s' * (len(self.parts) > 1)}"
-        return {"source": f"{name} ({files})"} | (
-            {} if self.parts[0].header else {"header": False}
-        )
+        """What they are called, how many they are, and whether first lines are rows."""
+        files = f"{len(self.files):,} file{'s' * (len(self.files) > 1)}"
+        source = {"source": f"{self.called.rstrip('/').rpartition('/')[2]} ({files})"}
+        return source | ({} if self.header else {"header": False})
 
     def count(self) -> int | None:
         """How many rows there are; None where only reading all of them would tell."""
-        each = [part.count() for part in self.parts]
+        each = self.counts()
         return None if None in each else sum(filter(None, each))
+
+    def counts(self) -> list[int | None]:
+        """How many rows each file has; None of one where only reading it would tell."""
+        with ThreadPoolExecutor(_AT_ONCE) as several:
+            return list(several.map(_rows_of, self.files))
 
     def size(self) -> int:
         """Bytes of the files."""
-        return sum(part.size() for part in self.parts)
+        return sum(file.size for file in self.files)
 
     def whole(self) -> pa.Table:
         """All rows; DataError where there are more than are read at once."""
         if (self.count() or 0) > self.WHOLE:
             raise DataError(
-                f"{self.name}: expected at most {self.WHOLE:,} rows, as they are held in memory "
-                f"all at once here, found {self.count():,}: name some of its {len(self.parts):,} "
-                "files"
+                f"{self.name}: expected at most {self.WHOLE:,} rows, as they are all held in "
+                f"memory at once here, found {self.count():,}: name some of its "
+                f"{len(self.files):,} files"
             )
-        return joined(self._alike((part, part.whole()) for part in self.parts))
+        return joined(self.pieces())
 
     def blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
         """All rows, in order, a few at a time."""
-        for part in self.parts:
-            for block in part.blocks(encoder):
-                require(encoder.needed, block.column_names, where=part.name)
-                yield block
+        for file in self.files:
+            with file_rows(file, self.header) as rows:
+                yield from rows.blocks(encoder)
 
     def pieces(
         self, wanted: Collection[str] = (), left_out: Collection[str] = ()
     ) -> Iterator[pa.Table]:
-        """All rows, in order, for whoever keeps but some, as `FileRows.pieces`; DataError where a
-        file lacks a column of the first, or has one more.
-        """
-        return self._alike(
-            (part, piece) for part in self.parts for piece in part.pieces(wanted, left_out)
-        )
+        """All rows, in order, as `FileRows.pieces`; DataError where files have other columns."""
+        names: list[str] = []
+        for file in self.files:
+            with file_rows(file, self.header) as rows:
+                for piece in rows.pieces(wanted, left_out):
+                    names = self.alike(names, piece.column_names, file)
+                    yield piece
 
-    def _alike(self, each: Iterable[tuple[FileRows, pa.Table]]) -> Iterator[pa.Table]:
-        """The tables, which have the columns of the first; in JSON Lines keys may come and go."""
-        names: list[str] | None = None
-        for part, rows in each:
-            if not part.file.name.lower().endswith(read.JSON):
-                names = rows.column_names if names is None else names
-                more = [name for name in rows.column_names if name not in set(names)]
-                require(names, rows.column_names, where=part.name)
-                if more:
-                    raise DataError(
-                        f"{part.name}: {self.parts[0].name} lacks {first_few(map(repr, more))}; "
-                        "expected files with the same columns: leave these out with "
-                        f"{option('drop', ...)}, or write the files anew"
-                    )
-            yield rows
+    def alike(self, names: list[str], found: list[str], file: Listed) -> list[str]:
+        """The names of the columns, which are those of files before, if there were some; DataError
+        where they are others.
+        """
+        require(names, found, where=file.place.name)
+        if names and (more := [name for name in found if name not in set(names)]):
+            raise DataError(
+                f"{file.place.name}: has {first_few(map(repr, more))}, which other files lack; "
+                f"expected files with the same columns: leave it out ({option('drop', ...)}), or "
+                "write them anew"
+            )
+        return names or found
+
+    def known_counts(self) -> list[int]:
+        """How many rows each file has; DataError where only reading one would tell."""
+        each = self.counts()
+        if None in each:
+            text = self.files[each.index(None)].place.name
+            raise DataError(
+                f"{text}: only reading all of it tells how many rows it has, so files like it are "
+                "read in turn: convert it to Parquet, or leave --engine out"
+            )
+        return [count for count in each if count is not None]
+
+
+@contextmanager
+def file_rows(file: Listed, header: bool = True) -> Iterator[FileRows]:
+    """The rows of one of several files; one of an object store is copied here meanwhile, and is
+    called by its address in messages.
+    """
+    with ExitStack() as stack:
+        folder = "" if file.place.here else stack.enter_context(TemporaryDirectory())
+        path = file.place.fetched(Path(folder))
+        try:
+            yield FileRows(path, header)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), file.place.name)) from error
+
+
+def _rows_of(file: Listed) -> int | None:
+    """How many rows a file has, by its end; None of text."""
+    if not file.place.name.partition("?")[0].lower().endswith(read.PARQUET):
+        return None
+    with file.place.reached():
+        found = parquet.read_metadata(file.place.path, filesystem=file.place.system)
+    return int(found.num_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +235,10 @@ class FrameRows:
         """How many rows there are."""
         return len(self._table)
 
+    def size(self) -> int:
+        """Bytes on disk: none."""
+        return 0
+
     def whole(self) -> pa.Table:
         """All rows."""
         return self._table
@@ -241,6 +252,13 @@ class FrameRows:
             table = table.rename_columns(list(names))
         for start in range(0, max(len(table), 1), read.ROWS):
             yield table.slice(start, read.ROWS)
+
+    def pieces(
+        self, wanted: Collection[str] = (), left_out: Collection[str] = ()
+    ) -> Iterator[pa.Table]:
+        """All rows at once, as `FileRows.pieces`."""
+        require(wanted, self._table.column_names, where=self.name)
+        yield without(self._table, left_out)
 
     @cached_property
     def _given(self) -> Any:
@@ -256,3 +274,6 @@ class FrameRows:
         if not self._unnamed:
             return self._given
         return tabulate(self._given, [f"x{j}" for j in range(self._given.shape[1])])
+
+
+Place = FileRows | FilesRows | FrameRows
