@@ -178,7 +178,7 @@ class Draw:
         """
         self.thin()
         assert self._none is not None  # there was something to draw from
-        return joined([piece.rows for piece in self._pieces] or [self._none])
+        return concatenated([piece.rows for piece in self._pieces] or [self._none])
 
     def numbers(self) -> Codes:
         """Their places among all rows, from 0 (n,)."""
@@ -288,7 +288,7 @@ def row_keys(seed: int, start: int, n: int) -> Keys:
     return np.random.Philox(key=seed, counter=start // 4).random_raw(skip + n)[skip:]
 
 
-def joined(tables: Iterable[pa.Table]) -> pa.Table:
+def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
     """Tables one below the other, with gaps where one lacks a column that another has.
 
     Raises
@@ -296,7 +296,7 @@ def joined(tables: Iterable[pa.Table]) -> pa.Table:
     DataError
         Where a column is of types that do not go together.
 
-    >>> joined([pa.table({"a": [1]}), pa.table({"a": [0.5], "b": ["x"]})]).to_pylist()
+    >>> concatenated([pa.table({"a": [1]}), pa.table({"a": [0.5], "b": ["x"]})]).to_pylist()
     [{'a': 1.0, 'b': None}, {'a': 0.5, 'b': 'x'}]
     """
     try:

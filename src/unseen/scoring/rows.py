@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from unseen.data.draw import joined
+from unseen.data.draw import concatenated
 from unseen.data.frames import tabulate
 from unseen.data.tables import admit, without
 from unseen.errors import DataError
@@ -92,11 +92,11 @@ class FilesRows:
         Whether the first line of a CSV file names the columns.
 
     >>> import tempfile
-    >>> from unseen.io.places import listed
+    >>> from unseen.io.places import files_of_rows
     >>> folder = Path(tempfile.mkdtemp())
     >>> for k in range(3):
     ...     parquet.write_table(pa.table({"load": [k, k]}), folder / f"{k}.parquet")
-    >>> rows = FilesRows(tuple(listed([str(folder)])), "three files")
+    >>> rows = FilesRows(tuple(files_of_rows([str(folder)])), "three files")
     >>> rows.count(), rows.whole()["load"].to_pylist()
     (6, [0, 0, 1, 1, 2, 2])
     """
@@ -142,7 +142,7 @@ class FilesRows:
                 f"memory at once here, found {self.count():,}: name some of its "
                 f"{len(self.files):,} files"
             )
-        return joined(self.pieces())
+        return concatenated(self.pieces())
 
     def blocks(self, encoder: Encoder) -> Iterator[pa.Table]:
         """All rows, in order, a few at a time."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from unseen.errors import DataError
-from unseen.io.places import MAGIC, listed
+from unseen.io.places import MAGIC, files_of_rows
 from unseen.io.read import PARQUET
 from unseen.io.text import STANDARD, shown
 from unseen.scoring.drawing import Drawing
@@ -97,7 +97,7 @@ def files_of(data: Data, header: bool = True) -> FilesRows:
     texts = texts_of(data)
     names = [re.sub(r"//[^/@]*@", "//", text).partition("?")[0] for text in texts]
     more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-    return FilesRows(tuple(listed(texts)), names[0] + more, header)
+    return FilesRows(tuple(files_of_rows(texts)), names[0] + more, header)
 
 
 def check_flags(path: Data, given: Mapping[str, object]) -> None:
