@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from unseen.data.labels import spellings
 from unseen.errors import DataError
+from unseen.wording import option
 
 Keys = NDArray[np.uint64]
 Codes = NDArray[np.int64]
@@ -29,7 +30,8 @@ FLOOR = (
 SPARE = 20
 CLASSES = 10_000  # of one data set: with more of them a column is none of labels
 MOST = np.uint64(2**64 - 1)
-SLACK = 1 << 16  # rows held beyond those that stay, before they are thinned out
+# rows and bytes held beyond those that stay, before they are thinned out
+SLACK, ROOM = 1 << 16, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class Draw:
     admit : callable
         Is told how many bytes the rows take that are held, and may raise.
 
+    Raises
+    ------
+    DataError
+        For a seed out of range, and a column with too many labels.
+
     >>> draw = Draw(Plan(most=2, seed=0))
     >>> for start in (0, 3):
     ...     draw.add(pa.table({"load": np.arange(start, start + 3)}), start)
@@ -97,12 +104,17 @@ class Draw:
     """
 
     def __init__(self, plan: Plan, admit: Callable[[int], None] = lambda size: None) -> None:
+        if not 0 <= plan.seed < 2**32:
+            raise DataError(
+                f"{option('random_state')} must be a whole number from 0 to {2**32 - 1:,}, got "
+                f"{plan.seed}"
+            )
         self.plan = plan
         self._admit = admit
         self._pieces: list[_Piece] = []
         self._none: pa.Table | None = None  # without rows, for their columns
         self._held = self._bytes = self._thin_at = 0
-        self._room = plan.most + plan.most // 2 + SLACK
+        self._room, self._byte_room = plan.most + plan.most // 2 + SLACK, ROOM
         self.normal = spellings([plan.normal])[0]
         self._normal = {self.normal, "0"} if self.normal == "normal" else {self.normal}
         self._kinds: dict[str | None, int] = {}
@@ -190,7 +202,7 @@ class Draw:
             self._pieces.append(piece)
             self._held += len(piece.number)
             self._bytes += piece.rows.nbytes
-        if self._held > self._room:
+        if self._held > self._room or self._bytes > self._byte_room:
             self.thin()
         self._admit(self._bytes)
 
@@ -221,6 +233,7 @@ class Draw:
         self._held = self._thin_at = int(stay.sum())
         self._bytes = sum(piece.rows.nbytes for piece in self._pieces)
         self._room = self._held + self.plan.most // 2 + SLACK
+        self._byte_room = 2 * self._bytes + ROOM
 
     def _floor(self, kind: int) -> int:
         """How many rows each stratum of a class keeps at least."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
 from typing import Self
 
 import pyarrow as pa
@@ -158,7 +159,7 @@ class Place:
         """
         if self.here:
             return Path(self.path)
-        copy = folder / PurePosixPath(self.path).name
+        copy = Path(mkdtemp(dir=folder)) / PurePosixPath(self.path).name
         with (
             self.reached(),
             self.system.open_input_stream(self.path) as stream,

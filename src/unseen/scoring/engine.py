@@ -20,8 +20,7 @@ from typing import Any
 
 import torch
 
-from unseen import errors
-from unseen.errors import DataError, FewNormals, UnseenError, Unsupported
+from unseen.errors import BundleError, DataError, FewNormals, UnseenError, Unsupported
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -32,6 +31,8 @@ Note = tuple[int, str]  # level of the log, 0 for a warning of few normals, and 
 AGAIN = 3  # times that a task is done again when its worker dies
 AHEAD = 2  # tasks for each core that wait or run: more would only wait
 NOTES = 10  # of workers, that are told
+
+ERRORS = {error.__name__: error for error in (DataError, Unsupported, BundleError)}
 
 _KEPT: dict[str, Any] = {}  # by a worker process: the work that it does now
 
@@ -52,6 +53,15 @@ class Engine:
     address: str | None = None
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.address is not None and self.workers is not None:
+            raise DataError(
+                f"{option('workers')} is for workers on this machine, and {option('address')} "
+                "names a cluster, which has its own: leave one out"
+            )
+        if self.workers is not None and self.workers < 1:
+            raise DataError(f"{option('workers')} must be at least 1, got {self.workers}")
+
     @contextmanager
     def started(self) -> Iterator[Spread]:
         """The workers; yields what makes of each item what work makes of it, in the order in which
@@ -61,12 +71,11 @@ class Engine:
         if ray.is_initialized():
             yield _results
             return
-        if self.address is not None and self.workers is not None:
-            raise DataError(
-                f"{option('workers')} is for workers on this machine, and {option('address')} "
-                "names a cluster, which has its own: leave one out"
-            )
-        with tempfile.TemporaryDirectory(prefix="unseen-", ignore_cleanup_errors=True) as folder:
+        # sockets have short names, and the usual folder may have a long one
+        short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108  # a folder of its own there
+        with tempfile.TemporaryDirectory(
+            prefix="unseen-", dir=short, ignore_cleanup_errors=True
+        ) as folder:
             self._connect(ray, folder)
             try:
                 yield _results
@@ -130,7 +139,7 @@ def _received(ray: Any, ref: Any, item: Any, notes: _Notes) -> Any:
         ) from error
     notes.tell(str(item), told)
     if failure is not None:
-        raise getattr(errors, failure[0])(failure[1])
+        raise ERRORS.get(failure[0], DataError)(failure[1])
     return found
 
 
