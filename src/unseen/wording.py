@@ -20,6 +20,7 @@ BLANKS = {
     "data": "TRAIN",
     "method": "NAME",
     "shots": "N",
+    "rows": "N",
 }
 # flags that stand for one value
 SWITCHES = {"tail": (True, "--tail"), "header": (False, "--no-header")}

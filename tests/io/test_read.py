@@ -298,7 +298,7 @@ def test_every_error_of_arrow_is_one_of_ours(file, tmp_path, monkeypatch):
         OSError,
     ):
 
-        def failing(path, admit, kind=kind):
+        def failing(path, *_, kind=kind):
             def rows():
                 yield pa.RecordBatch.from_pydict({"a": [1]})
                 raise kind("beyond it")

@@ -13,11 +13,12 @@ ALPHA, LEVEL, ODD = 0.05, 0.01, 0.05
 
 Saved = Annotated[Path, Parameter(name="DIR", help="folder of a saved detector")]
 Train = Annotated[
-    Path,
+    str,
     Parameter(
         help=(
-            "CSV, JSON Lines or Parquet file: normal rows, a few labelled anomalies; or a "
-            "folder of images by class"
+            "normal rows, a few labelled anomalies: CSV, JSON Lines or Parquet files of any size, "
+            "folders of Parquet files, patterns such as 'days/*.parquet', addresses such as "
+            "s3://bucket/days; or a folder of images by class"
         )
     ),
 ]

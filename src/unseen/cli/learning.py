@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from unseen.cli.flags import Cache, NoHeader
 from unseen.names import resembling
@@ -86,6 +86,15 @@ class Given:
             metavar="COL=KIND ...", help="number, boolean, category or text, where inferred wrongly"
         ),
     ] = ()
+    rows: Annotated[
+        int,
+        Parameter(
+            metavar="N",
+            validator=validators.Number(gte=1),
+            help="rows of each class to learn from at most: of normal ones, of those without a "
+            "label, of each kind of anomaly; of more, so many are drawn",
+        ),
+    ] = 1_000_000
     backbone: Annotated[
         str, Parameter(help="lite0, or the folder of a vision model of Hugging Face")
     ] = "lite0"
@@ -95,30 +104,37 @@ class Given:
 
     def source(
         self,
-        path: Path,
+        data: Path | tuple[str, ...],
         progress: Callable[[int], Any] = lambda done: None,
         tests: Path | None = None,
+        seed: int = 0,
+        spread: Any = None,
     ) -> Source:
-        """Where the rows come from; DataError for flags that mean nothing there, and where those
-        that `tests` has are of another sort.
+        """Where the rows come from, drawn by a seed from more than are held, and by workers where
+        something spreads that; DataError for flags that mean nothing there, and where those that
+        `tests` has are of another sort.
         """
-        from unseen.scoring.sources import check_alike, check_flags, source_of
+        from unseen.scoring.drawing import Drawing, InParts, in_turn
+        from unseen.scoring.sources import check_alike, check_flags, files_of, source_of
         from unseen.vision.features import Features
 
-        check_alike(path, tests)
-        check_flags(path, self._unusual())
+        check_alike(data, tests)
+        check_flags(data, self._unusual() | {"engine": spread})
+        header = not self.no_header
+        reader = in_turn if spread is None else InParts(files_of(data, header), spread)
         place = self.backbone if self.backbone == "lite0" else str(Path(self.backbone).resolve())
         return source_of(
-            path,
+            data,
             label=self.label,
             normal=self.normal,
             drop=self.drop,
             group=self.group,
             block=self.block,
-            header=not self.no_header,
+            header=header,
             features=Features(backbone=place, size=self.size, tiles=self.tiles),
             cache=self.cache,
             progress=progress,
+            drawing=Drawing(self.rows, seed, reader, progress=progress),
         )
 
     def kinds(self) -> dict[str, str] | None:

@@ -28,9 +28,7 @@ commands = App(version=__version__)
     "  unseen evaluate tiles --normal good --cache seen",
 )
 def evaluate(
-    train: flags.Train,
-    /,
-    *,
+    *train: flags.Train,
     given: Given = Given(),  # noqa: B008
     test: Annotated[
         Path | None,

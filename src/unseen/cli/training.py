@@ -12,6 +12,7 @@ from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.alarms import Alarms
 from unseen.cli.learning import Given, Learning, One, either
+from unseen.cli.spreading import Spreading
 from unseen.cli.terminal import out, progressing, say
 from unseen.io.paths import new_path
 
@@ -23,12 +24,11 @@ commands = App(version=__version__)
     help_epilogue="Example:\n"
     "  unseen fit train.parquet --label attack --drop family id --out m\n"
     "  unseen fit train.csv --label kind --method devnet --set margin=3 --out m\n"
+    "  unseen fit days --label attack --drop family id --rows 200000 --out m\n"
     "  unseen fit tiles --normal good --cache seen --out m",
 )
 def fit(
-    train: flags.Train,
-    /,
-    *,
+    *train: flags.Train,
     given: Given = Given(),  # noqa: B008
     method: One = None,
     learning: Learning = Learning(),  # noqa: B008
@@ -41,6 +41,7 @@ def fit(
             help="blocks where no column names them: N parts of the rows as they lie",
         ),
     ] = None,
+    spreading: Spreading = Spreading(),  # noqa: B008
     folder: Annotated[Path, Parameter(name="--out", metavar="DIR", help="folder to make")],
 ) -> None:
     """Train a detector on normal rows or images and a few labelled anomalies, and save it."""
@@ -48,15 +49,15 @@ def fit(
     from unseen.storage.bundle import Bundle
 
     new_path(folder)
-    with progressing("training") as bar:
-        source = given.source(train, bar)
+    with progressing("reading") as bar, spreading.started() as spread:
+        source = given.source(train, bar, seed=seed, spread=spread if spreading.wide else None)
         detector = learning.detector(method, source, given, seed=seed, tail=tail)
         data, start = source.labelled(), time.perf_counter()
+    with progressing("training"):
         detector.fit(data.rows, data.y, groups=data.groups, blocks=either(data, blocks))
-    seconds = time.perf_counter() - start
-    bundle = Bundle(detector, {**data.facts, "fit_seconds": round(seconds, 3)})
+    bundle = Bundle(detector, {**data.facts, "fit_seconds": round(time.perf_counter() - start, 3)})
     bundle.save(folder)
-    say(f"Trained in {seconds:.1f} s, saved in {folder}")
+    say(f"Trained in {bundle.facts['fit_seconds']:.1f} s, saved in {folder}")
     out.print(inspection.summary(bundle))
     typed = given.typed() | {"method": method} | learning.typed()
     say(text.next_steps(bundle, folder, train, typed))

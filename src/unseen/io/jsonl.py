@@ -58,22 +58,31 @@ def opened_jsonl(
     return schema, _batches(source, chain([first], blocks), keys, schema)
 
 
+def growing(source: Text, admit: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    """All rows, a block at a time, with a column for each key that occurred so far; `admit` is told
+    how many bytes they take at least.
+    """
+    keys: dict[str, None] = {}
+    nested: set[str] = set()
+    rows = size = 0
+    for block in _object_blocks(source):
+        keys |= _keys(block)
+        nested |= _nested(block)
+        batch = _batch(source, block, list(keys), _schema(keys, keys, nested))
+        rows, size = rows + len(block), size + batch.nbytes
+        admit(max(size, 4 * rows * len(keys)))
+        yield batch
+    if not rows:
+        raise _nothing(source)
+
+
 def whole(source: Text, admit: Callable[[int], None]) -> pa.Table:
     """All rows, with a column for each key that occurs; `admit` is told how many bytes they take at
     least.
     """
-    keys: dict[str, None] = {}
-    nested: set[str] = set()
-    pending, rows, size = list[pa.RecordBatch](), 0, 0
-    for block in _object_blocks(source):
-        keys |= _keys(block)
-        nested |= _nested(block)
-        pending.append(_batch(source, block, list(keys), _schema(keys, keys, nested)))
-        rows, size = rows + len(block), size + pending[-1].nbytes
-        admit(max(size, 4 * rows * len(keys)))
-    if not pending:
-        raise _nothing(source)
-    schema = _schema(column_names(list(keys), source.file), keys, nested)
+    pending = list(growing(source, admit))
+    last = pending[-1].schema
+    schema = pa.schema(list(zip(column_names(last.names, source.file), last.types, strict=True)))
     return pa.Table.from_batches([_completed(batch, schema) for batch in pending], schema)
 
 

@@ -6,7 +6,7 @@ dictionary, and few enough rows at a time are unpacked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -20,10 +20,12 @@ ROWS = 1 << 16
 
 
 def opened_parquet(
-    path: str, admit: Callable[[int], None]
+    path: str,
+    admit: Callable[[int], None],
+    left_out: Collection[str] = (),
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of the file, and its rows; columns that are stored as codes come as the values
-    they stand for.
+    they stand for, and those `left_out` are not read.
 
     `admit` is told how many bytes a group of rows takes at least.
     """
@@ -40,14 +42,32 @@ def opened_parquet(
     source = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=coded)
     width = sum(column.length or 8 for column in columns)  # of what has fixed length, in bytes
     rows = min(ROWS, max(1, ROOM // max(1, width)))
+    read = _readable(schema.names, left_out)
     types = zip(schema, source.schema_arrow.types, strict=True)
-    plain = pa.schema([field.with_type(_plain(field.type, coded=kind)) for field, kind in types])
-    return plain, _rows(source, rows, plain)
+    plain = pa.schema(
+        [
+            field.with_type(_plain(field.type, coded=kind))
+            for field, kind in types
+            if read is None or field.name in read
+        ]
+    )
+    return plain, _rows(source, rows, plain, read)
 
 
-def _rows(source: parquet.ParquetFile, rows: int, plain: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _readable(names: list[str], left_out: Collection[str]) -> list[str] | None:
+    """The columns to read of a file; None for all, also where a name would select more than one:
+    "a" is a prefix of "a.b".
+    """
+    kept = [name for name in names if name not in left_out]
+    apart = len(set(names)) == len(names) and not any("." in name for name in names)
+    return kept if apart and 0 < len(kept) < len(names) else None
+
+
+def _rows(
+    source: parquet.ParquetFile, rows: int, plain: pa.Schema, read: list[str] | None
+) -> Iterator[pa.RecordBatch]:
     with source:
-        for batch in source.iter_batches(batch_size=rows):
+        for batch in source.iter_batches(batch_size=rows, columns=read):
             for piece in _pieces(batch):
                 columns = [
                     _unpacked(column, kind)

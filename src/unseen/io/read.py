@@ -22,6 +22,7 @@ from unseen.io import jsonl, packed
 from unseen.io.head import column_names, head
 from unseen.io.records import text_fields
 from unseen.io.text import STANDARD, Text, shown
+from unseen.names import require
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -62,7 +63,7 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
     """
     file = _existing(path)
     with _explained(file):
-        source = None if _is_parquet(file) else Text(file)
+        source = _text_of(file)
         if source and _is_json(source):
             return jsonl.whole(source, lambda size: _check_unpacked_size(file, size))
         schema, stream = _columns_and_rows(file, source, header)
@@ -75,7 +76,11 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
 
 
 def batches(
-    path: str | Path, rows: int = ROWS, *, header: bool = True, expected: Collection[str] = ()
+    path: str | Path,
+    rows: int = ROWS,
+    *,
+    header: bool = True,
+    expected: Collection[str] = (),
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.
@@ -91,10 +96,50 @@ def batches(
     """
     file = _existing(path)
     with _explained(file):
-        schema, stream = _columns_and_rows(
-            file, None if _is_parquet(file) else Text(file), header, expected
-        )
-        yield from _rechunked(stream, schema, rows)
+        opened = _columns_and_rows(file, _text_of(file), header, expected)
+        yield from _rechunked(opened[1], opened[0], rows)
+
+
+def streamed(
+    path: str | Path,
+    wanted: Collection[str] = (),
+    left_out: Collection[str] = (),
+    *,
+    header: bool = True,
+) -> Iterator[pa.Table]:
+    """All rows as they come, for whoever keeps but some. The first table tells the columns.
+
+    DataError where a column is missing that is `wanted`; those `left_out` are not read. In JSON
+    Lines a column is there from the first row on that has it, so tables may get wider.
+    """
+    file = _existing(path)
+    with _explained(file):
+        source = _text_of(file)
+        if source and _is_json(source):
+            yield from _growing(source, wanted, left_out)
+            return
+        whole = parquet.read_schema(file).names if source is None and left_out else None
+        schema, stream = _columns_and_rows(file, source, header, (), left_out)
+        require(wanted, schema.names if whole is None else whole, where=shown(file))
+        yield _leaving(schema.empty_table(), left_out)
+        for batch in stream:
+            yield _leaving(pa.Table.from_batches([batch]), left_out)
+
+
+def _growing(
+    source: Text, wanted: Collection[str], left_out: Collection[str]
+) -> Iterator[pa.Table]:
+    """Rows of JSON Lines, in tables that get wider."""
+    names: list[str] = []
+    for batch in jsonl.growing(source, lambda size: _check_unpacked_size(source.file, size)):
+        if batch.num_columns != len(names):
+            names = column_names(batch.schema.names, source.file)
+        yield _leaving(pa.Table.from_batches([batch]).rename_columns(names), left_out)
+    require(wanted, names, where=shown(source.file))
+
+
+def _leaving(rows: pa.Table, left_out: Collection[str]) -> pa.Table:
+    return rows.select([name for name in rows.column_names if name not in left_out])
 
 
 def rows(path: str | Path) -> int | None:
@@ -106,6 +151,27 @@ def rows(path: str | Path) -> int | None:
         return None
     with _explained(file), parquet.ParquetFile(file) as source:
         return int(source.metadata.num_rows)
+
+
+def size(path: str | Path) -> int:
+    """The bytes of a file; 0 of standard input and of what is no file."""
+    file = Path(path)
+    return file.stat().st_size if file.is_file() else 0
+
+
+def check_unpacked(what: str, size: int, disk: int) -> None:
+    """DataError for data that unpack to far more than data do: from so many bytes on the `disk`, 0
+    if that is unknown, to so many in memory.
+    """
+    if disk and size > max(FREE, RATIO * disk):
+        raise DataError(
+            f"{what}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no "
+            "table of data; look at long texts that are repeated, and leave out such columns"
+        )
+
+
+def _text_of(file: Path) -> Text | None:
+    return None if _is_parquet(file) else Text(file)
 
 
 def _existing(path: str | Path) -> Path:
@@ -145,13 +211,20 @@ def _is_json(source: Text) -> bool:
 
 
 def _columns_and_rows(
-    file: Path, source: Text | None, header: bool, expected: Collection[str] = ()
+    file: Path,
+    source: Text | None,
+    header: bool,
+    expected: Collection[str] = (),
+    left_out: Collection[str] = (),
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """The columns of a file, which has a text unless it is Parquet, and its rows as they come."""
     if source is None:
-        return _with_distinct_names(
-            file, *packed.opened_parquet(str(file), lambda size: _check_unpacked_size(file, size))
+        opened = packed.opened_parquet(
+            str(file),
+            lambda size: _check_unpacked_size(file, size),
+            left_out,
         )
+        return _with_distinct_names(file, *opened)
     return jsonl.opened_jsonl(source, expected) if _is_json(source) else _separated(source, header)
 
 
@@ -203,14 +276,8 @@ def _rechunked(
         yield pa.Table.from_batches(pending, schema)
 
 
-def _check_unpacked_size(file: Path, size: int) -> None:
-    """DataError for a file that unpacks to far more than files of data do."""
-    disk = file.stat().st_size if file.is_file() else size
-    if size > max(FREE, RATIO * disk):
-        raise DataError(
-            f"{file}: {disk:,} bytes that unpack to more than {RATIO:,} times as much are no "
-            "table of data; look at long texts that are repeated, and leave out such columns"
-        )
+def _check_unpacked_size(file: Path, found: int) -> None:
+    check_unpacked(str(file), found, size(file))
 
 
 @contextmanager

@@ -20,7 +20,16 @@ from unseen.names import first_few
 from unseen.report.evaluation import FOREIGN, figure, report
 from unseen.report.tables import ruled_table
 from unseen.storage.bundle import Bundle
-from unseen.storage.facts import Adapted, Checked, Counts, Origin, as_text, formless, of_form
+from unseen.storage.facts import (
+    Adapted,
+    Checked,
+    Counts,
+    Drawn,
+    Origin,
+    as_text,
+    formless,
+    of_form,
+)
 from unseen.types import ability
 from unseen.wording import option
 
@@ -109,6 +118,8 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
                 first_few(f"{name} ({count:,})" for name, count in counts.anomalies.items()),
             ),
         ]
+    if (draw := of_form(Drawn, facts.get("drawn"))) is not None:
+        lines.append(("drawn from", _draw_in_words(draw)))
     if (adapted := of_form(Adapted, facts.get("adapted"))) is not None:
         lines.append(
             ("moved to", f"a domain of which {adapted.source} has {adapted.rows:,} {kind}")
@@ -117,6 +128,25 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
         lines.append(("recalibrated", f"on {recent.source} with {recent.rows:,} {kind}"))
     dropped = of_form(list[str], facts.get("drop"))
     return [*lines, *encoder.described(), *([("left out", first_few(dropped))] if dropped else [])]
+
+
+def _draw_in_words(draw: Drawn) -> str:
+    """What rows were drawn from, and how.
+
+    >>> _draw_in_words(
+    ...     Drawn(most=50, seed=3, rows=930, normals=900, unlabelled=0, anomalies={"leak": 30})
+    ... )
+    '930 rows: 900 normal, 30 anomalies; at most 50 of each class (seed 3)'
+    """
+    unlabelled = f", {draw.unlabelled:,} unlabelled" if draw.unlabelled else ""
+    text = (
+        f"{draw.rows:,} rows: {draw.normals:,} normal, {sum(draw.anomalies.values()):,} "
+        f"anomalies{unlabelled}; at most {draw.most:,} of each class (seed {draw.seed})"
+    )
+    if not draw.strata or draw.floor is None:
+        return text
+    floor = f"{draw.floor:,} normal rows each at least" if draw.floor else "too many to keep each"
+    return f"{text}; {draw.strata:,} domains or blocks, {floor}"
 
 
 def _others(counts: Counts) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from unseen.methods.foreign import paths_in
 from unseen.names import first_few
 from unseen.storage.bundle import Bundle
 from unseen.wording import option, words
+
+NAMED = 4  # files that a command line to copy names, at most
 
 
 class Tally(Protocol):
@@ -144,8 +146,11 @@ def checked_lines(before: Bundle, after: Bundle, rows: int, anomalies: int, noun
     )
 
 
-def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, object]) -> str:
-    """The command lines that follow a fit; where an evaluation would say nothing, what it needs.
+def next_steps(
+    bundle: Bundle, folder: Path, train: Sequence[str], same: Mapping[str, object]
+) -> str:
+    """The command lines that follow a fit on what `train` names; where an evaluation would say
+    nothing, what it needs.
 
     `same`: flags that change what is learned, by the names that `wording.words` takes.
     """
@@ -165,12 +170,13 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     if needs:
         lines.append(f"To {blind}, evaluate needs {', and '.join(needs)}:")
     other = bare or "labels" in lacks  # another file, or this one with more labels
+    names = [str(Path(name)) if "://" not in name else name for name in train]
     place = (
-        ("LABELLED" if noun == "rows" else "FOLDER")
+        ["LABELLED" if noun == "rows" else "FOLDER"]
         if other
-        else "TRAIN"
-        if str(train) == "-"
-        else str(train)
+        else ["TRAIN"]
+        if "-" in names or len(names) > NAMED
+        else names
     )
     options = [
         word
@@ -180,7 +186,7 @@ def next_steps(bundle: Bundle, folder: Path, train: Path, same: Mapping[str, obj
     ]
     blank = words("label", ...) if bare else []
     test = ["--test", "TEST"] if lacks and not other else []
-    return "\n".join([*lines, f"  {command_line('evaluate', place, *blank, *options, *test)}"])
+    return "\n".join([*lines, f"  {command_line('evaluate', *place, *blank, *options, *test)}"])
 
 
 def trust_words(bundle: Bundle) -> list[str]:

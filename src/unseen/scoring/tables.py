@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unseen.data.draw import Plan
 from unseen.data.labels import as_given, encode_labels
 from unseen.data.tables import without
 from unseen.errors import DataError
 from unseen.names import first_few, require, resembling
-from unseen.scoring.rows import FileRows, FrameRows
+from unseen.scoring.drawing import Drawing, Drawn, drawn_from
+from unseen.scoring.rows import Place
 from unseen.types import Batch, Encoder, Labelled
 from unseen.wording import option
 
@@ -46,7 +48,7 @@ class TableSource:
 
     Parameters
     ----------
-    place : FileRows or FrameRows
+    place : FileRows, FilesRows or FrameRows
         Where the rows are.
     label : str, optional
         Column of labels.
@@ -63,6 +65,8 @@ class TableSource:
         Column of blocks.
     by_group : bool
         Whether rows to score are judged by domain.
+    drawing : Drawing, optional
+        How rows to learn from are drawn from more than can be held; without it all are.
 
     >>> from unseen import Detector, Policy
     >>> from unseen.scoring.rows import FrameRows
@@ -76,7 +80,7 @@ class TableSource:
     [{'id': 7, 'verdict': 'normal'}, {'id': 8, 'verdict': 'anomaly'}]
     """
 
-    place: FileRows | FrameRows
+    place: Place
     label: str | None = None
     normal: str = "normal"
     drop: tuple[str, ...] = ()
@@ -84,6 +88,7 @@ class TableSource:
     keep: tuple[str, ...] = ()
     block: str | None = None
     by_group: bool = False
+    drawing: Drawing | None = None
 
     noun: ClassVar[str] = "rows"
 
@@ -104,13 +109,13 @@ class TableSource:
     def labelled(self) -> Labelled:
         """All rows, their labels and domains, and how many there are of each class."""
         wanted = [*self.drop, *filter(None, [self.label, self.group, self.block]), *self.keep]
-        return self._labelled(self._table(wanted), self.drop, self.group, self.block)
+        return self._labelled(self._drawn(wanted), self.drop, self.group, self.block)
 
     def normals(self) -> Labelled:
         """Rows of another domain to move to: labels count where the file has them; what is set
         aside may be missing.
         """
-        table = self._table([])
+        table = self._drawn([]).rows
         aside = [
             name
             for name in (*self.drop, self.label, self.group, self.block)
@@ -124,7 +129,7 @@ class TableSource:
         domains.
         """
         if self.label is None:
-            names = self._table([]).column_names
+            names = self._drawn([]).rows.column_names
             raise DataError(
                 f"{self.name}: an evaluation needs the column that says what each row is, "
                 "'normal' or the name of a kind of anomaly "
@@ -132,15 +137,17 @@ class TableSource:
             )
         if not tests:
             return self.labelled()
-        table = self._table([self.label])
-        drop = tuple(name for name in self.drop if name in table.column_names)
-        group = self.group if self.group in table.column_names else None
-        block = self.block if self.block in table.column_names else None
-        return self._labelled(table, drop, group, block)
+        found = self._drawn([self.label])
+        names = found.rows.column_names
+        drop = tuple(name for name in self.drop if name in names)
+        group = self.group if self.group in names else None
+        block = self.block if self.block in names else None
+        return self._labelled(found, drop, group, block)
 
     def _labelled(
-        self, table: pa.Table, drop: tuple[str, ...], group: str | None, block: str | None
+        self, found: Drawn, drop: tuple[str, ...], group: str | None, block: str | None
     ) -> Labelled:
+        table = found.rows
         aside = [*drop, *filter(None, [self.label, group, block])]
         rows = without(table, aside)
         facts = self.place.facts | {"label": self.label, "drop": list(drop), "group": group}
@@ -148,7 +155,10 @@ class TableSource:
         y = None if self.label is None else table[self.label]
         facts |= self._unlabelled(rows) if y is None else self._counts(y)
         groups = table[group].to_pylist() if group else None
+        facts |= {} if found.facts is None else {"drawn": found.facts}
         keys = table.select(self.keep or table.column_names)
+        if found.numbers is not None and not self.keep and ROW not in keys.column_names:
+            keys = keys.add_column(0, ROW, pa.array(found.numbers + 1))
         blocks = None if block is None else table[block].to_pylist()
         return Labelled(rows, y, groups, keys, facts, blocks)
 
@@ -180,18 +190,24 @@ class TableSource:
             yield Batch(rows, keys, np.arange(n), where, groups)
             done += n
 
-    def _table(self, wanted: Sequence[str]) -> pa.Table:
-        """The rows, at least one, with these columns."""
-        table = self.place.whole()
-        require(wanted, table.column_names, where=self.name)
-        if not table.column_names:
+    def _drawn(self, wanted: Sequence[str]) -> Drawn:
+        """The rows to learn from, at least one, with these columns."""
+        if self.drawing is None:
+            found = Drawn(self.place.whole())
+            require(wanted, found.rows.column_names, where=self.name)
+        else:
+            strata = tuple(name for name in (self.group, self.block) if name is not None)
+            how = self.drawing
+            plan = Plan(how.rows, how.seed, self.label, self.normal, strata)
+            found = drawn_from(self.place, how, plan, wanted, self.drop)
+        if not found.rows.column_names:
             raise DataError(f"{self.name}: it has no columns")
-        if len(table) == 0:
+        if len(found.rows) == 0:
             raise DataError(
                 f"{self.name}: it has no rows, only columns; expected normal rows and "
                 "labelled anomalies"
             )
-        return table
+        return found
 
     def _unlabelled(self, rows: pa.Table) -> dict[str, Any]:
         """The counts of rows without a label column, of which all rows are taken for normal; that

@@ -6,9 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 LONGEST, NAME = 200, 40  # characters of a fact that nobody knows the form of, and of its name
 SHOWN = 20  # such facts that are shown
@@ -45,6 +52,45 @@ class Counts(BaseModel):
     unlabelled: Count
     anomalies: dict[str, Count]
     failed: Count = 0
+
+
+class Drawn(BaseModel):
+    """What `unseen fit` says of the rows that its data were drawn from.
+
+    Parameters
+    ----------
+    most : int
+        Rows of each class that were drawn, at most.
+    seed : int
+        What they were drawn by.
+    rows : int
+        Rows that there were.
+    normals, unlabelled : int
+        How many of them are labelled normal, and have no label; all are normal where no column of
+        labels was named.
+    anomalies : dict of str to int
+        How many there were of each anomaly class, most frequent first.
+    strata : int or None
+        Values of the columns of domains and blocks that normal rows had; None where none was named.
+    floor : int or None
+        Normal rows that each of them kept at least, or all it had; 0 where there were too many.
+    """
+
+    model_config = ConfigDict(strict=True)
+    most: Annotated[int, Field(ge=1, lt=2**63)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    rows: Count
+    normals: Count
+    unlabelled: Count
+    anomalies: dict[str, Count]
+    strata: Count | None = None
+    floor: Count | None = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.rows != self.normals + self.unlabelled + sum(self.anomalies.values()):
+            raise ValueError("the rows are not as many as those of the classes")
+        return self
 
 
 class Adapted(BaseModel):
@@ -165,7 +211,8 @@ def formless(facts: Mapping[str, Any]) -> dict[str, str]:
     for kind in (Origin, Counts):
         if of_form(kind, facts) is not None:
             shown |= set(kind.model_fields)
-    inside: dict[str, Any] = {"adapted": Adapted, "recalibrated": Adapted, "checked": Checked}
+    inside: dict[str, Any] = {"adapted": Adapted, "recalibrated": Adapted}
+    inside |= {"checked": Checked, "drawn": Drawn}
     shown |= {name for name, kind in inside.items() if of_form(kind, facts.get(name)) is not None}
     rest = [name for name in facts if name not in shown]
     found = {_cut_to(name, NAME): as_text(facts[name]) for name in rest[:SHOWN]}
