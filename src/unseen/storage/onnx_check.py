@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from unseen.data.news import NotedOnce
 from unseen.detector.conformal import outranked
 from unseen.detector.detector import Detector
 from unseen.detector.domains import pvalues_by_domain
+from unseen.detector.members import raised
 from unseen.errors import DataError
 from unseen.parts.ranking import ALIKE
+from unseen.parts.scoring import scores
 from unseen.quiet import quiet
 from unseen.storage.onnx_graph import encodings
 from unseen.storage.onnx_inputs import Inputs, beside, made_up, onnx_inputs
 
 Array = NDArray[np.float64]
 Graph = Callable[[Inputs], tuple[Array, Array]]
+Change = Callable[[nn.Module, Tensor], tuple[nn.Module, Tensor]]
 GENERATED = 512  # rows of no table that are compared
-# by how much of a value, or of 1, a row is moved to see how far its score hangs on rounding
-MOVED, MOVES = 1e-6, 16
-UNSETTLED = 0.01  # share of rows whose score may
+# by which share the numbers of a row and of a scorer move, to see how far scores hang on rounding
+MOVED, MOVES = (ALIKE / 10, ALIKE), 16
+UNSETTLED = 0.1  # share of rows whose score may
 NOWHERE = "(of no domain)"
 
 
@@ -36,8 +42,8 @@ class Agreement:
     Two scores are alike that differ by at most 1e-5 of the score, or of the mean distance of
     calibration scores from their median where that is more; and their p-values, if they are the
     same, or a calibration score lies as near. A row is unsettled whose score by the library itself
-    moves by more when its values move by a millionth: it lies beside a cut of a tree, or has two
-    neighbours that are as near.
+    moves as far when all numbers move by 1e-5 of them or less, or are taken in double precision: it
+    lies beside a cut of a tree, or has neighbours that are as near as one another.
 
     Parameters
     ----------
@@ -65,6 +71,20 @@ class Agreement:
     apart: int = 0
     worst: str = ""
     worst_by: float = 0.0
+
+    def in_words(self) -> str:
+        """The same as a sentence.
+
+        >>> Agreement(rows=2_000, largest=3e-7, pvalues=1).in_words()
+        '2,000 rows are judged as by unseen: scores within 3e-07 of theirs, p-values the same but in
+        1 row beside a calibration score'
+        """
+        words = f"scores within {self.largest:.2g} of theirs, p-values the same"
+        if self.pvalues:
+            words += f" but in {self.pvalues:,} {_rows(self.pvalues)} beside a calibration score"
+        if self.unsettled:
+            words += f"; in {self.unsettled:,} {_rows(self.unsettled)} the score hangs on rounding"
+        return f"{self.rows:,} rows are judged as by unseen: {words}"
 
     def check(self) -> None:
         """DataError where rows are apart, or many hang on rounding."""
@@ -104,6 +124,10 @@ class _Bounds:
         )
 
 
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
 def generated(detector: Detector) -> Iterator[tuple[str, Inputs]]:
     """Rows to compare on that nobody has to give, and what to call them: those that stay with the
     detector, also with their columns from several, and rows of no table.
@@ -131,7 +155,7 @@ def compared(
     unsettled = np.zeros(len(score), dtype=bool)
     if len(doubtful):
         some = {name: value[doubtful] for name, value in inputs.items()}
-        moved = _bounds(detector, some, *_moved_scores(detector, some))
+        moved = _bounds(detector, some, *_reached(detector, some))
         unsettled[doubtful] = moved.hold(score[doubtful], pvalue[doubtful])
     apart = np.flatnonzero(~alike & ~unsettled)
     stays = alike & (np.abs(pvalue / promised - 1) < 1e-12)
@@ -156,31 +180,62 @@ def compared(
     return replace(found, worst=words, worst_by=float(difference[row]))
 
 
-def _scores_of_members(detector: Detector, inputs: Inputs) -> list[Array]:
-    """The library's scores of encoded rows, by each member."""
+def _scores_of_members(
+    detector: Detector, inputs: Inputs, change: Change = lambda scorer, x: (scorer, x)
+) -> list[Array]:
+    """The library's scores of encoded rows, by each member; with a `change` of scorers and rows, as
+    high as what is unprecedented in the rows raises the others.
+    """
     known, device = encodings(detector), detector.torch_device()
     found = []
     for member in detector.members_:
         x = next(inputs[name] for name, encoder in known.items() if encoder == member.encoder)
-        found.append(member.encoded_scores(x, device, inputs.get("unprecedented", 0.0)))
+        amount = member.encoder.beyond(x) + inputs.get("unprecedented", 0.0)
+        own = scores(*change(member.scorer, torch.from_numpy(x)), device).double().numpy()
+        found.append(raised(own, member.calibration, amount))
     return found
 
 
-def _moved_scores(detector: Detector, inputs: Inputs) -> tuple[list[Array], list[Array]]:
-    """The lowest and the highest of the library's scores of rows as they are moved by a
-    millionth, by each member.
+def _reached(detector: Detector, inputs: Inputs) -> tuple[list[Array], list[Array]]:
+    """The lowest and the highest scores, by each member, that rounding may make of rows: twice as
+    far apart as the library's own, those in double precision, and those of slight changes.
     """
-    rng = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
     draws = [_scores_of_members(detector, inputs)]
-    for _ in range(MOVES):
-        moved = dict(inputs)
-        for name in encodings(detector):
-            x = inputs[name]
-            step = MOVED * np.maximum(np.abs(x), 1) * rng.choice([-1.0, 1.0], x.shape)
-            moved[name] = (x + step).astype(np.float32)
-        draws.append(_scores_of_members(detector, moved))
-    each = [np.stack(scores) for scores in zip(*draws, strict=True)]
-    return [scores.min(axis=0) for scores in each], [scores.max(axis=0) for scores in each]
+    with suppress(RuntimeError):  # a method of another package may know single precision alone
+        draws.append(_scores_of_members(detector, inputs, _exactly))
+    for size in np.repeat(MOVED, MOVES):
+        change = partial(_slightly, size=float(size), generator=generator)
+        draws.append(_scores_of_members(detector, inputs, change))
+    low, high = [], []
+    for member in zip(*draws, strict=True):
+        least, most = np.min(member, axis=0), np.max(member, axis=0)
+        low.append(least - (most - least) / 2)
+        high.append(most + (most - least) / 2)
+    return low, high
+
+
+def _exactly(scorer: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    return copy.deepcopy(scorer).double(), x.double()
+
+
+@torch.no_grad()
+def _slightly(
+    scorer: nn.Module, x: Tensor, *, size: float, generator: torch.Generator
+) -> tuple[nn.Module, Tensor]:
+    """A scorer and rows of which each number is larger or smaller by this share of it, those of
+    rows by as much of 1 at least.
+    """
+
+    def up_or_down(value: Tensor) -> Tensor:
+        drawn = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
+        return size * drawn.to(value.device)
+
+    moved = copy.deepcopy(scorer)
+    for value in (*moved.parameters(), *moved.buffers()):
+        if value.is_floating_point():
+            value.mul_(1 + up_or_down(value))
+    return moved, x + x.abs().clamp_min(1) * up_or_down(x)
 
 
 def _judgement(detector: Detector, inputs: Inputs, each: Sequence[Array]) -> tuple[Array, Array]:
