@@ -11,6 +11,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ Note = tuple[int, str]  # level of the log, 0 for a warning of few normals, and 
 
 AGAIN = 3  # times that a task is done again when its worker dies
 AHEAD = 2  # tasks for each core that wait or run: more would only wait
+LOOK = 5.0  # seconds after which the cores of a cluster are counted again
 NOTES = 10  # of workers, that are told
 
 ERRORS = {error.__name__: error for error in (DataError, Unsupported, BundleError)}
@@ -110,13 +112,20 @@ def _results(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     task = ray.remote(num_cpus=1, max_retries=AGAIN)(_one)
     left, notes = iter(items), _Notes()
     running: dict[Any, Any] = {}
+    cores, due = 1, 0.0
     try:
         while True:
-            room = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1) - len(running)
-            running |= {task.remote(sent, item): item for item in islice(left, max(room, 0))}
+            if time.monotonic() >= due:  # a cluster grows and shrinks
+                cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+                due = time.monotonic() + LOOK
+            room = max(AHEAD * cores - len(running), 0)
+            running |= {task.remote(sent, item): item for item in islice(left, room)}
             if not running:
                 break
-            ready, _ = ray.wait(list(running), num_returns=1)
+            refs = list(running)
+            ray.wait(refs, num_returns=1, timeout=LOOK)
+            # all that are done, as each look takes longer the more there are
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
             for ref in ready:
                 item = running.pop(ref)
                 yield _received(ray, ref, item, notes)
