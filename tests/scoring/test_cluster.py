@@ -21,6 +21,7 @@ from unseen.detector.policy import Policy
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.io import places, read
 from unseen.io.paths import alone
+from unseen.io.places import Place
 from unseen.methods.distances import Mahalanobis
 from unseen.scoring import engine as engines
 from unseen.scoring import rows as reading
@@ -28,6 +29,7 @@ from unseen.scoring.cluster import asked_of, score_partitions
 from unseen.scoring.engine import Engine
 from unseen.scoring.stream import score
 from unseen.scoring.tables import TableSource
+from unseen.scoring.worker import Work
 from unseen.storage.bundle import Bundle
 
 ALPHA, FDR = Policy.alpha(0.05), Policy.fdr(0.2)
@@ -361,6 +363,13 @@ def test_a_run_goes_on_only_with_its_detector(saved, begun):
     Bundle(bundle.detector, bundle.facts | {"note": "another"}).save(begun / "model")
     with pytest.raises(DataError, match="was begun otherwise .detector: "):
         on_workers(begun, begun / "out", ALPHA)
+
+
+def test_workers_of_another_release_are_refused(saved, tmp_path):
+    asked = asked_of(Bundle.load(saved / "model"), ALPHA)
+    work = Work({}, asked, Place.of(tmp_path), release="0.0.1")
+    with pytest.raises(DataError, match=r"has unseen .*, and the run was begun by 0\.0\.1"):
+        work.detector  # noqa: B018
 
 
 def test_a_file_that_changes_meanwhile_is_refused(saved, begun):

@@ -87,12 +87,13 @@ class Engine:
     def _connect(self, ray: Any, folder: str) -> None:
         """Start workers, or reach a cluster."""
         how: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+        how["address"] = self.address or "local"  # whatever the environment names
         if self.address is None:
             how |= {"include_dashboard": False, "_temp_dir": folder, "num_cpus": self.workers}
         try:
             with _put_back():
                 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # of what is started here
-                ray.init(address=self.address, **how)
+                ray.init(**how)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             what = (
                 "workers cannot be started on this machine"

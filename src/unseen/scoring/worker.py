@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from unseen._version import __version__
 from unseen.detector.band import Band
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
@@ -87,16 +89,24 @@ class Work:
         The folder that scores go to.
     trust : tuple of str
         Import paths of methods of other packages that may run.
+    release : str
+        That of this package, of which all machines need the same.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
     asked: Asked
     out: Place
     trust: tuple[str, ...] = ()
+    release: str = __version__
 
     @cached_property
     def detector(self) -> Detector:
         """The detector, loaded once."""
+        if self.release != __version__:
+            raise DataError(
+                f"the machine {platform.node()} has unseen {__version__}, and the run was begun by "
+                f"{self.release}: install one release on all machines"
+            )
         with TemporaryDirectory(prefix="unseen-") as name:
             folder = Path(name, "detector")
             folder.mkdir()
