@@ -95,12 +95,15 @@ class Engine:
                 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # of what is started here
                 ray.init(**how)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            what = (
-                "workers cannot be started on this machine"
-                if self.address is None
-                else f"{option('address', self.address)}: there is no Ray cluster"
-            )
-            raise DataError(f"{what} ({_briefly(error)}); look at `ray status`") from error
+            if self.address is None:
+                raise DataError(
+                    f"workers cannot be started on this machine ({_briefly(error)})"
+                ) from error
+            raise DataError(
+                f"{option('address', self.address)}: no Ray cluster is reached "
+                f"({_briefly(error)}); look at `ray status` on one of its machines, and set "
+                "RAY_AUTH_MODE=token where it asks for a token"
+            ) from error
 
 
 def _results(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
