@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from unseen.errors import BundleError, DataError, FewNormals, UnseenError, Unsupported
+from unseen.io.atomic import scratch_folder
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -73,12 +75,10 @@ class Engine:
         if ray.is_initialized():
             yield _results
             return
-        # sockets have short names, and the usual folder may have a long one
-        short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108  # a folder of its own there
-        with tempfile.TemporaryDirectory(
-            prefix="unseen-", dir=short, ignore_cleanup_errors=True
-        ) as folder:
-            self._connect(ray, folder)
+        # sockets have short names, and the usual folder for what is temporary may have a long one
+        short = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())  # noqa: S108
+        with scratch_folder(short / "ray") as folder:
+            self._connect(ray, str(folder))
             try:
                 yield _results
             finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Literal
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from unseen._version import __version__
 from unseen.detector.band import Band
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
+from unseen.io.atomic import scratch_folder
 from unseen.io.places import Place
 from unseen.scoring.judging import Pvalues, judge, set_aside, taken_back
 from unseen.scoring.partitions import JUDGED, Asked, Partition
@@ -29,6 +30,7 @@ from unseen.scoring.told import Telling
 from unseen.storage.bundle import Bundle
 
 ALARM = "anomaly"
+_SCRATCH = Path(gettempdir(), "unseen")  # beside it; what a killed worker leaves, the next removes
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,7 @@ class Work:
                 f"the machine {platform.node()} has unseen {__version__}, and the run was begun by "
                 f"{self.release}: install one release on all machines"
             )
-        with TemporaryDirectory(prefix="unseen-") as name:
-            folder = Path(name, "detector")
-            folder.mkdir()
+        with scratch_folder(_SCRATCH) as folder:
             for file, data in self.files.items():
                 (folder / file).write_bytes(data)
             return Bundle.load(folder, trust=self.trust).with_tail(self.asked.tail).detector
@@ -125,8 +125,7 @@ class Work:
     def __call__(self, step: Step) -> Done:
         """Do a step; what it makes is whole in the folder when this returns."""
         done = Done(step.part.number, Band(len(self.detector.conformal_.scores)))
-        with TemporaryDirectory(prefix="unseen-") as name:
-            folder = Path(name)
+        with scratch_folder(_SCRATCH) as folder:
             if step.does == "judge":
                 judged = self._judged(step.part, folder, done)
                 done.pvalues = set_aside(judged, folder / "judged")
