@@ -33,7 +33,7 @@ MAIN = (
 ELSEWHERE = {
     "Sources, the stream of scored rows, and sinks": (
         "scoring.stream.score",
-        "scoring.stream.Scored",
+        "scoring.scored.Scored",
         "scoring.tables.TableSource",
         "scoring.rows.FileRows",
         "scoring.rows.FrameRows",

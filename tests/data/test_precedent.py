@@ -17,7 +17,7 @@ from unseen.detector.detector import Detector
 from unseen.detector.members import raised
 from unseen.errors import BundleError
 from unseen.methods import IsolationForest, Mahalanobis, Nearest
-from unseen.scoring.sinks import score_file
+from unseen.scoring.stream import score_file
 from unseen.storage.bundle import Bundle
 
 

@@ -20,7 +20,7 @@ from unseen.report.charts import histogram, pvalue_plot
 from unseen.report.gathering import Alert, Judged, Picture, gathered
 from unseen.report.knowledge import Blind, doubted, shown_level
 from unseen.report.page import report_page, slider, write_page
-from unseen.scoring.stream import Scored
+from unseen.scoring.scored import Scored
 
 browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

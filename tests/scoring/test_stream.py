@@ -17,8 +17,8 @@ from unseen.io import read, write
 from unseen.methods.distances import Mahalanobis
 from unseen.scoring import rows as places
 from unseen.scoring.rows import FileRows
-from unseen.scoring.sinks import TableSink, score_file
-from unseen.scoring.stream import score
+from unseen.scoring.sinks import TableSink
+from unseen.scoring.stream import score, score_file
 from unseen.scoring.tables import KINDS, RESULTS, TableSource
 from unseen.storage.bundle import Bundle
 

@@ -9,8 +9,7 @@ import pytest
 
 from unseen import Bundle, DataError, Detector, Policy, Unsupported
 from unseen.scoring.rows import FrameRows
-from unseen.scoring.sinks import score_file
-from unseen.scoring.stream import score
+from unseen.scoring.stream import score, score_file
 from unseen.scoring.tables import TableSource
 from unseen.scoring.told import TOLD
 

@@ -11,6 +11,7 @@ from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.alarms import Alarms
 from unseen.cli.learning import Given, Learning, Several
+from unseen.cli.spreading import Spreading
 from unseen.cli.terminal import out, progressing, save_results, say, written_to
 from unseen.errors import DataError
 from unseen.evaluation.choices import Protocol
@@ -39,6 +40,7 @@ def evaluate(
     method: Several = (),
     learning: Learning = Learning(),  # noqa: B008
     target: flags.Json = None,
+    spreading: Spreading = Spreading(),  # noqa: B008
 ) -> None:
     """Measure how well anomaly classes without labels are found, beside those with labels."""
     from unseen.evaluation.protocol import run_protocol
@@ -51,8 +53,9 @@ def evaluate(
         source = given.source(train, bar, tests=test)
         methods, data = learning.methods(method, source), [source.to_evaluate()]
         data += [given.source(test, bar).to_evaluate(tests=True)] if test else []
-    with progressing("fits done", total=protocol.seeds * max(len(methods), 1)) as bar:
-        reports = run_protocol(*data, choices=protocol, methods=methods, progress=bar, **more)
+    fits, more["methods"] = protocol.seeds * max(len(methods), 1), methods
+    with spreading.started() as spread, progressing("fits done", total=fits) as bar:
+        reports = run_protocol(*data, choices=protocol, progress=bar, spread=spread, **more)
     out.print(report(reports))
     save_results(target, {"methods": reports})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +12,31 @@ from cyclopts import App, Parameter
 from unseen._version import __version__
 from unseen.cli import flags
 from unseen.cli.alarms import Alarms
+from unseen.cli.spreading import Spreading
 from unseen.cli.terminal import conclude, progressing, say
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import new_path
 
 commands = App(version=__version__)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Judging:
+    """How rows are read, and what is told of them."""
+
+    keep: Annotated[
+        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
+    ] = ()
+    kinds: flags.Kinds = False
+    no_header: flags.NoHeader = False
+    tail: flags.Tail = False
+    reasons: flags.Reasons = 0
+    trust: flags.Trust = ()
+
+    def told(self) -> dict[str, Any]:
+        """What is told of alarms."""
+        return {"kinds": self.kinds, "reasons": self.reasons}
 
 
 @commands.command(
@@ -27,54 +47,98 @@ commands = App(version=__version__)
     "  unseen score m new.csv --out scores.csv --keep id --reasons 3\n"
     "  unseen score m new.parquet --out scores.csv --keep id --kinds\n"
     "  unseen score m photos --out scores.csv --overlays photos-flagged\n"
+    "  unseen score m rows/ s3://bucket/more/*.parquet --out scores --engine ray\n"
     "  zcat new.csv.gz | unseen score m - --out - | head",
 )
 def score(
     folder: flags.Saved,
-    data: Annotated[
-        Path,
+    /,
+    *data: Annotated[
+        str,
         Parameter(
             help=(
                 "CSV, JSON Lines or Parquet file of any size, or a folder of images; - is "
-                "standard input"
+                "standard input; for --engine ray CSV and Parquet files, folders, globs, URLs"
             )
         ),
     ],
-    /,
-    *,
-    target: flags.NewFile,
-    keep: Annotated[
-        tuple[str, ...], Parameter(metavar="COL ...", help="columns of DATA to copy, such as keys")
-    ] = (),
+    target: Annotated[
+        str,
+        Parameter(
+            name="--out",
+            metavar="FILE",
+            help="CSV or Parquet file to write; - is standard output; for --engine ray a folder",
+        ),
+    ],
     alarms: Alarms = Alarms(),  # noqa: B008
-    kinds: flags.Kinds = False,
-    no_header: flags.NoHeader = False,
-    tail: flags.Tail = False,
-    reasons: flags.Reasons = 0,
+    judging: Judging = Judging(),
     overlays: Annotated[
         Path | None,
         Parameter(metavar="DIR", help="folder to make: a heat map of each image flagged"),
     ] = None,
     cache: flags.Cache = None,
-    trust: flags.Trust = (),
+    spreading: Spreading = Spreading(),  # noqa: B008
 ) -> None:
     """Write a score, a p-value and a verdict for each row of a file or image of a folder."""
+    if spreading.wide:
+        if overlays is not None or cache is not None:
+            raise DataError("--overlays and --cache are for images: leave --engine ray out")
+        _score_partitions(spreading, folder, data, target, alarms, judging)
+    else:
+        one = spreading.one(data)
+        _score_one(folder, one, Path(target), alarms, judging, overlays, cache)
+
+
+def _score_one(
+    folder: Path,
+    data: Path,
+    target: Path,
+    alarms: Alarms,
+    judging: Judging,
+    overlays: Path | None,
+    cache: Path | None,
+) -> None:
+    """Score a file or a folder of images in this process."""
     from unseen.report import text
     from unseen.scoring import sources, stream
 
-    policy = alarms.policy()
-    bundle, source = sources.reopened(
-        folder, data, trust=trust, keep=keep, no_header=no_header, cache=cache, overlays=overlays
-    )
-    detector = bundle.with_tail(tail).detector
+    policy, trust = alarms.policy(), judging.trust
+    how: dict[str, Any] = {"keep": judging.keep, "no_header": judging.no_header, "cache": cache}
+    bundle, source = sources.reopened(folder, data, trust=trust, overlays=overlays, **how)
+    detector = bundle.with_tail(judging.tail).detector
     source, sink = alarms.apart(source), _sink(source, detector, target, overlays, policy)
-    how: dict[str, Any] = {"beside": target, "kinds": kinds, "reasons": reasons}
+    told = judging.told() | {"beside": target}
     with (
         progressing(f"scoring {source.noun}", total=source.count()) as bar,
-        closing(stream.score(source, detector, policy, progress=bar, **how)) as judged,
+        closing(stream.score(source, detector, policy, progress=bar, **told)) as judged,
     ):
         sink.write(judged)
     conclude(target, text.alarms(sink, source.noun, policy, detector.conformal_.finest), overlays)
+
+
+def _score_partitions(
+    spreading: Spreading,
+    folder: Path,
+    data: tuple[str, ...],
+    target: str,
+    alarms: Alarms,
+    judging: Judging,
+) -> None:
+    """Score files on workers, each to a file of its own in a folder."""
+    from unseen.report import text
+    from unseen.scoring.cluster import asked_of, score_partitions
+    from unseen.storage.bundle import Bundle
+
+    bundle = Bundle.load(folder, trust=judging.trust).with_tail(judging.tail)
+    asked = asked_of(bundle, alarms.policy(), judging.keep, not judging.no_header, **judging.told())
+    asked = replace(asked, rows=alarms.apart(asked.rows), tail=judging.tail)
+    engine, trust = spreading.engine_of(), judging.trust
+    with progressing("scoring rows") as bar:
+        found = score_partitions(
+            folder, data, target, asked, engine=engine, trust=trust, progress=bar
+        )
+    finest = bundle.detector.conformal_.finest
+    conclude(Path(target), text.alarms(found, "rows", asked.policy, finest))
 
 
 @commands.command(

@@ -70,6 +70,11 @@ class Band:
         last = (self._far + self._flags) / (self._m + 1) * (1 + 1e-9)
         self._flagged += int((near & (pvalues <= last)).sum())
 
+    def merge(self, other: Band) -> None:
+        """Count what another one counted of the same stream, too."""
+        self._rows += other._rows
+        self._flagged += other._flagged
+
     @property
     def chance(self) -> float:
         """The chance of so many flagged rows, or more, without drift."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -132,31 +132,66 @@ def run_protocol(
     device: str | torch.device = "cpu",
     repeats: Literal["keep", "once"] | None = None,
     progress: Callable[[], object] = lambda: None,
+    spread: Callable[[Callable[[_Seed], _Ran], Iterable[_Seed]], Iterable[_Ran]] = map,
 ) -> list[dict[str, Any]]:
-    """`evaluate` of rows whose labels and domains are known apart from them."""
+    """`evaluate` of rows whose labels and domains are known apart from them; `spread` works through
+    the fits, in whatever order.
+    """
     data = _prepared(train, test, normal, kinds, repeats)
     shape = _shape(data.rows)
     chosen = {name: suited(method_of(method), shape) for name, method in methods.items()}
     chosen = chosen or {usual_name(shape): suited(None, shape)}
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    for seed in range(choices.seeds):
-        rng = np.random.default_rng(seed)
-        draw = draw_rows(data.codes, data.answers, choices, rng, data.alike, data.blocks)
-        if not draw.seen and seed == 0:
-            _tell_no_seen(len(data.names), choices.shots, halved=test is None)
-        for name, method in chosen.items():
-            learner = Detector(
-                method,
-                normal=normal,
-                kinds=kinds,
-                device=device,
-                random_state=seed,
-                repeats=repeats,
-            )
-            with quiet(any(runs.values())):  # every fit would log the same of the same columns
-                runs[name].append(_one_run(learner, data, draw))
-            progress()
-    return [_method_report(name, chosen[name], runs[name], choices) for name in chosen]
+    how = {"normal": normal, "kinds": kinds, "device": device, "repeats": repeats}
+    work = _Fits(data, choices, chosen, how, halved=test is None)
+    fits = [_Seed(seed, name) for seed in range(choices.seeds) for name in chosen]
+    runs = {}
+    for fit, run in spread(work, fits):
+        runs[fit] = run
+        progress()
+    return [
+        _method_report(
+            name, chosen[name], [runs[fit] for fit in fits if fit.method == name], choices
+        )
+        for name in chosen
+    ]
+
+
+@dataclass(frozen=True)
+class _Seed:
+    """One fit of an evaluation: its draw, and its method by name."""
+
+    seed: int
+    method: str
+
+    def __str__(self) -> str:
+        return f"seed {self.seed} of {self.method}"
+
+
+_Ran = tuple[_Seed, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What every fit of an evaluation knows: the rows, the choices, the methods by name, and how
+    detectors are made. A fit hangs on its seed alone, wherever it is done.
+    """
+
+    data: _Tables
+    choices: Protocol
+    methods: Mapping[str, Method]
+    how: Mapping[str, Any]
+    halved: bool
+
+    def __call__(self, fit: _Seed) -> _Ran:
+        """Draw, fit and score once."""
+        data, first = self.data, fit.method == next(iter(self.methods)) and fit.seed == 0
+        rng = np.random.default_rng(fit.seed)
+        draw = draw_rows(data.codes, data.answers, self.choices, rng, data.alike, data.blocks)
+        if not draw.seen and first:
+            _tell_no_seen(len(data.names), self.choices.shots, halved=self.halved)
+        learner = Detector(self.methods[fit.method], random_state=fit.seed, **self.how)
+        with quiet(not first):  # every fit would log the same of the same columns
+            return fit, _one_run(learner, data, draw)
 
 
 @dataclass(frozen=True)

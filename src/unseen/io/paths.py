@@ -145,6 +145,24 @@ def closed(lock: int) -> int:
     return -1
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Meanwhile no other process may be alone in this folder; DataError where one is. The lock ends
+    with the process, however that ends.
+    """
+    lock = os.open(folder if LOCKS else os.devnull, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise DataError(
+            f"{folder}: another run is writing there; wait for its end, or choose another folder"
+        ) from error
+    finally:
+        os.close(lock)
+
+
 def is_at(opened: int, path: Path) -> bool:
     """Whether what is open is what has this name."""
     try:

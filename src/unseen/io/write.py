@@ -6,8 +6,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -113,13 +113,14 @@ def _plain_table(table: pa.Table) -> pa.Table:
     to batch.
     """
     return table.cast(
-        pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema])
+        pa.schema([field.with_type(plain_type(field.type)) for field in table.schema])
     )
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which values are written."""
     if pa.types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
+        return plain_type(kind.value_type)
     views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
     return views.get(kind, kind)
 
@@ -155,21 +156,28 @@ def _fits(table: pa.Table, kind: str) -> bool:
     return True
 
 
-def write_aside(table: pa.Table, path: Path) -> None:
-    """A table for `read_aside`, for the time of one run: as it is, whatever its types."""
+@contextmanager
+def write_aside(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """A new file for `read_aside`, for the time of one run; yields what appends a table to it, as
+    it is, whatever its types.
+    """
     how = pa.ipc.IpcWriteOptions(compression="zstd")
-    with (
-        unwritable(path),
-        pa.OSFile(str(path), "wb") as file,
-        pa.ipc.new_stream(file, table.schema, options=how) as out,
-    ):
-        out.write_table(table)
+    with unwritable(path), pa.OSFile(str(path), "wb") as file:
+
+        def append(table: pa.Table) -> None:
+            with unwritable(path), pa.ipc.new_stream(file, table.schema, options=how) as out:
+                out.write_table(table)
+
+        yield append
 
 
-def read_aside(path: Path) -> pa.Table:
-    """A table that `write_aside` wrote."""
-    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as stored:
-        return stored.read_all()
+def read_aside(path: Path) -> Iterator[pa.Table]:
+    """The tables that `write_aside` wrote, in order."""
+    with pa.OSFile(str(path), "rb") as file:
+        while file.tell() < file.size():
+            with pa.ipc.open_stream(file) as stored:
+                table = stored.read_all()
+            yield table
 
 
 def save_json(file: Path, plain: Mapping[str, Any]) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unseen.detector.policy import Policy
 from unseen.io.write import Writer
-from unseen.scoring.rows import FileRows
-from unseen.scoring.stream import Scored, score
-from unseen.scoring.tables import TableSource
-from unseen.storage.bundle import Bundle
-from unseen.storage.facts import headed
+from unseen.scoring.scored import Scored
 
 
 @dataclass
@@ -52,50 +46,20 @@ class TableSink:
         with Writer(self.target) as out:
             for scored in judged:
                 out.write(scored.table())
-                self.rows += len(scored)
-                self.flagged += int(scored.flagged.sum())
+                kinds = scored.kinds
+                told = [] if kinds is None else kinds["kind"].filter(scored.flagged).to_pylist()
+                self.count(len(scored), int(scored.flagged.sum()), scored.pvalue, told)
                 self.threshold = scored.threshold
-                self.smallest = float(np.fmin.reduce(scored.pvalue, initial=self.smallest))
-                if scored.kinds is not None:
-                    self.kinds.update(scored.kinds["kind"].filter(scored.flagged).to_pylist())
 
+    def count(self, rows: int, flagged: int, pvalue: NDArray[np.float64], kinds: list[str]) -> None:
+        """Count rows that are written: p-values (n,), and the kinds of the alarms among them."""
+        self.rows += rows
+        self.flagged += flagged
+        self.smallest = float(np.fmin.reduce(pvalue, initial=self.smallest))
+        self.kinds.update(kinds)
 
-def score_file(
-    bundle: Bundle,
-    source: str | Path,
-    target: str | Path,
-    *,
-    keep: Sequence[str] = (),
-    alpha: float | None = None,
-    fdr: float | None = None,
-    header: bool = True,
-    reasons: int = 0,
-    progress: Callable[[int], None] = lambda done: None,
-) -> TableSink:
-    """Write the columns `keep` of a file, and score, p-value and verdict of each row, in its order.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        The saved detector.
-    source, target : path
-        The file to score, and the CSV or Parquet file to write; "-" is standard input or output.
-    keep : sequence of str
-        Columns of the file to copy; without any, the first column is `row`, counted from 1.
-    alpha, fdr : float, optional
-        One of two policies, as in `Detector.detect`.
-    header : bool
-        Without it, or if the detector was trained so, the first line of a CSV file is a row.
-    reasons : int
-        How many columns to name as the reasons of an alarm; 0 tells none.
-    progress : callable
-        Is told the number of rows of each batch.
-    """
-    policy = Policy.of(alpha, fdr)
-    place = FileRows(Path(source), header and headed(bundle.facts))
-    rows = TableSource(place, keep=tuple(keep))
-    sink = TableSink(Path(target))
-    how: dict[str, Any] = {"beside": sink.target, "reasons": reasons, "progress": progress}
-    with closing(score(rows, bundle.detector, policy, **how)) as judged:
-        sink.write(judged)
-    return sink
+    def merge(self, other: TableSink) -> None:
+        """Count what another one wrote of the same rows, too."""
+        self.count(other.rows, other.flagged, np.array([other.smallest]), [])
+        self.kinds.update(other.kinds)
+        self.threshold = other.threshold

@@ -1,27 +1,96 @@
-"""Reasons of alarms as columns of a table: what a reader is told, and the same as JSON."""
+"""What is told of judged rows: verdicts, and kinds and reasons of alarms, also as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unseen.data.split import take
+from unseen.data.tables import without
 from unseen.detector.detector import Detector
+from unseen.detector.explaining import check_explained
+from unseen.detector.policy import Policy
 from unseen.errors import Unsupported
 from unseen.explain.places import ImageReasons
 from unseen.explain.reasons import Reasons
 from unseen.io.write import FORMAT
-from unseen.scoring.tables import KINDS
+from unseen.scoring.scored import GROUP, Block, Scored
+from unseen.scoring.tables import KINDS, RESULTS, ROW, check_keep
 from unseen.types import Source
 
 # columns behind the verdict; null where a row is no alarm
 TOLD = ("reasons", "change", "most_alike", "reasons_json")
 _SCHEMA = pa.schema([(name, pa.string()) for name in TOLD])
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is told of judged rows: verdicts, and of alarms kinds and reasons; no alarm has a
+    p-value above the level.
+
+    Parameters
+    ----------
+    detector : Detector
+        A fitted one.
+    policy : Policy
+        Which p-values are alarms.
+    kinds : bool
+        Whether kinds are told.
+    reasons : int
+        How many columns or places are named of each alarm.
+    """
+
+    detector: Detector
+    policy: Policy
+    kinds: bool = False
+    reasons: int = 0
+
+    def check(self, keep: Iterable[str]) -> None:
+        """Whether the detector can tell all that, before rows are read; kinds are learned, and
+        `keep`, columns to copy, are refused where the result has one of that name.
+        """
+        self.detector.check_reach(self.policy)
+        if self.kinds:
+            self.detector.known_kinds()
+        if self.reasons:
+            known = getattr(self.detector, "references_", None)
+            check_explained(self.detector.schema_, known)
+        more = (*(KINDS if self.kinds else ()), *(TOLD if self.reasons else ()))
+        check_keep(tuple(keep), taken=(*RESULTS, *more))
+
+    @property
+    def kept(self) -> float:
+        """The largest p-value of rows that have to be seen again."""
+        return self.policy.level if self.kinds or self.reasons else 0.0
+
+    def scored(self, block: Block, threshold: float, maps: Any = None) -> Scored:
+        """Rows with the verdicts that a threshold gives them; `maps` sees images again."""
+        alarm, n = block.pvalue <= threshold, len(block.keys)
+        verdict = np.where(np.isnan(block.score), "failed", np.where(alarm, "anomaly", "normal"))
+        places, kinds, reasons, groups = np.flatnonzero(alarm), None, None, None
+        rows: Any = block.rows
+        if self.kinds or self.reasons:
+            rows = rows.filter(pa.array(alarm[block.pvalue <= self.kept]))
+            groups = rows[GROUP].to_pylist() if GROUP in rows.column_names else None
+            rows = without(rows, [GROUP] if groups is not None else [])
+            if maps is not None and len(places):
+                rows = maps(rows[ROW].to_numpy())
+        if self.kinds:
+            kinds = kind_columns(self.detector, rows, places, block.pvalue[places], n)
+            normal = pa.array(verdict, pa.string(), mask=verdict != "normal")
+            kinds = kinds.set_column(0, KINDS[0], pc.coalesce(kinds[KINDS[0]], normal))
+        if self.reasons:
+            reasons = reason_columns(
+                self.detector, rows, places, n, top=self.reasons, alpha=threshold, groups=groups
+            )
+        return Scored(block.keys, block.score, block.pvalue, verdict, threshold, kinds, reasons)
 
 
 def kind_columns(
