@@ -10,6 +10,7 @@ largest has most of the rows and the smallest a few hundred, each with a level a
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,15 @@ class World:
 
 
 def compare(name: str, folder: Path, seed: int) -> None:
-    """Fit on all rows and on a uniform million, and test both."""
-    for data in ("rows", f"uniform-{seed}.parquet"):
+    """Fit on all rows and on a uniform million, and test both; what is done is not done again."""
+    done = {(run["set"], run["data"], run["seed"]) for run in runs(folder.parent)}
+    for data, called in {"rows": "all", f"uniform-{seed}.parquet": "a uniform million"}.items():
+        if (name, called, seed) in done:
+            continue
         model, scores = folder / f"m-{seed}-{data}", folder / "scores.parquet"
         group = ["--group", "site"] if name == "sites" else []
         words = ["--label", "kind", *group, "--seed", str(seed), "--out", str(model)]
+        shutil.rmtree(model, ignore_errors=True)
         _, seconds, peak = measured([*CLI, "fit", str(folder / data), *words])
         scores.unlink(missing_ok=True)
         keep = ["--keep", "kind", *(["site"] if group else [])]
@@ -128,7 +133,7 @@ def compare(name: str, folder: Path, seed: int) -> None:
         files = sorted(folder.glob("rows/*")) if data == "rows" else [folder / data]
         found = {
             "set": name,
-            "data": "all" if data == "rows" else "a uniform million",
+            "data": called,
             "seed": seed,
             "rows": facts.get("drawn", facts)["rows"],
             "gigabytes": sum(file.stat().st_size for file in files) / 1e9,
@@ -164,10 +169,9 @@ def figures(scored: pa.Table) -> dict[str, float]:
 
 
 def runs(scratch: Path) -> Iterator[dict[str, Any]]:
-    """What was measured, the last run of each."""
-    lines = (scratch / "results.jsonl").read_text().splitlines()
-    each = [json.loads(line) for line in lines]
-    yield from {(run["set"], run["data"], run["seed"]): run for run in each}.values()
+    """What was measured."""
+    file = scratch / "results.jsonl"
+    yield from map(json.loads, file.read_text().splitlines() if file.exists() else [])
 
 
 def page(scratch: Path) -> str:
