@@ -11,8 +11,7 @@ from pathlib import Path
 
 from unseen.errors import DataError
 from unseen.io.places import MAGIC, files_of_rows
-from unseen.io.read import PARQUET
-from unseen.io.text import STANDARD, shown
+from unseen.io.text import PARQUET, STANDARD, shown
 from unseen.scoring.drawing import Drawing
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.rows import FileRows, FilesRows
