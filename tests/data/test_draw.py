@@ -60,6 +60,17 @@ def test_each_stratum_keeps_its_floor_beside_the_uniform_draw_by_hand(keyed):
     assert draw.numbers().tolist() == [*range(120), 120, 121, 141, 142]
 
 
+def test_kinds_of_anomaly_keep_fewer_once_others_do_not_all_stay(keyed):
+    keyed([*range(40), 5, 1, 4, 2, 3])
+    plan = Plan(most=40, label="y", most_anomalies=3)
+    labels = ["normal"] * 40 + ["leak"] * 4 + ["crack"]
+    assert drawn(pa.table({"y": labels}), plan, (9,)).whole
+    draw = drawn(pa.table({"y": labels}), Plan(most=39, label="y", most_anomalies=3), (9,))
+    assert draw.numbers().tolist() == [*range(39), 41, 42, 43, 44]
+    none = drawn(pa.table({"y": [None] * 40 + labels[40:]}), Plan(39, 0, 3, "y"), (9,))
+    assert none.numbers().tolist() == [*range(39), 41, 42, 43, 44]
+
+
 def test_a_class_has_strata_of_its_own(keyed):
     keyed(range(400))
     table = pa.table(

@@ -12,7 +12,7 @@ import pytest
 
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError
-from unseen.io import packed, read
+from unseen.io import jsonl, packed, read
 from unseen.scoring.drawing import Drawing, InParts
 from unseen.scoring.rows import FileRows, FilesRows, FrameRows
 from unseen.scoring.sources import files_of, place_of, source_of
@@ -90,6 +90,7 @@ def test_anomalies_are_all_there_and_what_was_drawn_is_told(rows, folder, caplog
     facts = data.facts["drawn"]
     assert facts == {
         "most": 500,
+        "most_anomalies": 10_000,
         "seed": 3,
         "rows": 4000,
         "normals": int((kinds == "normal").sum()),
@@ -136,13 +137,14 @@ SMALL = {
     "csv": b"id,load,flow,site,kind\n1,2.5,,a,normal\n2,x,1,b,\n3,2,1,a,leak\n",
     "jsonl": b'{"id": 1, "load": 2.5, "kind": "normal", "site": "a"}\n'
     b'{"id": 2, "load": true, "kind": null, "site": "b", "flow": {"a": 1}}\n'
-    * 17_000
+    * 250
     + b'{"id": 3, "load": "x", "kind": "leak", "site": "a", "late": [1]}\n',
 }
 
 
 @pytest.mark.parametrize("suffix", [*SMALL, "parquet"])
-def test_files_that_fit_are_read_as_before(suffix, file, tmp_path, caplog):
+def test_files_that_fit_are_read_as_before(suffix, file, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(jsonl, "ROWS", 100)
     path = file
     if suffix in SMALL:
         path = tmp_path / f"rows.{suffix}"
@@ -178,7 +180,15 @@ def test_a_saved_detector_knows_what_it_was_drawn_from(folder, file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"rows": 7}, {"most": 0}, {"seed": "1"}, {"anomalies": [3]}, {"floor": -1}]
+    "change",
+    [
+        {"rows": 7},
+        {"most": 0},
+        {"most_anomalies": None},
+        {"seed": "1"},
+        {"anomalies": [3]},
+        {"floor": -1},
+    ],
 )
 def test_facts_that_do_not_hold_together_are_none(folder, change):
     facts = labelled(folder).facts["drawn"]
@@ -248,6 +258,8 @@ def test_messages_before_rows_are_read(folder, tmp_path, monkeypatch):
         source_of(folder, label="kinds", drawing=Drawing()).labelled()
     with pytest.raises(DataError, match=r"0.parquet has no column 'ids'"):
         source_of(folder, label="kind", drop=("ids",), drawing=Drawing()).labelled()
+    with pytest.raises(DataError, match="files or folders to read, found none"):
+        source_of((), drawing=Drawing())
     with pytest.raises(DataError, match=r"nothing\*: no file has such a name"):
         place_of(str(tmp_path / "nothing*"))
     arrow_csv.write_csv(pa.table({"a": [1]}), tmp_path / "a.csv")

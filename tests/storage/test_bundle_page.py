@@ -91,6 +91,7 @@ def test_the_facts(tmp_path, monkeypatch):
         f"fit t.csv --label what --drop id --group site {light} --out a",
         f"fit t.csv --label what --drop id --block day {light} --out b",
         f"fit t.csv --no-header {light} --out c",
+        f"fit t.csv --label what --drop id --group site --rows 100 {light} --out g",
         "adapt a t.csv --out d",
         "recalibrate b t.csv --out e",
         "check b t.csv -n 5 --out look.csv",
@@ -100,11 +101,11 @@ def test_the_facts(tmp_path, monkeypatch):
     (tmp_path / "look.csv").write_text(text)
     assert cli.main(["check", "b", "t.csv", "--answers", "look.csv", "--out", "f"]) == 0
     facts = {}
-    for name in "abcdef":
+    for name in "abcdefg":
         facts |= json.loads((tmp_path / name / "bundle.json").read_text())["facts"]
     fields = documented("facts")
     assert set(facts) <= set(fields)
     # of images, and of detectors that a single method equals
     assert set(fields) - set(facts) <= {"failed", "simpler"}
-    for name in ("adapted", "recalibrated", "checked"):
+    for name in ("adapted", "recalibrated", "checked", "drawn"):
         assert set(facts[name]) == set(re.findall(r"`(\w+)`", fields[name]))

@@ -91,8 +91,8 @@ class Given:
         Parameter(
             metavar="N",
             validator=validators.Number(gte=1),
-            help="rows of each class to learn from at most: of normal ones, of those without a "
-            "label, of each kind of anomaly; of more, so many are drawn",
+            help="rows to learn from at most: of normal ones, of those without a label, of each "
+            "kind of anomaly; of more so many are drawn, and of each kind of anomaly 10,000",
         ),
     ] = 1_000_000
     backbone: Annotated[
@@ -134,7 +134,7 @@ class Given:
             features=Features(backbone=place, size=self.size, tiles=self.tiles),
             cache=self.cache,
             progress=progress,
-            drawing=Drawing(self.rows, seed, reader, progress=progress),
+            drawing=Drawing(self.rows, seed, reader=reader, progress=progress),
         )
 
     def kinds(self) -> dict[str, str] | None:

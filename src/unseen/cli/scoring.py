@@ -57,8 +57,9 @@ def score(
         str,
         Parameter(
             help=(
-                "CSV, JSON Lines or Parquet file of any size, or a folder of images; - is "
-                "standard input; for --engine ray CSV and Parquet files, folders, globs, URLs"
+                "CSV, JSON Lines or Parquet files of any size, folders of Parquet files, patterns "
+                "such as 'days/*.parquet', addresses such as s3://bucket/days; or a folder of "
+                "images; - is standard input"
             )
         ),
     ],
@@ -85,20 +86,19 @@ def score(
             raise DataError("--overlays and --cache are for images: leave --engine ray out")
         _score_partitions(spreading, folder, data, target, alarms, judging)
     else:
-        one = spreading.one(data)
-        _score_one(folder, one, Path(target), alarms, judging, overlays, cache)
+        _score_here(folder, data, Path(target), alarms, judging, overlays, cache)
 
 
-def _score_one(
+def _score_here(
     folder: Path,
-    data: Path,
+    data: tuple[str, ...],
     target: Path,
     alarms: Alarms,
     judging: Judging,
     overlays: Path | None,
     cache: Path | None,
 ) -> None:
-    """Score a file or a folder of images in this process."""
+    """Score files, one after the other, or a folder of images in this process."""
     from unseen.report import text
     from unseen.scoring import sources, stream
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -49,12 +48,3 @@ class Spreading:
     def started(self) -> AbstractContextManager[Any]:
         """What works through items: in order here, or as they are done by workers."""
         return self.engine_of().started() if self.wide else nullcontext(map)
-
-    def one(self, data: tuple[str, ...]) -> Path:
-        """The only file or folder that this process scores."""
-        if len(data) != 1:
-            raise DataError(
-                f"expected one file or folder, found {len(data)}: score each by itself, or all "
-                "together on workers (--engine ray)"
-            )
-        return Path(data[0])

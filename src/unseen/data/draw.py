@@ -28,6 +28,9 @@ FLOOR = (
 # part of the rows, 1 / SPARE, that strata may add to the uniform draw: normal rows as they come
 # then have P(p <= a) <= (1 + 1 / SPARE) a, whatever the strata add
 SPARE = 20
+# rows of each kind of anomaly, where others do not all stay: what learns from labels looks at no
+# more normal ones, and with more of a kind training takes longer and finds no more
+LABELLED = 10_000
 CLASSES = 10_000  # of one data set: with more of them a column is none of labels
 MOST = np.uint64(2**64 - 1)
 # rows and bytes held beyond those that stay, before they are thinned out
@@ -42,9 +45,11 @@ class Plan:
     ----------
     most : int
         Rows of each class, at most: of normal ones, of those without a label, of each kind of
-        anomaly.
+        anomaly. Where no class has more, all rows stay.
     seed : int
         Where the randomness comes from.
+    most_anomalies : int
+        Rows of each kind of anomaly, at most, where some class has more than `most`.
     label : str, optional
         The column of labels; without one all rows are normal.
     normal : str
@@ -57,6 +62,7 @@ class Plan:
 
     most: int
     seed: int = 0
+    most_anomalies: int = LABELLED
     label: str | None = None
     normal: str = "normal"
     strata: tuple[str, ...] = ()
@@ -113,7 +119,8 @@ class Draw:
         self._admit = admit
         self._pieces: list[_Piece] = []
         self._none: pa.Table | None = None  # without rows, for their columns
-        self._held = self._bytes = self._thin_at = 0
+        self._held = self._bytes = 0
+        self._thin_at = (0, 0)  # rows held, and rows seen, when they were thinned out
         self._room, self._byte_room = plan.most + plan.most // 2 + SLACK, ROOM
         self.normal = spellings([plan.normal])[0]
         self._normal = {self.normal, "0"} if self.normal == "normal" else {self.normal}
@@ -208,7 +215,8 @@ class Draw:
 
     def thin(self) -> None:
         """Let go of rows that cannot stay, and learn which keys still can."""
-        if self._held == self._thin_at:  # nothing came since
+        before, self._thin_at = self._thin_at, (self._held, sum(self._counts))
+        if self._thin_at == before or not self._pieces:  # nothing came since
             return
         self._pieces.sort(key=lambda piece: int(piece.number[0]))
         number, key, kind, stratum = (
@@ -216,7 +224,8 @@ class Draw:
             for name in ("number", "key", "kind", "stratum")
         )
         rank = _ranks(kind, key, number)
-        stay, last = rank < self.plan.most, rank == self.plan.most - 1
+        most = np.array([self._most(name) for name in self._kinds])[kind]
+        stay, last = rank < most, rank == most - 1
         for code, limit in zip(kind[last].tolist(), key[last], strict=True):
             self._limits[code] = limit
         if self._low:
@@ -230,10 +239,18 @@ class Draw:
         ends = np.cumsum([len(piece.number) for piece in self._pieces])[:-1]
         parts = zip(self._pieces, np.split(stay, ends), strict=True)
         self._pieces = [piece.take(here) for piece, here in parts if here.any()]
-        self._held = self._thin_at = int(stay.sum())
+        self._held = int(stay.sum())
+        self._thin_at = (self._held, self._thin_at[1])
         self._bytes = sum(piece.rows.nbytes for piece in self._pieces)
         self._room = self._held + self.plan.most // 2 + SLACK
         self._byte_room = 2 * self._bytes + ROOM
+
+    def _most(self, name: str | None) -> int:
+        """How many rows of a class stay, at most, beside those of strata."""
+        anomalies = name not in (self.normal, None, "-1")
+        if anomalies and max(self._counts) > self.plan.most:
+            return min(self.plan.most, self.plan.most_anomalies)
+        return self.plan.most
 
     def _floor(self, kind: int) -> int:
         """How many rows each stratum of a class keeps at least."""

@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from unseen.errors import DataError
 from unseen.io.paths import synced
-from unseen.io.read import CSV, PARQUET
+from unseen.io.text import CSV, PARQUET
 
 MAGIC = frozenset("*?[")
 MAKING = "_making"  # folder below a place, of what has no name yet

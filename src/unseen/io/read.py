@@ -21,15 +21,12 @@ from unseen.errors import DataError
 from unseen.io import jsonl, packed
 from unseen.io.head import column_names, head
 from unseen.io.records import text_fields
-from unseen.io.text import STANDARD, Text, shown
+from unseen.io.text import CSV, JSON, PARQUET, STANDARD, Text, shown
 from unseen.names import require
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
-CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 ROWS = 16384  # of a batch
-PARQUET = (".parquet", ".pq")
 SHEETS = (".xlsx", ".xls", ".ods")
 # bytes in memory that any file may take, and how many for each byte on disk
 FREE, RATIO = (1 << 30, 1000)

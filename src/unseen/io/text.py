@@ -15,6 +15,9 @@ from typing import IO, Any
 from unseen.errors import DataError
 
 BLOCK = 1 << 22  # bytes parsed at a time; no line may be longer
+CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+PARQUET = (".parquet", ".pq")  # which is none
 STANDARD = "-"  # standard input, or standard output
 FOREIGN = {
     b"PK\x03\x04": "a zip archive, as Excel workbooks are; export the sheet as CSV",

@@ -133,15 +133,16 @@ def _data(bundle: Bundle) -> list[tuple[str, str]]:
 def _draw_in_words(draw: Drawn) -> str:
     """What rows were drawn from, and how.
 
-    >>> _draw_in_words(
-    ...     Drawn(most=50, seed=3, rows=930, normals=900, unlabelled=0, anomalies={"leak": 30})
-    ... )
+    >>> counts = {"rows": 930, "normals": 900, "unlabelled": 0, "anomalies": {"leak": 30}}
+    >>> _draw_in_words(Drawn(most=50, most_anomalies=50, seed=3, **counts))
     '930 rows: 900 normal, 30 anomalies; at most 50 of each class (seed 3)'
     """
     unlabelled = f", {draw.unlabelled:,} unlabelled" if draw.unlabelled else ""
+    fewer = f", {draw.most_anomalies:,} of each kind of anomaly"
+    fewer = fewer if draw.most_anomalies < draw.most else ""
     text = (
         f"{draw.rows:,} rows: {draw.normals:,} normal, {sum(draw.anomalies.values()):,} "
-        f"anomalies{unlabelled}; at most {draw.most:,} of each class (seed {draw.seed})"
+        f"anomalies{unlabelled}; at most {draw.most:,} of each class{fewer} (seed {draw.seed})"
     )
     if not draw.strata or draw.floor is None:
         return text

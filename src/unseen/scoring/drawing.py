@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unseen.data.draw import Draw, Plan
+from unseen.data.draw import LABELLED, Draw, Plan
 from unseen.data.labels import as_given, encode_labels
 from unseen.data.split import Rows
 from unseen.io.places import Listed
@@ -127,9 +127,11 @@ class Drawing:
     ----------
     rows : int
         Rows of each class, at most: of normal ones, of those without a label, of each kind of
-        anomaly. Of a table with fewer, all rows stay.
+        anomaly. Where no class has more, all rows stay.
     seed : int
         The same seed draws the same rows.
+    anomalies : int
+        Rows of each kind of anomaly, at most, where some class has more than `rows`.
     reader : callable
         What draws: `in_turn` in this process, or a cluster.
     keys : bool
@@ -140,6 +142,7 @@ class Drawing:
 
     rows: int = MOST
     seed: int = 0
+    anomalies: int = LABELLED
     reader: Reader = in_turn
     keys: bool = False
     progress: Callable[[int], Any] = lambda done: None
@@ -185,6 +188,7 @@ def _facts_of(draw: Draw, plan: Plan, rows: pa.Table) -> dict[str, Any]:
     _tell(codes, [("normal", normals), ("unlabelled", unlabelled), *anomalies.items()], plan)
     facts = {
         "most": plan.most,
+        "most_anomalies": plan.most_anomalies,
         "seed": plan.seed,
         "rows": normals + unlabelled + sum(anomalies.values()),
         "normals": normals,

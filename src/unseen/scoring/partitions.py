@@ -19,7 +19,7 @@ from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.io.head import column_names
 from unseen.io.places import Place, files_of_rows
-from unseen.io.read import PARQUET
+from unseen.io.text import PARQUET
 from unseen.io.write import plain_type
 from unseen.names import require
 from unseen.quiet import quiet

@@ -20,7 +20,7 @@ from unseen.data.tables import admit, without
 from unseen.errors import DataError
 from unseen.io import read
 from unseen.io.places import Listed
-from unseen.io.text import shown
+from unseen.io.text import PARQUET, shown
 from unseen.names import first_few, require
 from unseen.types import Encoder
 from unseen.wording import option
@@ -202,7 +202,7 @@ def file_rows(file: Listed, header: bool = True) -> Iterator[FileRows]:
 
 def _rows_of(file: Listed) -> int | None:
     """How many rows a file has, by its end; None of text."""
-    if not file.place.name.partition("?")[0].lower().endswith(read.PARQUET):
+    if not file.place.name.partition("?")[0].lower().endswith(PARQUET):
         return None
     with file.place.reached():
         found = parquet.read_metadata(file.place.path, filesystem=file.place.system)

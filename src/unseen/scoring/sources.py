@@ -11,8 +11,7 @@ from pathlib import Path
 
 from unseen.errors import DataError
 from unseen.io.places import MAGIC, files_of_rows
-from unseen.io.read import PARQUET
-from unseen.io.text import STANDARD, shown
+from unseen.io.text import PARQUET, STANDARD, shown
 from unseen.scoring.drawing import Drawing
 from unseen.scoring.folders import ImageFolder
 from unseen.scoring.rows import FileRows, FilesRows
@@ -57,6 +56,8 @@ def texts_of(data: Data) -> list[str]:
     (['s3://bucket/days'], ['file:///days', '-'])
     """
     each = [data] if isinstance(data, str | Path) else list(data)
+    if not each:
+        raise DataError("expected files or folders to read, found none: name some")
     plain = [str(text) if "://" in str(text) else str(Path(text)) for text in each]
     return [
         f"{found[1]}:{'///' if found[1] == 'file' else '//'}{text[found.end() :]}"
@@ -211,5 +212,7 @@ def table_again(
         facts.get("group"),
         keep,
         facts.get("block"),
-        drawing=None if draw is None else Drawing(draw.most, draw.seed, keys=True),
+        drawing=(
+            None if draw is None else Drawing(draw.most, draw.seed, draw.most_anomalies, keys=True)
+        ),
     )

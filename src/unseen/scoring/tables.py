@@ -198,7 +198,7 @@ class TableSource:
         else:
             strata = tuple(name for name in (self.group, self.block) if name is not None)
             how = self.drawing
-            plan = Plan(how.rows, how.seed, self.label, self.normal, strata)
+            plan = Plan(how.rows, how.seed, how.anomalies, self.label, self.normal, strata)
             found = drawn_from(self.place, how, plan, wanted, self.drop)
         if not found.rows.column_names:
             raise DataError(f"{self.name}: it has no columns")

@@ -61,6 +61,8 @@ class Drawn(BaseModel):
     ----------
     most : int
         Rows of each class that were drawn, at most.
+    most_anomalies : int
+        Rows of each kind of anomaly that were drawn, at most.
     seed : int
         What they were drawn by.
     rows : int
@@ -78,6 +80,7 @@ class Drawn(BaseModel):
 
     model_config = ConfigDict(strict=True)
     most: Annotated[int, Field(ge=1, lt=2**63)]
+    most_anomalies: Annotated[int, Field(ge=1, lt=2**63)]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     rows: Count
     normals: Count
