@@ -28,8 +28,8 @@ from unseen.storage.onnx_inputs import made_up
 OPSET = 20  # of the operators; trees are of version 5 of ai.onnx.ml
 LARGEST = 2**31 - 2**20  # bytes of a file that holds its tensors itself
 EXAMPLE = 5  # rows that a graph is drawn with; it takes any number
-# what tells of the making of the graph, on this machine, and nothing of the graph
-_NOISE = logging.getLogger("torch.onnx._internal.exporter._registration")
+# loggers that tell of other packages that torch could serve, and of what `Unsupported` says
+NOISY = ("torch.onnx._internal.exporter._registration", "torch.fx.experimental.symbolic_shapes")
 
 
 def onnx_model(detector: Detector, *, bundle: str) -> onnx.ModelProto:
@@ -168,13 +168,16 @@ def _silent() -> Iterator[None]:
     def heard(record: logging.LogRecord) -> bool:
         return drawing() is None
 
-    _NOISE.addFilter(heard)
+    noisy = [logging.getLogger(name) for name in NOISY]
+    for logger in noisy:
+        logger.addFilter(heard)
     try:
         with filters_kept():
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
             yield
     finally:
-        _NOISE.removeFilter(heard)
+        for logger in noisy:
+            logger.removeFilter(heard)
 
 
 def serialised(model: onnx.ModelProto) -> bytes:
