@@ -69,6 +69,11 @@ ELSEWHERE = {
         "detector.blindspots.BlindSpots",
         "detector.blindspots.HiddenClass",
     ),
+    "Export to ONNX": (
+        "storage.onnx.export_onnx",
+        "storage.onnx_inputs.onnx_inputs",
+        "storage.onnx_check.Agreement",
+    ),
     "For tests of a method of your own": ("testing.check_method",),
     "For a benchmark of your own: the draws and the figures of `evaluate`": (
         "data.labels.encode_labels",

@@ -92,13 +92,14 @@ def test_no_cycle_and_no_long_chain():
     assert max(found.values()) <= LONGEST, sorted(found.items(), key=lambda each: -each[1])[:5]
 
 
-LONGEST = 14
+LONGEST = 15  # of which the first tells parts that a graph is drawn of them
 
 
 # Engines that an extra brings, and the rooms that build on each.
 EXTRAS = {
     "ray": ["scoring"],
     "onnx": ["storage"],
+    "onnxscript": ["storage"],
     "onnxruntime": ["storage"],
     "mlflow": ["storage"],
     "fastapi": ["service"],

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unseen.parts.bank import Bank
-from unseen.parts.exporting import counted_below, drawing, drawn, forest_attributes, solved
+from unseen.parts.exporting import counted_below, drawing, drawing_of, forest_attributes, solved
 from unseen.parts.products import product
 
 
@@ -58,7 +58,7 @@ def test_other_threads_compute_as_ever():
         return drawing(), product(x, right)
 
     plain = computed()[1]
-    with drawn(Bank(2)) as graph, ThreadPoolExecutor(1) as other:
+    with drawing_of(Bank(2)) as graph, ThreadPoolExecutor(1) as other:
         assert drawing() is graph
         there, found = other.submit(computed).result()
         assert there is None

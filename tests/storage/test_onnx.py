@@ -10,15 +10,22 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from toys import maps_of
 
 from quick import quick
+from toys import maps_of
 from unseen import Bundle, DataError, Detector, NotFitted, Schema, Unsupported
-from unseen.methods import DEFAULT, IMAGES, METHODS, EvidenceStack, Forest, Mahalanobis
-from unseen.storage import onnx as exporting
+from unseen.methods import (
+    DEFAULT,
+    METHODS,
+    Forest,
+    ImageStack,
+    Mahalanobis,
+    Patches,
+    Whole,
+)
 from unseen.storage import onnx_draw
-from unseen.storage.onnx import export_onnx, graph_of
-from unseen.storage.onnx_check import Agreement, compared, generated
+from unseen.storage.onnx import export_onnx
+from unseen.storage.onnx_check import Agreement
 from unseen.storage.onnx_inputs import onnx_inputs
 from unseen.types import Samples
 
@@ -60,9 +67,7 @@ def alike(detector, file, x, groups=None):
     inputs = onnx_inputs(detector, x, groups=groups)
     score, pvalue = judged(file, inputs)
     assert score.dtype == pvalue.dtype == np.float64
-    spread = np.abs(
-        detector.conformal_.scores - np.median(detector.conformal_.scores)
-    ).mean()
+    spread = np.abs(detector.conformal_.scores - np.median(detector.conformal_.scores)).mean()
     off = np.abs(score - expected[0]) > 1e-5 * np.maximum(np.abs(expected[0]), spread)
     np.testing.assert_allclose(pvalue[~off], expected[1][~off], rtol=1e-12)
     for n in (0, 1, 64):
@@ -72,8 +77,9 @@ def alike(detector, file, x, groups=None):
     return int((~off).sum())
 
 
-# loops over trees, a bank of neighbours, a system that is solved, couplings, clusters, heads
-SOME = ("isolation-forest", "nearest-ratio", "resad", "flow-ratio", "prn", "dcc")
+# trees, a bank of neighbours, clusters and a head, distances without a product; the others are in
+# the study `python -m bench onnx`
+SOME = ("isolation-forest", "nearest-ratio", "prn", "dcc")
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -95,24 +101,24 @@ def test_the_default_method_trees_and_all(tmp_path):
 
 def test_folds_domains_and_a_tail(tmp_path):
     groups = np.array(["a", "b"] * 160)
-    detector = fitted("mahalanobis", calibration=3, tail=True, groups=groups)
+    detector = fitted("mahalanobis", calibration=2, tail=True, groups=groups)
     x, file = fresh(), tmp_path / "m.onnx"
     export_onnx(Bundle(detector), file)
     of = np.resize(["a", "b", "b"], len(x))
-    assert set(onnx_inputs(detector, x)) == {"x0", "x1", "x2", "unprecedented", "domain"}
+    assert set(onnx_inputs(detector, x)) == {"x0", "x1", "unprecedented", "domain"}
     assert alike(detector, file, x) == len(x)  # beside all
     assert alike(detector, file, x, groups=of) == len(x)
     assert detector.pvalue(x).min() < 1 / 241  # so the tail was asked
 
 
-@pytest.mark.parametrize("name", ["image-stack", "topk"])
-def test_images_from_their_maps(name, tmp_path):
+def test_images_from_their_maps(tmp_path):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(70, 4, 6, 6, generator=generator)
     y = (torch.arange(70) >= 60).long()
     x[60:, 1, 2, 3] += 8.0
     maps = maps_of(Samples.of(x, y))
-    detector = Detector(quick(IMAGES[name]), random_state=0, calibration=0.5).fit(maps)
+    stack = ImageStack((Patches(Mahalanobis(), top=(0.0, 0.5)), Whole(Mahalanobis())))
+    detector = Detector(stack, random_state=0, calibration=0.5).fit(maps)
     export_onnx(Bundle(detector), tmp_path / "m.onnx", [maps])
     inputs = onnx_inputs(detector, maps)
     assert {n: value.shape for n, value in inputs.items()} == {"x": (70, 4, 6, 6)}
@@ -152,14 +158,8 @@ def tampered(model, by):
 
 def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
     detector, drawn = fitted("nearest", calibration=0.3), onnx_draw.onnx_model
-    for by, apart in ((1e-3, True), (1e-8, False)):
-        model = onnx_draw.serialised(tampered(drawn(detector, bundle=""), by))
-        found = Agreement()
-        for where, inputs in generated(detector):
-            found = compared(detector, graph_of(model), inputs, found, where=where)
-        assert (found.apart > 0.5 * found.rows) == apart
     monkeypatch.setattr(
-        onnx_draw, "onnx_model", lambda *args, **how: tampered(drawn(*args, **how), 1e-3)
+        onnx_draw, "onnx_model", lambda *args, **how: tampered(drawn(*args, **how), 1e-4)
     )
     words = (
         r"differ in [\d,]+ of [\d,]+ rows .*most in row \d+ of .*: score \S+ by the graph, \S+ by "
@@ -202,10 +202,6 @@ def test_a_piece_without_a_graph_is_named_before_any_row_is_read(tmp_path):
     detector = fitted(Halving(), calibration=0.3)
     with pytest.raises(Unsupported, match="Halved has no ONNX graph: .*take another method"):
         export_onnx(Bundle(detector), tmp_path / "m.onnx", unread())
-    learners = {"on_raw_features": (Halving(),)}
-    stack = fitted(EvidenceStack(base_scores=("mahalanobis",), **learners), calibration=0.3)
-    with pytest.raises(Unsupported, match="Halved has no ONNX graph"):
-        export_onnx(Bundle(stack), tmp_path / "m.onnx", unread())
 
 
 def test_a_detector_that_no_file_holds(tmp_path, monkeypatch):
@@ -234,11 +230,14 @@ def test_a_name_that_is_taken_and_a_detector_that_never_learned(tmp_path):
 
 
 def test_nothing_is_said_and_nothing_of_the_process_changes(tmp_path, caplog, capfd):
-    noisy = logging.getLogger("torch.onnx._internal.exporter._registration")
-    before = noisy.level, list(noisy.filters), list(warnings.filters), torch.get_num_threads()
-    export_onnx(Bundle(fitted(Forest(trees=4), calibration=0.3)), tmp_path / "m.onnx")
-    now = noisy.level, list(noisy.filters), list(warnings.filters), torch.get_num_threads()
-    assert now == before
-    assert caplog.records == []
+    def state():
+        loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", *onnx_draw.NOISY)]
+        set_by = [(each.level, each.disabled, list(each.filters)) for each in loggers]
+        return set_by, list(warnings.filters), torch.get_num_threads()
+
+    detector, before = fitted(Forest(trees=4), calibration=0.3), state()
+    caplog.clear()
+    export_onnx(Bundle(detector), tmp_path / "m.onnx")
+    assert state() == before
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
     assert capfd.readouterr() == ("", "")
-    assert exporting.BLOCK == 1024

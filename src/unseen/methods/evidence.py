@@ -22,6 +22,7 @@ from unseen.parts.evidence import (
     EvidenceScorer,
     Judge,
     Piece,
+    Wanted,
     cross_fitted,
     enough_evidence,
     enough_normals,
@@ -225,9 +226,8 @@ class TableEvidence(nn.Module):
         return {"on_deviation_features": description, "on_raw_features": x, "on_both": both}
 
     @torch.no_grad()
-    def described_scores(self, x: Tensor, description: Tensor, z: Tensor, wanted: Tensor) -> Tensor:
-        """Scores of rows (n, d) whose deviation features (n, width) and whitened rows z (n, d) are
-        known, 0 of pieces not `wanted` (e,)."""
+    def described_scores(self, x: Tensor, description: Tensor, z: Tensor, wanted: Wanted) -> Tensor:
+        """Scores of rows (n, d), described (n, width), whitened (n, d); 0 if not `wanted` (e,)."""
         ratio = self.ratio(z, self.deviation, description)[:, None]
         every = torch.cat([description[:, : len(FREE)], ratio], dim=1).T
         found, views = list(every[self.base]), self.seen_as(x, description)
@@ -235,6 +235,6 @@ class TableEvidence(nn.Module):
             found.append(module(views[view]) if wanted[len(found)] else torch.zeros_like(x[:, 0]))
         return torch.stack(found)
 
-    def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
+    def scores(self, x: Tensor, wanted: Wanted) -> Tensor:
         """Scores of rows, 0 of pieces that are not `wanted` (e,): (n, d) -> (e, n)."""
         return self.described_scores(x, *self.deviation.described(x), wanted)

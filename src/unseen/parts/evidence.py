@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.errors import DataError
@@ -22,6 +24,8 @@ from unseen.types import CrossFitted, ability
 
 # base scores of the normals and of the anomalies of each split: (e, a), (e, b)
 HeldOutScores = list[tuple[Tensor, Tensor]]
+# which pieces to score (e,): a tensor, or while a graph is drawn an array, whose values are known
+Wanted = Tensor | NDArray[np.bool_]
 # what was trained on some rows, and scores others: of normals and of anomalies
 Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 DOUBT = 0.1  # AUROC by which a row that was not held out may differ
@@ -83,7 +87,7 @@ class Weighing(Protocol):
 class BaseScores(Protocol):
     """What scores every piece: (n, *f) -> (e, n), 0 for those that are not `wanted` (e,)."""
 
-    def scores(self, x: Tensor, wanted: Tensor) -> Tensor: ...
+    def scores(self, x: Tensor, wanted: Wanted) -> Tensor: ...
 
 
 class EvidenceScorer(nn.Module):

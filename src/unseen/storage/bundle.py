@@ -308,7 +308,7 @@ def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     )
 
 
-def fingerprint(detector: Detector) -> str:
+def tensors_digest(detector: Detector) -> str:
     """The sha256 of the tensors that a fitted detector is saved with: that of the file in its
     folder.
     """

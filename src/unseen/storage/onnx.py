@@ -15,8 +15,8 @@ from unseen.data.split import take
 from unseen.errors import Unsupported
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
-from unseen.storage.bundle import Bundle, fingerprint
-from unseen.storage.onnx_check import Agreement, Graph, compared, generated
+from unseen.storage.bundle import Bundle, tensors_digest
+from unseen.storage.onnx_check import Agreement, Graph, compare_rows, generated
 from unseen.storage.onnx_inputs import Inputs, onnx_inputs
 
 BLOCK = 1024  # rows compared at once
@@ -66,17 +66,17 @@ def export_onnx(
     draw = _drawing()
     target, detector = new_path(target), bundle.detector
     detector.check_fitted()
-    data = draw.serialised(draw.onnx_model(detector, bundle=fingerprint(detector)))
+    data = draw.serialised(draw.onnx_model(detector, bundle=tensors_digest(detector)))
     graph, found = graph_of(data), Agreement()
     for name, inputs in generated(detector):
-        found = compared(detector, graph, inputs, found, where=name)
+        found = compare_rows(detector, graph, inputs, found, where=name)
     done = 0
     for batch in batches:
         rows = detector.schema_.admit(batch)
         for start in range(0, len(rows), BLOCK):
             part = take(rows, np.arange(start, min(start + BLOCK, len(rows))))
             inputs, first = onnx_inputs(detector, part), done + start + 1
-            found = compared(detector, graph, inputs, found, where="the data", first=first)
+            found = compare_rows(detector, graph, inputs, found, where="the data", first=first)
         done += len(rows)
         progress(len(rows))
     found.check()

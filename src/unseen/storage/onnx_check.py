@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from unseen.data.news import NotedOnce
-from unseen.detector.conformal import outranked
-from unseen.detector.detector import Detector
-from unseen.detector.domains import pvalues_by_domain
-from unseen.detector.members import raised
 from unseen.errors import DataError
 from unseen.parts.ranking import ALIKE
-from unseen.parts.scoring import scores
-from unseen.quiet import quiet
 from unseen.storage.onnx_graph import encodings
 from unseen.storage.onnx_inputs import Inputs, beside, made_up, onnx_inputs
+from unseen.storage.onnx_rounding import (
+    Array,
+    bounds_of,
+    judgement,
+    mean_distance,
+    reached,
+    scores_of_members,
+)
 
-Array = NDArray[np.float64]
 Graph = Callable[[Inputs], tuple[Array, Array]]
-Change = Callable[[nn.Module, Tensor], tuple[nn.Module, Tensor]]
 GENERATED = 512  # rows of no table that are compared
-# by which share the numbers of a row and of a scorer move, to see how far scores hang on rounding
-MOVED, MOVES = (ALIKE / 10, ALIKE), 16
-UNSETTLED = 0.1  # share of rows whose score may
-NOWHERE = "(of no domain)"
+UNSETTLED = 0.1  # share of rows whose scores may hang on rounding
 
 
 @dataclass(frozen=True)
@@ -76,14 +67,14 @@ class Agreement:
         """The same as a sentence.
 
         >>> Agreement(rows=2_000, largest=3e-7, pvalues=1).in_words()
-        '2,000 rows are judged as by unseen: scores within 3e-07 of theirs, p-values the same but in
-        1 row beside a calibration score'
+        '2,000 rows are judged as by unseen: scores within 3e-07 of theirs, p-values the same but
+        for 1 beside a calibration score'
         """
         words = f"scores within {self.largest:.2g} of theirs, p-values the same"
         if self.pvalues:
-            words += f" but in {self.pvalues:,} {_rows(self.pvalues)} beside a calibration score"
+            words += f" but for {self.pvalues:,} beside a calibration score"
         if self.unsettled:
-            words += f"; in {self.unsettled:,} {_rows(self.unsettled)} the score hangs on rounding"
+            words += f"; of {self.unsettled:,} the score hangs on rounding"
         return f"{self.rows:,} rows are judged as by unseen: {words}"
 
     def check(self) -> None:
@@ -102,33 +93,7 @@ class Agreement:
             )
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    """What is alike to the library's judgement of rows: the lowest and the highest score and
-    p-value (n,).
-    """
-
-    low: Array
-    high: Array
-    least: Array
-    most: Array
-
-    def hold(self, score: Array, pvalue: Array) -> NDArray[np.bool_]:
-        """Which of these judgements are alike: (n,)."""
-        room = 1e-12 * np.abs(pvalue)
-        return (
-            (score >= self.low)
-            & (score <= self.high)
-            & (pvalue >= self.least - room)
-            & (pvalue <= self.most + room)
-        )
-
-
-def _rows(count: int) -> str:
-    return "row" if count == 1 else "rows"
-
-
-def generated(detector: Detector) -> Iterator[tuple[str, Inputs]]:
+def generated(detector: Any) -> Iterator[tuple[str, Inputs]]:
     """Rows to compare on that nobody has to give, and what to call them: those that stay with the
     detector, also with their columns from several, and rows of no table.
     """
@@ -142,20 +107,27 @@ def generated(detector: Detector) -> Iterator[tuple[str, Inputs]]:
     yield "rows of no table", made_up(detector, GENERATED, rng)
 
 
-def compared(
-    detector: Detector, graph: Graph, inputs: Inputs, found: Agreement, *, where: str, first: int = 1
+def compare_rows(
+    detector: Any,
+    graph: Graph,
+    inputs: Inputs,
+    found: Agreement,
+    *,
+    where: str,
+    first: int = 1,
 ) -> Agreement:
     """What was found so far, and what the graph and the library make of these rows."""
     score, pvalue = graph(inputs)
-    each = _scores_of_members(detector, inputs)
-    expected, promised = _judgement(detector, inputs, each)
-    alike = _bounds(detector, inputs, each, each).hold(score, pvalue)
-    difference = np.abs(score - expected) / np.maximum(np.abs(expected), _spread(detector))
+    each = scores_of_members(detector, inputs)
+    expected, promised = judgement(detector, inputs, each)
+    alike = bounds_of(detector, inputs, each, each).hold(score, pvalue)
+    spread = mean_distance(detector.conformal_.scores)
+    difference = np.abs(score - expected) / np.maximum(np.abs(expected), spread)
     doubtful = np.flatnonzero(~alike)
     unsettled = np.zeros(len(score), dtype=bool)
     if len(doubtful):
         some = {name: value[doubtful] for name, value in inputs.items()}
-        moved = _bounds(detector, some, *_reached(detector, some))
+        moved = bounds_of(detector, some, *reached(detector, some))
         unsettled[doubtful] = moved.hold(score[doubtful], pvalue[doubtful])
     apart = np.flatnonzero(~alike & ~unsettled)
     stays = alike & (np.abs(pvalue / promised - 1) < 1e-12)
@@ -178,100 +150,3 @@ def compared(
         f"{pvalue[row]:.6g} and {promised[row]:.6g}"
     )
     return replace(found, worst=words, worst_by=float(difference[row]))
-
-
-def _scores_of_members(
-    detector: Detector, inputs: Inputs, change: Change = lambda scorer, x: (scorer, x)
-) -> list[Array]:
-    """The library's scores of encoded rows, by each member; with a `change` of scorers and rows, as
-    high as what is unprecedented in the rows raises the others.
-    """
-    known, device = encodings(detector), detector.torch_device()
-    found = []
-    for member in detector.members_:
-        x = next(inputs[name] for name, encoder in known.items() if encoder == member.encoder)
-        amount = member.encoder.beyond(x) + inputs.get("unprecedented", 0.0)
-        own = scores(*change(member.scorer, torch.from_numpy(x)), device).double().numpy()
-        found.append(raised(own, member.calibration, amount))
-    return found
-
-
-def _reached(detector: Detector, inputs: Inputs) -> tuple[list[Array], list[Array]]:
-    """The lowest and the highest scores, by each member, that rounding may make of rows: twice as
-    far apart as the library's own, those in double precision, and those of slight changes.
-    """
-    generator = torch.Generator().manual_seed(0)
-    draws = [_scores_of_members(detector, inputs)]
-    with suppress(RuntimeError):  # a method of another package may know single precision alone
-        draws.append(_scores_of_members(detector, inputs, _exactly))
-    for size in np.repeat(MOVED, MOVES):
-        change = partial(_slightly, size=float(size), generator=generator)
-        draws.append(_scores_of_members(detector, inputs, change))
-    low, high = [], []
-    for member in zip(*draws, strict=True):
-        least, most = np.min(member, axis=0), np.max(member, axis=0)
-        low.append(least - (most - least) / 2)
-        high.append(most + (most - least) / 2)
-    return low, high
-
-
-def _exactly(scorer: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
-    return copy.deepcopy(scorer).double(), x.double()
-
-
-@torch.no_grad()
-def _slightly(
-    scorer: nn.Module, x: Tensor, *, size: float, generator: torch.Generator
-) -> tuple[nn.Module, Tensor]:
-    """A scorer and rows of which each number is larger or smaller by this share of it, those of
-    rows by as much of 1 at least.
-    """
-
-    def up_or_down(value: Tensor) -> Tensor:
-        drawn = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
-        return size * drawn.to(value.device)
-
-    moved = copy.deepcopy(scorer)
-    for value in (*moved.parameters(), *moved.buffers()):
-        if value.is_floating_point():
-            value.mul_(1 + up_or_down(value))
-    return moved, x + x.abs().clamp_min(1) * up_or_down(x)
-
-
-def _judgement(detector: Detector, inputs: Inputs, each: Sequence[Array]) -> tuple[Array, Array]:
-    """Scores and p-values of rows, as the detector combines those of its members."""
-    members = detector.members_
-    score = each[0] if len(each) == 1 else outranked([m.calibration for m in members], each)
-    pvalue = detector.conformal_.pvalue(score)
-    if "domain" not in inputs:
-        return score, pvalue
-    names = np.array([*detector.groups_, NOWHERE])[inputs["domain"]]
-    with quiet():
-        return score, pvalues_by_domain(
-            *(members, detector.groups_, list(each), names, pvalue),
-            tail=detector.tail,
-            once=NotedOnce(),
-        )
-
-
-def _bounds(
-    detector: Detector, inputs: Inputs, lowest: Sequence[Array], highest: Sequence[Array]
-) -> _Bounds:
-    """What is alike to scores by each member, from the lowest to the highest."""
-    low, high = [], []
-    for member, below, above in zip(detector.members_, lowest, highest, strict=True):
-        spread = _distance(member.calibration)
-        low.append(below - ALIKE * np.maximum(np.abs(below), spread))
-        high.append(above + ALIKE * np.maximum(np.abs(above), spread))
-    below, most = _judgement(detector, inputs, low)
-    above, least = _judgement(detector, inputs, high)
-    return _Bounds(below, above, least, most)
-
-
-def _spread(detector: Detector) -> float:
-    return _distance(detector.conformal_.scores)
-
-
-def _distance(calibration: Array) -> float:
-    """Mean distance of calibration scores from their median, above 0."""
-    return float(np.abs(calibration - np.median(calibration)).mean()) or 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from unseen._version import __version__
 from unseen.detector.detector import Detector
 from unseen.errors import Unsupported
 from unseen.methods.catalogue import to_json
-from unseen.parts.exporting import Drawing, drawing, drawn, forest_operator
+from unseen.parts.exporting import Drawing, drawing, drawing_of, forest_operator
 from unseen.parts.threads import filters_kept, one_thread
 from unseen.storage.onnx_graph import JudgeGraph, encodings
 from unseen.storage.onnx_inputs import made_up
@@ -28,8 +29,8 @@ from unseen.storage.onnx_inputs import made_up
 OPSET = 20  # of the operators; trees are of version 5 of ai.onnx.ml
 LARGEST = 2**31 - 2**20  # bytes of a file that holds its tensors itself
 EXAMPLE = 5  # rows that a graph is drawn with; it takes any number
-# what tells of the making of the graph, on this machine, and nothing of the graph
-_NOISE = logging.getLogger("torch.onnx._internal.exporter._registration")
+# loggers that tell of other packages that torch could serve, and of what `Unsupported` says
+NOISY = ("torch.onnx._internal.exporter._registration", "torch.fx.experimental.symbolic_shapes")
 
 
 def onnx_model(detector: Detector, *, bundle: str) -> onnx.ModelProto:
@@ -82,10 +83,13 @@ def _check_size(module: nn.Module) -> None:
 def _drawn_program(module: JudgeGraph, inputs: tuple[Tensor, ...]) -> Any:
     """The graph as torch's exporter makes it, without a word on the way."""
     n = torch.export.Dim("n")
-    with torch.no_grad(), one_thread(), _silent(), drawn(module) as graph:
+    with torch.no_grad(), one_thread(), _silent(), drawing_of(module) as graph:
         try:
             program = torch.export.export(
-                module, inputs, dynamic_shapes={"inputs": tuple({0: n} for _ in inputs)}, strict=False
+                module,
+                inputs,
+                dynamic_shapes={"inputs": tuple({0: n} for _ in inputs)},
+                strict=False,
             )
             return torch.onnx.export(
                 program,
@@ -99,7 +103,7 @@ def _drawn_program(module: JudgeGraph, inputs: tuple[Tensor, ...]) -> Any:
             )
         except Exception as error:  # whatever torch finds no operator for
             raise Unsupported(
-                f"{_piece(module, error)} has no ONNX graph: {_reason(error)}; take another "
+                f"{_piece(module, error)} has no ONNX graph: {_why(error)}; take another "
                 "method, or score with unseen itself"
             ) from error
 
@@ -123,7 +127,8 @@ def _forest_of(graph: Drawing) -> Any:
             **lists,
             **{name: onnx.numpy_helper.from_array(value, name) for name, value in tensors.items()},
         )
-        return basic.Squeeze(found, [1])
+        axis: Any = basic.Constant(value_ints=[1])
+        return basic.Squeeze(found, axis)
 
     return forest
 
@@ -144,21 +149,24 @@ def _forget_making(model: onnx.ModelProto) -> None:
 def _piece(module: nn.Module, error: Exception) -> str:
     """The innermost part of a detector in whose arithmetic an error arose, by its class."""
     own = {id(part): type(part).__name__ for part in module.modules()}
-    found, cause = "this detector", error
-    while cause is not None:
-        at = cause.__traceback__
-        while at is not None:
-            found = own.get(id(at.tb_frame.f_locals.get("self")), found)
-            at = at.tb_next
-        cause = cause.__cause__ or cause.__context__
+    found = "this detector"
+    for cause in _causes(error):
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            found = own.get(id(frame.f_locals.get("self")), found)
     return found
 
 
-def _reason(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
     """The first line of what led to an error."""
-    while (before := error.__cause__ or error.__context__) is not None:
-        error = before
-    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    *_, first = _causes(error)
+    return str(first).strip().partition("\n")[0][:200] or type(first).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what led to it, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -168,13 +176,16 @@ def _silent() -> Iterator[None]:
     def heard(record: logging.LogRecord) -> bool:
         return drawing() is None
 
-    _NOISE.addFilter(heard)
+    noisy = [logging.getLogger(name) for name in NOISY]
+    for logger in noisy:
+        logger.addFilter(heard)
     try:
         with filters_kept():
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`")
             yield
     finally:
-        _NOISE.removeFilter(heard)
+        for logger in noisy:
+            logger.removeFilter(heard)
 
 
 def serialised(model: onnx.ModelProto) -> bytes:

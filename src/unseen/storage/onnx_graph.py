@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unseen.detector.conformal import DIGITS, LEAST, Conformal, tie_width
-from unseen.detector.detector import Detector
 from unseen.detector.domains import LEAST as ENOUGH
 from unseen.detector.domains import conformal_of
 from unseen.detector.members import STEP, Member
@@ -20,8 +20,8 @@ from unseen.types import Encoder, ability
 
 
 class JudgeGraph(nn.Module):
-    """Score and p-value of encoded rows, as `Detector.judged` gives them: (n, *f) for each encoding,
-    (n,) unprecedented, (n,) domain -> (n,), (n,).
+    """Score and p-value of encoded rows, as `Detector.judged` gives them: (n, *f) for each
+    encoding, (n,) unprecedented, (n,) domain -> (n,), (n,).
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class JudgeGraph(nn.Module):
         A fitted one.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Any) -> None:
         super().__init__()
         members, known = detector.members_, encodings(detector)
         self.encoding = [
@@ -55,7 +55,7 @@ class JudgeGraph(nn.Module):
         return score, pvalue
 
 
-def encodings(detector: Detector) -> dict[str, Encoder]:
+def encodings(detector: Any) -> dict[str, Encoder]:
     """What encodes rows, by the name of the input that takes them. Folds have an encoding each, but
     for images, of which an encoder learns nothing.
     """
@@ -67,7 +67,7 @@ def encodings(detector: Detector) -> dict[str, Encoder]:
     return dict(zip(names, found, strict=True))
 
 
-def input_names(detector: Detector) -> tuple[str, ...]:
+def input_names(detector: Any) -> tuple[str, ...]:
     """What the graph takes, in its order."""
     return (
         *encodings(detector),
@@ -76,7 +76,7 @@ def input_names(detector: Detector) -> tuple[str, ...]:
     )
 
 
-def domains_of(detector: Detector) -> list[tuple[int, list[NDArray[np.float64]]]]:
+def domains_of(detector: Any) -> list[tuple[int, list[NDArray[np.float64]]]]:
     """Each domain with p-values of its own, and the calibration scores of its normals by each
     member.
     """
@@ -98,6 +98,8 @@ class _MemberGraph(nn.Module):
     """Scores of encoded rows by one member, raised by what is unprecedented in them: (n, *f), (n,)
     -> (n,), float64.
     """
+
+    bounds: Tensor
 
     def __init__(self, member: Member) -> None:
         super().__init__()
@@ -130,6 +132,8 @@ class _BesideGraph(nn.Module):
     (n,).
     """
 
+    ordered: Tensor
+
     def __init__(self, parts: list[NDArray[np.float64]], conformal: Conformal) -> None:
         super().__init__()
         self.tail = conformal.tail
@@ -152,7 +156,9 @@ class _BesideGraph(nn.Module):
 
     def outranked(self, each: list[Tensor]) -> Tensor:
         rank = sum(_below(getattr(self, f"fold{k}"), score) for k, score in enumerate(each))
-        deviations = [(s - middle) / unit for s, (middle, unit) in zip(each, self.units, strict=True)]
+        deviations = [
+            (s - middle) / unit for s, (middle, unit) in zip(each, self.units, strict=True)
+        ]
         return rank + _fraction(torch.stack(deviations).mean(dim=0))
 
     def beyond(self, score: Tensor) -> Tensor:

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unseen.data.labels import encode_groups
-from unseen.detector.detector import Detector
 from unseen.storage.onnx_graph import encodings, input_names
 
 Inputs = dict[str, NDArray[Any]]
 
 
-def onnx_inputs(detector: Detector, X: Any, *, groups: Any = None) -> Inputs:
+def onnx_inputs(detector: Any, X: Any, *, groups: Any = None) -> Inputs:
     """What an exported graph takes for these rows.
 
     Parameters
@@ -42,6 +41,7 @@ def onnx_inputs(detector: Detector, X: Any, *, groups: Any = None) -> Inputs:
         For rows of another sort than those of training, and groups that do not name the domain of
         each row.
 
+    >>> from unseen import Detector
     >>> rng = np.random.default_rng(0)
     >>> detector = Detector("mahalanobis", random_state=0).fit(rng.normal(size=(2000, 3)))
     >>> inputs = onnx_inputs(detector, [[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]])
@@ -61,7 +61,7 @@ def onnx_inputs(detector: Detector, X: Any, *, groups: Any = None) -> Inputs:
     return found
 
 
-def made_up(detector: Detector, n: int, rng: np.random.Generator) -> Inputs:
+def made_up(detector: Any, n: int, rng: np.random.Generator) -> Inputs:
     """Rows of no table, from near to far: n of each input."""
     found: Inputs = {}
     for name, encoder in encodings(detector).items():
@@ -71,7 +71,7 @@ def made_up(detector: Detector, n: int, rng: np.random.Generator) -> Inputs:
     return found | beside(detector, n, rng)
 
 
-def beside(detector: Detector, n: int, rng: np.random.Generator) -> Inputs:
+def beside(detector: Any, n: int, rng: np.random.Generator) -> Inputs:
     """What a graph takes beside n encoded rows, at random: some show what training never did."""
     found: Inputs = {}
     names = input_names(detector)

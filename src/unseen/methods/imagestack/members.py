@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unseen.parts.evidence import Wanted
 from unseen.parts.surprisal import Surprisal
 from unseen.types import ability
 
@@ -38,7 +39,7 @@ class ImageEvidence(nn.Module):
         """The pieces that a member is."""
         return slice(self.starts[member], self.starts[member + 1])
 
-    def scores(self, x: Tensor, wanted: Tensor) -> Tensor:
+    def scores(self, x: Tensor, wanted: Wanted) -> Tensor:
         """The score of each piece, 0 of members of which none is `wanted` (e,): (n, d, h, w) -> (e,
         n).
         """
