@@ -44,8 +44,8 @@ def model_card(bundle: Bundle) -> str:
     >>> detector = Detector("mahalanobis", random_state=0).fit(
     ...     [[float(i % 7), i % 5] for i in range(100)]
     ... )
-    >>> print(model_card(Bundle(detector, {"source": "<two> counters"})).splitlines()[0])
-    # Model card: detector of &lt;two&gt; counters
+    >>> model_card(Bundle(detector, {"source": "<two> counters"})).splitlines()[0]
+    '# Model card: detector of &lt;two&gt; counters'
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=as_markdown

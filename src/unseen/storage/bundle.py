@@ -81,7 +81,7 @@ class Bundle:
             For a backbone of your own.
         """
         new_path(folder)
-        parts = _files(self)
+        parts = _bytes_by_name(self)
         with Making() as making:
             new = making.folder(folder)
             for name, data in parts.items():
@@ -90,7 +90,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """SHA-256 of the bundle.json that saving this writes: it holds the hashes of all else."""
-        return digest(_files(self)[JSON])
+        return digest(_bytes_by_name(self)[JSON])
 
     @classmethod
     def load(cls, folder: str | Path, *, trust: Collection[str] = ()) -> Self:
@@ -274,7 +274,7 @@ class Bundle:
         return pa.table({"score": scores, "pvalue": pvalues, "verdict": verdict})
 
 
-def _files(bundle: Bundle) -> dict[str, bytes]:
+def _bytes_by_name(bundle: Bundle) -> dict[str, bytes]:
     """What the folder holds, by name; bundle.json last, as it names the others."""
     found = {TENSORS: bytes_of(_state_of(bundle.detector))}
     if (shown := saved(getattr(bundle.detector, "references_", None))) is not None:
