@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from unseen.errors import DataError
 from unseen.io import read
 from unseen.scoring.rows import FileRows, FrameRows
+from unseen.service.guard import admit_body
 from unseen.service.state import Limits
 from unseen.types import Encoder
 from unseen.vision.pixels import size_of
@@ -75,8 +76,9 @@ class Given:
 async def received(request: Request, media: str, stack: ExitStack, limits: Limits) -> Given:
     """The body of a request; its folder goes when the stack is closed. 413 for too much."""
     if media == JSON:
-        body = await _in_memory(request, limits.json)
+        body = await body_of(request, limits.json)
         return Given(sha256(body).hexdigest(), json=body)
+    admit_body(request.scope, limits.body)
     try:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="unseen-")))
         if media == FORM:
@@ -99,18 +101,10 @@ async def _written(pieces: AsyncIterator[bytes], target: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-async def _in_memory(request: Request, most: int) -> bytes:
+async def body_of(request: Request, most: int) -> bytes:
     """The whole body; 413 for more bytes."""
-    found = bytearray()
-    async for piece in request.stream():
-        found += piece
-        if len(found) > most:
-            raise HTTPException(
-                413,
-                f"expected a body of at most {most:,} bytes; send more rows as JSON Lines, CSV or "
-                "Parquet",
-            )
-    return bytes(found)
+    admit_body(request.scope, most)
+    return b"".join([piece async for piece in request.stream()])
 
 
 async def _images_received(

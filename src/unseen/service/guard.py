@@ -97,7 +97,7 @@ class _Exchange:
         except TimeoutError:
             trouble = {"error": "the client took the answer too slowly"}
         except Exception as error:
-            trouble = _where(error)
+            trouble = _crash(error)
             if not self.status:
                 text = "the service failed; the log has more under this number"
                 await self._answer(500, f"{text}: {self.id}")
@@ -181,10 +181,13 @@ class _Exchange:
 
 
 def _too_large(most: int) -> str:
-    return f"expected a body of at most {most:,} bytes"
+    return (
+        f"expected a body of at most {most:,} bytes; of rows, JSON Lines, CSV and Parquet may be the "
+        "largest"
+    )
 
 
-def _where(error: Exception) -> dict[str, Any]:
+def _crash(error: Exception) -> dict[str, Any]:
     """Of an error the kind and the places alone: its words may hold values of rows."""
     places = extract_tb(error.__traceback__)[-8:]
     at = [f"{place.filename}:{place.lineno} {place.name}" for place in places]

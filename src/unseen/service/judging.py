@@ -66,7 +66,7 @@ def judged(
     with closing(score(source, detector, serving.policy, **how)) as blocks:
         for scored in blocks:
             answers = [
-                {ROW: k} | _plain(row, request)
+                {ROW: k} | _answer_of(row, request)
                 for k, row in enumerate(scored.table().to_pylist(), start=done + 1)
             ]
             raised = [answer for answer in answers if answer["verdict"] == ALARM]
@@ -78,7 +78,7 @@ def judged(
             done += len(scored)
 
 
-def _plain(row: dict[str, Any], request: Request) -> dict[str, Any]:
+def _answer_of(row: dict[str, Any], request: Request) -> dict[str, Any]:
     """A judged row as JSON has it: keys as one text, what is told of reasons in one place."""
     told = {name: row.pop(name) for name in _TOLD if name in row}
     whole = row.pop("reasons_json", None)

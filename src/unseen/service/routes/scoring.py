@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from unseen.service.access import allowed
 from unseen.service.answering import Answering
 from unseen.service.bodies import ENDINGS, FORM, JSON, Given, media_of, received
-from unseen.service.guard import admit_body
 from unseen.service.judging import NAMED
 from unseen.service.judging import Request as Asked
 from unseen.service.routes.examples import SCORED, SCORING
@@ -54,7 +53,6 @@ async def score_rows(
         raise HTTPException(415, f"expected a Content-Type of {expected}")
     serving = await run_in_threadpool(service.registry.serving, name)
     service.door.check_room()
-    admit_body(request.scope, service.limits.body)
     held = Held(service.door)
     try:
         given = await received(request, media, held.stack, service.limits)
