@@ -7,12 +7,19 @@ from fastapi.responses import JSONResponse
 
 from unseen._version import __version__
 from unseen.errors import UnseenError
+from unseen.service.answers import NoAlert, NotYours, Stale, Undone
 from unseen.service.registry import NoModel
-from unseen.service.routes import scoring
+from unseen.service.routes import labels, scoring
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
-STATUS: dict[type[Exception], int] = {NoModel: 404, StoreError: 503}  # of others 400
+STATUS: dict[type[Exception], int] = {  # of others 400
+    NoModel: 404,
+    NoAlert: 404,
+    NotYours: 403,
+    Undone: 409,
+    StoreError: 503,
+}
 
 
 def create_app(service: Service) -> FastAPI:
@@ -20,6 +27,8 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="unseen", version=__version__, docs_url=None, redoc_url=None)
     app.state.service = service
     app.include_router(scoring.router)
+    app.include_router(labels.router)
+    app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
     return app
 
