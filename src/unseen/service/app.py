@@ -8,17 +8,21 @@ from fastapi.responses import JSONResponse
 
 from unseen._version import __version__
 from unseen.errors import BundleError, UnseenError
+from unseen.service.answers import NoAlert, NotYours, Stale, Undone
 from unseen.service.bodies import TooMuch
 from unseen.service.guard import Guard
 from unseen.service.logs import log
 from unseen.service.problems import PROBLEMS
 from unseen.service.registry import NoModel
-from unseen.service.routes import health, models, scoring
+from unseen.service.routes import health, labels, models, scoring
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
 STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
     (NoModel, 404),
+    (NoAlert, 404),
+    (NotYours, 403),
+    (Undone, 409),
     (TooMuch, 413),
     (StoreError, 503),
     (BundleError, 500),
@@ -43,8 +47,9 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, health):
+    for each in (scoring, models, labels, health):
         app.include_router(each.router)
+    app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Guard, limits=service.limits)

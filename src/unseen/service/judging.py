@@ -6,11 +6,9 @@ import json
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic_core import to_json
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,6 +18,7 @@ from unseen.scoring.stream import Scored, score
 from unseen.scoring.tables import ROW
 from unseen.service.pictures import drawn_pictures
 from unseen.service.registry import Serving
+from unseen.service.similar import similar_of
 from unseen.service.state import Service
 from unseen.service.store.store import Store
 from unseen.service.store.tables import alerts, now, pictures
@@ -73,7 +72,10 @@ def judged(
             if raised:
                 drawn = _pictures(source, serving, scored.threshold, raised)
                 values = rows_as_given(scored.alarms, raised)
-                _keep(service.store, serving, request, raised, values, drawn)
+                similar = similar_of(detector, scored.alarms, len(raised))
+                beside_nearest(detector, raised)
+                told = list(zip(raised, values, similar, strict=True))
+                _keep(service.store, serving, request, told, drawn)
             yield scored, answers
             done += len(scored)
 
@@ -127,12 +129,11 @@ def _keep(
     store: Store,
     serving: Serving,
     request: Request,
-    raised: list[dict[str, Any]],
-    values: list[dict[str, Any]],
+    told: list[tuple[dict[str, Any], dict[str, Any], str]],
     drawn: dict[int, list[dict[str, Any]]],
 ) -> None:
-    """Write alarms as alerts, and tell each its number; those of a request that came before have
-    theirs.
+    """Write alarms as alerts: answers, values as they came, and what near duplicates share. Each
+    is told its number; those of a request that came before have theirs.
     """
     at = now()
     rows = [
@@ -150,9 +151,9 @@ def _keep(
             "novelty": answer.get("novelty"),
             "values": given,
             "reasons": answer.get("reasons"),
-            "similar": similar_to(answer, given),
+            "similar": alike,
         }
-        for answer, given in zip(raised, values, strict=True)
+        for answer, given, alike in told
     ]
     dialect = sqlite if store.is_sqlite else postgresql
     places = (alerts.c.model == serving.model) & (alerts.c.request == request.id)
@@ -164,34 +165,20 @@ def _keep(
         shown = [{"alert": numbers[row]} | each for row in drawn for each in drawn[row]]
         if shown:
             connection.execute(dialect.insert(pictures).on_conflict_do_nothing(), shown)
-    for answer in raised:
+    for answer, _, _ in told:
         answer["alert"] = numbers[answer[ROW]]
 
 
-def similar_to(answer: dict[str, Any], values: dict[str, Any]) -> str:
-    """Equal for alerts that are near duplicates: of one kind, for the same columns, with values of
-    the same magnitude there.
+def beside_nearest(detector: Detector, raised: Sequence[dict[str, Any]]) -> None:
+    """Put the normal row that an alarm is compared with beside its reasons, as `nearest`: another
+    version of the detector may not know it.
     """
-    reasons = answer.get("reasons") or {}
-    columns = sorted(str(each["column"]) for each in reasons.get("columns", ()))
-    about = [[name, _magnitude(values.get(name))] for name in columns]
-    return sha256(json.dumps([answer.get("kind"), about]).encode()).hexdigest()
-
-
-def _magnitude(value: Any) -> Any:
-    """A number to two digits; other values as they are."""
-    try:
-        return float(f"{float(value):.1e}")
-    except (TypeError, ValueError, OverflowError):
-        return value
-
-
-def nearest_rows(detector: Detector, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Training rows that stay with a detector, as values by column, by their numbers from 0."""
+    told = [answer["reasons"] for answer in raised if answer.get("reasons")]
     kept = getattr(detector, "references_", None)
     if kept is None or detector.schema_.noun != "rows":
-        return {}
-    places = {int(number): place for place, number in enumerate(np.asarray(kept.numbers))}
-    wanted = [number for number in numbers if number in places]
-    rows = kept.rows.take([places[number] for number in wanted]).to_pylist()
-    return dict(zip(wanted, rows, strict=True))
+        return
+    places = {int(number): place for place, number in enumerate(kept.numbers)}
+    for reasons in told:
+        place = places.get(reasons["nearest_normal"]["row"])
+        if place is not None:
+            reasons["nearest"] = rows_as_given(kept.rows.slice(place, 1), [reasons])[0]
