@@ -163,17 +163,19 @@ labels = Table(
     _number(),
     _model(),
     Column("alert", ForeignKey("alerts.id", ondelete="CASCADE")),  # null: of a row of its own
+    Column("act", String(32), nullable=False),  # labels of one act are undone together
     Column("at", Moment, nullable=False),
     Column("by", String(NAME), nullable=False),
     Column("origin", String(16), nullable=False),  # "page", "api" or "import"
     Column("answer", String(8), nullable=False),  # "normal", "known", "new" or "unsure"
     Column("kind", Text),  # of "known" and "new"
     Column("key", Text),
-    Column("values", JSON),  # of a row that is no alert
+    Column("values", JSON(none_as_null=True)),  # of a row that is no alert
     Column("undone", Moment),
     Column("undone_by", String(NAME)),
     Index("ix_labels_time", "model", "at"),
     Index("ix_labels_alert", "alert"),
+    Index("ix_labels_act", "act"),
 )
 
 jobs = Table(
