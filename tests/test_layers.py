@@ -222,6 +222,7 @@ LAWS = {
     "methods/meta": "methods that learn from tasks",
     "methods/methods": "what every method keeps",
     "parts/parts": "parts of a few lines each",
+    "service/backup": "what deploy.md says of backing up and restoring",
 }
 
 
