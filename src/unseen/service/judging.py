@@ -125,7 +125,7 @@ def _keep(
     with store.writing() as connection:
         connection.execute(insert.on_conflict_do_nothing(), rows)
         found = connection.execute(select(alerts.c.row, alerts.c.id).where(places, among))
-        numbers = dict(found.tuples().all())
+        numbers: dict[int, int] = dict(found.tuples().all())
     for answer in raised:
         answer["alert"] = numbers[answer[ROW]]
 
