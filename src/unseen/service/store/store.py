@@ -166,10 +166,10 @@ def reachable() -> Iterator[None]:
     except IntegrityError:
         raise
     except Unfit as error:
-        raise DataError(f"the database cannot keep this ({_first_line(error)})") from error
+        raise DataError(f"the database cannot keep this ({_told_by(error)})") from error
     except (DBAPIError, NoneFree) as error:
         raise StoreError(
-            f"the database refuses ({_first_line(error)}): check that it runs, that its disk has room, "
+            f"the database refuses ({_told_by(error)}): check that it runs, that its disk has room, "
             "and that `unseen store upgrade` was run; then ask again"
         ) from error
     except StatementError as error:
@@ -178,7 +178,7 @@ def reachable() -> Iterator[None]:
         raise
 
 
-def _first_line(error: Exception) -> str:
+def _told_by(error: Exception) -> str:
     """The first line of what the database says; further ones may hold values of rows."""
     lines = str(getattr(error, "orig", None) or error).splitlines()
     return lines[0][:200] if lines else type(error).__name__
