@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -52,12 +53,21 @@ class Service:
         The folder of versions.
     limits : Limits
         What clients may ask for.
+    ending : list of callable
+        Called when no request is answered any more, the last first: buffers are flushed there.
     """
 
     store: Store
     registry: Registry
     home: Path
     limits: Limits
+    ending: list[Callable[[], None]] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Flush and close all that it holds."""
+        while self.ending:
+            self.ending.pop()()
+        self.store.close()
 
 
 def service_of(request: Request) -> Service:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from unseen.errors import DataError
@@ -97,3 +97,10 @@ def who_has(connection: Connection, secret: str) -> Who | None:
     if row is None or row.revoked is not None or (row.expires and row.expires <= now()):
         return None
     return Who(row.id, row.name, row.role)
+
+
+def any_valid_token(connection: Connection) -> bool:
+    """Whether there is a token, of whatever role, that opens something."""
+    lasting = or_(tokens.c.expires.is_(None), tokens.c.expires > now())
+    found = select(tokens.c.id).where(tokens.c.revoked.is_(None), lasting).limit(1)
+    return connection.execute(found).first() is not None
