@@ -73,7 +73,7 @@ dist: $(STAMP)
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv .venv-clean
 	$(CLEAN) -m pip install --quiet $(TORCH)
-	$(CLEAN) -m pip install --quiet -c constraints.txt dist/*.whl
+	$(CLEAN) -m pip install --quiet -c constraints.txt "$$(echo dist/*.whl)[serve]"
 	$(CLEAN) -I tests/installed.py
 	$(CLEAN) -m pip install --quiet --no-deps --force-reinstall dist/*.tar.gz
 	$(CLEAN) -I tests/installed.py

@@ -1,102 +1,72 @@
-"""From zero to a reviewed alert: a detector behind an API, an alarm, an answer, a retrained version.
+"""From zero to a reviewed alert: a detector behind an API, alarms, answers, a retrained version.
 
-Readings of a pump, made up by decision.py; overheating is a kind that nobody has labelled. All stays
-on this machine. At the end the service is up, with its address and a token, until Ctrl-C.
+Readings of a pump, made up by decision.py. Overheating is a kind that nobody has labelled. All of it
+stays on this machine. At a terminal the service is up at the end, with an address and a token to look
+around with, until Ctrl-C.
 
-    python examples/demo_service.py [--once] [FOLDER]   (default: demo-service; --once ends by itself)
+    python examples/demo_service.py [--once] [FOLDER]   (default: demo-service; --once: ends by itself)
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-from unseen.service.client import Client
 
 from decision import readings, without_what, write
 
-OURS = "made by demo_service.py"  # in a folder that this may clear
+from unseen.service.client import Client, Judged
+
+MARK = "made by examples/demo_service.py"  # a file of such a folder, which the next run may clear
 BEGUN = time.monotonic()
+PAUSE = 0.2  # seconds between two looks at a job
+ROLES = {"machine": "score", "ann": "review", "boss": "admin"}
 
 
 def unseen(line: str) -> str:
-    """What a command prints to standard output; the line is shown as you would type it."""
+    """What a command prints, which is shown as you would type it."""
     print(f"\n$ unseen {line}", flush=True)
-    made = subprocess.run(
-        [sys.executable, "-m", "unseen", *line.split()],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return made.stdout
+    command = [sys.executable, "-m", "unseen", *line.split()]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 @contextmanager
-def serving(line: str) -> Iterator[str]:
-    """A service meanwhile: its address."""
-    print(f"\n$ unseen {line} &", flush=True)
+def served(line: str) -> Iterator[str]:
+    """The address of a service, which runs meanwhile."""
+    print(f"\n$ unseen {line}", flush=True)
     command = [sys.executable, "-m", "unseen", *line.split()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        for said in process.stdout:
+        for said in process.stderr or ():
+            print(said, end="", flush=True)
             if said.startswith("serving on "):
-                print(said, end="", flush=True)
                 yield said.split()[-1]
-                return
-        sys.exit("the service did not start; the lines above say why")
+                break
+        else:
+            sys.exit("the service did not start: the lines above say why")
     finally:
-        process.terminate()
-        process.wait()
+        process.send_signal(signal.SIGINT)
+        process.communicate()
 
 
-def told(rows: list[Mapping[str, Any]], title: str) -> None:
-    """Verdicts of some rows, and of alarms kind and first reason."""
-    print(f"\n{title}")
+def told(rows: Sequence[Judged]) -> None:
+    """What the service says of rows; of alarms kind and first reason."""
     for row in rows:
-        line = f"  row {row['row']}: {row['verdict']}, p {row['pvalue']:.2g}"
-        if row["verdict"] == "anomaly":
-            line += f", {row['kind']}: {row['reasons']['text']['reasons'].split(';')[0]}"
-        print(line)
+        why = f": {row.kind}; {row.reasons['text']['reasons'].split(';')[0]}" if row.reasons else ""
+        print(f"  {row.verdict}, p {row.pvalue:.2g}{why}")
 
 
-def demo(machine: Client, ann: Client, boss: Client) -> None:
-    """Score, review, retrain, promote, and score again."""
-    new = without_what(readings(1, normal=3))
-    new += [row for row in readings(4, normal=600, overheating=30) if row.pop("what") != "normal"]
-    rows, later = new[:18], new[18:]
-    told(
-        machine.score("pump", rows)[:6], "Three normal readings, and three of an overheating pump:"
-    )
-    before = machine.score("pump", later)
-
-    print("\nAnn looks at each alert, and says what it is:")
-    for alert in ann.alerts("pump"):
-        ann.answer("pump", alert, "new", kind="overheating")
-    print(f"  {len(ann.alerts('pump', state='answered'))} alerts answered: new kind 'overheating'")
-
-    print("\nThe boss has it retrained, and lets the new version serve:")
-    job = boss.wait(boss.retrain("pump"))
-    print(f"  {job['state']}: version {job['version']}")
-    boss.promote("pump", job["version"])
-    after = machine.score("pump", later)
-    compared(before, after)
-
-
-def main(folder: Path, once: bool) -> None:
-    train = readings(0, normal=1200, leak=40, jam=40)
-    write("train.csv", train)
-    unseen("fit train.csv --label what --drop time --out pump")
-    roles = {"machine": "score", "ann": "review", "boss": "admin"}
-    tokens = {
-        name: unseen(f"token add {name} --role {role} --home home").strip()
-        for name, role in roles.items()
-    }
-    with serving("serve pump --home home --port 0") as address:
-        machine, ann, boss = (Client(address, token) for token in tokens.values())
-        demo(machine, ann, boss)
+def reviewed(ann: Client) -> int:
+    """Ann answers every alert that waits, and says how many there were. She knows a hot pump."""
+    waiting = list(ann.alerts("pump"))
+    for alert in waiting:
+        hot = float(alert["values"]["temperature"]) > HOT(alert["values"])
+        answer = ("new", "overheating") if hot else ("normal", None)
+        ann.answer("pump", alert["id"], *answer, revision=alert["revision"])
+    return len(waiting)

@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from unseen.service.store import schema
 from unseen.service.store.store import Store
-from unseen.service.tokens import add_token, all_tokens
+from unseen.service.store.tables import tokens
+from unseen.service.tokens import add_token
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "deploy.md").read_text()
 
@@ -45,7 +47,7 @@ def backed_up(tmp_path, url, which, rows):
     run(restore)
     assert (home / "models" / "pumps" / "1" / "bundle.json").read_text() == "{}"
     with store.reading() as connection:
-        found = [each["name"] for each in all_tokens(connection)]
+        found = connection.execute(select(tokens.c.name)).scalars().all()
     assert schema.state(store).is_current
     store.close()
     return sorted(found)
