@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from unseen.service.client import Client, Judged
-
 from decision import readings, without_what, write
+from unseen.service.client import Client, Judged
 
 MARK = ".made-by-demo-service"  # in a folder that the next run may clear
 BEGUN = time.monotonic()
@@ -103,9 +102,7 @@ def walk(machine: Client, ann: Client, boss: Client) -> None:
     later, later_truth = day(4, normal=480, overheating=20)
     found = machine.score("pump", today, key="time")
     hot = [row for row in found if truth[str(row.key)] == "overheating"]
-    print(
-        f"\n{len(found)} readings of today, {sum(row.is_alarm for row in found)} alarms. Two of them:"
-    )
+    print(f"\n{len(found)} readings, {sum(row.is_alarm for row in found)} alarms. Two rows:")
     for name, row in (("first", found[0]), ("too hot", hot[0])):
         print(f"  {name:8}  {told(row)}")
     said = reviewed(ann, truth)
