@@ -136,7 +136,7 @@ def cleared(folder: Path) -> None:
 def main(folder: Path, once: bool) -> None:
     cleared(folder)
     os.chdir(folder)
-    write("train.csv", readings(0, normal=1200, leak=40, jam=40))
+    write("train.csv", readings(100, normal=1200, leak=40, jam=40))
     unseen("fit train.csv --label what --drop time --out pump")
     line = "token add {} --role {} --home home"
     tokens = {name: unseen(line.format(name, role)).strip() for name, role in ROLES.items()}
