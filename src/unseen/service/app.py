@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from unseen._version import __version__
 from unseen.errors import UnseenError
 from unseen.service.registry import NoModel
-from unseen.service.routes import scoring
+from unseen.service.routes import retention, scoring
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
@@ -20,6 +20,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="unseen", version=__version__, docs_url=None, redoc_url=None)
     app.state.service = service
     app.include_router(scoring.router)
+    app.include_router(retention.router)
     app.add_exception_handler(UnseenError, _told)
     return app
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.service.store.store import Store
-from unseen.service.store.tables import audit, models, now, versions
+from unseen.service.store.tables import models, now, versions
+from unseen.service.store.trail import tell
 from unseen.service.tokens import check_name
 from unseen.storage.bundle import Bundle
 from unseen.storage.manifest import JSON, digest
@@ -185,11 +186,3 @@ def _of_model(connection: Connection, name: str) -> Row[Any]:
     if row is None:
         raise NoModel(f"there is no model {name[:64]!r}; see GET /v1/models")
     return row
-
-
-def tell(
-    connection: Connection, who: str, what: str, model: str | None, subject: Any, detail: Any
-) -> None:
-    """A line of the audit trail, in the transaction of what it tells of."""
-    row = {"at": now(), "who": who, "what": what, "model": model}
-    connection.execute(insert(audit), row | {"subject": str(subject), "detail": detail})

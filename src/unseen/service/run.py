@@ -20,17 +20,11 @@ from unseen.quiet import quiet
 from unseen.service.app import create_app
 from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
+from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.store.tables import metadata, models
-from unseen.service.tokens import add_token, any_valid_token
-
-FILE = "unseen.db"  # the database in the folder of a service, where no other is named
-OPERATOR = "operator"  # who starts it, in the audit trail; the name of the first token
-
-
-def database_of(store: str | None, home: Path) -> str:
-    """The URL of the database: the one that is named, or SQLite in the folder of the service."""
-    return store or f"sqlite:///{home.absolute() / FILE}"
+from unseen.service.store.tables import models
+from unseen.service.tokens import OPERATOR, add_token, any_valid_token
+from unseen.service.traffic import Traffic
 
 
 def named_models(given: Sequence[str]) -> dict[str, Path]:
@@ -86,7 +80,7 @@ def opened_service(
         Where the database cannot be reached.
     """
     home.mkdir(parents=True, exist_ok=True)
-    metadata.create_all(store.engine)
+    check_current(store)
     registry = Registry(store, home, trust)
     for name, folder in given.items():
         number = registry.add(name, folder, OPERATOR)
@@ -101,7 +95,8 @@ def opened_service(
         raise DataError("there is no model to serve: name the folder of a saved detector")
     for name in known:
         registry.serving(name)  # loaded, or refused, before anybody asks
-    return Service(store, registry, home, limits or Limits())
+    traffic = Traffic(store)
+    return Service(store, registry, home, limits or Limits(), traffic, [traffic.close])
 
 
 def first_token(store: Store, host: str) -> str | None:

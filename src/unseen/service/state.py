@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from unseen.service.registry import Registry
 from unseen.service.store.store import Store
+from unseen.service.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Service:
         The folder of versions.
     limits : Limits
         What clients may ask for.
+    traffic : Traffic
+        Counts rows and alarms.
     ending : list of callable
         Called when no request is answered any more, the last first: buffers are flushed there.
     """
@@ -61,6 +64,7 @@ class Service:
     registry: Registry
     home: Path
     limits: Limits
+    traffic: Traffic
     ending: list[Callable[[], None]] = field(default_factory=list)
 
     def close(self) -> None:

@@ -39,4 +39,6 @@ def _scored(service: Service, name: str, media: str, body: bytes, asked: Asked) 
     with scratch() as folder:
         source = TableSource(rows_of(media, body, folder))
         rows = [row for _, rows in judged(serving, source, asked, service.store) for row in rows]
+    alarms = sum(row["verdict"] == "anomaly" for row in rows)
+    service.traffic.count(name, serving.version, len(rows), alarms)
     return {"model": name, "version": serving.version, "request": asked.id, "rows": rows}

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import synced
 
+FILE = "unseen.db"  # the database in the folder of a service, where no other is named
 WAIT = 10  # seconds that a writer waits for another, and anybody for a connection
 SILENT = 30  # seconds after which a PostgreSQL that answers nothing is taken for gone
 LOG = 64 << 20  # bytes of SQLite's log that stay on the disk when it was emptied
@@ -156,6 +157,11 @@ class Store:
             ) from error
 
 
+def database_of(store: str | None, home: Path) -> str:
+    """The URL of the database: the one that is named, or SQLite in the folder of the service."""
+    return store or f"sqlite:///{home.absolute() / FILE}"
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """What the database refuses meanwhile, as a StoreError; as a DataError what cannot be kept in
@@ -169,8 +175,8 @@ def reachable() -> Iterator[None]:
         raise DataError(f"the database cannot keep this ({_told_by(error)})") from error
     except (DBAPIError, NoneFree) as error:
         raise StoreError(
-            f"the database refuses ({_told_by(error)}): check that it runs, that its disk has room, "
-            "and that `unseen store upgrade` was run; then ask again"
+            f"the database refuses ({_told_by(error)}): check that it runs, that its disk has "
+            "room, and that `unseen store upgrade` was run; then ask again"
         ) from error
     except StatementError as error:
         if isinstance(error.orig, ValueError):  # of the types of `tables`
