@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from filled import AT, everything, fill
 from sqlalchemy import func, insert, select
 
+from filled import AT, everything, fill
 from unseen.errors import DataError
 from unseen.service.store import schema
 from unseen.service.store.copying import copy_store, counted
@@ -95,8 +95,8 @@ def test_counts_that_differ_copy_nothing(both):
     schema.upgrade(here)
     with here.writing() as connection:  # a database that drops rows of its own
         connection.exec_driver_sql(
-            "CREATE FUNCTION drop_one() RETURNS trigger AS $$ BEGIN IF NEW.row > 1 THEN RETURN NULL;"
-            " END IF; RETURN NEW; END $$ LANGUAGE plpgsql"
+            "CREATE FUNCTION drop_one() RETURNS trigger AS $$ BEGIN IF NEW.row > 1 THEN "
+            "RETURN NULL; END IF; RETURN NEW; END $$ LANGUAGE plpgsql"
         )
         connection.exec_driver_sql(
             "CREATE TRIGGER drops BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION drop_one()"

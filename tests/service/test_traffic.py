@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from filled import fill
 from sqlalchemy import select
 
+from filled import fill
 from unseen.service.store import schema
 from unseen.service.store.store import Store, StoreError
 from unseen.service.store.tables import traffic
