@@ -35,7 +35,9 @@ def store(url):
         connection.execute(insert(alerts), [alert(k) for k in range(8)])
         numbers = connection.execute(select(alerts.c.id).order_by(alerts.c.id)).scalars().all()
         of = {"what": "image", "media": "image/png"}
-        row = {"model": "m", "by": "ann", "origin": "api", "answer": "new", "kind": SECRET}
+        row = {"model": "m", "act": "3", "by": "ann", "origin": "api", "answer": "new"} | {
+            "kind": SECRET
+        }
         for k, number in enumerate(numbers):
             shot = of | {"alert": number, "bytes": f"{SECRET}-{k}".encode() * 2000}
             connection.execute(insert(pictures), shot)

@@ -85,7 +85,7 @@ def _half(store, last):
     with store.writing() as connection:
         connection.execute(insert(audit), [LINE] * 3)
         connection.execute(delete(labels))
-        row = {"at": AT, "by": "a", "origin": "api", "answer": "new"}
+        row = {"act": "3", "at": AT, "by": "a", "origin": "api", "answer": "new"}
         connection.execute(insert(labels), row | last)
         raise ZeroDivisionError
 

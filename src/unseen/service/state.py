@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from unseen.service.door import Door
 from unseen.service.registry import Registry
 from unseen.service.store.store import Store
 from unseen.service.traffic import Traffic
@@ -21,11 +23,19 @@ class Limits:
     Parameters
     ----------
     body : int
-        Bytes of a request.
+        Bytes of a request that brings rows, images or labels.
+    json : int
+        Bytes of one that brings rows as one JSON text, which takes many times as much in memory.
+    small : int
+        Bytes of any other.
     rows, columns : int
-        Of a table; `rows` of images, too.
+        Of a table.
+    images, pixels : int
+        In one request.
     seconds : float
         For a body to arrive.
+    judging : float
+        Seconds that the rows of one request may take.
     rate : float
         Requests a second of one token, on average over ten seconds.
     waiting : int
@@ -33,9 +43,14 @@ class Limits:
     """
 
     body: int = 64 << 20
+    json: int = 8 << 20
+    small: int = 1 << 20
     rows: int = 100_000
     columns: int = 10_000
+    images: int = 1_000
+    pixels: int = 400_000_000
     seconds: float = 30.0
+    judging: float = 120.0
     rate: float = 200.0
     waiting: int = 16
 
@@ -54,8 +69,6 @@ class Service:
         The folder of versions.
     limits : Limits
         What clients may ask for.
-    traffic : Traffic
-        Counts rows and alarms.
     ending : list of callable
         Called when no request is answered any more, the last first: buffers are flushed there.
     """
@@ -64,11 +77,22 @@ class Service:
     registry: Registry
     home: Path
     limits: Limits
-    traffic: Traffic
     ending: list[Callable[[], None]] = field(default_factory=list)
+    traffic: Traffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count rows and alarms from now on."""
+        object.__setattr__(self, "traffic", Traffic(self.store))
+        self.ending.append(self.traffic.close)
+
+    @cached_property
+    def door(self) -> Door:
+        """Who comes in, how often, and how many at once."""
+        return Door(self.store, self.limits.rate, self.limits.waiting)
 
     def close(self) -> None:
         """Flush and close all that it holds."""
+        self.door.judges.shutdown()
         while self.ending:
             self.ending.pop()()
         self.store.close()

@@ -206,6 +206,7 @@ labels = Table(
     _counted(),
     _model(),
     Column("alert", ForeignKey("alerts.id", ondelete="CASCADE")),  # null: of a row of its own
+    Column("act", Words(32), nullable=False),  # labels of one act are undone together
     Column("at", Moment, nullable=False),
     Column("by", Words(NAME), nullable=False),
     Column("origin", Words(16), nullable=False),  # "page", "api" or "import"
@@ -217,6 +218,7 @@ labels = Table(
     Column("undone_by", Words(NAME)),
     Index("ix_labels_time", "model", "at"),
     Index("ix_labels_alert", "alert"),
+    Index("ix_labels_act", "act"),
     **_LASTING,
 )
 

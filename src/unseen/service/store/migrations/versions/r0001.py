@@ -175,6 +175,7 @@ def upgrade() -> None:
         sa.Column("id", _NUMBER, nullable=False),
         sa.Column("model", sa.String(64), nullable=False),
         sa.Column("alert", _NUMBER, nullable=True),
+        sa.Column("act", sa.String(32), nullable=False),
         sa.Column("at", _MOMENT, nullable=False),
         sa.Column("by", sa.String(64), nullable=False),
         sa.Column("origin", sa.String(16), nullable=False),
@@ -191,6 +192,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_labels_act", "labels", ["act"], unique=False)
     op.create_index("ix_labels_alert", "labels", ["alert"], unique=False)
     op.create_index("ix_labels_time", "labels", ["model", "at"], unique=False)
     op.create_table(
