@@ -81,9 +81,15 @@ class Answering:
         return {f"X-Unseen-{name.title()}": str(value) for name, value in self.about().items()}
 
     def _judged(self) -> Generator[list[dict[str, Any]], None, None]:
-        with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
-            for _, answers in blocks:
-                yield answers
+        count, about = self.service.traffic.count, (self.serving.model, self.serving.version)
+        try:
+            with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
+                for _, answers in blocks:
+                    count(*about, len(answers), sum("alert" in answer for answer in answers))
+                    yield answers
+        except Exception:
+            count(*about, failed=1)
+            raise
 
     def _source(self) -> Any:
         """The rows or images that came, as the detector reads them."""
