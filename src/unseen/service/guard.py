@@ -21,6 +21,7 @@ from unseen.service.logs import log
 from unseen.service.state import Limits
 from unseen.service.tokens import PREFIX
 
+HEAD = 16 << 10  # bytes of address and headers
 MOST = "unseen.most"  # in the scope: bytes that the body may have
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -108,11 +109,15 @@ class _Exchange:
         """Status and reason where a request is refused by its head alone."""
         headers, query = Headers(scope=self.scope), self.scope.get("query_string", b"")
         address = f"{self.scope['path']}?{unquote_plus(query.decode('latin-1'))}"
+        if sum(len(name) + len(value) for name, value in headers.raw) + len(address) > HEAD:
+            return 431, f"expected at most {HEAD:,} bytes before the body"
         if _SECRETS.search(address):
             return 400, _IN_ADDRESS
         coding = headers.get("content-encoding", "identity")
         if coding.strip().lower() != "identity":
             return 415, "expected a body that is not compressed; Parquet is small as it is"
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return 400, "expected one length of the body, found two"
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "expected a number of bytes as Content-Length"
@@ -146,7 +151,7 @@ class _Exchange:
             headers["X-Request-ID"] = self.id
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            if not self.whole and self.taken < int(self._header("content-length", "0")):
+            if not self.whole and self._has_body():
                 headers["Connection"] = "close"  # what is left of the body is not read
         self.sent += len(message.get("body", b""))
         async with asyncio.timeout(self.limits.seconds):
@@ -159,8 +164,9 @@ class _Exchange:
         await self._sending({"type": "http.response.start", "status": status, "headers": headers})
         await self._sending({"type": "http.response.body", "body": body})
 
-    def _header(self, name: str, default: str) -> str:
-        return Headers(scope=self.scope).get(name, default)
+    def _has_body(self) -> bool:
+        headers = Headers(scope=self.scope)
+        return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
     def _note(self, trouble: dict[str, Any]) -> None:
         """One line of the log: nothing in it is what the client wrote, but its name."""
