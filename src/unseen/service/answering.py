@@ -83,6 +83,9 @@ class Answering:
     def _judged(self) -> Generator[list[dict[str, Any]], None, None]:
         with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
             for _, answers in blocks:
+                for answer in answers:
+                    if answer.get("problem") is not None:
+                        answer["problem"] = self._without_places(answer["problem"])
                 yield answers
 
     def _source(self) -> Any:
@@ -111,13 +114,17 @@ class Answering:
         try:
             yield
         except UnseenError as error:
-            text = str(error).replace("the data frame", BODY)
-            if self.given.file is not None:
-                text = text.replace(str(self.given.file), BODY)
-            if (folder := self.given.folder) is not None:
-                text = text.replace(f"{folder}/", "").replace(str(folder), BODY)
-            error.args = (text,)
+            error.args = (self._without_places(str(error)),)
             raise
+
+    def _without_places(self, text: str) -> str:
+        """A text that names the body, and no place of this machine where it lies."""
+        text = text.replace("the data frame", BODY)
+        if self.given.file is not None:
+            text = text.replace(str(self.given.file), BODY)
+        if (folder := self.given.folder) is not None:
+            text = text.replace(f"{folder}/", "").replace(str(folder), BODY)
+        return text
 
 
 def _json(value: Any) -> bytes:
