@@ -54,9 +54,9 @@ def serve(
 
     with serving_extra():
         from unseen.service import run
-        from unseen.service.store.store import Store
+        from unseen.service.store.store import Store, database_of
 
-    opened, models = Store(run.database_of(store, home)), run.named_models(given)
+    opened, models = Store(database_of(store, home)), run.named_models(given)
     service = run.opened_service(models, opened, home, trust=trust, tell=say)
     if token := run.first_token(opened, host):
         say(f"first token, of role admin, shown only now: {token}")

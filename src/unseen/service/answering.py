@@ -81,12 +81,16 @@ class Answering:
         return {f"X-Unseen-{name.title()}": str(value) for name, value in self.about().items()}
 
     def _judged(self) -> Generator[list[dict[str, Any]], None, None]:
-        with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
-            for _, answers in blocks:
-                for answer in answers:
-                    if answer.get("problem") is not None:
-                        answer["problem"] = self._without_places(answer["problem"])
-                yield answers
+        count, about = self.service.traffic.count, (self.serving.model, self.serving.version)
+        try:
+            with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
+                for _, answers in blocks:
+                    self._name_no_places(answers)
+                    count(*about, len(answers), sum("alert" in answer for answer in answers))
+                    yield answers
+        except Exception:
+            count(*about, failed=1)
+            raise
 
     def _source(self) -> Any:
         """The rows or images that came, as the detector reads them."""
@@ -116,6 +120,12 @@ class Answering:
         except UnseenError as error:
             error.args = (self._without_places(str(error)),)
             raise
+
+    def _name_no_places(self, answers: list[dict[str, Any]]) -> None:
+        """The same of what is said of images that cannot be judged."""
+        for answer in answers:
+            if answer.get("problem") is not None:
+                answer["problem"] = self._without_places(answer["problem"])
 
     def _without_places(self, text: str) -> str:
         """A text that names the body, and no place of this machine where it lies."""

@@ -14,7 +14,7 @@ from unseen.service.guard import Guard
 from unseen.service.logs import log
 from unseen.service.problems import PROBLEMS
 from unseen.service.registry import NoModel
-from unseen.service.routes import health, labels, models, scoring
+from unseen.service.routes import health, labels, models, retention, scoring
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
@@ -47,7 +47,7 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, health):
+    for each in (scoring, models, labels, retention, health):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.service.store.store import Store
-from unseen.service.store.tables import audit, models, now, versions
+from unseen.service.store.tables import models, now, versions
+from unseen.service.store.trail import tell
 from unseen.service.tokens import NAMED, check_name
 from unseen.service.warming import warm
 from unseen.storage.bundle import Bundle
@@ -201,11 +202,3 @@ def no_model(name: str) -> NoModel:
     """There is none of this name, which may be anything."""
     shown = repr(name) if NAMED.fullmatch(name) else "of such a name"
     return NoModel(f"there is no model {shown}; see GET /v1/models")
-
-
-def tell(
-    connection: Connection, who: str, what: str, model: str | None, subject: Any, detail: Any
-) -> None:
-    """A line of the audit trail, in the transaction of what it tells of."""
-    row = {"at": now(), "who": who, "what": what, "model": model}
-    connection.execute(insert(audit), row | {"subject": str(subject), "detail": detail})

@@ -24,17 +24,10 @@ from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
 from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.tokens import add_token, any_valid_token
+from unseen.service.tokens import OPERATOR, add_token, any_valid_token
 
 HEAD = 10.0  # seconds for the head of a request to arrive
 CONNECTIONS = 500  # at once; more are refused with 503
-FILE = "unseen.db"  # the database in the folder of a service, where no other is named
-OPERATOR = "operator"  # who starts it, in the audit trail; the name of the first token
-
-
-def database_of(store: str | None, home: Path) -> str:
-    """The URL of the database: the one that is named, or SQLite in the folder of the service."""
-    return store or f"sqlite:///{home.absolute() / FILE}"
 
 
 def named_models(given: Sequence[str]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from unseen.service.door import Door
 from unseen.service.registry import Registry
 from unseen.service.store.store import Store
+from unseen.service.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Service:
     home: Path
     limits: Limits
     ending: list[Callable[[], None]] = field(default_factory=list)
+    traffic: Traffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count rows and alarms from now on."""
+        object.__setattr__(self, "traffic", Traffic(self.store))
+        self.ending.append(self.traffic.close)
 
     @cached_property
     def door(self) -> Door:
