@@ -7,19 +7,26 @@ from fastapi.responses import JSONResponse
 
 from unseen._version import __version__
 from unseen.errors import UnseenError
-from unseen.service.registry import NoModel
-from unseen.service.routes import scoring
+from unseen.service.jobs import NoJob
+from unseen.service.registry import Conflict, NoModel
+from unseen.service.routes import jobs, metrics, scoring, trail, versions
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
-STATUS: dict[type[Exception], int] = {NoModel: 404, StoreError: 503}  # of others 400
+STATUS: dict[type[Exception], int] = {
+    NoModel: 404,
+    NoJob: 404,
+    Conflict: 409,
+    StoreError: 503,
+}  # of others 400
 
 
 def create_app(service: Service) -> FastAPI:
     """The application of a service."""
     app = FastAPI(title="unseen", version=__version__, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.include_router(scoring.router)
+    for each in (scoring, jobs, versions, metrics, trail):
+        app.include_router(each.router)
     app.add_exception_handler(UnseenError, _told)
     return app
 

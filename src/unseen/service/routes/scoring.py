@@ -37,6 +37,6 @@ async def score_rows(
 def _scored(service: Service, name: str, media: str, body: bytes, asked: Asked) -> dict[str, Any]:
     serving = service.registry.serving(name)
     with scratch() as folder:
-        source = TableSource(rows_of(media, body, folder))
+        source = service.watch.tapped(serving, TableSource(rows_of(media, body, folder)))
         rows = [row for _, rows in judged(serving, source, asked, service.store) for row in rows]
     return {"model": name, "version": serving.version, "request": asked.id, "rows": rows}
