@@ -83,10 +83,14 @@ class Answering:
     def _judged(self) -> Generator[list[dict[str, Any]], None, None]:
         count, about = self.service.traffic.count, (self.serving.model, self.serving.version)
         try:
-            with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
+            source = self.service.watch.tapped(self.serving, self._source())
+            with closing(judged(self.service, self.serving, source, self.asked)) as blocks:
                 for _, answers in blocks:
                     self._name_no_places(answers)
-                    count(*about, len(answers), sum("alert" in answer for answer in answers))
+                    alarms = sum("alert" in answer for answer in answers)
+                    count(*about, len(answers), alarms)
+                    failed = sum(answer["verdict"] == "failed" for answer in answers)
+                    self.service.metrics.judged(*about, len(answers), alarms, failed)
                     yield answers
         except Exception:
             count(*about, failed=1)

@@ -18,10 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unseen.service.logs import log
-from unseen.service.state import Limits
+from unseen.service.state import Service
 from unseen.service.tokens import PREFIX
 
 HEAD = 16 << 10  # bytes of address and headers
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST = "unseen.most"  # in the scope: bytes that the body may have
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,16 +56,16 @@ class Guard:
     ----------
     app : ASGI application
         What answers.
-    limits : Limits
-        What clients may ask for.
+    service : Service
+        Whose limits hold, and who counts.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits = app, limits
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _Exchange(self.app, self.limits, scope, receive, send).run()
+            await _Exchange(self.app, self.service, scope, receive, send).run()
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         else:
@@ -75,9 +76,10 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, scope: Scope, receive: Receive, send: Send
+        self, app: ASGIApp, service: Service, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.app, self.limits, self.scope = app, limits, scope
+        self.app, self.scope, self.limits = app, scope, service.limits
+        self.answered = service.metrics.answered
         self.receive, self.send = receive, send
         self.start = time.monotonic()
         self.status, self.taken, self.sent = 0, 0, 0
@@ -85,7 +87,7 @@ class _Exchange:
         sent = Headers(scope=scope).get("x-request-id", "")
         self.id = sent if _ID.fullmatch(sent) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = self.id
-        scope[MOST] = limits.small
+        scope[MOST] = self.limits.small
 
     async def run(self) -> None:
         trouble: dict[str, Any] = {}
@@ -172,14 +174,18 @@ class _Exchange:
         """One line of the log: nothing in it is what the client wrote, but its name."""
         route, state = self.scope.get("route"), self.scope["state"]
         client = self.scope.get("client")
+        path, method = getattr(route, "path", "-"), self.scope["method"]
+        method = method if method in METHODS and route is not None else "-"
+        seconds = time.monotonic() - self.start
+        self.answered(method, path, self.status, seconds)
         facts = {
             "request": self.id,
-            "method": self.scope["method"] if route is not None else "-",
-            "route": getattr(route, "path", "-"),
+            "method": method,
+            "route": path,
             "who": getattr(state.get("who"), "name", "-"),
             "from": client[0] if client else "-",
             "status": self.status,
-            "ms": round(1000 * (time.monotonic() - self.start), 1),
+            "ms": round(1000 * seconds, 1),
             "bytes_in": self.taken,
             "bytes_out": self.sent,
         }

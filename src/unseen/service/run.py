@@ -157,6 +157,7 @@ def listen(
         Where the address cannot be had.
     """
     at, server = bound(host, port), server_of(service, proxies)
+    service.begin()
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, server.handle_exit)
     shown = f"[{host}]" if ":" in host else host
