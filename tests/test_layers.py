@@ -225,6 +225,7 @@ LAWS = {
     "methods/methods": "what every method keeps",
     "service/attacks": "attacks on the API",
     "parts/parts": "parts of a few lines each",
+    "service/backup": "what deploy.md says of backing up and restoring",
 }
 
 
