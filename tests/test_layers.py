@@ -92,7 +92,7 @@ def test_no_cycle_and_no_long_chain():
     assert max(found.values()) <= LONGEST, sorted(found.items(), key=lambda each: -each[1])[:5]
 
 
-LONGEST = 14
+LONGEST = 24  # 12 of the library itself; the service stands on it, and has floors of its own
 
 
 # Engines that an extra brings, and the rooms that build on each.
@@ -108,6 +108,7 @@ EXTRAS = {
     "alembic": ["service"],
     "psycopg": ["service"],
     "httpx": ["service"],
+    "prometheus_client": ["service"],
 }
 
 
@@ -157,8 +158,10 @@ def functions():
 SHARED = {
     "__dir__": "Python's own hook of a module",
     "__getattr__": "Python's own hook of a module",
+    "downgrade": "Alembic's own name in each step between two schemas",
     "evaluate": "the command is called as the function that it calls",
     "score": "the command is called as the function that it calls",
+    "upgrade": "Alembic's own name in each step between two schemas",
 }
 
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -15,10 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from unseen.detector.policy import Policy
-from unseen.errors import BundleError, DataError, UnseenError
+from unseen.errors import BundleError, DataError
 from unseen.service.store.store import Store
 from unseen.service.store.tables import audit, models, now, versions
-from unseen.service.tokens import check_name
+from unseen.service.tokens import NAMED, check_name
+from unseen.service.warming import warm
 from unseen.storage.bundle import Bundle
 from unseen.storage.manifest import JSON, digest
 
@@ -145,6 +145,12 @@ class Registry:
         connection.execute(insert(versions), row)
         tell(connection, who, "version", name, number, {"origin": origin})
 
+    def names(self) -> list[str]:
+        """The names of all models."""
+        with self.store.reading() as connection:
+            found = connection.execute(select(models.c.name).order_by(models.c.name))
+            return list(found.scalars())
+
     def serving(self, name: str) -> Serving:
         """What answers for a model; NoModel where there is none of that name.
 
@@ -156,7 +162,7 @@ class Registry:
                 try:
                     kept = self._loaded.get(name)
                     if kept is None or kept[0] != row.current:
-                        kept = row.current, warmed(self.read(name, row.current))
+                        kept = row.current, self._warm(name, row.current)
                         self._loaded[name] = kept
                 finally:
                     lock.release()
@@ -171,6 +177,12 @@ class Registry:
     def read(self, name: str, number: int) -> Bundle:
         """The saved detector of a version, from its folder."""
         return Bundle.load(self.folder(name, number), trust=self.trust)
+
+    def _warm(self, name: str, number: int) -> Bundle:
+        """The same, at the speed at which it answers later."""
+        bundle = self.read(name, number)
+        warm(bundle.detector)
+        return bundle
 
     def promote(self, name: str, number: int, who: str, expected: int | None = None) -> int:
         """Let a version serve from now on, and give the model's new revision.
@@ -198,7 +210,7 @@ class Registry:
         with self.store.reading() as connection:
             check_version(connection, name, number)
         try:
-            bundle = warmed(self.read(name, number))
+            bundle = self._warm(name, number)
         except BundleError as error:
             log.warning("model %r: version %d cannot be loaded: %s", name, number, error)
             raise Conflict(
@@ -243,6 +255,8 @@ class Registry:
 
     def _row(self, name: str) -> Row[Any]:
         """What the database says of a model, at most `FRESH` seconds old."""
+        if not NAMED.fullmatch(name):
+            raise no_model(name)
         asked, row = self._known.get(name, (0.0, None))
         if row is None or time.monotonic() - asked > FRESH:
             with self.store.reading() as connection:
@@ -260,13 +274,6 @@ class Registry:
         place.mkdir(parents=True, exist_ok=True)
         there = [int(each.name) for each in place.iterdir() if each.name.isdigit()]
         return max([last or 0, *there]) + 1
-
-
-def warmed(bundle: Bundle) -> Bundle:
-    """The same, with what the first alarm would have to wait for."""
-    with suppress(UnseenError):
-        bundle.detector.known_kinds()
-    return bundle
 
 
 def of_model(connection: Connection, name: str) -> Row[Any]:
@@ -288,8 +295,14 @@ def model_to_change(connection: Connection, name: str, expected: int | None = No
 
 def _one(row: Row[Any] | None, name: str) -> Row[Any]:
     if row is None:
-        raise NoModel(f"there is no model {name[:64]!r}; see GET /v1/models")
+        raise no_model(name)
     return row
+
+
+def no_model(name: str) -> NoModel:
+    """There is none of this name, which may be anything."""
+    shown = repr(name) if NAMED.fullmatch(name) else "of such a name"
+    return NoModel(f"there is no model {shown}; see GET /v1/models")
 
 
 def check_version(connection: Connection, name: str, number: int) -> None:

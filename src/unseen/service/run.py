@@ -12,18 +12,25 @@ from contextvars import Context
 from ipaddress import ip_address
 from pathlib import Path
 
+import h11
 import uvicorn
 from sqlalchemy import select
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unseen.errors import DataError
 from unseen.quiet import quiet
 from unseen.service.app import create_app
+from unseen.service.logs import logged
+from unseen.service.recent import KEPT
 from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
+from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.store.tables import metadata, models
+from unseen.service.store.tables import models
 from unseen.service.tokens import add_token, any_valid_token
 
+HEAD = 10.0  # seconds for the head of a request to arrive
+CONNECTIONS = 500  # at once; more are refused with 503
 FILE = "unseen.db"  # the database in the folder of a service, where no other is named
 OPERATOR = "operator"  # who starts it, in the audit trail; the name of the first token
 
@@ -59,6 +66,8 @@ def opened_service(
     *,
     trust: Collection[str] = (),
     limits: Limits | None = None,
+    keep: int = KEPT,
+    train: Mapping[str, Path] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Service:
     """Database and models of a service, ready to answer.
@@ -75,6 +84,10 @@ def opened_service(
         As in `Bundle.load`.
     limits : Limits, optional
         What clients may ask for.
+    keep : int
+        Rows of each model that passed of late, to keep for recalibration; 0 keeps none.
+    train : dict of str to Path, optional
+        Training files or folders, by the names of their models, to learn from again.
     tell : callable
         Is told, in sentences, what an operator should know.
 
@@ -86,7 +99,7 @@ def opened_service(
         Where the database cannot be reached.
     """
     home.mkdir(parents=True, exist_ok=True)
-    metadata.create_all(store.engine)
+    check_current(store)
     registry = Registry(store, home, trust)
     for name, folder in given.items():
         number = registry.add(name, folder, OPERATOR)
@@ -101,7 +114,19 @@ def opened_service(
         raise DataError("there is no model to serve: name the folder of a saved detector")
     for name in known:
         registry.serving(name)  # loaded, or refused, before anybody asks
-    return Service(store, registry, home, limits or Limits())
+    for name, place in (train or {}).items():
+        check_train(name, place, known)
+    return Service(store, registry, home, limits or Limits(), keep=keep, train=dict(train or {}))
+
+
+def check_train(name: str, place: Path, known: Collection[str]) -> None:
+    """DataError for training data of a model that is not served, or that are not there."""
+    if name not in known:
+        raise DataError(
+            f"--train {name}={place}: there is no model {name!r}; the models are {', '.join(known)}"
+        )
+    if not place.exists():
+        raise DataError(f"--train {name}={place}: no such file or folder; check the spelling")
 
 
 def first_token(store: Store, host: str) -> str | None:
@@ -162,6 +187,7 @@ def listen(
     at = _bound(host, port)
     config = uvicorn.Config(
         create_app(service),
+        http=Patient,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -169,19 +195,52 @@ def listen(
         forwarded_allow_ips=list(proxies),
         timeout_keep_alive=30,
         timeout_graceful_shutdown=60,
+        h11_max_incomplete_event_size=16 << 10,
+        limit_concurrency=CONNECTIONS,
     )
     server = uvicorn.Server(config)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, server.handle_exit)
     shown = f"[{host}]" if ":" in host else host
+    service.begin()
     ready(f"http://{shown}:{at.getsockname()[1]}")
-    with at, quiet():
+    with at:
         # its own context: errors for clients name no flags of the command line
         Context().run(_served, server, at)
 
 
+class Patient(H11Protocol):
+    """A connection that waits only so long for the head of a request."""
+
+    patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop()
+
+    def _wait(self) -> None:
+        """Wait where a head has begun, or none came yet; else no more."""
+        if self.conn.their_state is not h11.IDLE:
+            self._stop()
+        elif self.patience is None:
+            self.patience = self.loop.call_later(HEAD, self.transport.close)
+
+    def _stop(self) -> None:
+        if self.patience is not None:
+            self.patience.cancel()
+            self.patience = None
+
+
 def _served(server: uvicorn.Server, at: socket.socket) -> None:
-    with quiet():  # notes may show values of rows
+    with quiet(), logged():  # notes of the library may show values of rows
         asyncio.run(server.serve(sockets=[at]))
 
 

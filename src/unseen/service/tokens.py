@@ -20,7 +20,7 @@ ROLES = {
     "admin": frozenset({"read", "score", "label", "manage"}),
 }
 PREFIX = "unseen_"  # so that people, and scanners of secrets, know one when they see it
-_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME - 1}}}")
+NAMED = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def digest_of(secret: str) -> str:
 
 def check_name(name: str, what: str) -> str:
     """The name; DataError unless it may stand in URLs, folders and logs."""
-    if not _NAME.fullmatch(name):
+    if not NAMED.fullmatch(name):
         raise DataError(
             f"{what} {name[:NAME]!r}: expected up to {NAME} of the characters a-z, 0-9, '.', '_' "
             "and '-', a letter or digit first; choose another name"

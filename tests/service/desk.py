@@ -1,0 +1,80 @@
+"""A service in a folder, with one small model and alerts that its detector raised."""
+
+from pathlib import Path
+
+import numpy as np
+from fastapi.testclient import TestClient
+
+from unseen import Bundle, Detector
+from unseen.service.app import create_app
+from unseen.service.registry import Registry
+from unseen.service.state import Limits, Service
+from unseen.service.store.store import Store
+from unseen.service.store.tables import metadata
+from unseen.service.tokens import add_token
+
+COLUMNS = ("bytes_out", "seconds", "share", "service")
+PEOPLE = {"ann": "review", "bob": "review", "root": "admin", "feed": "score"}
+
+
+def rows(n, seed, far=None):
+    """Rows of a little traffic; `far` moves columns away."""
+    generator = np.random.default_rng(seed)
+    found = [
+        {
+            "bytes_out": round(float(generator.normal(120, 20)), 1),
+            "seconds": round(float(generator.normal(5, 1)), 2),
+            "share": round(float(generator.normal(0.5, 0.1)), 3),
+            "service": str(generator.choice(["http", "dns", "smtp"])),
+        }
+        for _ in range(n)
+    ]
+    return [row | (far or {}) for row in found]
+
+
+def table(normal=200, leaks=8):
+    """Training rows, their labels as the column "class"."""
+    leak = [{"class": "leak", **row} for row in rows(leaks, 2, {"seconds": 40.0})]
+    return [{"class": "normal", **row} for row in rows(normal, 1)] + leak
+
+
+def saved(folder):
+    """A saved detector."""
+    import pandas as pd
+
+    frame = pd.DataFrame(table())
+    detector = Detector("mahalanobis", random_state=0).fit(frame[list(COLUMNS)], frame["class"])
+    Bundle(detector, {"source": "traffic.csv"}).save(Path(folder) / "traffic")
+    return Path(folder) / "traffic"
+
+
+class Desk:
+    """A service, a client of its API for each person, and what they ask of it."""
+
+    def __init__(self, home, bundle, name="traffic"):
+        self.home, self.name = Path(home), name
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.store = Store(f"sqlite:///{self.home}/unseen.db")
+        metadata.create_all(self.store.engine)
+        self.registry = Registry(self.store, self.home)
+        self.registry.add(name, bundle, "root")
+        with self.store.writing() as connection:
+            self.tokens = {who: add_token(connection, who, role) for who, role in PEOPLE.items()}
+        self.service = Service(self.store, self.registry, self.home, Limits())
+        self.app = create_app(self.service)
+        self.client = TestClient(self.app)
+
+    def ask(self, who, method, path, **how):
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"} | how.pop("headers", {})
+        return self.client.request(method, f"/v1/models/{self.name}{path}", headers=headers, **how)
+
+    def alerts(self, given, key="q"):
+        """Score rows, and the alerts that they raised."""
+        sent = {"rows": given}
+        answer = self.ask("feed", "POST", "/score", json=sent, headers={"idempotency-key": key})
+        assert answer.status_code == 200, answer.text
+        return [row for row in answer.json()["rows"] if "alert" in row]
+
+    def close(self):
+        self.client.close()
+        self.store.close()
