@@ -60,7 +60,7 @@ def serve(
         Parameter(
             name="--keep-rows",
             metavar="N",
-            help="rows of each model that passed of late, to keep for recalibration",
+            help="rows of each model that passed of late, to keep for recalibration; 0 keeps none",
             validator=validators.Number(gte=0, lte=100_000),
         ),
     ] = 5000,
@@ -71,9 +71,9 @@ def serve(
 
     with serving_extra():
         from unseen.service import run
-        from unseen.service.store.store import Store
+        from unseen.service.store.store import Store, database_of
 
-    opened, models = Store(run.database_of(store, home)), run.named_models(given)
+    opened, models = Store(database_of(store, home)), run.named_models(given)
     kept = run.named_models(train)
     service = run.opened_service(models, opened, home, trust=trust, keep=keep, train=kept, tell=say)
     if token := run.first_token(opened, host):

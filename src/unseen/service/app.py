@@ -15,15 +15,25 @@ from unseen.service.jobs import NoJob
 from unseen.service.logs import log
 from unseen.service.problems import PROBLEMS
 from unseen.service.registry import Conflict, NoModel
-from unseen.service.routes import health, jobs, labels, metrics, models, scoring, trail, versions
+from unseen.service.routes import (
+    health,
+    jobs,
+    labels,
+    metrics,
+    models,
+    retention,
+    scoring,
+    trail,
+    versions,
+)
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
 STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
     (NoModel, 404),
     (NoAlert, 404),
-    (NotYours, 403),
     (NoJob, 404),
+    (NotYours, 403),
     (Undone, 409),
     (Conflict, 409),
     (TooMuch, 413),
@@ -50,12 +60,12 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, jobs, versions, health, metrics, trail):
+    for each in (scoring, models, labels, jobs, versions, retention, trail, metrics, health):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, limits=service.limits)
+    app.add_middleware(Guard, service=service)
     return app
 
 

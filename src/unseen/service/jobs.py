@@ -20,9 +20,10 @@ from sqlalchemy.exc import IntegrityError
 
 from unseen.errors import DataError
 from unseen.service.leftovers import tidy
-from unseen.service.registry import Conflict, Registry, of_model, tell
+from unseen.service.registry import Conflict, Registry, of_model
 from unseen.service.store.store import Store, StoreError
 from unseen.service.store.tables import ACTIVE, jobs, now
+from unseen.service.store.trail import tell
 
 log = logging.getLogger("unseen.service")
 PAUSE = 1.0  # seconds between two looks of a server, and between two beats of a job

@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 
 from unseen.errors import BundleError
 from unseen.io.paths import hidden, sweep
-from unseen.service.registry import Conflict, Registry, check_version, model_to_change, tell
+from unseen.service.registry import Conflict, Registry, check_version, model_to_change
 from unseen.service.store.tables import ACTIVE, jobs, now, versions
+from unseen.service.store.trail import tell
 from unseen.storage.manifest import JSON, Manifest
 
 JOB = "job"  # fact of a saved detector: the number of the job that made it

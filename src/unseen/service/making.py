@@ -27,7 +27,7 @@ from unseen.service.lessons import (
     with_files,
     written_pictures,
 )
-from unseen.service.recent import without_lessons
+from unseen.service.recent import rows_kept, without_lessons
 from unseen.service.registry import Registry, of_model
 from unseen.service.store.tables import versions
 from unseen.storage.bundle import Bundle

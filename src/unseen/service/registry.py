@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from unseen.detector.policy import Policy
 from unseen.errors import BundleError, DataError
 from unseen.service.store.store import Store
-from unseen.service.store.tables import audit, models, now, versions
+from unseen.service.store.tables import models, now, versions
+from unseen.service.store.trail import tell
 from unseen.service.tokens import NAMED, check_name
 from unseen.service.warming import warm
 from unseen.storage.bundle import Bundle
@@ -118,6 +119,12 @@ class Registry:
             self.enter(connection, name, number, origin=origin, who=who, facts=facts)
         return number
 
+    def names(self) -> list[str]:
+        """The names of all models."""
+        with self.store.reading() as connection:
+            found = connection.execute(select(models.c.name).order_by(models.c.name))
+            return list(found.scalars())
+
     def save(self, name: str, bundle: Bundle) -> int:
         """Write the folder of a version to come, and give its number; `enter` makes it one."""
         number = self._free_number(name)
@@ -145,12 +152,6 @@ class Registry:
         connection.execute(insert(versions), row)
         tell(connection, who, "version", name, number, {"origin": origin})
 
-    def names(self) -> list[str]:
-        """The names of all models."""
-        with self.store.reading() as connection:
-            found = connection.execute(select(models.c.name).order_by(models.c.name))
-            return list(found.scalars())
-
     def serving(self, name: str) -> Serving:
         """What answers for a model; NoModel where there is none of that name.
 
@@ -162,7 +163,7 @@ class Registry:
                 try:
                     kept = self._loaded.get(name)
                     if kept is None or kept[0] != row.current:
-                        kept = row.current, self._warm(name, row.current)
+                        kept = row.current, warmed(self.read(name, row.current))
                         self._loaded[name] = kept
                 finally:
                     lock.release()
@@ -177,12 +178,6 @@ class Registry:
     def read(self, name: str, number: int) -> Bundle:
         """The saved detector of a version, from its folder."""
         return Bundle.load(self.folder(name, number), trust=self.trust)
-
-    def _warm(self, name: str, number: int) -> Bundle:
-        """The same, at the speed at which it answers later."""
-        bundle = self.read(name, number)
-        warm(bundle.detector)
-        return bundle
 
     def promote(self, name: str, number: int, who: str, expected: int | None = None) -> int:
         """Let a version serve from now on, and give the model's new revision.
@@ -210,7 +205,7 @@ class Registry:
         with self.store.reading() as connection:
             check_version(connection, name, number)
         try:
-            bundle = self._warm(name, number)
+            bundle = warmed(self.read(name, number))
         except BundleError as error:
             log.warning("model %r: version %d cannot be loaded: %s", name, number, error)
             raise Conflict(
@@ -276,6 +271,12 @@ class Registry:
         return max([last or 0, *there]) + 1
 
 
+def warmed(bundle: Bundle) -> Bundle:
+    """The same, with what the first request would have to wait for."""
+    warm(bundle.detector)
+    return bundle
+
+
 def of_model(connection: Connection, name: str) -> Row[Any]:
     """What the database says of a model; NoModel."""
     return _one(connection.execute(select(models).where(models.c.name == name)).first(), name)
@@ -325,11 +326,3 @@ def promote_within(
     own = {"current": number, "previous": row.current, "revision": row.revision + 1}
     connection.execute(update(models).where(models.c.name == name).values(**own))
     return int(row.revision) + 1
-
-
-def tell(
-    connection: Connection, who: str, what: str, model: str | None, subject: Any, detail: Any
-) -> None:
-    """A line of the audit trail, in the transaction of what it tells of."""
-    row = {"at": now(), "who": who, "what": what, "model": model}
-    connection.execute(insert(audit), row | {"subject": str(subject), "detail": detail})
