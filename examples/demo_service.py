@@ -109,7 +109,7 @@ def walk(machine: Client, ann: Client, boss: Client) -> None:
     hot = [row for row in found if truth[str(row.key)] == "overheating"]
     print(f"\n{len(found)} readings, {sum(row.is_alarm for row in found)} alarms. Two rows:")
     for name, row in (("first", found[0]), ("hottest", max(hot, key=lambda row: row.score or 0))):
-        print(f"  {name:8}  {told(row)}")
+        print(f"  {name:7} {told(row)}")
     said = reviewed(ann, truth)
     print(f"\nFrom nothing to the last reviewed alert: {time.monotonic() - BEGUN:.0f} seconds.")
     print("Ann said: " + ", ".join(f"{count} {kind}" for kind, count in sorted(said.items())) + ".")
@@ -117,16 +117,14 @@ def walk(machine: Client, ann: Client, boss: Client) -> None:
     before = machine.score("pump", later, key="time")
     number = retrained(boss)
     after = machine.score("pump", later, key="time")
-    print(
-        f"\nVersion {number} learned her answers and serves. Tomorrow's readings, before and now:"
-    )
+    print(f"\nVersion {number} learned her answers and serves. Tomorrow, before and now:")
     for kind in ("overheating", "normal"):
         here = [k for k, row in enumerate(before) if later_truth[str(row.key)] == kind]
         was, now = (sum(rows[k].is_alarm for k in here) for rows in (before, after))
         print(f"  {kind:12}{was:3} and {now:3} alarms of {len(here)}")
     one = max(range(len(later)), key=lambda k: (before[k].pvalue or 0) / (after[k].pvalue or 1))
-    print(f"  what changed most, before:  {told(before[one])}")
-    print(f"    {later_truth[str(before[one].key)]}, now:  {told(after[one])}")
+    print(f"The p-value that fell most is one of {later_truth[str(before[one].key)]}:")
+    print(f"  before  {told(before[one])}\n  now     {told(after[one])}")
 
 
 def cleared(folder: Path) -> None:
