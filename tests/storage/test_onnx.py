@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from toys import maps_of
 
 from quick import quick
+from toys import maps_of
 from unseen import Bundle, DataError, Detector, NotFitted, Schema, Unsupported
 from unseen.methods import DEFAULT, IMAGES, METHODS, EvidenceStack, Forest, Mahalanobis
 from unseen.storage import onnx as exporting
@@ -60,9 +60,7 @@ def alike(detector, file, x, groups=None):
     inputs = onnx_inputs(detector, x, groups=groups)
     score, pvalue = judged(file, inputs)
     assert score.dtype == pvalue.dtype == np.float64
-    spread = np.abs(
-        detector.conformal_.scores - np.median(detector.conformal_.scores)
-    ).mean()
+    spread = np.abs(detector.conformal_.scores - np.median(detector.conformal_.scores)).mean()
     off = np.abs(score - expected[0]) > 1e-5 * np.maximum(np.abs(expected[0]), spread)
     np.testing.assert_allclose(pvalue[~off], expected[1][~off], rtol=1e-12)
     for n in (0, 1, 64):

@@ -16,8 +16,8 @@ from unseen.parts import losses
 from unseen.parts.bank import NEAR, Bank
 from unseen.parts.deviation import CHUNK, ROWS, Deviation
 from unseen.parts.domains import Domains
-from unseen.parts.exporting import drawing
 from unseen.parts.episodes import at_most, enough_of_both, hiding_and_showing, together
+from unseen.parts.exporting import drawing
 from unseen.parts.nets import Resizing
 from unseen.parts.products import Linear
 from unseen.parts.surface import decide

@@ -283,12 +283,7 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
     tensor([[1, 2]])
     """
     n, m = values.shape
-    if (
-        values.device.type != "cpu"
-        or values.dtype != torch.float32
-        or 2 * k > LANES
-        or drawing()
-    ):
+    if values.device.type != "cpu" or values.dtype != torch.float32 or 2 * k > LANES or drawing():
         return values.topk(min(k, m), dim=1, largest=False).indices
     if m <= SHORT:
         return _least(values, k)

@@ -108,9 +108,7 @@ def solved(matrix: Tensor, right: Tensor) -> Tensor:
     rows = [torch.cat([matrix[:, i], right[:, i, None]], dim=1) for i in range(k)]
     for i in range(k):
         rows[i] = rows[i] / rows[i][:, i, None]
-        rows = [
-            row if j == i else row - row[:, i, None] * rows[i] for j, row in enumerate(rows)
-        ]
+        rows = [row if j == i else row - row[:, i, None] * rows[i] for j, row in enumerate(rows)]
     return torch.stack([row[:, k] for row in rows], dim=1)
 
 

@@ -143,7 +143,13 @@ def generated(detector: Detector) -> Iterator[tuple[str, Inputs]]:
 
 
 def compared(
-    detector: Detector, graph: Graph, inputs: Inputs, found: Agreement, *, where: str, first: int = 1
+    detector: Detector,
+    graph: Graph,
+    inputs: Inputs,
+    found: Agreement,
+    *,
+    where: str,
+    first: int = 1,
 ) -> Agreement:
     """What was found so far, and what the graph and the library make of these rows."""
     score, pvalue = graph(inputs)

@@ -85,7 +85,10 @@ def _drawn_program(module: JudgeGraph, inputs: tuple[Tensor, ...]) -> Any:
     with torch.no_grad(), one_thread(), _silent(), drawn(module) as graph:
         try:
             program = torch.export.export(
-                module, inputs, dynamic_shapes={"inputs": tuple({0: n} for _ in inputs)}, strict=False
+                module,
+                inputs,
+                dynamic_shapes={"inputs": tuple({0: n} for _ in inputs)},
+                strict=False,
             )
             return torch.onnx.export(
                 program,

@@ -152,7 +152,9 @@ class _BesideGraph(nn.Module):
 
     def outranked(self, each: list[Tensor]) -> Tensor:
         rank = sum(_below(getattr(self, f"fold{k}"), score) for k, score in enumerate(each))
-        deviations = [(s - middle) / unit for s, (middle, unit) in zip(each, self.units, strict=True)]
+        deviations = [
+            (s - middle) / unit for s, (middle, unit) in zip(each, self.units, strict=True)
+        ]
         return rank + _fraction(torch.stack(deviations).mean(dim=0))
 
     def beyond(self, score: Tensor) -> Tensor:
