@@ -162,7 +162,7 @@ def test_rows_are_judged_by_domain_where_the_detector_knows_domains(tmp_path):
         found = [row["pvalue"] for row in made.ask(path=path, json={"rows": new}).json()["rows"]]
         wanted = detector.pvalue([{"load": 14.0, "heat": 0.0}] * 2, groups=["a", "b"])
         assert found == wanted.tolist()
-        assert found[0] < 0.02 < found[1]
+        assert found[0] < 0.1 < found[1]
     finally:
         made.close()
 
