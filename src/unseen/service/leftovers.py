@@ -22,8 +22,8 @@ JOB = "job"  # fact of a saved detector: the number of the job that made it
 def tidy(registry: Registry) -> None:
     """Remove what jobs that ended otherwise than by their end left in the folders of versions."""
     root = registry.home / "models"
-    for place in sorted(root.iterdir()) if root.is_dir() else ():
-        if not place.is_dir():
+    for place in sorted(root.iterdir()) if os.path.isdir(root) else ():
+        if not os.path.isdir(place):
             continue
         sweep(place)
         made = {
