@@ -11,18 +11,31 @@ from unseen.errors import BundleError, UnseenError
 from unseen.service.answers import NoAlert, NotYours, Stale, Undone
 from unseen.service.bodies import TooMuch
 from unseen.service.guard import Guard
+from unseen.service.jobs import NoJob
 from unseen.service.logs import log
 from unseen.service.problems import PROBLEMS
-from unseen.service.registry import NoModel
-from unseen.service.routes import health, labels, models, retention, scoring
+from unseen.service.registry import Conflict, NoModel
+from unseen.service.routes import (
+    health,
+    jobs,
+    labels,
+    metrics,
+    models,
+    retention,
+    scoring,
+    trail,
+    versions,
+)
 from unseen.service.state import Service
 from unseen.service.store.store import StoreError
 
 STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
     (NoModel, 404),
     (NoAlert, 404),
+    (NoJob, 404),
     (NotYours, 403),
     (Undone, 409),
+    (Conflict, 409),
     (TooMuch, 413),
     (StoreError, 503),
     (BundleError, 500),
@@ -47,12 +60,12 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, retention, health):
+    for each in (scoring, models, labels, jobs, versions, retention, trail, metrics, health):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, limits=service.limits)
+    app.add_middleware(Guard, service=service)
     return app
 
 

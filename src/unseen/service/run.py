@@ -14,7 +14,6 @@ from pathlib import Path
 
 import h11
 import uvicorn
-from sqlalchemy import select
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unseen.errors import DataError
@@ -25,7 +24,6 @@ from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
 from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.store.tables import models
 from unseen.service.tokens import OPERATOR, add_token, any_valid_token
 
 HEAD = 10.0  # seconds for the head of a request to arrive
@@ -94,12 +92,12 @@ def opened_service(
                 f"model {name!r} goes on with version {serves}; {folder} is its version {number}: "
                 f"promote it with POST /v1/models/{name}/versions/{number}/promote"
             )
-    with store.reading() as connection:
-        known = connection.execute(select(models.c.name).order_by(models.c.name)).scalars().all()
-    if not known:
+    names = registry.names()
+    if not names:
         raise DataError("there is no model to serve: name the folder of a saved detector")
-    for name in known:
-        registry.serving(name)  # loaded, or refused, before anybody asks
+    for name in names:  # loaded, or refused, before anybody asks
+        serving = registry.serving(name)
+        serving.bundle.detector.check_reach(serving.policy)  # warns where nothing can alarm
     return Service(store, registry, home, limits or Limits())
 
 
@@ -158,7 +156,19 @@ def listen(
     DataError
         Where the address cannot be had.
     """
-    at = _bound(host, port)
+    at, server = bound(host, port), server_of(service, proxies)
+    service.begin()
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    shown = f"[{host}]" if ":" in host else host
+    ready(f"http://{shown}:{at.getsockname()[1]}")
+    with at:
+        # its own context: errors for clients name no flags of the command line
+        Context().run(_served, server, at)
+
+
+def server_of(service: Service, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """What answers requests, as `listen` runs it."""
     config = uvicorn.Config(
         create_app(service),
         http=Patient,
@@ -172,14 +182,7 @@ def listen(
         h11_max_incomplete_event_size=16 << 10,
         limit_concurrency=CONNECTIONS,
     )
-    server = uvicorn.Server(config)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, server.handle_exit)
-    shown = f"[{host}]" if ":" in host else host
-    ready(f"http://{shown}:{at.getsockname()[1]}")
-    with at:
-        # its own context: errors for clients name no flags of the command line
-        Context().run(_served, server, at)
+    return uvicorn.Server(config)
 
 
 class Patient(H11Protocol):
@@ -217,7 +220,8 @@ def _served(server: uvicorn.Server, at: socket.socket) -> None:
         asyncio.run(server.serve(sockets=[at]))
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there; DataError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
