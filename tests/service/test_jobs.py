@@ -28,8 +28,8 @@ def labelled(desk):
     """An alert that is answered."""
     [alert] = desk.alerts(rows(1, 4, {"seconds": 90.0}))
     said = {"answer": "new", "kind": "slow", "revision": 0}
-    answer = desk.ask("ann", "POST", f"/alerts/{alert['alert']}/label", json=said)
-    assert answer.status_code < 300, answer.text
+    answer = desk.ask("ann", "PATCH", f"/alerts/{alert['alert']}", json=said)
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_job_is_asked_for_once_at_a_time_and_cancelled(desk):
@@ -72,7 +72,8 @@ def test_roles_and_numbers_that_are_refused(desk):
         assert desk.ask(who, "POST", "/recalibrate").status_code == 403
         assert get(desk, "/1/cancel", who, "POST").status_code == 403
     assert get(desk, "/7").status_code == 404
-    assert desk.ask("root", "POST", "/recalibrate", json={"anomalies": 0.9}).status_code == 422
+    for wrong in ({"anomalies": 0.9}, {"promot": True}):
+        assert desk.ask("root", "POST", "/recalibrate", json=wrong).status_code == 422
     assert desk.client.get("/v1/jobs").status_code == 401
 
 
