@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from unseen.detector.recalibrate import MOST
@@ -26,6 +26,8 @@ Manager = Annotated[Who, Depends(allowed("manage"))]
 
 class Retrain(BaseModel):
     """How to retrain."""
+
+    model_config = ConfigDict(extra="forbid")
 
     promote: bool = Field(
         default=False, description="whether the new version serves as soon as it is made"
