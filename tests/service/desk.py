@@ -66,9 +66,7 @@ class Desk:
 
     def ask(self, who, method, path, **how):
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} | how.pop("headers", {})
-        return self.client.request(
-            method, f"/v1/models/{self.name}{path}", headers=headers, **how
-        )
+        return self.client.request(method, f"/v1/models/{self.name}{path}", headers=headers, **how)
 
     def alerts(self, given, key="q"):
         """Score rows, and the alerts that they raised."""

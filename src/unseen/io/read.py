@@ -75,13 +75,18 @@ def table(path: str | Path, *, header: bool = True) -> pa.Table:
 
 
 def batches(
-    path: str | Path, rows: int = ROWS, *, header: bool = True, expected: Collection[str] = ()
+    path: str | Path,
+    rows: int = ROWS,
+    *,
+    header: bool = True,
+    expected: Collection[str] = (),
+    most: int | None = None,
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.
 
     One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no
-    object has such a key.
+    object has such a key. DataError for more than `most` columns, before rows are read.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -94,6 +99,10 @@ def batches(
         schema, stream = _columns_and_rows(
             file, None if _is_parquet(file) else Text(file), header, expected
         )
+        if most is not None and len(schema) > most:
+            raise DataError(
+                f"{shown(file)}: expected at most {most:,} columns, found {len(schema):,}"
+            )
         yield from _rechunked(stream, schema, rows)
 
 

@@ -15,7 +15,8 @@ from unseen.detector.policy import Policy
 from unseen.errors import DataError
 from unseen.service.store.store import Store
 from unseen.service.store.tables import audit, models, now, versions
-from unseen.service.tokens import check_name
+from unseen.service.tokens import NAMED, check_name
+from unseen.service.warming import warm
 from unseen.storage.bundle import Bundle
 from unseen.storage.manifest import JSON, digest
 
@@ -120,6 +121,12 @@ class Registry:
             tell(connection, who, "version", name, number, {"origin": origin})
         return number
 
+    def names(self) -> list[str]:
+        """The names of all models."""
+        with self.store.reading() as connection:
+            found = connection.execute(select(models.c.name).order_by(models.c.name))
+            return list(found.scalars())
+
     def serving(self, name: str) -> Serving:
         """What answers for a model; NoModel where there is none of that name."""
         row = self._row(name)
@@ -131,6 +138,7 @@ class Registry:
         with self._lock:
             if (name, number) not in self._loaded:
                 bundle = Bundle.load(self.folder(name, number), trust=self.trust)
+                warm(bundle.detector)
                 kept = {key for key in self._loaded if key[0] != name or key[1] == number}
                 self._loaded = {key: self._loaded[key] for key in kept} | {(name, number): bundle}
             return self._loaded[name, number]
@@ -161,6 +169,8 @@ class Registry:
 
     def _row(self, name: str) -> Row[Any]:
         """What the database says of a model, at most `FRESH` seconds old."""
+        if not NAMED.fullmatch(name):
+            raise no_model(name)
         asked, row = self._known.get(name, (0.0, None))
         if row is None or time.monotonic() - asked > FRESH:
             with self.store.reading() as connection:
@@ -183,8 +193,14 @@ class Registry:
 def _of_model(connection: Connection, name: str) -> Row[Any]:
     row = connection.execute(select(models).where(models.c.name == name)).first()
     if row is None:
-        raise NoModel(f"there is no model {name[:64]!r}; see GET /v1/models")
+        raise no_model(name)
     return row
+
+
+def no_model(name: str) -> NoModel:
+    """There is none of this name, which may be anything."""
+    shown = repr(name) if NAMED.fullmatch(name) else "of such a name"
+    return NoModel(f"there is no model {shown}; see GET /v1/models")
 
 
 def tell(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from unseen.errors import DataError
@@ -20,7 +20,7 @@ ROLES = {
     "admin": frozenset({"read", "score", "label", "manage"}),
 }
 PREFIX = "unseen_"  # so that people, and scanners of secrets, know one when they see it
-_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME - 1}}}")
+NAMED = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def digest_of(secret: str) -> str:
 
 def check_name(name: str, what: str) -> str:
     """The name; DataError unless it may stand in URLs, folders and logs."""
-    if not _NAME.fullmatch(name):
+    if not NAMED.fullmatch(name):
         raise DataError(
             f"{what} {name[:NAME]!r}: expected up to {NAME} of the characters a-z, 0-9, '.', '_' "
             "and '-', a letter or digit first; choose another name"
@@ -97,3 +97,10 @@ def who_has(connection: Connection, secret: str) -> Who | None:
     if row is None or row.revoked is not None or (row.expires and row.expires <= now()):
         return None
     return Who(row.id, row.name, row.role)
+
+
+def any_valid_token(connection: Connection) -> bool:
+    """Whether there is a token, of whatever role, that opens something."""
+    lasting = or_(tokens.c.expires.is_(None), tokens.c.expires > now())
+    found = select(tokens.c.id).where(tokens.c.revoked.is_(None), lasting).limit(1)
+    return connection.execute(found).first() is not None
