@@ -1,8 +1,11 @@
 """A service in a folder, with one small model and alerts that its detector raised."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 from fastapi.testclient import TestClient
 
 from unseen import Bundle, Detector
@@ -78,3 +81,22 @@ class Desk:
     def close(self):
         self.client.close()
         self.store.close()
+
+
+class Served:
+    """A desk that answers on a port of its own, in a thread of this process."""
+
+    def __init__(self, desk):
+        config = uvicorn.Config(desk.app, host="127.0.0.1", port=0, log_level="warning")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive()
+            time.sleep(0.01)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        self.server.should_exit = True
+        self.thread.join(10)

@@ -154,6 +154,15 @@ def last_act(connection: Connection, model: str, who: str) -> str | None:
     return found
 
 
+def first_of(connection: Connection, model: str, act: str) -> int | None:
+    """The alert that an act answered first; None where it was about rows."""
+    mine = labels.c.model == model, labels.c.act == act
+    found: int | None = connection.execute(
+        select(labels.c.alert).where(*mine).order_by(labels.c.id).limit(1)
+    ).scalar()
+    return found
+
+
 def kinds_named(connection: Connection, model: str, classes: Sequence[str]) -> list[str]:
     """The kinds that an alert may be said to be: those that the detector learned, then those that
     people named, in the order of their first label.

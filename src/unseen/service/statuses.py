@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from unseen.errors import UnseenError
+from unseen.errors import BundleError, UnseenError
 from unseen.service.answers import NoAlert, NotYours, Stale, Undone
+from unseen.service.bodies import TooMuch
+from unseen.service.logs import log
 from unseen.service.registry import NoModel
 from unseen.service.store.store import StoreError
 
@@ -13,11 +15,18 @@ STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
     (NotYours, 403),
     (Undone, 409),
     (Stale, 409),
+    (TooMuch, 413),
     (StoreError, 503),
+    (BundleError, 500),
     (UnseenError, 400),
 ]
 
 
-def status_of(error: Exception) -> int:
-    """The status of an error of ours."""
-    return next(status for kind, status in STATUS if isinstance(error, kind))
+def refused(error: Exception) -> tuple[int, str]:
+    """The status of an error of ours, and what is told of it."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    if isinstance(error, BundleError):  # names folders of this machine
+        log.error("damaged", extra={"facts": {"detail": str(error)}})
+        text = "the saved detector of this model is damaged; the log of the service says how"
+        return status, text
+    return status, str(error)

@@ -17,7 +17,7 @@ from unseen.service.bodies import body_of
 from unseen.service.review.pages import shown
 from unseen.service.sessions import Session, session_of
 from unseen.service.state import TheService
-from unseen.service.statuses import status_of
+from unseen.service.statuses import refused
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -45,9 +45,9 @@ class PageRoute(APIRoute):
             try:
                 response = await answer(request)
             except UnseenError as error:
-                response = refusal(request, str(error), status_of(error))
+                response = refusal(request, *refused(error))
             except HTTPException as error:
-                response = refusal(request, error.detail, error.status_code)
+                response = refusal(request, error.status_code, error.detail)
                 response.headers.update(error.headers or {})
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
@@ -56,12 +56,14 @@ class PageRoute(APIRoute):
         return guarded
 
 
-def refusal(request: Request, text: str, status: int) -> Response:
+def refusal(request: Request, status: int, text: str) -> Response:
     """What was not done and why, as a page or as the part of one that shows messages."""
     if status in (204, 303):
         return Response(status_code=status)
     part = is_part(request)
-    response = shown("told.html" if part else "refused.html", status, told=text, base=base_of(request))
+    response = shown(
+        "told.html" if part else "refused.html", status, told=text, base=base_of(request)
+    )
     if part:
         response.headers.update({"HX-Retarget": "#told", "HX-Reswap": "innerHTML"})
     return response

@@ -8,8 +8,10 @@ from datetime import datetime
 def chance_in_words(pvalue: float) -> str:
     """How often a normal row scores as high.
 
-    >>> chance_in_words(0.0017), chance_in_words(0.4), chance_in_words(1.0)
-    ('1 in 590 normal rows scores as high', '40 in 100 normal rows score as high', 'any normal row scores as high')
+    >>> chance_in_words(0.0017)
+    '1 in 590 normal rows scores as high'
+    >>> chance_in_words(0.4)
+    '40 in 100 normal rows score as high'
     """
     if pvalue >= 0.995:
         return "any normal row scores as high"
