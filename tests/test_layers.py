@@ -157,8 +157,10 @@ def functions():
 SHARED = {
     "__dir__": "Python's own hook of a module",
     "__getattr__": "Python's own hook of a module",
+    "downgrade": "Alembic's own name in each step between two schemas",
     "evaluate": "the command is called as the function that it calls",
     "score": "the command is called as the function that it calls",
+    "upgrade": "Alembic's own name in each step between two schemas",
 }
 
 

@@ -86,13 +86,13 @@ async def received(request: Request, media: str, stack: ExitStack, limits: Limit
             return Given(digest, folder=folder, names=names)
         file = folder / f"rows{ENDINGS[media]}"
         with file.open("wb") as target:
-            digest = await _written(request.stream(), target)
+            digest = await _streamed_to(request.stream(), target)
         return Given(digest, file=file, folder=folder)
     except OSError as error:
         raise no_room(error) from error
 
 
-async def _written(pieces: AsyncIterator[bytes], target: BinaryIO) -> str:
+async def _streamed_to(pieces: AsyncIterator[bytes], target: BinaryIO) -> str:
     """Write a body as it comes, and give its digest."""
     digest = sha256()
     async for piece in pieces:

@@ -182,7 +182,7 @@ class _Exchange:
 
 def _too_large(most: int) -> str:
     return (
-        f"expected a body of at most {most:,} bytes; of rows, JSON Lines, CSV and Parquet may be the "
+        f"expected a body of at most {most:,} bytes; rows as JSON Lines, CSV or Parquet may be the "
         "largest"
     )
 

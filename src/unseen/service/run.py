@@ -23,8 +23,9 @@ from unseen.service.app import create_app
 from unseen.service.logs import logged
 from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
+from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.store.tables import metadata, models
+from unseen.service.store.tables import models
 from unseen.service.tokens import add_token, any_valid_token
 
 HEAD = 10.0  # seconds for the head of a request to arrive
@@ -91,7 +92,7 @@ def opened_service(
         Where the database cannot be reached.
     """
     home.mkdir(parents=True, exist_ok=True)
-    metadata.create_all(store.engine)
+    check_current(store)
     registry = Registry(store, home, trust)
     for name, folder in given.items():
         number = registry.add(name, folder, OPERATOR)
