@@ -11,7 +11,7 @@ from unseen.errors import UnseenError
 from unseen.service.answers import Stale
 from unseen.service.guard import Guard
 from unseen.service.problems import PROBLEMS
-from unseen.service.review import changing, showing
+from unseen.service.review import changing, showing, telling
 from unseen.service.routes import health, labels, models, scoring
 from unseen.service.state import Service
 from unseen.service.statuses import refused
@@ -35,7 +35,7 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, health, showing, changing):
+    for each in (scoring, models, labels, health, showing, changing, telling):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)

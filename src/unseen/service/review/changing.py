@@ -32,7 +32,7 @@ router = APIRouter(prefix=PREFIX, route_class=PageRoute, include_in_schema=False
 @router.get("/sign-in")
 def show_sign_in(request: Request) -> Response:
     """The form where a token is traded for a session."""
-    return shown("sign_in.html", base=base_of(request))
+    return shown("sign_in.html", {"base": base_of(request)})
 
 
 @router.post("/sign-in")
@@ -50,7 +50,7 @@ def sign_in(
     if who is None or not who.may("label"):
         why = "This token is not valid." if who is None else "This token is not for review."
         told = f"{why} Make one with `unseen token add NAME --role review`."
-        return shown("sign_in.html", 403, base=base_of(request), told=told)
+        return shown("sign_in.html", {"base": base_of(request), "told": told}, 403)
     with service.store.writing() as connection:
         close_session(connection, request.cookies.get(cookie_of(request), ""))
         cookie = open_session(connection, who)

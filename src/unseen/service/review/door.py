@@ -61,9 +61,8 @@ def refusal(request: Request, status: int, text: str) -> Response:
     if status in (204, 303):
         return Response(status_code=status)
     part = is_part(request)
-    response = shown(
-        "told.html" if part else "refused.html", status, told=text, base=base_of(request)
-    )
+    page = "told.html" if part else "refused.html"
+    response = shown(page, {"told": text, "base": base_of(request)}, status)
     if part:
         response.headers.update({"HX-Retarget": "#told", "HX-Reswap": "innerHTML"})
     return response
@@ -77,6 +76,11 @@ def is_part(request: Request) -> bool:
 def base_of(request: Request) -> str:
     """Where the page begins, below what a proxy puts before it."""
     return f"{request.scope.get('root_path', '')}{PREFIX}"
+
+
+def frame(request: Request, session: Session, name: str, here: str) -> dict[str, Any]:
+    """What pages of a model have in common."""
+    return {"base": base_of(request), "session": session, "name": name, "here": here}
 
 
 def cookie_of(request: Request) -> str:
@@ -118,6 +122,12 @@ async def form_of(request: Request) -> dict[str, str]:
         raise HTTPException(400, "expected the fields of a form") from error
 
 
+def check_csrf(session: Session, secret: str) -> None:
+    """403 for a change that comes from no page of this session."""
+    if not session.sent(secret):
+        raise HTTPException(403, "this page is out of date: load it again, then repeat the change")
+
+
 @dataclass(frozen=True)
 class Change:
     """A change that somebody asks for.
@@ -147,8 +157,7 @@ def changing(
     fields: Annotated[dict[str, str], Depends(form_of)],
 ) -> Change:
     """A change by somebody signed in, from a page of their session; 403 for others."""
-    if not session.sent(fields.get("csrf", "")):
-        raise HTTPException(403, "this page is out of date: load it again, then repeat the change")
+    check_csrf(session, fields.get("csrf", ""))
     return Change(session, fields)
 
 

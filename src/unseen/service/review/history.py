@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from unseen.detector.drift import Drift
 from unseen.detector.shift import Shift
@@ -32,7 +32,7 @@ class Moved:
         Its p-value under the version that serves.
     """
 
-    alert: Row[Any]
+    alert: Any
     rank: int
     rank_now: int
     pvalue_now: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -34,6 +35,6 @@ def static_files() -> dict[str, tuple[bytes, str]]:
     return {name: (body, MEDIA[name.rsplit(".")[-1]]) for name, body in found.items()}
 
 
-def shown(template: str, status: int = 200, **what: Any) -> HTMLResponse:
+def shown(template: str, what: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """A page, or a part of one."""
     return HTMLResponse(templates().get_template(template).render(**what), status)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from unseen.service.answers import LONGEST, NoAlert
 from unseen.service.labelling import kinds_named
-from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of
+from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of, frame
 from unseen.service.review.pages import shown, static_files
 from unseen.service.review.views import alert_view
 from unseen.service.review.waiting import mark_of, queue_of, undo_of
@@ -39,7 +39,7 @@ def show_models(request: Request, service: TheService, session: Visitor) -> Resp
     wanted = select(models.c.name, models.c.current, count).select_from(joined)
     with service.store.reading() as connection:
         found = connection.execute(wanted.group_by(models.c.name).order_by(models.c.name)).all()
-    return shown("models.html", base=base_of(request), session=session, models=found)
+    return shown("models.html", {"base": base_of(request), "session": session, "models": found})
 
 
 @router.get("/models/{name}")
@@ -101,9 +101,9 @@ def queue_page(
             "undo": undo_of(connection, name, session.who.name),
         }
     before, after = _beside(numbers, view["row"].id) if view else (None, None)
-    what |= {"base": base_of(request), "session": session, "name": name, "day": day, "here": ""}
-    what |= {"before": before, "after": after, "told": told, "longest": LONGEST, "every": EVERY}
-    return shown("work.html" if part else "queue.html", status, part=part, **what)
+    what |= frame(request, session, name, "") | {"day": day, "part": part, "told": told}
+    what |= {"before": before, "after": after, "longest": LONGEST, "every": EVERY}
+    return shown("work.html" if part else "queue.html", what, status)
 
 
 def _view(
