@@ -58,7 +58,7 @@ def answer_alert(
         alerts.c.id <= duplicates_to,
     )
     changed = update(alerts).where(*alike).values(**new).returning(alerts.c.id, alerts.c.key)
-    rows = [(number, row.key), *connection.execute(changed).tuples()]
+    rows = [(number, row.key), *((each.id, each.key) for each in connection.execute(changed))]
     found = [{"alert": each, "key": key} | _of(given) for each, key in rows]
     act = add_labels(connection, model, found, who, origin)
     detail = {"answer": given.answer, "kind": given.kind, "act": act.id, "alerts": len(rows)}
