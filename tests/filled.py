@@ -35,9 +35,16 @@ def rows():
             {"alert": 1, "what": "heat", "media": "image/png", "bytes": bytes(range(256))}
         ],
         "labels": [
-            {"model": "m", "alert": 1, "at": ELSEWHERE, "by": "ann", "origin": "page"}
+            {"model": "m", "alert": 1, "act": "1", "at": ELSEWHERE, "by": "ann", "origin": "page"}
             | {"answer": "known", "kind": "x", "undone": AT, "undone_by": "ann"},
-            {"model": "m", "at": AT, "by": "ann", "origin": "import", "answer": "normal"}
+            {
+                "model": "m",
+                "act": "2",
+                "at": AT,
+                "by": "ann",
+                "origin": "import",
+                "answer": "normal",
+            }
             | {"key": "k", "values": HARD},
         ],
         "jobs": [

@@ -108,6 +108,7 @@ EXTRAS = {
     "alembic": ["service"],
     "psycopg": ["service"],
     "httpx": ["service"],
+    "prometheus_client": ["service"],
 }
 
 
@@ -223,7 +224,9 @@ LAWS = {
     "methods/heads": "methods that learn a head on rows",
     "methods/meta": "methods that learn from tasks",
     "methods/methods": "what every method keeps",
+    "service/attacks": "attacks on the API",
     "parts/parts": "parts of a few lines each",
+    "service/backup": "what deploy.md says of backing up and restoring",
 }
 
 

@@ -2,11 +2,11 @@
 
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import uvicorn
+from fastapi.testclient import TestClient
 
 from unseen import Bundle, Detector
 from unseen.service.app import create_app
@@ -15,10 +15,6 @@ from unseen.service.state import Limits, Service
 from unseen.service.store.store import Store
 from unseen.service.store.tables import metadata
 from unseen.service.tokens import add_token
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it would rather have another httpx
-    from fastapi.testclient import TestClient
 
 COLUMNS = ("bytes_out", "seconds", "share", "service")
 PEOPLE = {"ann": "review", "bob": "review", "root": "admin", "feed": "score"}

@@ -103,6 +103,7 @@ StoreUrl = Annotated[
     str | None,
     Parameter(
         name="--store",
+        env_var="UNSEEN_STORE",  # which shows a password to fewer than a command line does
         metavar="URL",
         help=(
             "database: sqlite:///FILE or postgresql://USER@HOST/NAME; without it SQLite in the "

@@ -81,9 +81,20 @@ class Answering:
         return {f"X-Unseen-{name.title()}": str(value) for name, value in self.about().items()}
 
     def _judged(self) -> Generator[list[dict[str, Any]], None, None]:
-        with closing(judged(self.service, self.serving, self._source(), self.asked)) as blocks:
-            for _, answers in blocks:
-                yield answers
+        count, about = self.service.traffic.count, (self.serving.model, self.serving.version)
+        try:
+            source = self.service.watch.tapped(self.serving, self._source())
+            with closing(judged(self.service, self.serving, source, self.asked)) as blocks:
+                for _, answers in blocks:
+                    self._name_no_places(answers)
+                    alarms = sum("alert" in answer for answer in answers)
+                    count(*about, len(answers), alarms)
+                    failed = sum(answer["verdict"] == "failed" for answer in answers)
+                    self.service.metrics.judged(*about, len(answers), alarms, failed)
+                    yield answers
+        except Exception:
+            count(*about, failed=1)
+            raise
 
     def _source(self) -> Any:
         """The rows or images that came, as the detector reads them."""
@@ -111,13 +122,23 @@ class Answering:
         try:
             yield
         except UnseenError as error:
-            text = str(error).replace("the data frame", BODY)
-            if self.given.file is not None:
-                text = text.replace(str(self.given.file), BODY)
-            if (folder := self.given.folder) is not None:
-                text = text.replace(f"{folder}/", "").replace(str(folder), BODY)
-            error.args = (text,)
+            error.args = (self._without_places(str(error)),)
             raise
+
+    def _name_no_places(self, answers: list[dict[str, Any]]) -> None:
+        """The same of what is said of images that cannot be judged."""
+        for answer in answers:
+            if answer.get("problem") is not None:
+                answer["problem"] = self._without_places(answer["problem"])
+
+    def _without_places(self, text: str) -> str:
+        """A text that names the body, and no place of this machine where it lies."""
+        text = text.replace("the data frame", BODY)
+        if self.given.file is not None:
+            text = text.replace(str(self.given.file), BODY)
+        if (folder := self.given.folder) is not None:
+            text = text.replace(f"{folder}/", "").replace(str(folder), BODY)
+        return text
 
 
 def _json(value: Any) -> bytes:

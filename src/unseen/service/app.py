@@ -11,8 +11,18 @@ from unseen.errors import UnseenError
 from unseen.service.answers import Stale
 from unseen.service.guard import Guard
 from unseen.service.problems import PROBLEMS
-from unseen.service.review import changing, showing, telling
-from unseen.service.routes import health, labels, models, scoring
+from unseen.service.review import changing, showing, telling, working
+from unseen.service.routes import (
+    health,
+    jobs,
+    labels,
+    metrics,
+    models,
+    retention,
+    scoring,
+    trail,
+    versions,
+)
 from unseen.service.state import Service
 from unseen.service.statuses import refused
 
@@ -35,12 +45,13 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, health, showing, changing, telling):
+    api = (scoring, models, labels, jobs, versions, retention, trail, metrics, health)
+    for each in (*api, showing, changing, telling, working):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, limits=service.limits)
+    app.add_middleware(Guard, service=service)
     return app
 
 

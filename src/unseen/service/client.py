@@ -94,7 +94,8 @@ class Client:
 
         with Client("http://127.0.0.1:8000", token) as service:
             for row in service.score("pumps", [{"load": 3.2}, {"load": 50.0}]):
-                print(row.row, row.verdict, row.alert)
+                if row.is_alarm:
+                    page(row.alert, row.reasons)
     """
 
     def __init__(

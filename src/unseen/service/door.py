@@ -78,7 +78,7 @@ class Door:
         self.rates = Rates(rate, rate * SECONDS)
         self.guesses = Rates(GUESSES, GUESSES * 60)
         self.judges = single_threaded(len(os.sched_getaffinity(0)))
-        self._lock, self._inside = Lock(), 0
+        self._lock, self.inside = Lock(), 0
         self._known = OrderedDict[str, tuple[float, Who]]()
 
     def remembered(self, secret: str) -> Who | None:
@@ -114,7 +114,7 @@ class Door:
 
     def check_room(self) -> None:
         """429 where as many requests wait as may."""
-        if self._inside >= self.waiting:
+        if self.inside >= self.waiting:
             raise too_many("requests to judge at once", 1.0)
 
     @contextmanager
@@ -122,12 +122,12 @@ class Door:
         """A place among the requests that are judged or wait; 429 where there is none."""
         with self._lock:
             self.check_room()
-            self._inside += 1
+            self.inside += 1
         try:
             yield
         finally:
             with self._lock:
-                self._inside -= 1
+                self.inside -= 1
 
     def judge(self, work: Callable[..., Result], *given: Any) -> Future[Result]:
         """The future of work on one of the threads that judge, each with one thread of torch."""

@@ -14,8 +14,8 @@ from unseen.errors import DataError
 from unseen.service.answers import Answer
 from unseen.service.labelfiles import HEADS, Line, task_of
 from unseen.service.labelling import add_labels, move_on, stale
-from unseen.service.registry import tell
 from unseen.service.store.tables import alerts, labels
+from unseen.service.store.trail import tell
 
 _AT_ONCE = 500  # requests whose alerts are looked up at once
 

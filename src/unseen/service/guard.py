@@ -18,9 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unseen.service.logs import log
-from unseen.service.state import Limits
+from unseen.service.state import Service
 from unseen.service.tokens import PREFIX
 
+HEAD = 16 << 10  # bytes of address and headers
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST = "unseen.most"  # in the scope: bytes that the body may have
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -54,16 +56,16 @@ class Guard:
     ----------
     app : ASGI application
         What answers.
-    limits : Limits
-        What clients may ask for.
+    service : Service
+        Whose limits hold, and who counts.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits = app, limits
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _Exchange(self.app, self.limits, scope, receive, send).run()
+            await _Exchange(self.app, self.service, scope, receive, send).run()
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         else:
@@ -74,9 +76,10 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, scope: Scope, receive: Receive, send: Send
+        self, app: ASGIApp, service: Service, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.app, self.limits, self.scope = app, limits, scope
+        self.app, self.scope, self.limits = app, scope, service.limits
+        self.answered = service.metrics.answered
         self.receive, self.send = receive, send
         self.start = time.monotonic()
         self.status, self.taken, self.sent = 0, 0, 0
@@ -84,7 +87,7 @@ class _Exchange:
         sent = Headers(scope=scope).get("x-request-id", "")
         self.id = sent if _ID.fullmatch(sent) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = self.id
-        scope[MOST] = limits.small
+        scope[MOST] = self.limits.small
 
     async def run(self) -> None:
         trouble: dict[str, Any] = {}
@@ -108,11 +111,15 @@ class _Exchange:
         """Status and reason where a request is refused by its head alone."""
         headers, query = Headers(scope=self.scope), self.scope.get("query_string", b"")
         address = f"{self.scope['path']}?{unquote_plus(query.decode('latin-1'))}"
+        if sum(len(name) + len(value) for name, value in headers.raw) + len(address) > HEAD:
+            return 431, f"expected at most {HEAD:,} bytes before the body"
         if _SECRETS.search(address):
             return 400, _IN_ADDRESS
         coding = headers.get("content-encoding", "identity")
         if coding.strip().lower() != "identity":
             return 415, "expected a body that is not compressed; Parquet is small as it is"
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return 400, "expected one length of the body, found two"
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return 400, "expected a number of bytes as Content-Length"
@@ -146,7 +153,7 @@ class _Exchange:
             headers["X-Request-ID"] = self.id
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            if not self.whole and self.taken < int(self._header("content-length", "0")):
+            if not self.whole and self._has_body():
                 headers["Connection"] = "close"  # what is left of the body is not read
         self.sent += len(message.get("body", b""))
         async with asyncio.timeout(self.limits.seconds):
@@ -159,21 +166,26 @@ class _Exchange:
         await self._sending({"type": "http.response.start", "status": status, "headers": headers})
         await self._sending({"type": "http.response.body", "body": body})
 
-    def _header(self, name: str, default: str) -> str:
-        return Headers(scope=self.scope).get(name, default)
+    def _has_body(self) -> bool:
+        headers = Headers(scope=self.scope)
+        return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
     def _note(self, trouble: dict[str, Any]) -> None:
         """One line of the log: nothing in it is what the client wrote, but its name."""
         route, state = self.scope.get("route"), self.scope["state"]
         client = self.scope.get("client")
+        path, method = getattr(route, "path", "-"), self.scope["method"]
+        method = method if method in METHODS and route is not None else "-"
+        seconds = time.monotonic() - self.start
+        self.answered(method, path, self.status, seconds)
         facts = {
             "request": self.id,
-            "method": self.scope["method"] if route is not None else "-",
-            "route": getattr(route, "path", "-"),
+            "method": method,
+            "route": path,
             "who": getattr(state.get("who"), "name", "-"),
             "from": client[0] if client else "-",
             "status": self.status,
-            "ms": round(1000 * (time.monotonic() - self.start), 1),
+            "ms": round(1000 * seconds, 1),
             "bytes_in": self.taken,
             "bytes_out": self.sent,
         }

@@ -161,7 +161,7 @@ def _keep(
     with store.writing() as connection:
         connection.execute(dialect.insert(alerts).on_conflict_do_nothing(), rows)
         found = connection.execute(select(alerts.c.row, alerts.c.id).where(places, among))
-        numbers = {each.row: each.id for each in found}
+        numbers = {int(row): int(number) for row, number in found}
         shown = [{"alert": numbers[row]} | each for row in drawn for each in drawn[row]]
         if shown:
             connection.execute(dialect.insert(pictures).on_conflict_do_nothing(), shown)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from unseen.errors import DataError
 from unseen.service.answers import Answer, NoAlert, NotYours, Stale, Undone
-from unseen.service.registry import tell
 from unseen.service.store.tables import alerts, labels, now
+from unseen.service.store.trail import tell
 from unseen.service.tokens import Who
 
 

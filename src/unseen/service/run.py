@@ -14,29 +14,21 @@ from pathlib import Path
 
 import h11
 import uvicorn
-from sqlalchemy import select
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unseen.errors import DataError
 from unseen.quiet import quiet
 from unseen.service.app import create_app
 from unseen.service.logs import logged
+from unseen.service.recent import KEPT
 from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
 from unseen.service.store.schema import check_current
 from unseen.service.store.store import Store
-from unseen.service.store.tables import models
-from unseen.service.tokens import add_token, any_valid_token
+from unseen.service.tokens import OPERATOR, add_token, any_valid_token
 
 HEAD = 10.0  # seconds for the head of a request to arrive
 CONNECTIONS = 500  # at once; more are refused with 503
-FILE = "unseen.db"  # the database in the folder of a service, where no other is named
-OPERATOR = "operator"  # who starts it, in the audit trail; the name of the first token
-
-
-def database_of(store: str | None, home: Path) -> str:
-    """The URL of the database: the one that is named, or SQLite in the folder of the service."""
-    return store or f"sqlite:///{home.absolute() / FILE}"
 
 
 def named_models(given: Sequence[str]) -> dict[str, Path]:
@@ -65,6 +57,8 @@ def opened_service(
     *,
     trust: Collection[str] = (),
     limits: Limits | None = None,
+    keep: int = KEPT,
+    train: Mapping[str, Path] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Service:
     """Database and models of a service, ready to answer.
@@ -81,6 +75,10 @@ def opened_service(
         As in `Bundle.load`.
     limits : Limits, optional
         What clients may ask for.
+    keep : int
+        Rows of each model that passed of late, to keep for recalibration; 0 keeps none.
+    train : dict of str to Path, optional
+        Training files or folders, by the names of their models, to learn from again.
     tell : callable
         Is told, in sentences, what an operator should know.
 
@@ -101,13 +99,25 @@ def opened_service(
                 f"model {name!r} goes on with version {serves}; {folder} is its version {number}: "
                 f"promote it with POST /v1/models/{name}/versions/{number}/promote"
             )
-    with store.reading() as connection:
-        known = connection.execute(select(models.c.name).order_by(models.c.name)).scalars().all()
-    if not known:
+    names = registry.names()
+    if not names:
         raise DataError("there is no model to serve: name the folder of a saved detector")
-    for name in known:
-        registry.serving(name)  # loaded, or refused, before anybody asks
-    return Service(store, registry, home, limits or Limits())
+    for name in names:  # loaded, or refused, before anybody asks
+        serving = registry.serving(name)
+        serving.bundle.detector.check_reach(serving.policy)  # warns where nothing can alarm
+    for name, place in (train or {}).items():
+        check_train(name, place, names)
+    return Service(store, registry, home, limits or Limits(), keep=keep, train=dict(train or {}))
+
+
+def check_train(name: str, place: Path, known: Collection[str]) -> None:
+    """DataError for training data of a model that is not served, or that are not there."""
+    if name not in known:
+        raise DataError(
+            f"--train {name}={place}: there is no model {name!r}; the models are {', '.join(known)}"
+        )
+    if not place.exists():
+        raise DataError(f"--train {name}={place}: no such file or folder; check the spelling")
 
 
 def first_token(store: Store, host: str) -> str | None:
@@ -165,7 +175,19 @@ def listen(
     DataError
         Where the address cannot be had.
     """
-    at = _bound(host, port)
+    at, server = bound(host, port), server_of(service, proxies)
+    service.begin()
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    shown = f"[{host}]" if ":" in host else host
+    ready(f"http://{shown}:{at.getsockname()[1]}")
+    with at:
+        # its own context: errors for clients name no flags of the command line
+        Context().run(_served, server, at)
+
+
+def server_of(service: Service, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """What answers requests, as `listen` runs it."""
     config = uvicorn.Config(
         create_app(service),
         http=Patient,
@@ -179,14 +201,7 @@ def listen(
         h11_max_incomplete_event_size=16 << 10,
         limit_concurrency=CONNECTIONS,
     )
-    server = uvicorn.Server(config)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, server.handle_exit)
-    shown = f"[{host}]" if ":" in host else host
-    ready(f"http://{shown}:{at.getsockname()[1]}")
-    with at:
-        # its own context: errors for clients name no flags of the command line
-        Context().run(_served, server, at)
+    return uvicorn.Server(config)
 
 
 class Patient(H11Protocol):
@@ -224,7 +239,8 @@ def _served(server: uvicorn.Server, at: socket.socket) -> None:
         asyncio.run(server.serve(sockets=[at]))
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there; DataError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)

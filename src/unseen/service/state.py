@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from unseen.service.door import Door
+from unseen.service.jobs import Runner
+from unseen.service.metrics import Metrics
+from unseen.service.recent import KEPT
 from unseen.service.registry import Registry
 from unseen.service.store.store import Store
+from unseen.service.traffic import Traffic
+from unseen.service.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,16 @@ class Service:
         What clients may ask for.
     ending : list of callable
         Called when no request is answered any more, the last first: buffers are flushed there.
+    keep : int
+        Rows of each model that passed of late, to keep for recalibration; 0 keeps none.
+    train : dict of str to Path
+        Training files or folders, by the names of their models, to learn from again.
+    runner : Runner
+        What starts jobs.
+    watch : Watch
+        What watches the rows that pass.
+    metrics : Metrics
+        What is counted.
     """
 
     store: Store
@@ -77,11 +92,31 @@ class Service:
     home: Path
     limits: Limits
     ending: list[Callable[[], None]] = field(default_factory=list)
+    traffic: Traffic = field(init=False)
+
+    keep: int = KEPT
+    train: Mapping[str, Path] = field(default_factory=dict)
+    runner: Runner = field(default_factory=Runner)
+    watch: Watch = field(default_factory=Watch)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        """Count rows and alarms from now on."""
+        object.__setattr__(self, "traffic", Traffic(self.store))
+        self.ending.append(self.traffic.close)
 
     @cached_property
     def door(self) -> Door:
         """Who comes in, how often, and how many at once."""
         return Door(self.store, self.limits.rate, self.limits.waiting)
+
+    def begin(self) -> None:
+        """Start what works beside the requests: jobs, and the watch."""
+        self.runner.start(self.registry)
+        self.ending.append(self.runner.close)
+        self.watch.start(self.store, self.keep)
+        self.ending.append(self.watch.close)
+        self.metrics.watch(self.store, lambda: self.door.inside, self.watch.skipped)
 
     def close(self) -> None:
         """Flush and close all that it holds."""

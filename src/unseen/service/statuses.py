@@ -5,16 +5,19 @@ from __future__ import annotations
 from unseen.errors import BundleError, UnseenError
 from unseen.service.answers import NoAlert, NotYours, Stale, Undone
 from unseen.service.bodies import TooMuch
+from unseen.service.jobs import NoJob
 from unseen.service.logs import log
-from unseen.service.registry import NoModel
+from unseen.service.registry import Conflict, NoModel
 from unseen.service.store.store import StoreError
 
 STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
     (NoModel, 404),
     (NoAlert, 404),
+    (NoJob, 404),
     (NotYours, 403),
     (Undone, 409),
     (Stale, 409),
+    (Conflict, 409),
     (TooMuch, 413),
     (StoreError, 503),
     (BundleError, 500),

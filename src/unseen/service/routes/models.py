@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
+from unseen.report.card import model_card
 from unseen.report.inspection import facts_of
 from unseen.service.access import allowed
 from unseen.service.registry import Serving
@@ -71,6 +72,17 @@ def model(name: str, service: TheService, who: Reader) -> Known:
     schema = serving.bundle.detector.schema_
     columns = list(schema.needed) if schema.noun == "rows" else []
     return Known(**_plain_model(serving), columns=columns, facts=dict(facts_of(serving.bundle)))
+
+
+@router.get(
+    "/{name}/card",
+    response_class=Response,
+    responses={200: {"content": {"text/markdown": {"example": "# Model card: detector of ..."}}}},
+)
+def card(name: str, service: TheService, who: Reader) -> Response:
+    """The card of a model, in Markdown: what it is for, what it was made of, what it will miss."""
+    text = model_card(service.registry.serving(name).bundle)
+    return Response(text, media_type="text/markdown; charset=utf-8")
 
 
 def _plain_model(serving: Serving) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +25,16 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import synced
 
+FILE = "unseen.db"  # the database in the folder of a service, where no other is named
 WAIT = 10  # seconds that a writer waits for another, and anybody for a connection
 SILENT = 30  # seconds after which a PostgreSQL that answers nothing is taken for gone
-LOG = 64 << 20  # bytes of SQLite's log that stay on the disk when it was emptied
+LOG = 16 << 20  # bytes of SQLite's log from which on it is emptied though readers come and go
+PAUSE = 1.0  # seconds between two tries of that
+DRAIN = 0.2  # seconds for which writers wait for readers then
+_EMPTY = "PRAGMA wal_checkpoint(TRUNCATE)"
 UPGRADES = 0x756E7365656E  # PostgreSQL's number of the lock of upgrades: "unseen"
+
+log = logging.getLogger("unseen.service")
 
 
 class StoreError(UnseenError):
@@ -56,6 +64,7 @@ class Store:
         self.name = where.set(drivername=where.get_backend_name()).render_as_string()
         self.engine = create_engine(where, **_settings(self.is_sqlite))
         self._turn = Lock()  # SQLite has one writer at a time; here they queue without polling
+        self._tried = 0.0  # when its log was last to be emptied
         if self.file is not None:
             event.listen(self.engine, "do_connect", self._made)
             event.listen(self.engine, "connect", _set_up)
@@ -81,6 +90,7 @@ class Store:
             if self.is_sqlite:  # waits for other processes here, and not where it would fail
                 with _between(connection, "BEGIN IMMEDIATE", "COMMIT"):
                     yield connection
+                self._bounded(connection)
             else:
                 with connection.begin():
                     yield connection
@@ -119,12 +129,32 @@ class Store:
         if not self.is_sqlite:
             return True
         with reachable(), self._queued(), self.engine.connect() as connection:
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-        return not busy
+            return not connection.exec_driver_sql(_EMPTY).scalar()
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _bounded(self, connection: Connection) -> None:
+        """SQLite empties its log when nobody reads, which may be never: where it has grown, those
+        who would read or write next wait a moment. What was written stays written if that fails.
+        """
+        if time.monotonic() - self._tried < PAUSE or not self._log_is_long():
+            return
+        self._tried = time.monotonic()
+        try:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {DRAIN * 1000:.0f}")
+            connection.exec_driver_sql(_EMPTY).close()
+        except DBAPIError as error:
+            log.warning("SQLite's log grows, as it cannot be emptied now: %s", _told_by(error))
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {WAIT * 1000}")
+
+    def _log_is_long(self) -> bool:
+        try:
+            return os.stat(f"{self.file}-wal").st_size > LOG
+        except OSError:  # not there
+            return False
 
     @contextmanager
     def _queued(self) -> Iterator[None]:
@@ -156,6 +186,11 @@ class Store:
             ) from error
 
 
+def database_of(store: str | None, home: Path) -> str:
+    """The URL of the database: the one that is named, or SQLite in the folder of the service."""
+    return store or f"sqlite:///{home.absolute() / FILE}"
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """What the database refuses meanwhile, as a StoreError; as a DataError what cannot be kept in
@@ -169,8 +204,8 @@ def reachable() -> Iterator[None]:
         raise DataError(f"the database cannot keep this ({_told_by(error)})") from error
     except (DBAPIError, NoneFree) as error:
         raise StoreError(
-            f"the database refuses ({_told_by(error)}): check that it runs, that its disk has room, "
-            "and that `unseen store upgrade` was run; then ask again"
+            f"the database refuses ({_told_by(error)}): check that it runs, that its disk has "
+            "room, and that `unseen store upgrade` was run; then ask again"
         ) from error
     except StatementError as error:
         if isinstance(error.orig, ValueError):  # of the types of `tables`
@@ -223,7 +258,6 @@ def _set_up(connection: Any, _: Any) -> None:
         "synchronous = FULL",
         "foreign_keys = ON",
         "secure_delete = ON",
-        f"journal_size_limit = {LOG}",
     ):
         connection.execute(f"PRAGMA {setting}").close()
 
