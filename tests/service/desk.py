@@ -47,7 +47,9 @@ def saved(folder):
 
     frame = pd.DataFrame(table())
     detector = Detector("mahalanobis", random_state=0).fit(frame[list(COLUMNS)], frame["class"])
-    Bundle(detector, {"source": "traffic.csv"}).save(Path(folder) / "traffic")
+    frame.to_csv(Path(folder) / "traffic.csv", index=False)
+    facts = {"source": "traffic.csv", "label": "class"}
+    Bundle(detector, facts).save(Path(folder) / "traffic")
     return Path(folder) / "traffic"
 
 
@@ -63,7 +65,8 @@ class Desk:
         self.registry.add(name, bundle, "root")
         with self.store.writing() as connection:
             self.tokens = {who: add_token(connection, who, role) for who, role in PEOPLE.items()}
-        self.service = Service(self.store, self.registry, self.home, Limits())
+        train = {name: Path(bundle).with_suffix(".csv")}
+        self.service = Service(self.store, self.registry, self.home, Limits(), train=train)
         self.app = create_app(self.service)
         self.client = TestClient(self.app)
 
@@ -80,7 +83,7 @@ class Desk:
 
     def close(self):
         self.client.close()
-        self.store.close()
+        self.service.close()
 
 
 class Served:
