@@ -41,12 +41,12 @@ def table(normal=200, leaks=8):
     return [{"class": "normal", **row} for row in rows(normal, 1)] + leak
 
 
-def saved(folder):
-    """A saved detector."""
+def saved(folder, method="mahalanobis"):
+    """A saved detector, and its training rows beside it."""
     import pandas as pd
 
     frame = pd.DataFrame(table())
-    detector = Detector("mahalanobis", random_state=0).fit(frame[list(COLUMNS)], frame["class"])
+    detector = Detector(method, random_state=0).fit(frame[list(COLUMNS)], frame["class"])
     frame.to_csv(Path(folder) / "traffic.csv", index=False)
     facts = {"source": "traffic.csv", "label": "class"}
     Bundle(detector, facts).save(Path(folder) / "traffic")
@@ -69,6 +69,16 @@ class Desk:
         self.service = Service(self.store, self.registry, self.home, Limits(), train=train)
         self.app = create_app(self.service)
         self.client = TestClient(self.app)
+
+    def browser(self, who=None, **how):
+        """A client that keeps cookies, signed in as somebody."""
+        client = TestClient(self.app, follow_redirects=False, **how)
+        if who is not None:
+            sent = {"token": self.tokens[who]}
+            origin = {"origin": str(client.base_url)}
+            answer = client.post("/review/sign-in", data=sent, headers=origin)
+            assert answer.status_code == 303, answer.text
+        return client
 
     def ask(self, who, method, path, **how):
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} | how.pop("headers", {})

@@ -18,10 +18,11 @@ from unseen.service.review.door import (
     cookie_of,
     form_of,
     is_part,
+    number_of,
     own_origin,
 )
 from unseen.service.review.pages import shown
-from unseen.service.review.showing import number_of, queue_page
+from unseen.service.review.showing import queue_page
 from unseen.service.routes.labels import classes_of
 from unseen.service.sessions import LASTS, close_session, open_session
 from unseen.service.state import TheService
@@ -73,7 +74,7 @@ def sign_out(request: Request, service: TheService, change: TheChange) -> Respon
 def answer(name: str, request: Request, service: TheService, change: TheChange) -> Response:
     """Answer an alert as it was seen; where somebody was faster, their answer is shown instead."""
     fields, number = change.fields, change.number("alert")
-    day, following = number_of(fields.get("day", "")), number_of(fields.get("next", ""))
+    day, following = number_of(fields.get("day", "")) or None, number_of(fields.get("next", ""))
     try:
         told = _answered(service, name, number, change)
     except Stale as error:
@@ -113,7 +114,7 @@ def _answered(service: TheService, name: str, number: int, change: TheChange) ->
 @router.post("/models/{name}/undo")
 def undo_answer(name: str, request: Request, service: TheService, change: TheChange) -> Response:
     """Take back one's last answer, which the page names: said twice, the second is refused."""
-    day = number_of(change.fields.get("day", ""))
+    day = number_of(change.fields.get("day", "")) or None
     act = change.fields.get("act", "")
     with service.store.writing() as connection:
         count = undo(connection, name, act, change.session.who)

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from unseen.errors import UnseenError
 from unseen.service.bodies import body_of
 from unseen.service.review.pages import shown
+from unseen.service.routes.labels import LARGEST
 from unseen.service.sessions import Session, session_of
 from unseen.service.state import TheService
 from unseen.service.statuses import refused
@@ -144,11 +145,17 @@ class Change:
     fields: dict[str, str]
 
     def number(self, name: str) -> int:
-        """A field that is a number; 400 for another."""
-        try:
-            return int(self.fields.get(name, ""))
-        except ValueError as error:
-            raise HTTPException(400, f"expected a number as {name}") from error
+        """A field that is a number from 0; 400 for another."""
+        found = number_of(self.fields.get(name, ""))
+        if found is None:
+            raise HTTPException(400, f"expected a number as {name}")
+        return found
+
+
+def number_of(text: str) -> int | None:
+    """A number from 0 of an address or a form; None where there is none."""
+    digits = text.isascii() and text.isdigit() and len(text) < 17
+    return int(text) if digits and int(text) <= LARGEST else None
 
 
 def changing(

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from unseen.service.answers import LONGEST, NoAlert
 from unseen.service.labelling import kinds_named
-from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of, frame
+from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of, frame, number_of
 from unseen.service.review.pages import shown, static_files
 from unseen.service.review.views import alert_view
 from unseen.service.review.waiting import mark_of, queue_of, undo_of
-from unseen.service.routes.labels import classes_of
+from unseen.service.routes.labels import Number, classes_of
 from unseen.service.sessions import Session
 from unseen.service.state import Service, TheService
 from unseen.service.store.tables import alerts, models, pictures
@@ -22,12 +22,7 @@ router = APIRouter(prefix=PREFIX, route_class=PageRoute, include_in_schema=False
 EVERY = 3  # seconds, after which a page asks for what is new
 MEDIA = ("image/webp", "image/png", "image/jpeg")  # that a browser shows and does not run
 Day = Annotated[str, Query(max_length=12, alias="day")]
-Number = Annotated[str, Query(max_length=20)]
-
-
-def number_of(text: str, most: int = 1 << 53) -> int | None:
-    """A number of an address or form; None where there is none."""
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) <= most else None
+Asked = Annotated[str, Query(max_length=20)]
 
 
 @router.get("")
@@ -49,10 +44,10 @@ def show_queue(
     service: TheService,
     session: Visitor,
     day: Day = "",
-    alert: Number = "",
+    alert: Asked = "",
 ) -> Response:
     """The queue of a model, and the alert that is looked at."""
-    return queue_page(request, service, session, name, number_of(day), number_of(alert))
+    return queue_page(request, service, session, name, number_of(day) or None, number_of(alert))
 
 
 @router.get("/models/{name}/work")
@@ -62,8 +57,8 @@ def show_work(
     service: TheService,
     session: Visitor,
     day: Day = "",
-    alert: Number = "",
-    seen: Number = "",
+    alert: Asked = "",
+    seen: Asked = "",
     mark: Annotated[str, Query(max_length=32)] = "",
 ) -> Response:
     """The same without its frame; nothing where it would be what is shown already."""
@@ -72,7 +67,7 @@ def show_work(
             if mark_of(connection, name) == mark:
                 return Response(status_code=204)
     return queue_page(
-        request, service, session, name, number_of(day), number_of(alert or seen), part=True
+        request, service, session, name, number_of(day) or None, number_of(alert or seen), part=True
     )
 
 
@@ -110,7 +105,7 @@ def _view(
     connection: Any, name: str, alert: int | None, numbers: list[int]
 ) -> dict[str, Any] | None:
     """The alert that is asked for, else the first that waits; None where none does."""
-    if alert is not None:
+    if alert:
         try:
             return alert_view(connection, name, alert)
         except NoAlert:  # deleted meanwhile
@@ -129,7 +124,7 @@ def _beside(numbers: list[int], number: int) -> tuple[int | None, int | None]:
 
 @router.get("/models/{name}/alerts/{number}/pictures/{what}")
 def show_picture(
-    name: str, number: int, what: str, service: TheService, session: Visitor
+    name: str, number: Number, what: str, service: TheService, session: Visitor
 ) -> Response:
     """A picture of an alert, of a type that a browser shows and does not run."""
     mine = alerts.c.model == name, alerts.c.id == number, pictures.c.what == what

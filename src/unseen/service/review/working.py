@@ -23,6 +23,7 @@ from unseen.service.review.door import (
 from unseen.service.review.pages import shown
 from unseen.service.review.showing import EVERY
 from unseen.service.routes.jobs import Recalibrate, Retrain, recalibrate_model, retrain_model
+from unseen.service.routes.labels import Number
 from unseen.service.sessions import Session
 from unseen.service.state import Service, TheService
 from unseen.service.store.tables import ACTIVE, jobs, versions
@@ -97,7 +98,7 @@ def recalibrate_on_page(
 
 @router.post("/jobs/{number}/cancel")
 def cancel_on_page(
-    name: str, number: int, request: Request, service: TheService, change: TheChange
+    name: str, number: Number, request: Request, service: TheService, change: TheChange
 ) -> Response:
     """End a job without a result."""
     admitted(change.session, "manage")
