@@ -21,13 +21,15 @@ NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector
 LOWEST := $(patsubst %,tests/%.py,data/test_schema data/test_tables detector/test_conformal io/test_read io/test_write \
 	parts/test_parts report/test_overlay storage/test_bundle vision/test_images)
 
-.PHONY: help demo demo-images test test-baseline lint fuzz dist lowest docs bench bench-quick bench-trust tutorial install clean
+.PHONY: help demo demo-images demo-service test test-baseline lint fuzz dist lowest docs bench bench-quick bench-trust tutorial install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
 	@echo "make demo-images"
 	@echo "            bricks with painted defects: train, score, heat maps; writes demo-images/ and its report.html"
 	@echo "            (under 3 minutes once installed)"
+	@echo "make demo-service"
+	@echo "            a detector behind an API: score, review, retrain; writes demo-service/, and serves until Ctrl-C"
 	@echo "make test   linters, type checks and all tests"
 	@echo "make test-baseline"
 	@echo "            the numerical tests as on a processor without AVX, with two threads"
@@ -43,14 +45,17 @@ help:
 	@echo "            whether verdicts, policies, blind spots, reasons, drift and advice hold; hours, needs UNSEEN_DATA"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
-	@echo "            run the demo and examples/decision.py, and quote what they print in docs/tutorial/"
-	@echo "make clean  remove demo/, demo-images/, bench-quick/, dist/, docs/_build/ and the environments .venv*/"
+	@echo "            run the demos and examples/decision.py, and quote what they print in docs/tutorial/"
+	@echo "make clean  remove demo/, demo-images/, demo-service/, bench-quick/, dist/, docs/_build/ and the environments .venv*/"
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 demo-images: $(STAMP)
 	$(BIN)/python examples/demo_images.py
+
+demo-service: $(STAMP)
+	$(BIN)/python examples/demo_service.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2
@@ -73,7 +78,7 @@ dist: $(STAMP)
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv .venv-clean
 	$(CLEAN) -m pip install --quiet $(TORCH)
-	$(CLEAN) -m pip install --quiet -c constraints.txt dist/*.whl
+	$(CLEAN) -m pip install --quiet -c constraints.txt "$$(echo dist/*.whl)[serve]"
 	$(CLEAN) -I tests/installed.py
 	$(CLEAN) -m pip install --quiet --no-deps --force-reinstall dist/*.tar.gz
 	$(CLEAN) -I tests/installed.py
@@ -150,4 +155,4 @@ $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/with
 	@touch $@
 
 clean:
-	rm -rf demo demo-images bench-quick dist docs/_build docs/*/generated .venv .venv-bench .venv-clean
+	rm -rf demo demo-images demo-service bench-quick dist docs/_build docs/*/generated .venv .venv-bench .venv-clean

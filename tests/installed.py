@@ -1,10 +1,11 @@
-"""The main job with `unseen` as it is installed, far from the checkout: `python -I
-tests/installed.py`.
+"""The main job with `unseen` as it is installed, with the extra `serve`, far from the checkout:
+`python -I tests/installed.py`.
 
 Short, with one plain method, and without anything that only tests need: for clean environments.
 """
 
 import csv
+import json
 import os
 import runpy
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from importlib import resources
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy
 import torch
@@ -37,6 +39,37 @@ def flagged(folder, kinds):
     return sum(row["verdict"] == "anomaly" for row in rows) / len(rows)
 
 
+def asked(address, path, token=None, **rows):
+    """What the service answers; rows are posted."""
+    body = json.dumps(rows).encode() if rows else None
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    with urlopen(Request(address + path, body, headers), timeout=60) as answer:
+        return answer.read().decode()
+
+
+def serves(folder):
+    """The service starts on a new database, and says of rows what scoring them said."""
+    program = Path(sys.executable).with_name("unseen")
+    with (folder / "scores.csv").open(newline="") as file:
+        expected = [float(row["pvalue"]) for row in csv.DictReader(file)]
+    with (folder / "test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    make = [program, "token", "add", "tests", "--role", "admin", "--home", "home"]
+    token = subprocess.run(make, cwd=folder, check=True, capture_output=True, text=True).stdout
+    line = [program, "serve", "model", "--home", "home", "--port", "0"]
+    server = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        address = next(line.split()[-1] for line in server.stdout if "serving on" in line)
+        assert "ready" in asked(address, "/readyz")
+        found = json.loads(asked(address, "/v1/models/model/score", token.strip(), rows=rows))
+        assert [row["pvalue"] for row in found["rows"]] == expected
+        assert "# Model card" in asked(address, "/v1/models/model/card", token.strip())
+        assert "<h1" in asked(address, "/review/sign-in")  # templates are in the package
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 def main():
     """Fit, score, evaluate and load again on the demo's tables; an AssertionError where something
     is amiss.
@@ -60,6 +93,7 @@ def main():
         command(folder, "info", "model")
         assert flagged(folder, {"normal"}) < 0.15
         assert flagged(folder, set(demo["UNLABELLED"])) > 0.5
+        serves(folder)
     print(
         f"unseen {unseen.__version__} in {home} works with NumPy {numpy.__version__}, torch "
         f"{torch.__version__}"

@@ -1,8 +1,10 @@
 """The examples run, and print the numbers that the pages quote."""
 
 import csv
+import os
 import re
 import runpy
+import subprocess
 import sys
 from collections import Counter
 from itertools import chain
@@ -72,6 +74,58 @@ def test_decision_prints_what_the_tutorial_quotes(tmp_path, monkeypatch, capsys)
             assert agree(one.strip("(),;:."), other.strip("(),;:.")), f"{found!r} is not {quote!r}"
     page = (tmp_path / "report.html").read_text()
     assert "july.csv" in page
+
+
+LOOPBACK = ROOT / "tests" / "loopback"
+
+
+def alone(*words):
+    """What a program of Python prints that may reach this machine alone; the rest is an error."""
+    path = os.pathsep.join([str(LOOPBACK), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, *words],
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_connection_to_another_machine_is_seen():
+    """Also one of a child, and the question for an address."""
+    outside = "import socket; socket.socket().connect(('192.0.2.1', 9))"
+    child = (
+        f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {outside!r}]))"
+    )
+    asks = "import socket; socket.getaddrinfo('unseen.invalid', 80)"
+    here = "import socket; s = socket.create_server(('127.0.0.1', 0)); \
+socket.create_connection(s.getsockname())"
+    found = [alone("-c", program) for program in (outside, child, asks, here)]
+    assert [each.returncode for each in found] == [97, 97, 97, 0]
+    assert "reached outside" in found[1].stderr
+
+
+def test_demo_service_prints_what_the_tutorial_quotes_and_reaches_no_other_machine(tmp_path):
+    """Run here, or by .ci/run before."""
+    log = os.environ.get("UNSEEN_SERVICE_LOG")
+    if log:
+        text = Path(log).read_text()
+    else:
+        made = alone(str(ROOT / "examples" / "demo_service.py"), str(tmp_path / "demo"))
+        assert made.returncode == 0, made.stdout + made.stderr
+        text = made.stdout
+    page = (ROOT / "docs" / "tutorial" / "service.md").read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    printed, expected = (
+        [re.sub(r":\d+$|\d+ seconds", "", line) for line in each.splitlines() if line.strip()]
+        for each in (text[text.index("$ unseen") :], "".join(blocks))
+    )
+    for found, quote in zip(printed, expected, strict=False):
+        for one, other in zip(found.split(), quote.split(), strict=True):
+            assert agree(one.strip("(),;:."), other.strip("(),;:.")), f"{found!r} is not {quote!r}"
+    assert len(printed) == len(expected) + 2  # where the page is, and a token
+    assert "token" in printed[-1]
 
 
 def test_sklearn_pipeline(capsys):

@@ -92,7 +92,7 @@ def test_no_cycle_and_no_long_chain():
     assert max(found.values()) <= LONGEST, sorted(found.items(), key=lambda each: -each[1])[:5]
 
 
-LONGEST = 15  # of which the first tells parts that a graph is drawn of them
+LONGEST = 24  # 12 of the library itself; the service stands on it, and has floors of its own
 
 
 # Engines that an extra brings, and the rooms that build on each.
@@ -109,6 +109,7 @@ EXTRAS = {
     "alembic": ["service"],
     "psycopg": ["service"],
     "httpx": ["service"],
+    "prometheus_client": ["service"],
 }
 
 
@@ -158,8 +159,10 @@ def functions():
 SHARED = {
     "__dir__": "Python's own hook of a module",
     "__getattr__": "Python's own hook of a module",
+    "downgrade": "Alembic's own name in each step between two schemas",
     "evaluate": "the command is called as the function that it calls",
     "score": "the command is called as the function that it calls",
+    "upgrade": "Alembic's own name in each step between two schemas",
 }
 
 
@@ -200,7 +203,7 @@ def test_commands_are_short():
         text = path.read_text()
         for node in ast.parse(text).body:
             decorated = isinstance(node, ast.FunctionDef) and any(
-                ast.unparse(each).startswith("commands.") for each in node.decorator_list
+                re.match(r"\w+\.command\(", ast.unparse(each)) for each in node.decorator_list
             )
             if decorated:
                 first = node.body[1] if ast.get_docstring(node) else node.body[0]
@@ -222,7 +225,10 @@ LAWS = {
     "methods/heads": "methods that learn a head on rows",
     "methods/meta": "methods that learn from tasks",
     "methods/methods": "what every method keeps",
+    "service/attacks": "attacks on the API",
     "parts/parts": "parts of a few lines each",
+    "service/backup": "what deploy.md says of backing up and restoring",
+    "service/faults": "what a client was told is kept when server, database or disk fail",
 }
 
 

@@ -1,4 +1,4 @@
-"""`unseen export`: a file for other programs, its words, and what it refuses."""
+"""`unseen export`: files for other programs and for people, their words, and what is refused."""
 
 import numpy as np
 import onnxruntime
@@ -8,6 +8,7 @@ from pyarrow import csv
 
 from unseen import Bundle, Detector
 from unseen.cli.main import main
+from unseen.report.card import model_card
 from unseen.storage.onnx_inputs import onnx_inputs
 
 
@@ -47,3 +48,43 @@ def test_what_is_refused_leaves_no_file(saved, capsys):
         assert main(["export", str(saved / "m"), *flags]) == 2
         assert word in " ".join(capsys.readouterr().err.split())
     assert sorted(each.name for each in saved.iterdir()) == ["m", "rows.csv", "taken"]
+
+
+@pytest.fixture(scope="module")
+def counters(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "m"
+    rows = [[float(i % 7), i % 5] for i in range(100)]
+    Bundle(Detector("mahalanobis", random_state=0).fit(rows), {"source": "counters"}).save(folder)
+    return folder
+
+
+def test_a_card_is_the_bundles(counters, tmp_path, capsys):
+    target = tmp_path / "card.md"
+    assert main(["export", str(counters), "--format", "card", "--out", str(target)]) == 0
+    assert target.read_text() == model_card(Bundle.load(counters))
+    assert capsys.readouterr().out == f"written to {target}: the model card\n"
+    assert main(["export", str(counters), "--format", "card", "--out", str(target)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow warns of itself, and of pandas
+def test_a_folder_of_mlflow_holds_detector_and_card(counters, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        monkeypatch.setenv(name, "true")
+    target = tmp_path / "model"
+    assert main(["export", str(counters), "--format", "mlflow", "--out", str(target)]) == 0
+    inside = target / "data" / "unseen"
+    assert (inside / "card.md").read_text() == model_card(Bundle.load(counters))
+    assert (inside / "detector" / "bundle.json").read_bytes() == (
+        counters / "bundle.json"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["card", "mlflow"])
+def test_data_is_for_onnx_alone(counters, tmp_path, capsys, form):
+    (tmp_path / "new.csv").write_text("x0,x1\n1,2\n")
+    words = ["--data", str(tmp_path / "new.csv"), "--out", str(tmp_path / "out")]
+    assert main(["export", str(counters), "--format", form, *words]) == 2
+    assert "--data is for --format onnx" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -93,3 +93,22 @@ def typed_default(default: object) -> str | None:
     """A default as it would be typed."""
     words = default if isinstance(default, tuple) else () if default is None else (str(default),)
     return " ".join(words) or None
+
+
+HOME = Path("unseen-service")
+Home = Annotated[
+    Path,
+    Parameter(metavar="FOLDER", help="folder of the service: versions of models, and its database"),
+]
+StoreUrl = Annotated[
+    str | None,
+    Parameter(
+        name="--store",
+        env_var="UNSEEN_STORE",  # which shows a password to fewer than a command line does
+        metavar="URL",
+        help=(
+            "database: sqlite:///FILE or postgresql://USER@HOST/NAME; without it SQLite in the "
+            "folder of the service"
+        ),
+    ),
+]

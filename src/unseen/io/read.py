@@ -78,12 +78,13 @@ def batches(
     *,
     header: bool = True,
     expected: Collection[str] = (),
+    most: int | None = None,
 ) -> Iterator[pa.Table]:
     """Tables of `rows` rows each, fewer where rows are long and at the end, in the order of the
     file.
 
     One empty table for no rows. Columns that are `expected` are there in JSON Lines even if no
-    object has such a key.
+    object has such a key. DataError for more than `most` columns, before rows are read.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "flows.csv"
@@ -93,8 +94,12 @@ def batches(
     """
     file = _existing(path)
     with _explained(file):
-        opened = _columns_and_rows(file, _text_of(file), header, expected)
-        yield from _rechunked(opened[1], opened[0], rows)
+        schema, stream = _columns_and_rows(file, _text_of(file), header, expected)
+        if most is not None and len(schema) > most:
+            raise DataError(
+                f"{shown(file)}: expected at most {most:,} columns, found {len(schema):,}"
+            )
+        yield from _rechunked(stream, schema, rows)
 
 
 def streamed(

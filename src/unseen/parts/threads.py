@@ -100,10 +100,13 @@ def spread(
     with _LOCK:
         pool = _POOLS.get(count)
         if pool is None:
-            pool = _POOLS[count] = ThreadPoolExecutor(
-                count, "unseen", initializer=_take, initargs=(1,)
-            )
+            pool = _POOLS[count] = single_threaded(count)
     yield from pool.map(work, items)
+
+
+def single_threaded(workers: int) -> ThreadPoolExecutor:
+    """Workers whose arithmetic takes one thread each."""
+    return ThreadPoolExecutor(workers, "unseen", initializer=_take, initargs=(1,))
 
 
 def _take(threads: int) -> None:

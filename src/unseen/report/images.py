@@ -220,22 +220,62 @@ def with_pictures(found: Judged, source: Any, detector: Detector, level: float) 
     """
     if source.noun != "images" or not found.alerts:
         return found
+    drawn, spent, bar = [], 0, None
+    for row in found.places:  # one at a time: heat is as large as its image
+        name = writable(source.images.names[row])
+        seen = looked_at(source, detector, row, level)
+        pair = [_embedded(seen.image, f"{name}, the image")]
+        if seen.heat is not None and seen.strip is not None:
+            pair.append(_embedded(seen.heat, f"{name}, its heat: {_place_in_words(seen.box)}"))
+            bar = bar or _embedded(seen.strip, "the scale of the heat, the threshold marked on it")
+        spent += sum(len(each.source) for each in pair)
+        drawn.append({"pictures": tuple(pair) if spent <= BUDGET or bar is None else ()})
+    return replace(found.with_told(drawn), scale=bar)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as people are shown it.
+
+    Parameters
+    ----------
+    image : array
+        The image (h, w, 3), of a large one every so many pixels.
+    heat, strip : array, optional
+        Its heat over it, and the scale of the heat, where the method looks at cells.
+    box : tuple of int, optional
+        Left, top, right and bottom of the hottest place, where it exceeds the threshold.
+    """
+
+    image: NDArray[np.uint8]
+    heat: NDArray[np.uint8] | None = None
+    strip: NDArray[np.uint8] | None = None
+    box: tuple[int, int, int, int] | None = None
+
+
+def looked_at(source: Folders, detector: Detector, row: int, level: float) -> Seen:
+    """An image of a source, and where it is anomalous.
+
+    Parameters
+    ----------
+    source : Folders
+        Where the image is.
+    detector : Detector
+        What judged it.
+    row : int
+        Its number in the source, from 0.
+    level : float
+        What the threshold of the heat is for.
+    """
     images = source.images
     if not any(member.peaks is not None for member in detector.members_):
-        return found.with_told([{"pictures": (_thumbnail(images, row),)} for row in found.places])
-    scale, drawn, spent, bar = detector.heat_range(level), [], 0, None
-    for row in found.places:  # one at a time: heat is as large as its image
-        heat = detector.heat(source.maps(np.array([row])))[0]
-        pixels, hot, strip = pieces(_drawn(images, row, heat, scale, title=""))
-        name = writable(images.names[row])
-        pair = (
-            _embedded(pixels, f"{name}, the image"),
-            _embedded(hot, f"{name}, its heat: {_place_in_words(box(heat, scale[1]))}"),
-        )
-        bar = bar or _embedded(strip, "the scale of the heat, the threshold marked on it")
-        spent += sum(len(each.source) for each in pair)
-        drawn.append({"pictures": pair if spent <= BUDGET else ()})
-    return replace(found.with_told(drawn), scale=bar)
+        pixels = pixels_of(images.files[row])
+        step = -(-max(pixels.shape) // _SIDE)
+        return Seen(pixels[::step, ::step])
+    scale = detector.heat_range(level)
+    heat = detector.heat(source.maps(np.array([row])))[0]
+    image, hot, strip = pieces(_drawn(images, row, heat, scale, title=""))
+    return Seen(image, hot, strip, box(heat, scale[1]))
 
 
 def _place_in_words(edges: tuple[int, int, int, int] | None) -> str:
@@ -245,20 +285,19 @@ def _place_in_words(edges: tuple[int, int, int, int] | None) -> str:
     return f"hottest between {left} and {right} pixels from the left, {top} and {bottom} from above"
 
 
-def _thumbnail(images: Images, row: int) -> Picture:
-    pixels = pixels_of(images.files[row])
-    step = -(-max(pixels.shape) // _SIDE)
-    return _embedded(pixels[::step, ::step], f"{writable(images.names[row])}, the image")
-
-
 def _embedded(pixels: NDArray[np.uint8], text: str) -> Picture:
+    height, width = pixels.shape[:2]
+    source = f"data:image/webp;base64,{b64encode(webp(pixels)).decode()}"
+    return Picture(source, width, height, text)
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    """A WebP file of an image (h, w, 3)."""
     from PIL import Image  # the extra `images`
 
     file = BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=_QUALITY)
-    height, width = pixels.shape[:2]
-    source = f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
-    return Picture(source, width, height, text)
+    return file.getvalue()
 
 
 def _told_of(parts: Sequence[Part], what: str) -> dict[str, pa.ChunkedArray]:

@@ -5,7 +5,7 @@ what its figures do not promise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,17 +51,21 @@ class Blind:
     @classmethod
     def of(cls, detector: Detector, level: float) -> Blind:
         """At a level, or the lowest that there are p-values for."""
-        level = max(level, detector.conformal_.finest)
-        spots, why, moves = None, "", None
-        try:
-            every = detector.blind_spots(0.5)
-            spots = every.at(max(level, every.finest))
-        except (DataError, Unsupported) as error:
-            why = str(error)
+        told, moves = cls.of_kinds(detector, level), None
         few = detector.schema_.noun == "rows" and len(detector.schema_.inputs) <= WIDEST
         if few and hasattr(detector, "references_"):
-            moves = Moves.of(detector.smallest_moves(level))
-        return cls(level, spots, why, moves)
+            moves = Moves.of(detector.smallest_moves(told.level))
+        return replace(told, moves=moves)
+
+    @classmethod
+    def of_kinds(cls, detector: Detector, level: float) -> Blind:
+        """The same without moves, which take long."""
+        level = max(level, detector.conformal_.finest)
+        try:
+            every = detector.blind_spots(0.5)
+            return cls(level, every.at(max(level, every.finest)), "", None)
+        except (DataError, Unsupported) as error:
+            return cls(level, None, str(error), None)
 
     def found(self, level: float) -> float | None:
         """The share of such rows that is found at a level, where that is known."""

@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from unseen._version import __version__
 from unseen.errors import UnseenError
-from unseen.service.registry import NoModel
-from unseen.service.routes import scoring
+from unseen.service.answers import Stale
+from unseen.service.guard import Guard
+from unseen.service.problems import PROBLEMS
+from unseen.service.review import changing, showing, telling, working
+from unseen.service.routes import (
+    health,
+    jobs,
+    labels,
+    metrics,
+    models,
+    retention,
+    scoring,
+    trail,
+    versions,
+)
 from unseen.service.state import Service
-from unseen.service.store.store import StoreError
+from unseen.service.statuses import refused
 
-STATUS: dict[type[Exception], int] = {NoModel: 404, StoreError: 503}  # of others 400
+ABOUT = """Score rows and images, review what alarms, retrain.
+
+Every request but those about health brings a token: `Authorization: Bearer TOKEN`. An error is
+`{"detail": "a sentence that says what to do"}`.
+"""
 
 
 def create_app(service: Service) -> FastAPI:
     """The application of a service."""
-    app = FastAPI(title="unseen", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="unseen",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # they would go where the Host header says
+        responses=PROBLEMS,
+    )
     app.state.service = service
-    app.include_router(scoring.router)
+    api = (scoring, models, labels, jobs, versions, retention, trail, metrics, health)
+    for each in (*api, showing, changing, telling, working):
+        app.include_router(each.router)
+    app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_middleware(Guard, service=service)
     return app
 
 
 def _told(request: Request, error: Exception) -> JSONResponse:
     """An error of ours, as its sentence."""
-    status = STATUS.get(type(error), 400)
+    status, text = refused(error)
     headers = {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse({"detail": str(error)}, status, headers)
+    return JSONResponse({"detail": text}, status, headers)
+
+
+def _malformed(request: Request, error: Exception) -> JSONResponse:
+    """What a request lacks, without what it had instead."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = " ".join(str(part)[:64] for part in first["loc"])
+    return JSONResponse({"detail": f"{where}: {first['msg']}"[:300]}, 422)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pydantic_core import to_json
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -17,11 +17,16 @@ from unseen.detector.detector import Detector
 from unseen.scoring.scored import Scored
 from unseen.scoring.stream import score
 from unseen.scoring.tables import ROW
+from unseen.service.pictures import drawn_pictures
 from unseen.service.registry import Serving
+from unseen.service.similar import similar_of
+from unseen.service.state import Service
 from unseen.service.store.store import Store
-from unseen.service.store.tables import alerts, now
+from unseen.service.store.tables import alerts, now, pictures
+from unseen.service.warming import explains, tells
 from unseen.types import Source
 
+ALARM = "anomaly"  # the verdict
 NAMED = 3  # columns, or places of an image, that are named as reasons
 _TOLD = ("reasons", "change", "most_alike")  # as text, for people
 
@@ -33,45 +38,50 @@ class Request:
     Parameters
     ----------
     id : str
-        The client's own, or a random one: rows of a request that comes again are no new alerts.
+        Rows of a request that comes again are no new alerts.
     reasons : int
         How many columns or places to name; 0 tells none.
-    kinds : bool
-        Whether to tell of which kind alarms are.
+    key : str, optional
+        The column that tells rows apart; of images their names do.
+    names : tuple of str
+        Names of images, as the client gave them.
     """
 
     id: str
     reasons: int = NAMED
-    kinds: bool = True
+    key: str | None = None
+    names: tuple[str, ...] = ()
 
 
 def judged(
-    serving: Serving, source: Source, request: Request, store: Store
-) -> Iterator[tuple[Scored, list[dict[str, Any]]]]:
+    service: Service, serving: Serving, source: Source, request: Request
+) -> Generator[tuple[Scored, list[dict[str, Any]]], None, None]:
     """Blocks of judged rows, and what the client is told of each row; alerts of a block are on the
     disk when it is yielded.
     """
-    how: dict[str, Any] = {"kinds": request.kinds, "reasons": request.reasons, "alarms": True}
+    detector = serving.bundle.detector
+    reasons = request.reasons if explains(detector) else 0
+    how: dict[str, Any] = {"kinds": tells(detector), "reasons": reasons, "alarms": True}
     done = 0
-    with closing(score(source, serving.bundle.detector, serving.policy, **how)) as blocks:
+    with closing(score(source, detector, serving.policy, **how)) as blocks:
         for scored in blocks:
             answers = [
-                {ROW: done + k} | _plain(row) for k, row in enumerate(_rows_of(scored), start=1)
+                {ROW: k} | _answer_of(row, request)
+                for k, row in enumerate(scored.table().to_pylist(), start=done + 1)
             ]
-            raised = [answer for answer in answers if answer["verdict"] == "anomaly"]
+            raised = [answer for answer in answers if answer["verdict"] == ALARM]
             if raised:
+                drawn = _pictures(source, serving, scored.threshold, raised)
                 values = rows_as_given(scored.alarms, raised)
-                _keep(store, serving, request, raised, values)
+                similar = similar_of(detector, scored.alarms, len(raised))
+                why = beside_nearest(detector, raised)
+                told = list(zip(raised, values, why, similar, strict=True))
+                _keep(service.store, serving, request, told, drawn)
             yield scored, answers
             done += len(scored)
 
 
-def _rows_of(scored: Scored) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = scored.table().to_pylist()
-    return found
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _answer_of(row: dict[str, Any], request: Request) -> dict[str, Any]:
     """A judged row as JSON has it: keys as one text, what is told of reasons in one place."""
     told = {name: row.pop(name) for name in _TOLD if name in row}
     whole = row.pop("reasons_json", None)
@@ -79,26 +89,52 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         row["reasons"] = {"text": told} | json.loads(whole)
     elif told:
         row["reasons"] = None
+    if request.names:
+        row = {"key": request.names[int(Path(row.pop("file")).stem)]} | row
+    elif request.key is not None:
+        row = {"key": as_key(row.pop(request.key))} | row
+    else:
+        del row[ROW]
     return row
 
 
-def rows_as_given(rows: Any, raised: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The values of alarms (k) as they came; of images nothing but what the answer says."""
+def as_key(value: Any) -> str | None:
+    """What the client calls a row, as a text that every database keeps."""
+    return None if value is None else str(value).replace("\0", "")
+
+
+def rows_as_given(rows: Any, raised: Sequence[Any]) -> list[dict[str, Any]]:
+    """The values of alarms (k) as they came, in JSON's types; of images nothing but what the answer
+    says.
+    """
     if not hasattr(rows, "to_pylist"):
         return [{} for _ in raised]
-    found: list[dict[str, Any]] = json.loads(json.dumps(rows.to_pylist(), default=str))
+    plain = to_json(
+        rows.to_pylist(), inf_nan_mode="null", bytes_mode="base64", fallback=str
+    ).replace(b"\\u0000", b"")
+    found: list[dict[str, Any]] = json.loads(plain)
     return found
+
+
+def _pictures(
+    source: Any, serving: Serving, level: float, raised: Sequence[dict[str, Any]]
+) -> dict[int, list[dict[str, Any]]]:
+    """Pictures of images that alarm, by row."""
+    if source.noun != "images":
+        return {}
+    detector = serving.bundle.detector
+    return {each[ROW]: drawn_pictures(source, detector, each[ROW] - 1, level) for each in raised}
 
 
 def _keep(
     store: Store,
     serving: Serving,
     request: Request,
-    raised: list[dict[str, Any]],
-    values: list[dict[str, Any]],
+    told: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]],
+    drawn: dict[int, list[dict[str, Any]]],
 ) -> None:
-    """Write alarms as alerts, and tell each its number; those of a request that came before have
-    theirs.
+    """Write alarms as alerts: answers, values as they came, reasons, and what near duplicates
+    share. Each is told its number; those of a request that came before have theirs.
     """
     at = now()
     rows = [
@@ -115,46 +151,40 @@ def _keep(
             "kind_pvalue": answer.get("kind_pvalue"),
             "novelty": answer.get("novelty"),
             "values": given,
-            "reasons": answer.get("reasons"),
-            "similar": similar_to(answer, given),
+            "reasons": why,
+            "similar": alike,
         }
-        for answer, given in zip(raised, values, strict=True)
+        for answer, given, why, alike in told
     ]
-    insert = (sqlite if store.is_sqlite else postgresql).insert(alerts)
+    dialect = sqlite if store.is_sqlite else postgresql
     places = (alerts.c.model == serving.model) & (alerts.c.request == request.id)
     among = alerts.c.row.between(rows[0]["row"], rows[-1]["row"])
     with store.writing() as connection:
-        connection.execute(insert.on_conflict_do_nothing(), rows)
+        connection.execute(dialect.insert(alerts).on_conflict_do_nothing(), rows)
         found = connection.execute(select(alerts.c.row, alerts.c.id).where(places, among))
-        numbers = dict(found.tuples().all())
-    for answer in raised:
+        numbers = {int(row): int(number) for row, number in found}
+        shown = [{"alert": numbers[row]} | each for row in drawn for each in drawn[row]]
+        if shown:
+            connection.execute(dialect.insert(pictures).on_conflict_do_nothing(), shown)
+    for answer, *_ in told:
         answer["alert"] = numbers[answer[ROW]]
 
 
-def similar_to(answer: dict[str, Any], values: dict[str, Any]) -> str:
-    """Equal for alerts that are near duplicates: of one kind, for the same columns, with values of
-    the same magnitude there.
+def beside_nearest(
+    detector: Detector, raised: Sequence[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """Reasons of alarms (k), and beside them, as `nearest`, the normal row that each is compared
+    with: another version of the detector may not know it.
     """
-    reasons = answer.get("reasons") or {}
-    columns = sorted(str(each["column"]) for each in reasons.get("columns", ()))
-    about = [[name, _magnitude(values.get(name))] for name in columns]
-    return sha256(json.dumps([answer.get("kind"), about]).encode()).hexdigest()
-
-
-def _magnitude(value: Any) -> Any:
-    """A number to two digits; other values as they are."""
-    try:
-        return float(f"{float(value):.1e}")
-    except (TypeError, ValueError, OverflowError):
-        return value
-
-
-def nearest_rows(detector: Detector, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Training rows that stay with a detector, as values by column, by their numbers from 0."""
+    told = [answer.get("reasons") for answer in raised]
     kept = getattr(detector, "references_", None)
     if kept is None or detector.schema_.noun != "rows":
-        return {}
-    places = {int(number): place for place, number in enumerate(np.asarray(kept.numbers))}
-    wanted = [number for number in numbers if number in places]
-    rows = kept.rows.take([places[number] for number in wanted]).to_pylist()
-    return dict(zip(wanted, rows, strict=True))
+        return told
+    places = {int(number): place for place, number in enumerate(kept.numbers)}
+    found = [places.get(each["nearest_normal"]["row"]) if each else None for each in told]
+    known = [place for place in found if place is not None]
+    rows = iter(rows_as_given(kept.rows.take(known), known))
+    return [
+        why if why is None or place is None else why | {"nearest": next(rows)}
+        for why, place in zip(told, found, strict=True)
+    ]

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from unseen.detector.conformal import out_of_reach
 from unseen.detector.policy import Policy
-from unseen.errors import DataError
+from unseen.errors import BundleError, DataError
 from unseen.service.store.store import Store
-from unseen.service.store.tables import audit, models, now, versions
-from unseen.service.tokens import check_name
+from unseen.service.store.tables import models, now, versions
+from unseen.service.store.trail import tell
+from unseen.service.tokens import NAMED, check_name
+from unseen.service.warming import warm
 from unseen.storage.bundle import Bundle
 from unseen.storage.manifest import JSON, digest
 
+log = logging.getLogger("unseen.service")
 FRESH = 1.0  # seconds for which what the database says of a model is believed
 USUAL = Policy.alpha(0.01)  # of a model that was never given a policy
 
@@ -49,6 +55,10 @@ class NoModel(DataError):
     """There is no model, or no version of it, of that name."""
 
 
+class Conflict(DataError):
+    """What was asked for does not fit what somebody else did meanwhile; nothing was changed."""
+
+
 class Registry:
     """Models by name, each with the version that serves.
 
@@ -68,7 +78,8 @@ class Registry:
     def __init__(self, store: Store, home: Path, trust: Collection[str] = ()) -> None:
         self.store, self.home, self.trust = store, home, tuple(trust)
         self._lock = Lock()
-        self._loaded: dict[tuple[str, int], Bundle] = {}
+        self._loading: defaultdict[str, Lock] = defaultdict(Lock)  # one a model
+        self._loaded: dict[str, tuple[int, Bundle]] = {}  # what serves of each model
         self._known: dict[str, tuple[float, Any]] = {}  # when the database was asked, and its row
 
     def folder(self, model: str, number: int) -> Path:
@@ -104,67 +115,163 @@ class Registry:
         """Save a detector as the next version of a model: whole in its folder first, then in the
         database. A new model serves it; another goes on with the version that it has.
         """
-        number = self._free_number(name)
-        bundle.save(self.folder(name, number))
-        found = digest((self.folder(name, number) / JSON).read_bytes())
+        number = self.save(name, bundle)
         with self.store.writing() as connection:
-            if (
-                connection.execute(select(models.c.name).where(models.c.name == name)).first()
-                is None
-            ):
-                row = {"name": name, "created": now(), "current": number, "policy": USUAL.kind}
-                connection.execute(insert(models), row | {"level": USUAL.level})
-            row = {"model": name, "number": number, "digest": found, "origin": origin}
-            row |= {"created": now(), "by": who, "facts": facts or {}}
-            connection.execute(insert(versions), row)
-            tell(connection, who, "version", name, number, {"origin": origin})
+            self.enter(connection, name, number, origin=origin, who=who, facts=facts)
         return number
 
+    def names(self) -> list[str]:
+        """The names of all models."""
+        with self.store.reading() as connection:
+            found = connection.execute(select(models.c.name).order_by(models.c.name))
+            return list(found.scalars())
+
+    def save(self, name: str, bundle: Bundle) -> int:
+        """Write the folder of a version to come, and give its number; `enter` makes it one."""
+        number = self._free_number(name)
+        bundle.save(self.folder(name, number))
+        return number
+
+    def enter(
+        self,
+        connection: Connection,
+        name: str,
+        number: int,
+        *,
+        origin: str,
+        who: str,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        """Make a folder that `save` wrote a version, in a transaction of the caller."""
+        found = digest((self.folder(name, number) / JSON).read_bytes())
+        known = connection.execute(select(models.c.name).where(models.c.name == name)).first()
+        if known is None:
+            row = {"name": name, "created": now(), "current": number, "policy": USUAL.kind}
+            connection.execute(insert(models), row | {"level": USUAL.level})
+        row = {"model": name, "number": number, "digest": found, "origin": origin}
+        row |= {"created": now(), "by": who, "facts": facts or {}}
+        connection.execute(insert(versions), row)
+        tell(connection, who, "version", name, number, {"origin": origin})
+
     def serving(self, name: str) -> Serving:
-        """What answers for a model; NoModel where there is none of that name."""
-        row = self._row(name)
-        policy = Policy(row.policy, row.level, row.traffic)
-        return Serving(name, row.current, self.bundle(name, row.current), policy)
+        """What answers for a model; NoModel where there is none of that name.
+
+        While another version than before is loaded, others are answered by the one before."""
+        row, kept = self._row(name), self._loaded.get(name)
+        if kept is None or kept[0] != row.current:
+            lock = self._own_lock(name)
+            if lock.acquire(blocking=kept is None):
+                try:
+                    kept = self._loaded.get(name)
+                    if kept is None or kept[0] != row.current:
+                        kept = row.current, warmed(self.read(name, row.current))
+                        self._loaded[name] = kept
+                finally:
+                    lock.release()
+        assert kept is not None
+        return Serving(name, *kept, Policy(row.policy, row.level, row.traffic))
 
     def bundle(self, name: str, number: int) -> Bundle:
-        """The saved detector of a version, loaded once."""
-        with self._lock:
-            if (name, number) not in self._loaded:
-                bundle = Bundle.load(self.folder(name, number), trust=self.trust)
-                kept = {key for key in self._loaded if key[0] != name or key[1] == number}
-                self._loaded = {key: self._loaded[key] for key in kept} | {(name, number): bundle}
-            return self._loaded[name, number]
+        """The saved detector of a version; of the one that serves, as it is in memory."""
+        kept = self._loaded.get(name)
+        return kept[1] if kept is not None and kept[0] == number else self.read(name, number)
 
-    def promote(self, name: str, number: int, who: str) -> None:
-        """Let a version serve from now on; NoModel where there is none of that number."""
-        with self.store.writing() as connection:
-            row = _of_model(connection, name)
-            there = select(versions.c.number).where(
-                versions.c.model == name, versions.c.number == number
-            )
-            if connection.execute(there).first() is None:
-                raise NoModel(f"model {name!r}: there is no version {number}")
-            if row.current != number:
-                own = {"current": number, "previous": row.current, "revision": row.revision + 1}
-                connection.execute(update(models).where(models.c.name == name).values(**own))
-            tell(connection, who, "promote", name, number, {"before": row.current})
-        self._known.pop(name, None)
+    def read(self, name: str, number: int) -> Bundle:
+        """The saved detector of a version, from its folder."""
+        return Bundle.load(self.folder(name, number), trust=self.trust)
 
-    def rollback(self, name: str, who: str) -> int:
+    def promote(self, name: str, number: int, who: str, expected: int | None = None) -> int:
+        """Let a version serve from now on, and give the model's new revision.
+
+        It is loaded first: one that cannot be leaves the other serving. Requests that were begun
+        end with the version that they began with.
+
+        Parameters
+        ----------
+        name, number : str and int
+            The model and the version.
+        who : str
+            Who asks, for the audit trail.
+        expected : int, optional
+            The revision at which the model was seen.
+
+        Raises
+        ------
+        NoModel
+            For a model or a version that is none.
+        Conflict
+            Where the model is at another revision than expected, and for a version whose folder
+            is gone or damaged.
+        """
+        with self.store.reading() as connection:
+            row = check_version(connection, name, number)
+        bundle = self._fit_to_serve(name, number)
+        policy = Policy(row.policy, row.level, row.traffic)
+        if (said := out_of_reach(policy, bundle.detector.conformal_)) is not None:
+            raise Conflict(f"model {name!r}: version {number} cannot serve by its policy: {said}")
+        return self._switched(name, number, bundle, who, expected)
+
+    def rollback(self, name: str, who: str, expected: int | None = None) -> int:
         """Go back to the version that served before, and give its number."""
         with self.store.reading() as connection:
-            previous = _of_model(connection, name).previous
-        if previous is None:
+            row = of_model(connection, name)
+        if row.previous is None:
             raise DataError(f"model {name!r}: no version served before this one")
-        self.promote(name, int(previous), who)
-        return int(previous)
+        number, seen = int(row.previous), row.revision if expected is None else expected
+        self._switched(name, number, self._fit_to_serve(name, number), who, seen)
+        return number
+
+    def _fit_to_serve(self, name: str, number: int) -> Bundle:
+        """A version, loaded; Conflict where it cannot be."""
+        try:
+            return warmed(self.read(name, number))
+        except BundleError as error:
+            log.warning("model %r: version %d cannot be loaded: %s", name, number, error)
+            raise Conflict(
+                f"model {name!r}: version {number} is damaged or was removed, and cannot serve; "
+                "the log of the service says how"
+            ) from error
+
+    def _switched(
+        self, name: str, number: int, bundle: Bundle, who: str, expected: int | None
+    ) -> int:
+        with self.store.writing() as connection:
+            revision = promote_within(connection, name, number, who, expected)
+        with self._own_lock(name):
+            self._loaded[name] = number, bundle
+        self._known.pop(name, None)
+        return revision
+
+    def decide(self, name: str, policy: Policy, who: str, expected: int | None = None) -> int:
+        """Let another policy say from now on which p-values raise an alert, and give the model's
+        new revision; DataError for one that the p-values of the model cannot reach.
+        """
+        said = out_of_reach(policy, self.serving(name).bundle.detector.conformal_)
+        if said is not None:
+            raise DataError(said)
+        own = {"policy": policy.kind, "level": policy.level, "traffic": policy.traffic}
+        with self.store.writing() as connection:
+            row = model_to_change(connection, name, expected)
+            before = {"kind": row.policy, "level": row.level, "traffic": row.traffic}
+            told = {"before": before, "now": asdict(policy)}
+            new = own | {"revision": row.revision + 1}
+            connection.execute(update(models).where(models.c.name == name).values(**new))
+            tell(connection, who, "policy", name, name, told)
+        self._known.pop(name, None)
+        return int(row.revision) + 1
+
+    def _own_lock(self, name: str) -> Lock:
+        with self._lock:
+            return self._loading[name]
 
     def _row(self, name: str) -> Row[Any]:
         """What the database says of a model, at most `FRESH` seconds old."""
+        if not NAMED.fullmatch(name):
+            raise no_model(name)
         asked, row = self._known.get(name, (0.0, None))
         if row is None or time.monotonic() - asked > FRESH:
             with self.store.reading() as connection:
-                row = _of_model(connection, name)
+                row = of_model(connection, name)
             self._known[name] = time.monotonic(), row
         return row
 
@@ -180,16 +287,59 @@ class Registry:
         return max([last or 0, *there]) + 1
 
 
-def _of_model(connection: Connection, name: str) -> Row[Any]:
-    row = connection.execute(select(models).where(models.c.name == name)).first()
-    if row is None:
-        raise NoModel(f"there is no model {name[:64]!r}; see GET /v1/models")
+def warmed(bundle: Bundle) -> Bundle:
+    """The same, with what the first request would have to wait for."""
+    warm(bundle.detector)
+    return bundle
+
+
+def of_model(connection: Connection, name: str) -> Row[Any]:
+    """What the database says of a model; NoModel."""
+    return _one(connection.execute(select(models).where(models.c.name == name)).first(), name)
+
+
+def model_to_change(connection: Connection, name: str, expected: int | None = None) -> Row[Any]:
+    """The same for whom changes it, and others wait; Conflict at another revision than expected."""
+    asked = select(models).where(models.c.name == name).with_for_update()
+    row = _one(connection.execute(asked).first(), name)
+    if expected not in (None, row.revision):
+        raise Conflict(
+            f"model {name!r} is at revision {row.revision}, and {expected} was expected: somebody "
+            "promoted a version or changed the policy meanwhile; look again, then ask again"
+        )
     return row
 
 
-def tell(
-    connection: Connection, who: str, what: str, model: str | None, subject: Any, detail: Any
-) -> None:
-    """A line of the audit trail, in the transaction of what it tells of."""
-    row = {"at": now(), "who": who, "what": what, "model": model}
-    connection.execute(insert(audit), row | {"subject": str(subject), "detail": detail})
+def _one(row: Row[Any] | None, name: str) -> Row[Any]:
+    if row is None:
+        raise no_model(name)
+    return row
+
+
+def no_model(name: str) -> NoModel:
+    """There is none of this name, which may be anything."""
+    shown = repr(name) if NAMED.fullmatch(name) else "of such a name"
+    return NoModel(f"there is no model {shown}; see GET /v1/models")
+
+
+def check_version(connection: Connection, name: str, number: int) -> Row[Any]:
+    """What the database says of a model; NoModel unless it has a version of this number."""
+    row = of_model(connection, name)
+    there = select(versions.c.number).where(versions.c.model == name, versions.c.number == number)
+    if connection.execute(there).first() is None:
+        raise NoModel(f"model {name!r}: there is no version {number}")
+    return row
+
+
+def promote_within(
+    connection: Connection, name: str, number: int, who: str, expected: int | None = None
+) -> int:
+    """Let a version serve, in a transaction of the caller, and give the model's new revision."""
+    row = model_to_change(connection, name, expected)
+    check_version(connection, name, number)
+    tell(connection, who, "promote", name, number, {"before": row.current})
+    if row.current == number:
+        return int(row.revision)
+    own = {"current": number, "previous": row.current, "revision": row.revision + 1}
+    connection.execute(update(models).where(models.c.name == name).values(**own))
+    return int(row.revision) + 1

@@ -81,15 +81,16 @@ class Bundle:
             For a backbone of your own.
         """
         new_path(folder)
-        tensors = bytes_of(_state_of(self.detector))
-        shown = saved(getattr(self.detector, "references_", None))
-        text = _manifest(self, digest(tensors), None if shown is None else digest(shown)).text()
+        parts = _bytes_by_name(self)
         with Making() as making:
             new = making.folder(folder)
-            new.write(TENSORS, tensors)
-            if shown is not None:
-                new.write(SHOWN, shown)
-            new.write(JSON, text)
+            for name, data in parts.items():
+                new.write(name, data)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle.json that saving this writes: it holds the hashes of all else."""
+        return digest(_bytes_by_name(self)[JSON])
 
     @classmethod
     def load(cls, folder: str | Path, *, trust: Collection[str] = ()) -> Self:
@@ -271,6 +272,15 @@ class Bundle:
         flagged = pvalues <= policy.threshold(pvalues)
         verdict = pa.array(np.where(flagged, "anomaly", "normal"), pa.string())
         return pa.table({"score": scores, "pvalue": pvalues, "verdict": verdict})
+
+
+def _bytes_by_name(bundle: Bundle) -> dict[str, bytes]:
+    """What the folder holds, by name; bundle.json last, as it names the others."""
+    found = {TENSORS: bytes_of(_state_of(bundle.detector))}
+    if (shown := saved(getattr(bundle.detector, "references_", None))) is not None:
+        found[SHOWN] = shown
+    hashes = {name: digest(data) for name, data in found.items()}
+    return found | {JSON: _manifest(bundle, hashes[TENSORS], hashes.get(SHOWN)).text()}
 
 
 def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,18 +127,41 @@ def image_bytes(file: Path) -> bytes:
         ) from error
 
 
+def size_of(file: str | Path) -> tuple[int, int]:
+    """Width and height of an image as its head says: nothing of it is unpacked.
+
+    >>> size_of("nowhere.png")
+    Traceback (most recent call last):
+    unseen.errors.DataError: nowhere.png: no such file; check the spelling and the folder
+    """
+    path = Path(file)
+    _check_file(path)
+    with _opened_image(path) as image:
+        width, height = image.size
+        return int(width), int(height)
+
+
 def _decoded(file: Path) -> NDArray[Any]:
     """The first frame, upright: (h, w, 3) uint8, or (h, w) where it is grey of more than 8 bits."""
+    with _opened_image(file) as image:
+        from PIL import ImageOps
+
+        _check_pixels(file, *image.size)
+        upright = ImageOps.exif_transpose(image)
+        upright.info.pop("transparency", None)
+        return np.array(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
+
+
+@contextmanager
+def _opened_image(file: Path) -> Iterator[Any]:
+    """An image as Pillow has it; whatever goes wrong meanwhile is a DataError."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
         raise Unsupported('reading images needs Pillow: pip install "unseen[images]"') from error
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            _check_pixels(file, *image.size)
-            upright = ImageOps.exif_transpose(image)
-            upright.info.pop("transparency", None)
-            return np.array(upright if upright.mode[0] in "IF" else upright.convert("RGB"))
+            yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:

@@ -2,41 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from hashlib import sha256
+from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from unseen.scoring.tables import TableSource
 from unseen.service.access import allowed
-from unseen.service.bodies import body_of, rows_of, scratch
-from unseen.service.judging import NAMED, judged
+from unseen.service.answering import Answering
+from unseen.service.bodies import ENDINGS, FORM, JSON, Given, media_of, received
+from unseen.service.judging import NAMED
 from unseen.service.judging import Request as Asked
-from unseen.service.state import Service, TheService
+from unseen.service.routes.examples import SCORED, SCORING
+from unseen.service.state import TheService
+from unseen.service.steps import Held, Lines
 from unseen.service.tokens import Who
 
 router = APIRouter(prefix="/v1/models", tags=["scoring"])
+LINES = "application/jsonl"
+_KEY = 200  # characters of an Idempotency-Key
 
 
-@router.post("/{name}/score")
+@router.post("/{name}/score", responses=SCORED, openapi_extra=SCORING)
 async def score_rows(
     name: str,
     request: Request,
     service: TheService,
     who: Annotated[Who, Depends(allowed("score"))],
-    reasons: Annotated[int, Query(ge=0, le=20)] = NAMED,
-) -> dict[str, Any]:
-    """Score, p-value and verdict of each row; of alarms kind and reasons."""
-    body = await body_of(request, service.limits.body)
-    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    asked = Asked(request.headers.get("idempotency-key") or uuid4().hex, reasons)
-    return await run_in_threadpool(_scored, service, name, media, body, asked)
+    reasons: Annotated[int, Query(ge=0, le=20, description="columns to name, of alarms")] = NAMED,
+    key: Annotated[
+        str | None, Query(max_length=200, description="column that tells rows apart")
+    ] = None,
+    by_group: Annotated[bool, Query(description="judge rows by domain")] = False,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=_KEY,
+            pattern=r"^[!-~]+$",
+            description="of your own; the same with the same body raises no alert twice",
+        ),
+    ] = None,
+) -> Response:
+    """Score, p-value and verdict of each row or image; of alarms kind, reasons, and the number of
+    the alert, which is kept. With `Accept: application/jsonl` one row a line, as they are judged.
+    """
+    media = media_of(request)
+    if media not in (JSON, FORM, *ENDINGS):
+        expected = ", ".join([JSON, FORM, *ENDINGS])
+        raise HTTPException(415, f"expected a Content-Type of {expected}")
+    serving = await run_in_threadpool(service.registry.serving, name)
+    service.door.check_room()
+    held = Held(service.door)
+    try:
+        given = await received(request, media, held.stack, service.limits)
+        held.stack.enter_context(service.door.room())
+        asked = Asked(_request_id(who, idempotency_key, given), reasons, key, given.names)
+        work = Answering(service, serving, given, asked, by_group)
+        if LINES in request.headers.get("accept", ""):
+            more = work.lines()
+            held.stack.callback(more.close)
+            first = await held.work(next, more, None)
+            return Lines(first, more, held, work.headers())
+        body = await held.work(work.whole)
+        held.close()
+        return Response(body, media_type=JSON)
+    except BaseException:
+        held.close()
+        raise
 
 
-def _scored(service: Service, name: str, media: str, body: bytes, asked: Asked) -> dict[str, Any]:
-    serving = service.registry.serving(name)
-    with scratch() as folder:
-        source = TableSource(rows_of(media, body, folder))
-        rows = [row for _, rows in judged(serving, source, asked, service.store) for row in rows]
-    return {"model": name, "version": serving.version, "request": asked.id, "rows": rows}
+def _request_id(who: Who, key: str | None, given: Given) -> str:
+    """What alerts remember of a request. A key counts for one client and one body: two clients that
+    number alike, or one that uses a key for other rows, lose no alert.
+    """
+    if key is None:
+        return uuid4().hex
+    return sha256(f"{who.id} {key} {given.digest}".encode()).hexdigest()

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -32,6 +33,7 @@ from sqlalchemy import (
 
 NAME = 64  # characters of a name
 ACTIVE = ("waiting", "running")  # states of a job that has not ended
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL keeps in no text
 
 
 class Moment(TypeDecorator[datetime]):
@@ -53,6 +55,41 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text; what one of the two databases would not keep is refused by both."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if self.most is not None and len(value) > self.most:
+            raise ValueError(f"expected at most {self.most} characters, found {len(value):,}")
+        if UNKEPT.search(value):
+            raise ValueError("text with a zero byte or half a character cannot be kept")
+        return value
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as text: both databases give back what they were given, also numbers without an end,
+    which PostgreSQL's own type refuses.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_label)s",
@@ -64,33 +101,38 @@ metadata = MetaData(
 )
 
 
-def _number() -> Column[int]:
+# Numbers that people and other tables speak of: SQLite, as PostgreSQL, gives none a second time.
+_LASTING: dict[str, Any] = {"sqlite_autoincrement": True}
+
+
+def _counted() -> Column[int]:
     """A key that the database counts; SQLite counts none but its own integers."""
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
 def _model(**how: Any) -> Column[str]:
-    return Column("model", String(NAME), ForeignKey("models.name"), nullable=False, **how)
+    return Column("model", Words(NAME), ForeignKey("models.name"), nullable=False, **how)
 
 
 tokens = Table(
     "tokens",
     metadata,
-    _number(),
-    Column("name", String(NAME), nullable=False, unique=True),  # who is who in labels and audit
-    Column("role", String(16), nullable=False),  # "score", "review" or "admin"
-    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the secret
+    _counted(),
+    Column("name", Words(NAME), nullable=False, unique=True),  # who is who in labels and audit
+    Column("role", Words(16), nullable=False),  # "score", "review" or "admin"
+    Column("digest", Words(64), nullable=False, unique=True),  # SHA-256 of the secret
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
     Column("revoked", Moment),
+    **_LASTING,
 )
 
 sessions = Table(  # of browsers, which trade a token for a cookie
     "sessions",
     metadata,
-    Column("digest", String(64), primary_key=True),  # SHA-256 of the cookie
+    Column("digest", Words(64), primary_key=True),  # SHA-256 of the cookie
     Column("token", ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
-    Column("csrf", String(64), nullable=False),
+    Column("csrf", Words(64), nullable=False),
     Column("created", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
 )
@@ -98,11 +140,11 @@ sessions = Table(  # of browsers, which trade a token for a cookie
 models = Table(
     "models",
     metadata,
-    Column("name", String(NAME), primary_key=True),
+    Column("name", Words(NAME), primary_key=True),
     Column("created", Moment, nullable=False),
     Column("current", Integer, nullable=False),  # the number of the version that serves
     Column("previous", Integer),  # the one that rollback goes back to
-    Column("policy", String(8), nullable=False),  # "alpha", "fdr" or "cost"
+    Column("policy", Words(8), nullable=False),  # "alpha", "fdr" or "cost"
     Column("level", Float, nullable=False),
     Column("traffic", Float),  # rows a day, where the level is of alarms a day
     Column("revision", Integer, nullable=False, server_default=text("0")),
@@ -111,87 +153,92 @@ models = Table(
 versions = Table(  # saved detectors, in folders of the service's own
     "versions",
     metadata,
-    Column("model", String(NAME), ForeignKey("models.name"), primary_key=True),
+    Column("model", Words(NAME), ForeignKey("models.name"), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("digest", String(64), nullable=False),  # SHA-256 of its bundle.json
-    Column("origin", String(16), nullable=False),  # "given", "retrain" or "recalibrate"
+    Column("digest", Words(64), nullable=False),  # SHA-256 of its bundle.json
+    Column("origin", Words(16), nullable=False),  # "given", "retrain" or "recalibrate"
     Column("created", Moment, nullable=False),
-    Column("by", String(NAME)),
-    Column("facts", JSON, nullable=False),
+    Column("by", Words(NAME)),
+    Column("facts", Json, nullable=False),
 )
 
 alerts = Table(
     "alerts",
     metadata,
-    _number(),
+    _counted(),
     _model(),
     Column("version", Integer, nullable=False),
-    Column("request", String(NAME), nullable=False),  # of the client: said again, it is not doubled
+    Column("request", Words(NAME), nullable=False),  # of the client: said again, it is not doubled
     Column("row", BigInteger, nullable=False),  # in the request, from 1
     Column("at", Moment, nullable=False),
-    Column("key", Text),  # what the client calls the row
+    Column("key", Words()),  # what the client calls the row
     Column("score", Float, nullable=False),
     Column("pvalue", Float, nullable=False),
-    Column("kind", Text),
+    Column("kind", Words()),
     Column("kind_pvalue", Float),
     Column("novelty", Float),
-    Column("values", JSON, nullable=False),  # the row as it came
-    Column("reasons", JSON),  # Reasons.to_json and the row that it is compared with
-    Column("similar", String(64), nullable=False),  # equal of near duplicates
-    Column("answer", String(8)),  # of the label that counts; null while the alert is open
-    Column("answer_kind", Text),
+    Column("values", Json, nullable=False),  # the row as it came
+    Column("reasons", Json),  # Reasons.to_json and the row that it is compared with
+    Column("similar", Words(64), nullable=False),  # equal of near duplicates
+    Column("answer", Words(8)),  # of the label that counts; null while the alert is open
+    Column("answer_kind", Words()),
     Column("revision", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("model", "request", "row"),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.number"]),
     Index("ix_alerts_queue", "model", "answer", "pvalue"),
     Index("ix_alerts_time", "model", "at"),
     Index("ix_alerts_similar", "model", "similar"),
+    **_LASTING,
 )
 
 pictures = Table(
     "pictures",
     metadata,
     Column("alert", ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
-    Column("what", String(16), primary_key=True),  # "image" or "heat", as shown; "given" as it came
-    Column("media", String(32), nullable=False),
+    Column("what", Words(16), primary_key=True),  # "image" or "heat", as shown; "given" as it came
+    Column("media", Words(32), nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
 
 labels = Table(
     "labels",
     metadata,
-    _number(),
+    _counted(),
     _model(),
     Column("alert", ForeignKey("alerts.id", ondelete="CASCADE")),  # null: of a row of its own
+    Column("act", Words(32), nullable=False),  # labels of one act are undone together
     Column("at", Moment, nullable=False),
-    Column("by", String(NAME), nullable=False),
-    Column("origin", String(16), nullable=False),  # "page", "api" or "import"
-    Column("answer", String(8), nullable=False),  # "normal", "known", "new" or "unsure"
-    Column("kind", Text),  # of "known" and "new"
-    Column("key", Text),
-    Column("values", JSON),  # of a row that is no alert
+    Column("by", Words(NAME), nullable=False),
+    Column("origin", Words(16), nullable=False),  # "page", "api" or "import"
+    Column("answer", Words(8), nullable=False),  # "normal", "known", "new" or "unsure"
+    Column("kind", Words()),  # of "known" and "new"
+    Column("key", Words()),
+    Column("values", Json),  # of a row that is no alert
     Column("undone", Moment),
-    Column("undone_by", String(NAME)),
+    Column("undone_by", Words(NAME)),
     Index("ix_labels_time", "model", "at"),
     Index("ix_labels_alert", "alert"),
+    Index("ix_labels_act", "act"),
+    **_LASTING,
 )
 
 jobs = Table(
     "jobs",
     metadata,
-    _number(),
+    _counted(),
     _model(),
-    Column("what", String(16), nullable=False),  # "retrain" or "recalibrate"
-    Column("state", String(16), nullable=False),  # ACTIVE, "done", "failed", "cancelled" or "lost"
+    Column("what", Words(16), nullable=False),  # "retrain" or "recalibrate"
+    Column("state", Words(16), nullable=False),  # ACTIVE, "done", "failed", "cancelled" or "lost"
     Column("progress", Float, nullable=False, server_default=text("0")),  # 0 to 1
-    Column("message", Text, nullable=False, server_default=text("''")),
-    Column("settings", JSON, nullable=False),
-    Column("by", String(NAME), nullable=False),
+    Column("message", Words(), nullable=False, server_default=text("''")),
+    Column("settings", Json, nullable=False),
+    Column("by", Words(NAME), nullable=False),
     Column("created", Moment, nullable=False),
     Column("started", Moment),
     Column("beat", Moment),  # when the process was last heard of
     Column("ended", Moment),
     Column("version", Integer),  # that it made
+    **_LASTING,
 )
 Index(
     "uq_jobs_active",
@@ -213,7 +260,7 @@ rescored = Table(  # alerts as a later version judges them
 traffic = Table(
     "traffic",
     metadata,
-    Column("model", String(NAME), ForeignKey("models.name"), primary_key=True),
+    Column("model", Words(NAME), ForeignKey("models.name"), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("hour", Moment, primary_key=True),
     Column("rows", BigInteger, nullable=False),
@@ -224,20 +271,20 @@ traffic = Table(
 drifts = Table(
     "drifts",
     metadata,
-    _number(),
+    _counted(),
     _model(),
     Column("version", Integer, nullable=False),
     Column("at", Moment, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("drifted", Boolean, nullable=False),
-    Column("report", JSON, nullable=False),  # Drift.to_json
+    Column("report", Json, nullable=False),  # Drift.to_json
     Index("ix_drifts_time", "model", "at"),
 )
 
 recent = Table(  # rows that passed, to recalibrate on
     "recent",
     metadata,
-    _number(),
+    _counted(),
     _model(),
     Column("at", Moment, nullable=False),
     Column("rows", Integer, nullable=False),
@@ -248,14 +295,15 @@ recent = Table(  # rows that passed, to recalibrate on
 audit = Table(
     "audit",
     metadata,
-    _number(),
+    _counted(),
     Column("at", Moment, nullable=False),
-    Column("who", String(NAME), nullable=False),
-    Column("what", String(32), nullable=False),  # such as "label", "promote", "token.revoke"
-    Column("model", String(NAME)),
-    Column("subject", Text),  # the number of an alert, a label, a version, a job
-    Column("detail", JSON, nullable=False),
+    Column("who", Words(NAME), nullable=False),
+    Column("what", Words(32), nullable=False),  # such as "label", "promote", "token.revoke"
+    Column("model", Words(NAME)),
+    Column("subject", Words()),  # the number of an alert, a label, a version, a job
+    Column("detail", Json, nullable=False),
     Index("ix_audit_time", "at"),
+    **_LASTING,
 )
 
 

@@ -1,0 +1,79 @@
+"""Answers: what people may say of an alert or a row, and why one may be refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from unseen.errors import DataError, UnseenError
+
+ANSWERS = ("normal", "known", "new", "unsure")
+RESERVED = ("normal", "new kind", "unsure")  # what the detector itself calls rows
+LONGEST = 120  # characters of a kind's name
+
+
+class NoAlert(DataError):
+    """There is no alert of that number, or no label of that act."""
+
+
+class NotYours(UnseenError):
+    """Somebody else's label, which an administrator may undo."""
+
+
+class Undone(UnseenError):
+    """The label was undone before."""
+
+
+class Stale(UnseenError):
+    """Somebody answered meanwhile; nothing was overwritten.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and what to do.
+    alert : dict
+        The newest state: number, revision, answer, kind, and by whom.
+    """
+
+    def __init__(self, message: str, alert: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.alert = alert
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What somebody says of a row.
+
+    Parameters
+    ----------
+    answer : str
+        One of `ANSWERS`.
+    kind : str or None
+        The kind of anomaly, of "known" and "new" alone.
+
+    >>> Answer("new", "  slow  leak ").kind
+    'slow leak'
+    """
+
+    answer: str
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.answer not in ANSWERS:
+            expected = ", ".join(ANSWERS)
+            raise DataError(f"expected an answer of {expected}, found {str(self.answer)[:40]!r}")
+        named = self.answer in ("known", "new")
+        kind = " ".join((self.kind or "").split()) or None
+        if named != (kind is not None):
+            raise DataError(
+                f"the answer {self.answer!r} {'needs' if named else 'has no'} name of a kind"
+            )
+        if kind is not None and (len(kind) > LONGEST or not kind.isprintable() or kind in RESERVED):
+            raise DataError(
+                f"kind {kind[:40]!r}: expected up to {LONGEST} printable characters, and none of "
+                f"{', '.join(map(repr, RESERVED))}"
+            )
+        object.__setattr__(self, "kind", kind)
+
+    def __str__(self) -> str:
+        return self.answer if self.kind is None else f"{self.answer} kind {self.kind!r}"

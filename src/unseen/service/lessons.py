@@ -1,0 +1,182 @@
+"""What people said of rows, as a detector learns it; and alerts scored again by what learned."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, func, select
+
+from unseen.data.labels import encode_labels
+from unseen.data.news import NotedOnce
+from unseen.detector.detector import Detector
+from unseen.errors import DataError
+from unseen.scoring.labelling import FILE
+from unseen.scoring.rows import FrameRows
+from unseen.service.store.tables import alerts, labels, pictures
+from unseen.vision.images import Images
+from unseen.vision.maps import Maps
+
+LEARNED = ("normal", "known", "new")  # answers that are learned from; "unsure" is none
+AGAIN = 5000  # alerts that are scored again, the newest
+_BLOCK = 500
+_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What somebody said of a row.
+
+    Parameters
+    ----------
+    label : int
+        The number of the label.
+    alert : int or None
+        That of its alert; None of another row.
+    answer : str
+        One of `LEARNED`.
+    kind : str or None
+        Of an anomaly, its kind.
+    values : dict
+        The row as it came.
+    """
+
+    label: int
+    alert: int | None
+    answer: str
+    kind: str | None
+    values: dict[str, Any]
+
+
+def lessons_of(connection: Connection, model: str) -> list[Lesson]:
+    """The labels of a model that count, oldest first: the last of each alert that was not undone,
+    and those of other rows; of rows that are the same the last one.
+    """
+    stands = labels.c.model == model, labels.c.undone.is_(None)
+    last = select(func.max(labels.c.id)).where(*stands, labels.c.alert.is_not(None))
+    own = select(labels.c.id).where(*stands, labels.c.alert.is_(None))
+    wanted = last.group_by(labels.c.alert).union_all(own)
+    told = labels.c.id, labels.c.alert, labels.c.answer, labels.c.kind, labels.c["values"]
+    found = (
+        select(*told, alerts.c["values"].label("given"))
+        .select_from(labels.outerjoin(alerts, alerts.c.id == labels.c.alert))
+        .where(labels.c.id.in_(wanted))
+        .order_by(labels.c.id)
+    )
+    newest = dict[str, Lesson]()
+    for number, alert, answer, kind, values, given in connection.execute(found):
+        row = (given if alert is not None else values) or {}
+        same = json.dumps(row, sort_keys=True) if row else f"alert {alert}"
+        newest.pop(same, None)  # the order is that of the labels that count
+        newest[same] = Lesson(number, alert, answer, kind, row)
+    return [each for each in newest.values() if each.answer in LEARNED]
+
+
+def counted_lessons(lessons: Sequence[Lesson]) -> dict[str, Any]:
+    """How many rows are normal, and of each kind, most frequent first."""
+    kinds = Counter(each.kind or "" for each in lessons if each.answer != "normal")
+    normal = sum(each.answer == "normal" for each in lessons)
+    return {"normal": normal, "kinds": dict(kinds.most_common())}
+
+
+def answered_table(lessons: Sequence[Lesson], detector: Detector, column: str) -> FrameRows:
+    """Rows with their labels in a column, as `with_answers` takes them; DataError for a kind that
+    the detector would take for normal or for no label.
+    """
+    spelled = [
+        str(detector.normal) if each.answer == "normal" else str(each.kind) for each in lessons
+    ]
+    codes, _ = encode_labels(spelled, rows=len(spelled), normal=detector.normal)
+    for each, code in zip(lessons, codes.tolist(), strict=True):
+        if (code > 0) != (each.answer != "normal"):
+            raise DataError(
+                f"label {each.label}: calls its row of the kind {each.kind!r}, which to this model "
+                "is no kind of anomaly; undo it, and name the kind otherwise"
+            )
+    rows = [each.values | {column: name} for each, name in zip(lessons, spelled, strict=True)]
+    return FrameRows(as_trained(FrameRows(rows).whole(), detector))
+
+
+def as_trained(rows: pa.Table, detector: Detector) -> pa.Table:
+    """Rows that came as JSON, with the types of the training rows where they can be had."""
+    kept = getattr(detector, "references_", None)
+    for field in () if kept is None else kept.rows.schema:
+        place = rows.column_names.index(field.name) if field.name in rows.column_names else -1
+        if place >= 0 and rows.schema.types[place] != field.type:
+            try:
+                rows = rows.set_column(place, field.name, rows[field.name].cast(field.type))
+            except pa.ArrowException:
+                continue
+    return rows
+
+
+def written_pictures(
+    connection: Connection, numbers: Sequence[int], folder: Path
+) -> dict[int, Path]:
+    """The images of alerts as they came, in files of a folder; of those that were kept."""
+    found = dict[int, Path]()
+    for start in range(0, len(numbers), _BLOCK):
+        wanted = pictures.c.alert.in_(numbers[start : start + _BLOCK])
+        mine = select(pictures).where(wanted, pictures.c.what == "given")
+        for row in connection.execute(mine):
+            file = folder / f"{row.alert}{_ENDINGS.get(row.media, '.png')}"
+            file.write_bytes(row.bytes)
+            found[row.alert] = file
+    return found
+
+
+def with_files(lessons: Sequence[Lesson], files: dict[int, Path]) -> list[Lesson]:
+    """Lessons about images that are there, each naming its file."""
+    return [
+        Lesson(each.label, each.alert, each.answer, each.kind, {FILE: str(files[each.alert])})
+        for each in lessons
+        if each.alert in files
+    ]
+
+
+def scored_again(
+    connection: Connection, model: str, version: int, detector: Detector, folder: Path
+) -> tuple[list[dict[str, Any]], int]:
+    """Rows for the table `rescored`, of the newest alerts, open or labelled; and how many alerts
+    this detector cannot score.
+    """
+    newest = select(alerts.c.id, alerts.c["values"]).where(alerts.c.model == model)
+    rows = connection.execute(newest.order_by(alerts.c.id.desc()).limit(AGAIN)).all()
+    found, once = list[dict[str, Any]](), NotedOnce()
+    for numbers, given in _scorable(connection, rows, detector, folder):
+        try:
+            scores, pvalues = detector.judged(given, once=once)
+        except (DataError, pa.ArrowException):
+            continue  # came when the model had other columns
+        each = zip(numbers, scores.tolist(), pvalues.tolist(), strict=True)
+        found += [
+            {"alert": number, "version": version, "score": score, "pvalue": pvalue}
+            for number, score, pvalue in each
+            if np.isfinite(score)
+        ]
+    return found, len(rows) - len(found)
+
+
+def _scorable(
+    connection: Connection, rows: Sequence[Any], detector: Detector, folder: Path
+) -> Iterator[tuple[list[int], Any]]:
+    """Blocks of numbers of alerts, and what there is to score of them."""
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK]
+        if detector.schema_.noun == "rows":
+            table = FrameRows([values for _, values in part]).whole()
+            yield [number for number, _ in part], as_trained(table, detector)
+            continue
+        files = written_pictures(connection, [number for number, _ in part], folder)
+        if files:
+            none: tuple[None, ...] = (None,) * len(files)
+            images = Images(tuple(files.values()), none, none, folder)
+            maps = Maps.of(images, detector.features, failed={})
+            if len(maps):
+                yield [int(file.stem) for file in maps.images.files], maps

@@ -1,0 +1,1 @@
+"""A step a file, in the order of their revisions."""

@@ -1,0 +1,28 @@
+"""What tests of the service share: a database of each kind."""
+
+from __future__ import annotations
+
+import pytest
+
+import databases
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; tests that need one are skipped where it is not installed."""
+    if databases.programs() is None:
+        pytest.skip("needs PostgreSQL: apt install postgresql")
+    server = databases.Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """The URL of a new database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'unseen.db'}"
+    return request.getfixturevalue("postgres").fresh()
