@@ -3,12 +3,11 @@ to those who do not see it, or see it in the dark.
 """
 
 import shutil
+import time
 
 import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 from desk import Desk, Served, rows, saved
+from playwright import sync_api as playwright
 from sqlalchemy import select
 from test_page_safety import poisoned
 
@@ -153,7 +152,7 @@ def test_a_day_with_keys_alone(chromium, served, width):
     seat.press("?")
     playwright.expect(page.locator("#help")).to_be_visible()
     seat.press("n")  # answers nothing while the help is open
-    seat.press("Escape", "k", "u")
+    seat.press("Escape", "u")
     seat.told("unsure")
     seat.press("z")
     seat.told("Undone")
@@ -174,12 +173,23 @@ def test_a_day_with_keys_alone(chromium, served, width):
     seat.go_to("Queue")
     page.wait_for_selector("#title")
     assert page.locator(".was").count() == len(waiting)  # p-values before and now
-    now_ = [
-        float(each.split()[1])
-        for each in page.locator(".queue li a > span:last-child").all_inner_texts()
-    ]
-    assert min(now_) > 0.05  # what is like rows that people called normal alarms no more
+    texts = page.locator(".queue li a > span:last-child").all_inner_texts()
+    later = [float(each.split()[1]) for each in texts]
+    assert min(later) > 0.05  # what is like rows that people called normal alarms no more
     assert seat.wrong == []
+    seat.close()
+
+
+def test_keys_that_come_before_the_alert_is_shown_answer_nothing(chromium, served):
+    seat = Seat(chromium, served, "ann")
+    seat.go_to("traffic")
+    seat.page.wait_for_selector("#title")
+    seat.page.route("**/answer", lambda route: (time.sleep(0.3), route.continue_()))
+    seat.press("n", "w", "d", "n", "u")  # as one who names a new kind of an alert not seen yet
+    seat.told("too early")
+    playwright.expect(seat.page.locator(".queue li")).to_have_count(len(ALERTS) - 1)
+    with served.store.reading() as connection:
+        assert [row.answer for row in connection.execute(select(labels))] == ["normal"]
     seat.close()
 
 
@@ -212,9 +222,8 @@ def test_two_people_at_once_overwrite_nothing(chromium, served):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium, served, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
-    seat = Seat(
-        chromium, served, "root", color_scheme=scheme, viewport={"width": 360, "height": 800}
-    )
+    view = {"color_scheme": scheme, "viewport": {"width": 360, "height": 800}}
+    seat = Seat(chromium, served, "root", **view)
     seat.go_to("traffic")
     seat.page.wait_for_selector("#title")
     seat.press("n")
