@@ -3,12 +3,11 @@ to those who do not see it, or see it in the dark.
 """
 
 import shutil
+import time
 
 import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 from desk import Desk, Served, rows, saved
+from playwright import sync_api as playwright
 from sqlalchemy import select
 from test_page_safety import poisoned
 
@@ -127,14 +126,18 @@ def answer_all(seat):
     for _ in range(30):
         first = page.locator(".beside tbody tr").first.inner_text()
         keys = next(keys for word, keys in ANSWERS.items() if word in first)
-        number = page.locator("#answer input[name=alert]").input_value()
-        if keys == ["n"]:
-            calm += 1
-            if calm > 5:
+        number = page.locator("#answer input[name=alert]")
+        before = number.input_value()
+        if keys == ["n"] and calm == 5:
+            if not page.locator("[data-key=j]").count():
                 return
-        seat.press(*keys, *(["Enter"] if "w" in keys else []))
-        seat.told(f"Alert {number}")
-        assert page.evaluate("document.activeElement.id") == "title"
+            seat.press("j")
+        else:
+            calm += keys == ["n"]
+            seat.press(*keys, *(["Enter"] if "w" in keys else []))
+            seat.told(f"Alert {before}")
+        playwright.expect(number).not_to_have_value(before)
+        playwright.expect(page.locator("#title")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [1400, 360])
@@ -146,14 +149,15 @@ def test_a_day_with_keys_alone(chromium, served, width):
     page.wait_for_selector("#title")
     before = seat.order()
     assert seat.fits()
-    seat.press("j", "ArrowDown", "k")
-    playwright.expect(page.locator(".queue [aria-current]")).to_have_attribute(
-        "href", page.locator(".queue li a").nth(1).get_attribute("href")
-    )
+    for key, place in (("j", 1), ("ArrowDown", 2), ("k", 1)):
+        seat.press(key)
+        looked = page.locator(".queue li").nth(place).locator("[aria-current]")
+        playwright.expect(looked).to_have_count(1)
+    playwright.expect(page.locator("#title")).to_be_focused()
     seat.press("?")
     playwright.expect(page.locator("#help")).to_be_visible()
     seat.press("n")  # answers nothing while the help is open
-    seat.press("Escape", "k", "u")
+    seat.press("Escape", "u")
     seat.told("unsure")
     seat.press("z")
     seat.told("Undone")
@@ -174,12 +178,23 @@ def test_a_day_with_keys_alone(chromium, served, width):
     seat.go_to("Queue")
     page.wait_for_selector("#title")
     assert page.locator(".was").count() == len(waiting)  # p-values before and now
-    now_ = [
-        float(each.split()[1])
-        for each in page.locator(".queue li a > span:last-child").all_inner_texts()
-    ]
-    assert min(now_) > 0.05  # what is like rows that people called normal alarms no more
+    texts = page.locator(".queue li a > span:last-child").all_inner_texts()
+    later = [float(each.split()[1]) for each in texts]
+    assert min(later) > 0.05  # what is like rows that people called normal alarms no more
     assert seat.wrong == []
+    seat.close()
+
+
+def test_keys_that_come_before_the_alert_is_shown_answer_nothing(chromium, served):
+    seat = Seat(chromium, served, "ann")
+    seat.go_to("traffic")
+    seat.page.wait_for_selector("#title")
+    seat.page.route("**/answer", lambda route: (time.sleep(0.3), route.continue_()))
+    seat.press("n", "w", "d", "n", "u")  # as one who names a new kind of an alert not seen yet
+    seat.told("too early")
+    playwright.expect(seat.page.locator(".queue li")).to_have_count(len(ALERTS) - 1)
+    with served.store.reading() as connection:
+        assert [row.answer for row in connection.execute(select(labels))] == ["normal"]
     seat.close()
 
 
@@ -212,9 +227,8 @@ def test_two_people_at_once_overwrite_nothing(chromium, served):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium, served, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe()
-    seat = Seat(
-        chromium, served, "root", color_scheme=scheme, viewport={"width": 360, "height": 800}
-    )
+    view = {"color_scheme": scheme, "viewport": {"width": 360, "height": 800}}
+    seat = Seat(chromium, served, "root", **view)
     seat.go_to("traffic")
     seat.page.wait_for_selector("#title")
     seat.press("n")

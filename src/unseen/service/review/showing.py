@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -95,9 +96,9 @@ def queue_page(
             "kinds": kinds_named(connection, name, classes),
             "undo": undo_of(connection, name, session.who.name),
         }
-    before, after = _beside(numbers, view["row"].id) if view else (None, None)
+    what |= _beside(queue.rows, view)
     what |= frame(request, session, name, "") | {"day": day, "part": part, "told": told}
-    what |= {"before": before, "after": after, "longest": LONGEST, "every": EVERY}
+    what |= {"longest": LONGEST, "every": EVERY}
     return shown("work.html" if part else "queue.html", what, status)
 
 
@@ -113,13 +114,25 @@ def _view(
     return alert_view(connection, name, numbers[0]) if numbers else None
 
 
-def _beside(numbers: list[int], number: int) -> tuple[int | None, int | None]:
-    """The alerts before and after one in the queue; the first after one that left it."""
-    if number not in numbers:
-        return None, (numbers[0] if numbers else None)
-    place = numbers.index(number)
-    before = numbers[place - 1] if place else None
-    return before, (numbers[place + 1] if place + 1 < len(numbers) else None)
+def _beside(rows: Sequence[Any], view: dict[str, Any] | None) -> dict[str, int | None]:
+    """The alerts before and after the one that is looked at; after one that left the queue the
+    first. `other` is the one to go on with where near duplicates are answered, too.
+    """
+    numbers = [row.id for row in rows]
+    if view is None or view["row"].id not in numbers:
+        first = numbers[0] if view is not None and numbers else None
+        return {"before": None, "after": first, "other": first}
+    place = numbers.index(view["row"].id)
+    others = [
+        row.id
+        for row in (*rows[place + 1 :], *reversed(rows[:place]))
+        if row.similar != view["row"].similar
+    ]
+    return {
+        "before": numbers[place - 1] if place else None,
+        "after": numbers[place + 1] if place + 1 < len(numbers) else None,
+        "other": others[0] if others else None,
+    }
 
 
 @router.get("/models/{name}/alerts/{number}/pictures/{what}")

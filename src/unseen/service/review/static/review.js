@@ -20,7 +20,6 @@
     if (busy && (key === "j" || key === "k")) { moves.push(key); return true; }
     if (!busy && late > deaf) return false;
     deaf = late + 700;
-    tell("Too fast: that key was not taken. Look at the alert first.");
     return true;
   }
   function act(key) {
@@ -69,6 +68,10 @@
     mine = false;
     const title = document.getElementById("title");
     if (title && event.detail.target.id === "work") title.focus();
+    if (performance.now() < deaf) {
+      const told = document.getElementById("told");
+      told.textContent = (told.textContent + " Keys that came too early were not taken: look at the alert first.").trim();
+    }
     free();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
