@@ -111,7 +111,7 @@ def test_retraining_makes_a_version_that_waits_and_says_what_changed(registry, r
     runner.wake()
     job = waited(registry, number, "done", "failed")
     assert (job.state, job.version, job.progress) == ("done", 2, 1.0), job.message
-    assert "rows that stayed with the detector" in job.message  # no training file was named
+    assert "is not named (unseen serve --train NAME=PATH): it learns from the" in job.message
     with registry.store.reading() as connection:
         mine = versions.c.number == 2
         version = connection.execute(select(versions).where(mine)).one()

@@ -19,10 +19,12 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
+from unseen.detector.conformal import out_of_reach
+from unseen.detector.policy import Policy
 from unseen.errors import UnseenError
 from unseen.service.jobs import PAUSE, ended, job_of, kept_text
-from unseen.service.making import MAKERS, Made, Progress
-from unseen.service.registry import Registry, promote_within
+from unseen.service.making import MAKERS, Made, Progress, in_terms_of_serving
+from unseen.service.registry import Registry, of_model, promote_within
 from unseen.service.store.store import Store, StoreError
 from unseen.service.store.tables import jobs, now, rescored
 
@@ -51,7 +53,7 @@ def work(registry: Registry, number: int, progress: Progress) -> None:
     try:
         _done(registry, number, progress)
     except UnseenError as error:
-        _failed(registry.store, number, str(error))
+        _failed(registry.store, number, in_terms_of_serving(str(error)))
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-3:])
         sys.stderr.write(f"job {number}: {type(error).__name__}, at\n{where}")
@@ -72,14 +74,19 @@ def _done(registry: Registry, number: int, progress: Progress) -> None:
 def _entered(registry: Registry, job: Any, made: Made, progress: Progress) -> None:
     """The version, what it says of alerts, and the end of the job: all of them, or none."""
     notes = "\n".join([made.message, *(f"Note: {note}" for note in progress.notes)])
+    promote, served = job.settings.get("promote"), registry.read(job.model, made.number)
     with registry.store.writing() as connection:
+        row = of_model(connection, job.model)
+        policy = Policy(row.policy, row.level, row.traffic)
+        if promote and (said := out_of_reach(policy, served.detector.conformal_)) is not None:
+            promote, notes = False, f"{notes}\nIt waits, and was not promoted: {said}"
         if not ended(connection, job.id, "done", notes, version=made.number, progress=1.0):
             return  # cancelled meanwhile
         facts = made.facts | {"job": job.id}
         registry.enter(connection, job.model, made.number, origin=job.what, who=job.by, facts=facts)
         if made.again:
             connection.execute(insert(rescored), made.again)
-        if job.settings.get("promote"):
+        if promote:
             promote_within(connection, job.model, made.number, job.by)
 
 
