@@ -213,9 +213,12 @@ async def over(url: str, token: str, process: psutil.Process, seconds: float) ->
 
         async def push() -> None:
             while time.perf_counter() < ends:
-                answer = await client.post(PATH, content=body)
-                status[answer.status_code] += 1
-                if answer.status_code == 429:
+                try:
+                    found = (await client.post(PATH, content=body)).status_code
+                except httpx.TransportError:
+                    found = 0  # the connection was lost
+                status[found] += 1
+                if found == 429:
                     await asyncio.sleep(0.05)
 
         async def probe() -> None:
