@@ -88,7 +88,7 @@ def test_the_steps_make_the_tables(store, url, tmp_path, request):
     other = Store(
         f"sqlite:///{tmp_path / 'other.db'}"
         if store.is_sqlite
-        else request.getfixturevalue("postgres").fresh()
+        else request.getfixturevalue("postgres").space()
     )
     metadata.create_all(other.engine)
     schema.upgrade(store)

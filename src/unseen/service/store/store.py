@@ -68,6 +68,8 @@ class Store:
         if self.file is not None:
             event.listen(self.engine, "do_connect", self._made)
             event.listen(self.engine, "connect", _set_up)
+        else:
+            event.listen(self.engine, "connect", _patient)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,7 +106,6 @@ class Store:
         """
         if not self.is_sqlite:
             with self.writing() as connection:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT}s'")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADES})")
                 yield connection
             return
@@ -260,6 +261,12 @@ def _set_up(connection: Any, _: Any) -> None:
         "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {setting}").close()
+
+
+def _patient(connection: Any, _: Any) -> None:
+    """PostgreSQL: nobody waits for a lock without an end."""
+    connection.execute(f"SET lock_timeout = '{WAIT}s'")
+    connection.commit()
 
 
 @contextmanager
