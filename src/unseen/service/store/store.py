@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import synced
+from unseen.service.logs import log
 
 FILE = "unseen.db"  # the database in the folder of a service, where no other is named
 WAIT = 10  # seconds that a writer waits for another, and anybody for a connection
@@ -33,8 +33,6 @@ PAUSE = 1.0  # seconds between two tries of that
 DRAIN = 0.2  # seconds for which writers wait for readers then
 _EMPTY = "PRAGMA wal_checkpoint(TRUNCATE)"
 UPGRADES = 0x756E7365656E  # PostgreSQL's number of the lock of upgrades: "unseen"
-
-log = logging.getLogger("unseen.service")
 
 
 class StoreError(UnseenError):
