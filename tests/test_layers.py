@@ -108,6 +108,7 @@ EXTRAS = {
     "alembic": ["service"],
     "psycopg": ["service"],
     "httpx": ["service"],
+    "prometheus_client": ["service"],
 }
 
 

@@ -86,7 +86,8 @@ def server(folder: Path) -> Any:
                 told += line_
             token = re.search(r"unseen_[\w-]+", told)
             url = re.search(r"http://\S+", told)
-            assert token and url
+            assert token is not None
+            assert url is not None
             yield url[0], token[0], psutil.Process(ran.pid)
         finally:
             ran.send_signal(signal.SIGTERM)
@@ -109,9 +110,7 @@ def batches(url: str, token: str, detector: Detector, folder: Path) -> None:
         "parquet": rows.to_parquet(),
     }
     headers = {"Authorization": f"Bearer {token}"}
-    print(
-        f"\nbatches of {BATCH:,} rows, one after the other: rows a second, medians of 15 by turns"
-    )
+    print(f"\nbatches of {BATCH:,} rows, one at a time: rows a second, medians of 15 by turns")
     print("body      reasons  service  library, same file and reasons  ratio  detect(frame)")
     with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         for name, body in bodies.items():
@@ -125,10 +124,8 @@ def batches(url: str, token: str, detector: Detector, folder: Path) -> None:
                     lambda: detector.detect(rows, alpha=0.01),
                 )
                 each = [BATCH / seconds for seconds in took]
-                print(
-                    f"{name:9} {reasons:7} {each[0]:8,.0f} {each[1]:31,.0f} {each[0] / each[1]:6.2f}"
-                    f" {each[2]:14,.0f}"
-                )
+                line = f"{name:9} {reasons:7} {each[0]:8,.0f} {each[1]:31,.0f}"
+                print(f"{line} {each[0] / each[1]:6.2f} {each[2]:14,.0f}")
 
 
 def sent(client: httpx.Client, body: bytes, name: str, reasons: int) -> None:
@@ -200,9 +197,7 @@ async def steady(
         ms = 1000 * np.array([took for took, alarm in found if alarm in chosen])
         shown = np.percentile(ms, [50, 95, 99]) if len(ms) else [np.nan] * 3
         print(f"  {what:7} p50 {shown[0]:6.1f}  p95 {shown[1]:6.1f}  p99 {shown[2]:6.1f} ms")
-    print(
-        f"  memory {memory[0]:,.0f} MiB before, {memory[-1]:,.0f} after, {max(memory):,.0f} at most"
-    )
+    print_memory(memory)
 
 
 async def over(url: str, token: str, process: psutil.Process, seconds: float) -> None:
@@ -218,9 +213,12 @@ async def over(url: str, token: str, process: psutil.Process, seconds: float) ->
 
         async def push() -> None:
             while time.perf_counter() < ends:
-                answer = await client.post(PATH, content=body)
-                status[answer.status_code] += 1
-                if answer.status_code == 429:
+                try:
+                    found = (await client.post(PATH, content=body)).status_code
+                except httpx.TransportError:
+                    found = 0  # the connection was lost
+                status[found] += 1
+                if found == 429:
                     await asyncio.sleep(0.05)
 
         async def probe() -> None:
@@ -235,12 +233,13 @@ async def over(url: str, token: str, process: psutil.Process, seconds: float) ->
         answer = await client.post(PATH, content=body)
     print(f"\noverload: batches of {BATCH:,} rows from 64 connections for {seconds:g} seconds")
     print(f"answers {dict(status)}; afterwards {answer.status_code}")
-    print(
-        f"  /healthz meanwhile p50 {1000 * np.median(alive):.0f}, at most {1000 * max(alive):.0f} ms"
-    )
-    print(
-        f"  memory {memory[0]:,.0f} MiB before, {memory[-1]:,.0f} at the end, {max(memory):,.0f} at most"
-    )
+    ms = 1000 * np.array(alive)
+    print(f"  /healthz meanwhile p50 {np.median(ms):.0f}, at most {ms.max():.0f} ms")
+    print_memory(memory)
+
+
+def print_memory(mib: list[float]) -> None:
+    print(f"  memory {mib[0]:,.0f} MiB before, {mib[-1]:,.0f} after, {max(mib):,.0f} at most")
 
 
 if __name__ == "__main__":

@@ -287,10 +287,10 @@ def test_a_job_of_which_nothing_is_heard_is_lost(registry, monkeypatch):
     runner = Runner()
     for look in range(PATIENCE):
         runner._look(registry)
-        if look == 4:  # it is heard of once more
+        if look == PATIENCE // 2:  # it is heard of once more
             with registry.store.writing() as connection:
                 connection.execute(update(jobs).values(beat=now()))
     assert state_of(registry, number).state == "running"
-    for _ in range(6):
+    for _ in range(PATIENCE // 2 + 2):
         runner._look(registry)
     assert state_of(registry, number).state == "lost"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from unseen._version import __version__
 from unseen.cli import flags
@@ -47,6 +47,23 @@ def serve(
             help="proxies in front, which end TLS: their X-Forwarded headers are believed",
         ),
     ] = (),
+    train: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="NAME=PATH ...",
+            help="what models were trained on, to learn from again beside labels; without it a "
+            "model learns from the rows that stayed with it",
+        ),
+    ] = (),
+    keep: Annotated[
+        int,
+        Parameter(
+            name="--keep-rows",
+            metavar="N",
+            help="rows of each model that passed of late, to keep for recalibration; 0 keeps none",
+            validator=validators.Number(gte=0, lte=100_000),
+        ),
+    ] = 5000,
     trust: flags.Trust = (),
 ) -> None:
     """Score rows over HTTP, keep alarms in a database, and show them on a page for review."""
@@ -57,7 +74,8 @@ def serve(
         from unseen.service.store.store import Store, database_of
 
     opened, models = Store(database_of(store, home)), run.named_models(given)
-    service = run.opened_service(models, opened, home, trust=trust, tell=say)
+    kept = run.named_models(train)
+    service = run.opened_service(models, opened, home, trust=trust, keep=keep, train=kept, tell=say)
     if token := run.first_token(opened, host):
         say(f"first token, of role admin, shown only now: {token}")
     try:

@@ -119,8 +119,8 @@ class Comparison:
 
 
 def chances(forest: RandomForestClassifier, x: NDArray[np.float32]) -> Array:
-    """What `predict_proba` of a forest gives, (n, c): that takes longer to share the trees out among
-    workers than the trees take for a row.
+    """What `predict_proba` of a forest gives, (n, c), which takes longer to share its trees out
+    among workers than they take for a row.
     """
     x = np.ascontiguousarray(x, dtype=np.float32)
     total = np.zeros((len(x), len(forest.classes_)))

@@ -31,7 +31,7 @@ NICE = 10  # beside what answers requests
 AWAY = 300.0  # seconds for which a database may be away when the work is done
 
 
-def main(argv: Sequence[str]) -> int:
+def run_job(argv: Sequence[str]) -> int:
     """Do one job, and write down what came of it."""
     with suppress(AttributeError, OSError):  # where there is no such thing
         os.nice(NICE)
@@ -126,4 +126,4 @@ def _end_with_server(store: Store, number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_job(sys.argv[1:]))

@@ -27,7 +27,8 @@ from unseen.service.store.trail import tell
 
 log = logging.getLogger("unseen.service")
 PAUSE = 1.0  # seconds between two looks of a server, and between two beats of a job
-PATIENCE = 10  # looks of a server at which a job was not heard of, then it is lost
+PATIENCE = 60  # looks of a server at which a job was not heard of, then it is lost
+GRACE = 10  # looks after which the process of a job that is not wanted any more is killed
 
 
 class NoJob(DataError):
@@ -122,6 +123,7 @@ class Runner:
         self._thread: Thread | None = None
         self._process: subprocess.Popen[str] | None = None
         self._job = 0  # the number of the one that runs here
+        self._unwanted = 0  # looks since it is not wanted
         self._silent: dict[int, tuple[Any, int]] = {}  # last beats of others, and looks since
 
     def start(self, registry: Registry) -> None:
@@ -164,11 +166,17 @@ class Runner:
             own = select(jobs.c.id, jobs.c.state, jobs.c.beat, jobs.c.model)
             rows = connection.execute(own.where(jobs.c.state.in_(ACTIVE)).order_by(jobs.c.id)).all()
         running = {row.id: row.beat for row in rows if row.state == "running"}
+        wanted = set(running)
         if self._process is not None and self._process.poll() is not None:
             code = _let_go(self._process)
             self._process = None
             self._lost(registry, self._job, f"its process ended with status {code}")
             tidy(registry)
+        elif self._process is not None:
+            running.pop(self._job, None)  # it lives, as everybody can see
+            self._unwanted = self._unwanted + 1 if self._job not in wanted else 0
+            if self._unwanted > GRACE:
+                self._process.kill()
         for number in self._unheard(running):
             self._lost(registry, number, f"nothing was heard of it for {PATIENCE} seconds")
             tidy(registry)
@@ -203,13 +211,13 @@ class Runner:
         url = registry.store.engine.url.render_as_string(hide_password=False)
         given = {"store": url, "home": str(registry.home), "trust": list(registry.trust)}
         try:
-            self._process, self._job = _started(number, given), number
+            self._process, self._job, self._unwanted = _process_of(number, given), number, 0
         except OSError as error:
             with registry.store.writing() as connection:
                 ended(connection, number, "failed", f"its process cannot be started ({error})")
 
 
-def _started(number: int, given: dict[str, Any]) -> subprocess.Popen[str]:
+def _process_of(number: int, given: dict[str, Any]) -> subprocess.Popen[str]:
     """The process of a job. What it is given goes through a pipe, where no other user reads it; it
     ends when the pipe does, which is when this server ends, however it ends.
     """

@@ -22,8 +22,8 @@ JOB = "job"  # fact of a saved detector: the number of the job that made it
 def tidy(registry: Registry) -> None:
     """Remove what jobs that ended otherwise than by their end left in the folders of versions."""
     root = registry.home / "models"
-    for place in sorted(root.iterdir()) if root.is_dir() else ():
-        if not place.is_dir():
+    for place in sorted(root.iterdir()) if os.path.isdir(root) else ():
+        if not os.path.isdir(place):
             continue
         sweep(place)
         made = {
@@ -53,7 +53,7 @@ def prune(registry: Registry, name: str, number: int, who: str) -> None:
         row = model_to_change(connection, name)
         check_version(connection, name, number)
         among = select(versions.c.number, versions.c.facts).where(versions.c.model == name)
-        facts: dict[int, Any] = dict(connection.execute(among).tuples().all())
+        facts: dict[int, Any] = {int(number): facts for number, facts in connection.execute(among)}
         needed = {row.current, row.previous}
         needed |= {facts[each].get("base") for each in needed if each is not None}
         if number in needed:

@@ -111,11 +111,11 @@ def retrained(registry: Registry, job: Any, progress: Progress) -> Made:
         )
         progress.stage(f"training on {len(lessons):,} labelled rows", 0.05, 0.8, 2 * expected)
         found = with_answers(taught.detector, taught.facts, rows, source)
-        facts = _told(found, lessons) | {"base": base, "before": current}
+        facts = _facts_of_lessons(found, lessons) | {"base": base, "before": current}
         facts |= {"train": None if train is None else Path(train).name}
         own = {"source": f"{taught.facts.get('source', 'the data')} and labels", JOB: job.id}
         new = Bundle(found.detector, found.facts | own)
-        return _kept(registry, job, new, what_changed(found), facts, progress, folder)
+        return _made_whole(registry, job, new, what_changed(found), facts, progress, folder)
 
 
 def recalibrated_again(registry: Registry, job: Any, progress: Progress) -> Made:
@@ -149,7 +149,7 @@ def recalibrated_again(registry: Registry, job: Any, progress: Progress) -> Made
         f"{left:,} that are labelled anomalies were left out."
     )
     folder = registry.folder(model, 0)
-    return _kept(registry, job, new, message, facts, progress, folder)
+    return _made_whole(registry, job, new, message, facts, progress, folder)
 
 
 MAKERS: dict[str, Callable[[Registry, Any, Progress], Made]] = {
@@ -174,7 +174,7 @@ def _base(connection: Any, model: str, number: int) -> int:
     return int(facts.get("base", number))
 
 
-def _kept(
+def _made_whole(
     registry: Registry,
     job: Any,
     new: Bundle,
@@ -196,7 +196,7 @@ def _kept(
     return Made(number, message, facts, again)
 
 
-def _told(found: Learned, lessons: list[Lesson]) -> dict[str, Any]:
+def _facts_of_lessons(found: Learned, lessons: list[Lesson]) -> dict[str, Any]:
     """What a detector learned, as JSON holds it."""
     flagged = {
         what: {"before": before, "now": now} for what, (before, now) in found.flagged.items()

@@ -20,6 +20,7 @@ from unseen.errors import DataError
 from unseen.quiet import quiet
 from unseen.service.app import create_app
 from unseen.service.logs import logged
+from unseen.service.recent import KEPT
 from unseen.service.registry import Registry
 from unseen.service.state import Limits, Service
 from unseen.service.store.schema import check_current
@@ -56,6 +57,8 @@ def opened_service(
     *,
     trust: Collection[str] = (),
     limits: Limits | None = None,
+    keep: int = KEPT,
+    train: Mapping[str, Path] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Service:
     """Database and models of a service, ready to answer.
@@ -72,6 +75,10 @@ def opened_service(
         As in `Bundle.load`.
     limits : Limits, optional
         What clients may ask for.
+    keep : int
+        Rows of each model that passed of late, to keep for recalibration; 0 keeps none.
+    train : dict of str to Path, optional
+        Training files or folders, by the names of their models, to learn from again.
     tell : callable
         Is told, in sentences, what an operator should know.
 
@@ -98,7 +105,19 @@ def opened_service(
     for name in names:  # loaded, or refused, before anybody asks
         serving = registry.serving(name)
         serving.bundle.detector.check_reach(serving.policy)  # warns where nothing can alarm
-    return Service(store, registry, home, limits or Limits())
+    for name, place in (train or {}).items():
+        check_train(name, place, names)
+    return Service(store, registry, home, limits or Limits(), keep=keep, train=dict(train or {}))
+
+
+def check_train(name: str, place: Path, known: Collection[str]) -> None:
+    """DataError for training data of a model that is not served, or that are not there."""
+    if name not in known:
+        raise DataError(
+            f"--train {name}={place}: there is no model {name!r}; the models are {', '.join(known)}"
+        )
+    if not place.exists():
+        raise DataError(f"--train {name}={place}: no such file or folder; check the spelling")
 
 
 def first_token(store: Store, host: str) -> str | None:
@@ -224,8 +243,10 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket that listens there; DataError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if not 0 <= port < 1 << 16:
+            raise OSError("no such port")
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise DataError(
             f"--host {host} --port {port}: cannot listen there ({error}); choose another port, or "
             "stop what uses it"

@@ -75,6 +75,8 @@ class Service:
         What clients may ask for.
     ending : list of callable
         Called when no request is answered any more, the last first: buffers are flushed there.
+    keep : int
+        Rows of each model that passed of late, to keep for recalibration; 0 keeps none.
     train : dict of str to Path
         Training files or folders, by the names of their models, to learn from again.
     runner : Runner
@@ -92,6 +94,7 @@ class Service:
     ending: list[Callable[[], None]] = field(default_factory=list)
     traffic: Traffic = field(init=False)
 
+    keep: int = KEPT
     train: Mapping[str, Path] = field(default_factory=dict)
     runner: Runner = field(default_factory=Runner)
     watch: Watch = field(default_factory=Watch)
@@ -107,13 +110,11 @@ class Service:
         """Who comes in, how often, and how many at once."""
         return Door(self.store, self.limits.rate, self.limits.waiting)
 
-    def begin(self, keep: int = KEPT) -> None:
-        """Start what works beside the requests: jobs, and the watch, which keeps so many recent
-        rows of each model.
-        """
+    def begin(self) -> None:
+        """Start what works beside the requests: jobs, and the watch."""
         self.runner.start(self.registry)
         self.ending.append(self.runner.close)
-        self.watch.start(self.store, keep)
+        self.watch.start(self.store, self.keep)
         self.ending.append(self.watch.close)
         self.metrics.watch(self.store, lambda: self.door.inside, self.watch.skipped)
 

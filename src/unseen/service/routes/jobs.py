@@ -61,7 +61,7 @@ class Job(BaseModel):
 
 
 @router.post("/models/{name}/retrain", status_code=202)
-def retrain(
+def retrain_model(
     name: str, service: TheService, who: Manager, response: Response, how: Retrain | None = None
 ) -> Job:
     """Learn what people said of rows: a job that makes a version."""
@@ -76,7 +76,7 @@ def retrain(
 
 
 @router.post("/models/{name}/recalibrate", status_code=202)
-def recalibrate(
+def recalibrate_model(
     name: str, service: TheService, who: Manager, response: Response, how: Recalibrate | None = None
 ) -> Job:
     """Take p-values from rows as they came of late: a job that makes a version."""
