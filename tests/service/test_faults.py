@@ -221,7 +221,7 @@ def test_killed_again_and_again_nothing_acknowledged_is_lost(nursery, model, url
 
 def test_a_database_that_is_gone_and_comes_back(nursery, model, postgres, tmp_path):
     """Killed, too: meanwhile 503, and then the same server goes on."""
-    load = Load(postgres.fresh())
+    load = Load(postgres.space())
     load.start(nursery.serve(model, "--store", load.url, "--home", tmp_path / "home"))
     for number in [signal.SIGKILL, signal.SIGINT] * max(1, KILLS // 20):
         known = sum(load.acknowledged())
