@@ -145,6 +145,10 @@ def test_only_folders_of_jobs_that_ended_are_removed(registry, saved):
     tidy(registry)
     assert sorted(each.name for each in place.iterdir()) == ["1", "2", "3"]  # the job may go on
     with registry.store.writing() as connection:
+        connection.execute(update(jobs).values(state="done"))
+    tidy(registry)  # somebody serves what that job made under another number
+    assert sorted(each.name for each in place.iterdir()) == ["1", "2", "3"]
+    with registry.store.writing() as connection:
         connection.execute(update(jobs).values(state="lost"))
     tidy(registry)
     # somebody may be about to enter what no job made
