@@ -1,8 +1,11 @@
 """A service in a folder, with one small model and alerts that its detector raised."""
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 from fastapi.testclient import TestClient
 
 from unseen import Bundle, Detector
@@ -38,13 +41,15 @@ def table(normal=200, leaks=8):
     return [{"class": "normal", **row} for row in rows(normal, 1)] + leak
 
 
-def saved(folder):
-    """A saved detector."""
+def saved(folder, method="mahalanobis"):
+    """A saved detector, and its training rows beside it."""
     import pandas as pd
 
     frame = pd.DataFrame(table())
-    detector = Detector("mahalanobis", random_state=0).fit(frame[list(COLUMNS)], frame["class"])
-    Bundle(detector, {"source": "traffic.csv"}).save(Path(folder) / "traffic")
+    detector = Detector(method, random_state=0).fit(frame[list(COLUMNS)], frame["class"])
+    frame.to_csv(Path(folder) / "traffic.csv", index=False)
+    facts = {"source": "traffic.csv", "label": "class"}
+    Bundle(detector, facts).save(Path(folder) / "traffic")
     return Path(folder) / "traffic"
 
 
@@ -60,9 +65,20 @@ class Desk:
         self.registry.add(name, bundle, "root")
         with self.store.writing() as connection:
             self.tokens = {who: add_token(connection, who, role) for who, role in PEOPLE.items()}
-        self.service = Service(self.store, self.registry, self.home, Limits())
+        train = {name: Path(bundle).with_suffix(".csv")}
+        self.service = Service(self.store, self.registry, self.home, Limits(), train=train)
         self.app = create_app(self.service)
         self.client = TestClient(self.app)
+
+    def browser(self, who=None, **how):
+        """A client that keeps cookies, signed in as somebody."""
+        client = TestClient(self.app, follow_redirects=False, **how)
+        if who is not None:
+            sent = {"token": self.tokens[who]}
+            origin = {"origin": str(client.base_url)}
+            answer = client.post("/review/sign-in", data=sent, headers=origin)
+            assert answer.status_code == 303, answer.text
+        return client
 
     def ask(self, who, method, path, **how):
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} | how.pop("headers", {})
@@ -77,4 +93,23 @@ class Desk:
 
     def close(self):
         self.client.close()
-        self.store.close()
+        self.service.close()
+
+
+class Served:
+    """A desk that answers on a port of its own, in a thread of this process."""
+
+    def __init__(self, desk):
+        config = uvicorn.Config(desk.app, host="127.0.0.1", port=0, log_level="warning")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive()
+            time.sleep(0.01)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        self.server.should_exit = True
+        self.thread.join(10)

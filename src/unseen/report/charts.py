@@ -113,6 +113,29 @@ def pvalue_plot(pvalues: Array, *, title: str, words: str) -> Chart:
     return Chart(words, _chart(f"{title}. {words}", parts, ticks, 1.0), heads, rows)
 
 
+def daily(counts: dict[str, int], *, title: str, words: str, what: str) -> Chart:
+    """How many of something there were on each day, as bars: counts by day, in their order.
+
+    >>> chart = daily({"11-28": 4, "11-29": 2}, title="Alarms", words="", what="alarms")
+    >>> chart.drawing.count("<rect"), chart.rows
+    (2, [['11-28', '4'], ['11-29', '2']])
+    """
+    top = max(counts.values(), default=0) or 1
+    step = (WIDTH - LEFT) / max(len(counts), 1)
+    parts, ticks = [], []
+    for k, (day, count) in enumerate(counts.items()):
+        x, y = LEFT + k * step, _y(count, top)
+        parts.append(
+            f'<rect class="series0" x="{x + 0.1 * step:.1f}" y="{y:.1f}" width="{0.8 * step:.1f}" '
+            f'height="{HEIGHT - BELOW - y:.1f}"><title>{escape(day)}: {count:,}</title></rect>'
+        )
+        if k in (0, len(counts) - 1):
+            ticks.append((x + (0.9 if k else 0.1) * step, day))
+    rows = [[day, f"{count:,}"] for day, count in counts.items()]
+    drawing = _chart(f"{title}. {words}", parts, ticks, top, "{:,.0f}")
+    return Chart(words, drawing, ["day", what], rows)
+
+
 def x_of(value: float, low: float, high: float) -> float:
     """Where a value stands in a chart, from its left; those beyond the axis at its ends."""
     return LEFT + (WIDTH - LEFT - 1) * (min(max(value, low), high) - low) / (high - low)
@@ -123,9 +146,13 @@ def _shares(pvalues: Array, at: Array) -> Array:
 
 
 def _chart(
-    label: str, parts: Sequence[str], ticks: Sequence[tuple[float, str]], top: float
+    label: str,
+    parts: Sequence[str],
+    ticks: Sequence[tuple[float, str]],
+    top: float,
+    form: str = "{:.0%}",
 ) -> Markup:
-    """A chart with its axes: shares from 0 to `top` upwards."""
+    """A chart with its axes: shares, or counts, from 0 to `top` upwards."""
     base = HEIGHT - BELOW
     axes = [f'<line class="axis" x1="{LEFT}" y1="{base}" x2="{WIDTH}" y2="{base}"/>']
     for k, (x, text) in enumerate(ticks):
@@ -134,7 +161,8 @@ def _chart(
             f'<text x="{x:.1f}" y="{base + 26}" text-anchor="{anchor}">{escape(text)}</text>'
         )
     axes += [
-        f'<text x="{LEFT - 6}" y="{_y(share, top) + 6:.1f}" text-anchor="end">{share:.0%}</text>'
+        f'<text x="{LEFT - 6}" y="{_y(share, top) + 6:.1f}" text-anchor="end">'
+        f"{form.format(share)}</text>"
         for share in (0.0, top)
     ]
     inside, name = "".join([*parts, *axes]), escape(label)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import PackageLoader
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
@@ -18,13 +17,13 @@ from unseen.detector.conformal import level_of
 from unseen.detector.detector import Detector
 from unseen.detector.drift import Drift
 from unseen.detector.policy import Policy
-from unseen.explain.reasons import as_written
 from unseen.io.atomic import Making
 from unseen.names import first_few
 from unseen.report.charts import Chart, axis_of, histogram, pvalue_plot, x_of
 from unseen.report.gathering import Judged
 from unseen.report.inspection import facts_of, pieces_of
 from unseen.report.knowledge import Blind, caveats, doubted, evaluated, shown_level
+from unseen.report.templating import cut_short, environment_of, look
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import Count, of_form
 
@@ -33,7 +32,7 @@ LEVELS = (
     *(1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7.5e-3, 0.01, 0.015),
     *(0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
 )
-SHORT, LONG = 300, 2000  # characters of any text from outside, and of a fact about the making
+LONG = 2000  # characters of a fact about the making
 USUAL = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)  # of them, and the smallest, those in the table
 ABOVE = ("blind spots", "new kinds")  # facts that have a place of their own
 TRAFFIC = 10_000  # rows a day, until a reader says how many
@@ -85,18 +84,16 @@ def report_page(
     detector = bundle.detector
     blind = Blind.of(detector, shown_level(policy, found))
     steps = slider(detector, found, policy, blind)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=cut_short
-    )
-    environment.filters |= {"first_few": listed, "written": as_written, "lengthy": lengthy}
-    template = files("unseen.report").joinpath("templates", "report.html").read_text()
+    environment = environment_of(PackageLoader("unseen.report"))
+    environment.filters |= {"first_few": listed, "lengthy": lengthy}
     source, rows = doubted(bundle)
     facts = dict(facts_of(bundle))
     figures = [
         *figures_of_detector(detector, blind, policy),
         *figures_of_rows(found, detector, policy),
     ]
-    return environment.from_string(template).render(
+    return environment.get_template("report.html").render(
+        look=Markup(look()),  # noqa: S704  of this package
         noun=detector.schema_.noun,
         one=detector.schema_.noun.removesuffix("s"),
         made=[(name, lengthy(text)) for name, text in facts.items() if name not in ABOVE],
@@ -127,17 +124,6 @@ def write_page(target: Path, page: str) -> None:
     with Making() as making:
         # names of files may hold bytes that spell nothing
         making.file(target).write(page.encode("utf-8", "backslashreplace"))
-
-
-def cut_short(value: object) -> object:
-    """Text from outside, cut where it is too long for a page.
-
-    >>> cut_short("x" * 301)[-30:], cut_short(7)
-    ('xxxxxxxxxx... (301 characters)', 7)
-    """
-    if isinstance(value, Markup) or not isinstance(value, str) or len(value) <= SHORT:
-        return value
-    return f"{value[:SHORT]}... ({len(value):,} characters)"
 
 
 def lengthy(text: str) -> Markup:

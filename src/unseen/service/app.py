@@ -7,14 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from unseen._version import __version__
-from unseen.errors import BundleError, UnseenError
-from unseen.service.answers import NoAlert, NotYours, Stale, Undone
-from unseen.service.bodies import TooMuch
+from unseen.errors import UnseenError
+from unseen.service.answers import Stale
 from unseen.service.guard import Guard
-from unseen.service.jobs import NoJob
-from unseen.service.logs import log
 from unseen.service.problems import PROBLEMS
-from unseen.service.registry import Conflict, NoModel
+from unseen.service.review import changing, showing, telling, working
 from unseen.service.routes import (
     health,
     jobs,
@@ -27,20 +24,8 @@ from unseen.service.routes import (
     versions,
 )
 from unseen.service.state import Service
-from unseen.service.store.store import StoreError
+from unseen.service.statuses import refused
 
-STATUS: list[tuple[type[Exception], int]] = [  # the first that fits
-    (NoModel, 404),
-    (NoAlert, 404),
-    (NoJob, 404),
-    (NotYours, 403),
-    (Undone, 409),
-    (Conflict, 409),
-    (TooMuch, 413),
-    (StoreError, 503),
-    (BundleError, 500),
-    (UnseenError, 400),
-]
 ABOUT = """Score rows and images, review what alarms, retrain.
 
 Every request but those about health brings a token: `Authorization: Bearer TOKEN`. An error is
@@ -60,7 +45,8 @@ def create_app(service: Service) -> FastAPI:
         responses=PROBLEMS,
     )
     app.state.service = service
-    for each in (scoring, models, labels, jobs, versions, retention, trail, metrics, health):
+    api = (scoring, models, labels, jobs, versions, retention, trail, metrics, health)
+    for each in (*api, showing, changing, telling, working):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
     app.add_exception_handler(UnseenError, _told)
@@ -71,12 +57,8 @@ def create_app(service: Service) -> FastAPI:
 
 def _told(request: Request, error: Exception) -> JSONResponse:
     """An error of ours, as its sentence."""
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    status, text = refused(error)
     headers = {"Retry-After": "1"} if status == 503 else None
-    text = str(error)
-    if isinstance(error, BundleError):  # names folders of this machine
-        log.error("damaged", extra={"facts": {"detail": text}})
-        text = "the saved detector of this model is damaged; the log of the service says how"
     return JSONResponse({"detail": text}, status, headers)
 
 

@@ -73,8 +73,8 @@ def judged(
                 drawn = _pictures(source, serving, scored.threshold, raised)
                 values = rows_as_given(scored.alarms, raised)
                 similar = similar_of(detector, scored.alarms, len(raised))
-                beside_nearest(detector, raised)
-                told = list(zip(raised, values, similar, strict=True))
+                why = beside_nearest(detector, raised)
+                told = list(zip(raised, values, why, similar, strict=True))
                 _keep(service.store, serving, request, told, drawn)
             yield scored, answers
             done += len(scored)
@@ -102,7 +102,7 @@ def as_key(value: Any) -> str | None:
     return None if value is None else str(value).replace("\0", "")
 
 
-def rows_as_given(rows: Any, raised: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def rows_as_given(rows: Any, raised: Sequence[Any]) -> list[dict[str, Any]]:
     """The values of alarms (k) as they came, in JSON's types; of images nothing but what the answer
     says.
     """
@@ -129,11 +129,11 @@ def _keep(
     store: Store,
     serving: Serving,
     request: Request,
-    told: list[tuple[dict[str, Any], dict[str, Any], str]],
+    told: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]],
     drawn: dict[int, list[dict[str, Any]]],
 ) -> None:
-    """Write alarms as alerts: answers, values as they came, and what near duplicates share. Each
-    is told its number; those of a request that came before have theirs.
+    """Write alarms as alerts: answers, values as they came, reasons, and what near duplicates
+    share. Each is told its number; those of a request that came before have theirs.
     """
     at = now()
     rows = [
@@ -150,10 +150,10 @@ def _keep(
             "kind_pvalue": answer.get("kind_pvalue"),
             "novelty": answer.get("novelty"),
             "values": given,
-            "reasons": answer.get("reasons"),
+            "reasons": why,
             "similar": alike,
         }
-        for answer, given, alike in told
+        for answer, given, why, alike in told
     ]
     dialect = sqlite if store.is_sqlite else postgresql
     places = (alerts.c.model == serving.model) & (alerts.c.request == request.id)
@@ -165,20 +165,25 @@ def _keep(
         shown = [{"alert": numbers[row]} | each for row in drawn for each in drawn[row]]
         if shown:
             connection.execute(dialect.insert(pictures).on_conflict_do_nothing(), shown)
-    for answer, _, _ in told:
+    for answer, *_ in told:
         answer["alert"] = numbers[answer[ROW]]
 
 
-def beside_nearest(detector: Detector, raised: Sequence[dict[str, Any]]) -> None:
-    """Put the normal row that an alarm is compared with beside its reasons, as `nearest`: another
-    version of the detector may not know it.
+def beside_nearest(
+    detector: Detector, raised: Sequence[dict[str, Any]]
+) -> list[dict[str, Any] | None]:
+    """Reasons of alarms (k), and beside them, as `nearest`, the normal row that each is compared
+    with: another version of the detector may not know it.
     """
-    told = [answer["reasons"] for answer in raised if answer.get("reasons")]
+    told = [answer.get("reasons") for answer in raised]
     kept = getattr(detector, "references_", None)
     if kept is None or detector.schema_.noun != "rows":
-        return
+        return told
     places = {int(number): place for place, number in enumerate(kept.numbers)}
-    for reasons in told:
-        place = places.get(reasons["nearest_normal"]["row"])
-        if place is not None:
-            reasons["nearest"] = rows_as_given(kept.rows.slice(place, 1), [reasons])[0]
+    found = [places.get(each["nearest_normal"]["row"]) if each else None for each in told]
+    known = [place for place in found if place is not None]
+    rows = iter(rows_as_given(kept.rows.take(known), known))
+    return [
+        why if why is None or place is None else why | {"nearest": next(rows)}
+        for why, place in zip(told, found, strict=True)
+    ]

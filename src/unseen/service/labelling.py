@@ -58,7 +58,7 @@ def answer_alert(
         alerts.c.id <= duplicates_to,
     )
     changed = update(alerts).where(*alike).values(**new).returning(alerts.c.id, alerts.c.key)
-    rows = [(number, row.key), *connection.execute(changed)]
+    rows = [(number, row.key), *((each.id, each.key) for each in connection.execute(changed))]
     found = [{"alert": each, "key": key} | _of(given) for each, key in rows]
     act = add_labels(connection, model, found, who, origin)
     detail = {"answer": given.answer, "kind": given.kind, "act": act.id, "alerts": len(rows)}
@@ -150,6 +150,15 @@ def last_act(connection: Connection, model: str, who: str) -> str | None:
     mine = labels.c.model == model, labels.c.by == who, labels.c.undone.is_(None)
     found: str | None = connection.execute(
         select(labels.c.act).where(*mine).order_by(labels.c.id.desc()).limit(1)
+    ).scalar()
+    return found
+
+
+def first_of(connection: Connection, model: str, act: str) -> int | None:
+    """The alert that an act answered first; None where it was about rows."""
+    mine = labels.c.model == model, labels.c.act == act
+    found: int | None = connection.execute(
+        select(labels.c.alert).where(*mine).order_by(labels.c.id).limit(1)
     ).scalar()
     return found
 

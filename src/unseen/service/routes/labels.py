@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
@@ -25,7 +25,9 @@ from unseen.service.tokens import Who
 router = APIRouter(prefix="/v1/models/{name}", tags=["alerts and labels"])
 Reader = Annotated[Who, Depends(allowed("read"))]
 Labeller = Annotated[Who, Depends(allowed("label"))]
-After = Annotated[int, Query(ge=0, description="The last number of the page before.")]
+LARGEST = 1 << 53  # number of anything
+Number = Annotated[int, Path(ge=1, le=LARGEST)]
+After = Annotated[int, Query(ge=0, le=LARGEST, description="The last number of the page before.")]
 Most = Annotated[int, Query(ge=1, le=1000, description="How many, at most.")]
 Format = Literal["csv", "label-studio"]
 ROWS = 1000  # labels of rows in one request
@@ -40,7 +42,7 @@ class GivenAnswer(_Strict):
 
     answer: Literal["normal", "known", "new", "unsure"]
     kind: Annotated[str | None, Field(max_length=LONGEST, examples=["slow leak"])] = None
-    revision: Annotated[int, Field(ge=0, description="Of the alert, as it was seen.")]
+    revision: Annotated[int, Field(ge=0, le=LARGEST, description="Of the alert, as it was seen.")]
     duplicates: Annotated[bool, Field(description="Answer open near duplicates alike.")] = False
 
 
@@ -86,7 +88,7 @@ def list_alerts(
 
 
 @router.get("/alerts/{number}")
-def one_alert(name: str, number: int, service: TheService, who: Reader) -> dict[str, Any]:
+def one_alert(name: str, number: Number, service: TheService, who: Reader) -> dict[str, Any]:
     """An alert, with the revision that an answer names."""
     with service.store.reading() as connection:
         return dict(alert_of(connection, name, number)._mapping)
@@ -94,13 +96,13 @@ def one_alert(name: str, number: int, service: TheService, who: Reader) -> dict[
 
 @router.patch("/alerts/{number}", responses={409: {"description": "Answered meanwhile."}})
 def answer_one(
-    name: str, number: int, given: GivenAnswer, service: TheService, who: Labeller
+    name: str, number: Number, given: GivenAnswer, service: TheService, who: Labeller
 ) -> dict[str, Any]:
     """Answer an alert. Where somebody answered since it was seen, 409 tells what; nothing is
     overwritten.
     """
     answer, classes = Answer(given.answer, given.kind), classes_of(service, name)
-    most = (1 << 62) if given.duplicates else 0
+    most = LARGEST if given.duplicates else 0
     with service.store.writing() as connection:
         check_kind(connection, name, answer, classes)
         act = answer_alert(
