@@ -5,6 +5,7 @@ rest.
 import heapq
 import time
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,23 +59,24 @@ def simulated(costs: list[float]) -> None:
     show(f"{ROWS:,} rows on {MACHINES:,} machines of {CORES} cores, simulated", heads, lines)
 
 
-def scheduled(tasks: int = 3000) -> float:
-    """Seconds that the driver needs for a task that does nothing, sent as scoring sends its own."""
+def scheduled(tasks: int = 5000, ahead: int = 2000) -> float:
+    """Seconds that the driver needs for a task that does nothing, of many that wait, sent and taken
+    in as those of scoring are.
+    """
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     work = [ray.put(Counter())]
     nothing = ray.remote(num_cpus=1, max_retries=3)(lambda sent, item: item)
     ray.get([nothing.remote(work, k) for k in range(20)])
-    start, left, running = time.perf_counter(), iter(range(tasks)), set[Any]()
+    start, left, running = time.perf_counter(), iter(range(tasks)), list[Any]()
     used = time.process_time()
     while True:
-        while len(running) < 4 and (k := next(left, None)) is not None:
-            running.add(nothing.remote(work, k))
+        running += [nothing.remote(work, k) for k in islice(left, ahead - len(running))]
         if not running:
             break
-        ready, rest = ray.wait(list(running), num_returns=1)
-        running = set(rest)
+        ray.wait(running, num_returns=1)
+        ready, running = ray.wait(running, num_returns=len(running), timeout=0)
         ray.get(ready)
     wall, used = time.perf_counter() - start, time.process_time() - used
     ray.shutdown()

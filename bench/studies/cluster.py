@@ -71,6 +71,7 @@ def prepare(place: Path, chosen: argparse.Namespace) -> None:
     parquet.write_table(rows.append_column("kind", pa.array(kinds)), place / "training.parquet")
     words = ["--label", "kind", "--drop", "id", "--method", chosen.method]
     run([*CLI, "fit", str(place / "training.parquet"), *words, "--out", str(place / "m")])
+    parquet.write_table(drawn(0, 1000, chosen.columns), place / "few.parquet")
     (place / "rows").mkdir()
     each = chosen.rows // chosen.files
     halves = 2 if chosen.part == "pair" else 1
@@ -126,8 +127,13 @@ class Watched:
                 if process.name().startswith(WORKING):
                     self.memory.setdefault(process.pid, []).append(size)
 
+    @property
+    def spent(self) -> float:
+        """Processor seconds."""
+        return sum(self.cpu.values())
+
     def line(self, name: str, rows: int) -> list[str]:
-        spent = 1e6 * sum(self.cpu.values()) / rows
+        spent = 1e6 * self.spent / rows
         return [name, f"{self.seconds:.1f}", f"{rows / self.seconds:,.0f}", f"{spent:.2f}"]
 
     def grown(self) -> str:
@@ -157,8 +163,10 @@ def scoring(place: Path, data: str, out: str, policy: list[str], *more: str) -> 
     return [*CLI, *words, "--keep", "id", *policy, *more]
 
 
-def on_workers(place: Path, out: str, policy: list[str], workers: int) -> list[str]:
-    return scoring(place, "rows", out, policy, "--engine", "ray", "--workers", str(workers))
+def on_workers(
+    place: Path, out: str, policy: list[str], workers: int, data: str = "rows"
+) -> list[str]:
+    return scoring(place, data, out, policy, "--engine", "ray", "--workers", str(workers))
 
 
 def differing(one: list[Path], parts: Path) -> int:
@@ -177,17 +185,24 @@ def differing(one: list[Path], parts: Path) -> int:
 
 
 def equal(place: Path, chosen: argparse.Namespace) -> None:
-    """One machine, one worker, two workers."""
+    """One machine, one worker, two workers; how long each takes to begin is measured on few rows."""
+    heads = ["", "seconds", "rows/s", "CPU µs a row", "CPU s to begin", "CPU of a row beside"]
+    begun = begin(scoring(place, "few.parquet", "few.out.parquet", chosen.policy))
     one = run(scoring(place, "0.parquet", "one.parquet", chosen.policy))
-    lines = [[*one.line("one machine", chosen.rows), "-", "-", "-"]]
+    lines = [[*one.line("one machine", chosen.rows), f"{begun:.1f}", "-", "-", "-"]]
     for workers in chosen.workers:
-        found = run(on_workers(place, f"out{workers}", chosen.policy, workers))
+        few = on_workers(place, f"few{workers}", chosen.policy, workers, "few.parquet")
+        first, found = begin(few), run(on_workers(place, f"out{workers}", chosen.policy, workers))
         odd = differing([place / "one.parquet"], place / f"out{workers}")
-        name = f"{workers} worker{'s' * (workers > 1)}"
-        more = f"{100 * (sum(found.cpu.values()) / sum(one.cpu.values()) - 1):+.0f}%"
-        lines.append([*found.line(name, chosen.rows), more, found.grown(), str(odd)])
-    heads = ["", "seconds", "rows/s", "CPU µs a row", "CPU beside one machine"]
+        beside = (found.spent - first) / (one.spent - begun) - 1
+        line = found.line(f"{workers} worker{'s' * (workers > 1)}", chosen.rows)
+        lines.append([*line, f"{first:.1f}", f"{100 * beside:+.0f}%", found.grown(), str(odd)])
     show(title(chosen), [*heads, "MB of a worker, 2nd -> last quarter", "rows that differ"], lines)
+
+
+def begin(words: list[str]) -> float:
+    """Processor seconds of a command on few rows."""
+    return run(words).spent
 
 
 def pair(place: Path, chosen: argparse.Namespace) -> None:
@@ -202,10 +217,10 @@ def pair(place: Path, chosen: argparse.Namespace) -> None:
         with ThreadPoolExecutor(2) as both:
             found = list(both.map(run, commands))
         seconds["two processes"].append(time.perf_counter() - start)
-        cpu["two processes"].append(sum(sum(each.cpu.values()) for each in found))
+        cpu["two processes"].append(sum(each.spent for each in found))
         spread = run(on_workers(place, f"out{turn}", chosen.policy, 2))
         seconds["two workers"].append(spread.seconds)
-        cpu["two workers"].append(sum(spread.cpu.values()))
+        cpu["two workers"].append(spread.spent)
     rates = {name: chosen.rows / np.array(each) for name, each in seconds.items()}
     ratio = rates["two workers"] / rates["two processes"]
     lines = [

@@ -15,11 +15,13 @@ import pyarrow.parquet as parquet
 import pytest
 from pyarrow import fs
 
+from unseen.cli.main import main
 from unseen.detector.detector import Detector
 from unseen.detector.policy import Policy
 from unseen.errors import BundleError, DataError, Unsupported
 from unseen.io import places, read
 from unseen.io.paths import alone
+from unseen.io.places import Place
 from unseen.methods.distances import Mahalanobis
 from unseen.scoring import engine as engines
 from unseen.scoring import rows as reading
@@ -27,6 +29,7 @@ from unseen.scoring.cluster import asked_of, score_partitions
 from unseen.scoring.engine import Engine
 from unseen.scoring.stream import score
 from unseen.scoring.tables import TableSource
+from unseen.scoring.worker import Work
 from unseen.storage.bundle import Bundle
 
 ALPHA, FDR = Policy.alpha(0.05), Policy.fdr(0.2)
@@ -141,15 +144,62 @@ def test_a_partition_of_a_worker_that_is_killed_is_done_by_another(saved, tmp_pa
     killed = []
 
     def kill(rows):
-        for process in psutil.Process().children(recursive=True) if not killed else ():
-            if process.name().startswith(("ray::_one", "ray::IDLE")):
+        for process in psutil.Process().children(recursive=True):
+            if not killed and process.name().startswith("ray::_one"):
                 killed.append(process.pid)
                 process.kill()
 
     found = on_workers(saved, tmp_path / "out", ALPHA, engine=Engine(), progress=kill)
-    assert len(killed) == 2
+    assert len(killed) == 1
     assert found.rows == sum(SIZES)
     assert same(whole(tmp_path / "out"), on_one_machine(saved, ALPHA))
+
+
+def test_the_command_line_scores_on_workers(saved, tmp_path, ray, capsys, monkeypatch):
+    monkeypatch.chdir(saved)
+    words = ["score", "model", "rows/0?.parquet", "--out", str(tmp_path / "out"), "--keep", "key"]
+    assert main([*words, "--alpha", "0.02", "--engine", "ray"]) == 0
+    said = capsys.readouterr()
+    count = alarms_of(whole(tmp_path / "out")).num_rows
+    assert f"{count} of {sum(SIZES[:10])} rows flagged at p <= 0.02." in said.out
+    assert f"written to {tmp_path}/out" in said.out
+    assert main([*words, "--alpha", "0.05", "--engine", "ray"]) == 2
+    assert "was begun otherwise (policy: alpha 0.02, now alpha 0.05)" in capsys.readouterr().err
+
+
+def test_the_command_line_tells_what_does_not_go_together(saved, tmp_path, capsys):
+    words = ["score", str(saved / "model"), str(saved / "rows")]
+    for more, said in (
+        (["--out", "o", "--workers", "2"], "--workers is for --engine ray"),
+        (["--out", "o", "--address", "auto"], "--address is for --engine ray"),
+        (["more", "--out", "o.csv"], "expected one file or folder, found 2"),
+        (["--out", "o", "--engine", "ray", "--cache", "c"], "are for images"),
+        (["--out", "-", "--engine", "ray"], "expected a folder to write to"),
+    ):
+        assert main([*words, *more]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_workers_evaluate_as_one_process_does(tmp_path, ray, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(520, 3))
+    x[400:460] += 4.0
+    x[460:] -= 4.0
+    kind = np.repeat(["normal", "up", "down"], [400, 60, 60])
+    columns = {f"x{j}": column for j, column in enumerate(x.T)} | {"kind": kind}
+    parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    words = ["evaluate", str(tmp_path / "rows.parquet"), "--label", "kind", "--seeds", "2"]
+    words += ["--method", "mahalanobis", "nearest"]
+    reports = {}
+    for engine in ("local", "ray"):
+        file = tmp_path / f"{engine}.json"
+        assert main([*words, "--engine", engine, "--json", str(file)]) == 0
+        reports[engine] = json.loads(file.read_text())["methods"]
+        for report in reports[engine]:
+            assert report.pop("fit_seconds") > 0
+            assert report.pop("rows_per_second") > 0
+    assert reports["ray"] == reports["local"]
+    assert [report["method"] for report in reports["ray"]] == ["mahalanobis", "nearest"]
 
 
 def odd(how):
@@ -313,6 +363,13 @@ def test_a_run_goes_on_only_with_its_detector(saved, begun):
     Bundle(bundle.detector, bundle.facts | {"note": "another"}).save(begun / "model")
     with pytest.raises(DataError, match="was begun otherwise .detector: "):
         on_workers(begun, begun / "out", ALPHA)
+
+
+def test_workers_of_another_release_are_refused(saved, tmp_path):
+    asked = asked_of(Bundle.load(saved / "model"), ALPHA)
+    work = Work({}, asked, Place.of(tmp_path), release="0.0.1")
+    with pytest.raises(DataError, match=r"has unseen .*, and the run was begun by 0\.0\.1"):
+        work.detector  # noqa: B018
 
 
 def test_a_file_that_changes_meanwhile_is_refused(saved, begun):

@@ -129,6 +129,10 @@ def _score_partitions(
     from unseen.scoring.cluster import asked_of, score_partitions
     from unseen.storage.bundle import Bundle
 
+    if str(Path(target)) == "-":
+        raise DataError(
+            "--engine ray writes a file for each of DATA: expected a folder to write to"
+        )
     bundle = Bundle.load(folder, trust=judging.trust).with_tail(judging.tail)
     asked = asked_of(bundle, alarms.policy(), judging.keep, not judging.no_header, **judging.told())
     asked = replace(asked, rows=alarms.apart(asked.rows), tail=judging.tail)

@@ -151,6 +151,7 @@ def stoppable() -> Iterator[None]:
     Where a signal is ignored, as below nohup, it stays so.
     """
     found = {number: signal.getsignal(number) for number in STOPPING}
+    stopped = list[int]()
     before = {
         number: handler
         for number, handler in found.items()
@@ -160,6 +161,7 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         for other in before.keys() - {signal.SIGINT}:
             signal.signal(other, signal.SIG_IGN)
+        stopped.append(number)
         raise KeyboardInterrupt(number)
 
     # Python lets no other thread handle signals
@@ -169,6 +171,10 @@ def stoppable() -> Iterator[None]:
         for number in before:
             signal.signal(number, stop)
         yield
+    except KeyboardInterrupt as error:
+        if stopped and not error.args:  # a library on the way raised its own
+            raise KeyboardInterrupt(stopped[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,16 +11,19 @@ import os
 import signal
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from unseen.errors import BundleError, DataError, FewNormals, UnseenError, Unsupported
+from unseen.io.atomic import scratch_folder
 from unseen.wording import option
 
 log = logging.getLogger("unseen")
@@ -30,6 +33,7 @@ Note = tuple[int, str]  # level of the log, 0 for a warning of few normals, and 
 
 AGAIN = 3  # times that a task is done again when its worker dies
 AHEAD = 2  # tasks for each core that wait or run: more would only wait
+LOOK = 5.0  # seconds after which the cores of a cluster are counted again
 NOTES = 10  # of workers, that are told
 
 ERRORS = {error.__name__: error for error in (DataError, Unsupported, BundleError)}
@@ -71,12 +75,10 @@ class Engine:
         if ray.is_initialized():
             yield _results
             return
-        # sockets have short names, and the usual folder may have a long one
-        short = "/tmp" if os.path.isdir("/tmp") else None  # noqa: S108  # a folder of its own there
-        with tempfile.TemporaryDirectory(
-            prefix="unseen-", dir=short, ignore_cleanup_errors=True
-        ) as folder:
-            self._connect(ray, folder)
+        # sockets have short names, and the usual folder for what is temporary may have a long one
+        short = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())  # noqa: S108
+        with scratch_folder(short / "ray") as folder:
+            self._connect(ray, str(folder))
             try:
                 yield _results
             finally:
@@ -85,19 +87,23 @@ class Engine:
     def _connect(self, ray: Any, folder: str) -> None:
         """Start workers, or reach a cluster."""
         how: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+        how["address"] = self.address or "local"  # whatever the environment names
         if self.address is None:
             how |= {"include_dashboard": False, "_temp_dir": folder, "num_cpus": self.workers}
         try:
             with _put_back():
                 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # of what is started here
-                ray.init(address=self.address, **how)
+                ray.init(**how)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            what = (
-                "workers cannot be started on this machine"
-                if self.address is None
-                else f"{option('address', self.address)}: there is no Ray cluster"
-            )
-            raise DataError(f"{what} ({_briefly(error)}); look at `ray status`") from error
+            if self.address is None:
+                raise DataError(
+                    f"workers cannot be started on this machine ({_briefly(error)})"
+                ) from error
+            raise DataError(
+                f"{option('address', self.address)}: no Ray cluster is reached "
+                f"({_briefly(error)}); look at `ray status` on one of its machines, and set "
+                "RAY_AUTH_MODE=token where it asks for a token"
+            ) from error
 
 
 def _results(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -110,13 +116,20 @@ def _results(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     task = ray.remote(num_cpus=1, max_retries=AGAIN)(_one)
     left, notes = iter(items), _Notes()
     running: dict[Any, Any] = {}
+    cores, due = 1, 0.0
     try:
         while True:
-            room = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1) - len(running)
-            running |= {task.remote(sent, item): item for item in islice(left, max(room, 0))}
+            if time.monotonic() >= due:  # a cluster grows and shrinks
+                cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+                due = time.monotonic() + LOOK
+            room = max(AHEAD * cores - len(running), 0)
+            running |= {task.remote(sent, item): item for item in islice(left, room)}
             if not running:
                 break
-            ready, _ = ray.wait(list(running), num_returns=1)
+            refs = list(running)
+            ray.wait(refs, num_returns=1, timeout=LOOK)
+            # all that are done, as each look takes longer the more there are
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
             for ref in ready:
                 item = running.pop(ref)
                 yield _received(ray, ref, item, notes)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from unseen._version import __version__
 from unseen.detector.band import Band
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
+from unseen.io.atomic import scratch_folder
 from unseen.io.places import Place
 from unseen.scoring.judging import Pvalues, judge, set_aside, taken_back
 from unseen.scoring.partitions import JUDGED, Asked, Partition
@@ -27,6 +30,7 @@ from unseen.scoring.told import Telling
 from unseen.storage.bundle import Bundle
 
 ALARM = "anomaly"
+_SCRATCH = Path(gettempdir(), "unseen")  # beside it; what a killed worker leaves, the next removes
 
 
 @dataclass(frozen=True)
@@ -87,19 +91,25 @@ class Work:
         The folder that scores go to.
     trust : tuple of str
         Import paths of methods of other packages that may run.
+    release : str
+        That of this package, of which all machines need the same.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
     asked: Asked
     out: Place
     trust: tuple[str, ...] = ()
+    release: str = __version__
 
     @cached_property
     def detector(self) -> Detector:
         """The detector, loaded once."""
-        with TemporaryDirectory(prefix="unseen-") as name:
-            folder = Path(name, "detector")
-            folder.mkdir()
+        if self.release != __version__:
+            raise DataError(
+                f"the machine {platform.node()} has unseen {__version__}, and the run was begun by "
+                f"{self.release}: install one release on all machines"
+            )
+        with scratch_folder(_SCRATCH) as folder:
             for file, data in self.files.items():
                 (folder / file).write_bytes(data)
             return Bundle.load(folder, trust=self.trust).with_tail(self.asked.tail).detector
@@ -115,8 +125,7 @@ class Work:
     def __call__(self, step: Step) -> Done:
         """Do a step; what it makes is whole in the folder when this returns."""
         done = Done(step.part.number, Band(len(self.detector.conformal_.scores)))
-        with TemporaryDirectory(prefix="unseen-") as name:
-            folder = Path(name)
+        with scratch_folder(_SCRATCH) as folder:
             if step.does == "judge":
                 judged = self._judged(step.part, folder, done)
                 done.pvalues = set_aside(judged, folder / "judged")
