@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import pytest
 
@@ -85,6 +86,23 @@ def test_audits_and_evaluations_draw_the_same(place, run):
     status, _, err = run(f"evaluate days {WORDS} --rows 400 --seeds 1")
     assert status == 0, err
     assert "rows are drawn (seed 0)" in err
+
+
+def test_answers_are_learned_beside_the_rows_that_were_drawn(place, run):
+    assert (
+        run("fit days --label kind --drop id --rows 400 --method mahalanobis --out first")[0] == 0
+    )
+    rows = parquet.read_table(place / "all.parquet").slice(0, 2)
+    rows = rows.set_column(rows.column_names.index("kind"), "kind", pa.array(["crack", "normal"]))
+    arrow_csv.write_csv(rows, place / "answers.csv")
+    status, _, err = run("learn first answers.csv --data all.parquet --out second")
+    assert status == 0, err
+    facts = Bundle.load(place / "second").facts
+    assert facts["anomalies"]["crack"] == 1
+    assert facts["drawn"]["rows"] == 3000
+    (place / "answers.csv").write_text("load,flow,site,kind\nmuch,1,a,leak\n")
+    status, _, err = run("learn first answers.csv --data all.parquet --out third")
+    assert (status, "'much'" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -257,15 +257,17 @@ def _with_rows(
 def _joined(rows: pa.Table, given: pa.Table, where: str) -> pa.Table:
     """Training rows and answered ones."""
     columns = {}
-    for field in rows.schema:
-        if field.name not in given.column_names:
-            columns[field.name] = pa.nulls(len(given), field.type)
-            continue
-        own, text = given[field.name], pa.types.is_string(field.type)
-        columns[field.name] = own.cast(pa.string()) if text else own
     try:
+        for field in rows.schema:
+            if field.name not in given.column_names:
+                columns[field.name] = pa.nulls(len(given), field.type)
+                continue
+            own = given[field.name]
+            # answers in a text file are text, whatever the training rows are
+            as_text = pa.types.is_string(field.type) or pa.types.is_string(own.type)
+            columns[field.name] = own.cast(field.type) if as_text else own
         return pa.concat_tables([rows, pa.table(columns)], promote_options="permissive")
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise DataError(
             f"{where}: its columns hold other values than those of the training rows ({error}); "
             "leave all but the labels as `unseen advise` wrote it"
