@@ -17,7 +17,6 @@ from unseen import Bundle, DataError, Detector, NotFitted, Schema, Unsupported
 from unseen.methods import (
     DEFAULT,
     METHODS,
-    Forest,
     ImageStack,
     Mahalanobis,
     Patches,
@@ -77,9 +76,8 @@ def alike(detector, file, x, groups=None):
     return int((~off).sum())
 
 
-# trees, a bank of neighbours, clusters and a head, distances without a product; the others are in
-# the study `python -m bench onnx`
-SOME = ("isolation-forest", "nearest-ratio", "prn", "dcc")
+# trees, a bank of neighbours, clusters and a head; the others are in `python -m bench onnx`
+SOME = ("isolation-forest", "nearest-ratio", "prn")
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -125,11 +123,23 @@ def test_images_from_their_maps(tmp_path):
     assert alike(detector, tmp_path / "m.onnx", maps) >= 68
 
 
-def test_a_file_says_how_rows_are_encoded_and_whose_it_is(tmp_path):
+def state():
+    """What of the process an export may not change."""
+    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", *onnx_draw.NOISY)]
+    set_by = [(each.level, each.disabled, list(each.filters)) for each in loggers]
+    return set_by, list(warnings.filters), torch.get_num_threads()
+
+
+def test_a_file_says_how_rows_are_encoded_and_whose_it_is(tmp_path, caplog, capfd):
     detector = fitted("mahalanobis", calibration=0.3)
     Bundle(detector).save(tmp_path / "m")
+    before = state()
+    caplog.clear()
     for name in ("one.onnx", "two.onnx"):
         export_onnx(Bundle.load(tmp_path / "m"), tmp_path / name)
+    assert state() == before
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
+    assert capfd.readouterr() == ("", "")
     one, two = ((tmp_path / name).read_bytes() for name in ("one.onnx", "two.onnx"))
     assert one == two
     assert b".py" not in one  # nothing of where it was made
@@ -227,17 +237,3 @@ def test_a_name_that_is_taken_and_a_detector_that_never_learned(tmp_path):
         export_onnx(Bundle(Detector()), tmp_path / "n.onnx")
     with pytest.raises(NotFitted):
         onnx_inputs(Detector(), [[1.0]])
-
-
-def test_nothing_is_said_and_nothing_of_the_process_changes(tmp_path, caplog, capfd):
-    def state():
-        loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", *onnx_draw.NOISY)]
-        set_by = [(each.level, each.disabled, list(each.filters)) for each in loggers]
-        return set_by, list(warnings.filters), torch.get_num_threads()
-
-    detector, before = fitted(Forest(trees=4), calibration=0.3), state()
-    caplog.clear()
-    export_onnx(Bundle(detector), tmp_path / "m.onnx")
-    assert state() == before
-    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
-    assert capfd.readouterr() == ("", "")
