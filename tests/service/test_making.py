@@ -32,7 +32,9 @@ def rows(seed, n, at=(0.0, 0.0, 0.0), scale=1.0):
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "pumps"
     frame = pa.Table.from_pylist(rows(0, 300) + rows(9, 10, (0.0, 0.0, 6.0)))
-    detector = Detector("nearest-ratio", random_state=0).fit(frame, ["normal"] * 300 + ["overload"] * 10)
+    detector = Detector("nearest-ratio", random_state=0).fit(
+        frame, ["normal"] * 300 + ["overload"] * 10
+    )
     Bundle(detector, {"source": "p"}).save(folder)
     return folder
 
