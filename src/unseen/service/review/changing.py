@@ -74,10 +74,8 @@ def sign_out(request: Request, service: TheService, change: TheChange) -> Respon
 def answer(name: str, request: Request, service: TheService, change: TheChange) -> Response:
     """Answer an alert as it was seen; where somebody was faster, their answer is shown instead."""
     fields, number = change.fields, change.number("alert")
-    day, following = (
-        number_of(fields.get("day", "")) or None,
-        number_of(fields.get("other" if fields.get("duplicates") else "next", "")),
-    )
+    day = number_of(fields.get("day", "")) or None
+    following = number_of(fields.get("other" if fields.get("duplicates") else "next", ""))
     try:
         told = _answered(service, name, number, change)
     except Stale as error:
