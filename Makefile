@@ -21,7 +21,7 @@ NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector
 LOWEST := $(patsubst %,tests/%.py,data/test_schema data/test_tables detector/test_conformal io/test_read io/test_write \
 	parts/test_parts report/test_overlay storage/test_bundle vision/test_images)
 
-.PHONY: help demo demo-images demo-service test test-baseline lint fuzz dist lowest docs bench bench-quick bench-trust tutorial install clean
+.PHONY: help demo demo-images demo-service test test-baseline lint fuzz dist lowest docs bench bench-quick bench-trust bench-service tutorial install clean
 
 help:
 	@echo "make demo   train on handwritten digits, score, evaluate; writes demo/ (under 2 minutes once installed)"
@@ -43,6 +43,8 @@ help:
 	@echo "            needs UNSEEN_DATA"
 	@echo "make bench-trust"
 	@echo "            whether verdicts, policies, blind spots, reasons, drift and advice hold; hours, needs UNSEEN_DATA"
+	@echo "make bench-service"
+	@echo "            100 kills of the service on each database; 15 minutes, PostgreSQL's part only where it is installed"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
 	@echo "            run the demos and examples/decision.py, and quote what they print in docs/tutorial/"
@@ -119,6 +121,10 @@ bench-trust: $(BENCH_STAMP)
 	$(BENCH) -m bench reasons --rows 40 --slow 4
 	$(BENCH) -m bench drift
 	$(BENCH) -m bench advice
+
+# What the service keeps when it, its database or its disk fail. Tests run a short form.
+bench-service: $(STAMP)
+	UNSEEN_KILLS=100 $(BIN)/python -m pytest -s tests/service/test_faults.py
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)

@@ -89,7 +89,9 @@ ELSEWHERE = {
 }
 COMMANDS = (
     *("fit", "score", "evaluate", "adapt", "audit", "info", "drift", "recalibrate", "blindspots"),
-    *("advise", "learn", "report", "check"),
+    *("advise", "learn", "report", "check", "serve"),
+    *("store", "store status", "store upgrade", "store downgrade", "store copy", "store purge"),
+    *("token", "token add", "token list", "token revoke"),
 )
 TITLES = {
     "Equation": "Equation",
@@ -353,7 +355,7 @@ def _help(command: str) -> str:
     """What `unseen COMMAND --help` prints on a terminal of 88 columns without colours."""
     printed, before, argv = io.StringIO(), os.environ.copy(), sys.argv
     os.environ.update(COLUMNS="88", NO_COLOR="1", TERM="dumb")
-    sys.argv = ["unseen", *([command] if command else []), "--help"]
+    sys.argv = ["unseen", *command.split(), "--help"]
     try:
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             runpy.run_module("unseen", run_name="__main__")

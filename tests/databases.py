@@ -65,10 +65,17 @@ class Postgres:
 
     def fresh(self):
         """The URL of a new database."""
+        return self.address(self._made("DATABASE"))
+
+    def space(self):
+        """The URL of a new schema, which is sooner made, and looks like a database of its own."""
+        return f"{self.address()}&options=-csearch_path%3D{self._made('SCHEMA')}"
+
+    def _made(self, what):
         name = f"d{uuid4().hex[:12]}"
         with psycopg.connect(self.address(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.address(name)
+            connection.execute(f"CREATE {what} {name}")
+        return name
 
     def remove(self):
         self.stop(signal.SIGQUIT)

@@ -25,4 +25,4 @@ def url(request, tmp_path):
     """The URL of a new database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'unseen.db'}"
-    return request.getfixturevalue("postgres").fresh()
+    return request.getfixturevalue("postgres").space()

@@ -105,11 +105,13 @@ def saved_images(folder):
     from unseen.methods import Nearest, Patches
 
     generator = np.random.default_rng(0)
-    for kind, base, count in (("normal", 90, 130), ("crack", 220, 3)):
+    for kind, width, count in (("normal", 0, 130), ("crack", 20, 3)):
         place = Path(folder) / "pumps-images" / kind
         place.mkdir(parents=True)
         for k in range(count):
-            pixels = generator.normal(base, 20, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+            pixels = generator.normal(90, 10, (32, 32, 3))
+            pixels[8:24, 8 : 8 + width] = generator.choice([0, 255], (16, width, 1))
+            pixels = pixels.clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(place / f"{k}.png")
     maps = Maps.of(Images.read(Path(folder) / "pumps-images"), Features(size=64))
     detector = Detector(Patches(Nearest(k=1)), random_state=0, features=Features(size=64))

@@ -166,15 +166,15 @@ def test_names_of_models_are_no_paths(stand, name):
         without_values(answer)
 
 
-def bomb_png():
-    """A PNG of 30,000 x 30,000 pixels in a few kilobytes."""
-    rows = zlib.compress(bytes(30001) * 100, 9)
+def bomb_png(side):
+    """A PNG of so many pixels a side in a few kilobytes."""
+    rows = zlib.compress(bytes(side + 1) * 100, 9)
 
     def chunk(kind, data):
         whole = kind + data
         return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
 
-    head = struct.pack(">IIBBBBB", 30000, 30000, 8, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
@@ -445,6 +445,19 @@ def test_slow_lying_and_endless_requests(live, parts, status):
     assert b"200" in spoken(live.port, head(live, path="/healthz", method="GET"))
 
 
+def test_a_client_that_still_writes_reads_why_it_was_refused(live):
+    """Its connection would be reset, if what it writes were left unread."""
+    body, busy = b"x" * 900_000, live.service.door
+    for more, status in ((["Content-Type: text/csv"], b"429"), (["Content-Type: x/y"], b"415")):
+        lines = [*more, f"Content-Length: {len(body)}"]
+        busy.inside += 2
+        try:
+            heard = spoken(live.port, head(live, *lines), *[body[:300_000]] * 3, pause=0.05)
+        finally:
+            busy.inside -= 2
+        assert heard.split()[1] == status
+
+
 def test_a_head_that_never_comes_is_waited_for_only_so_long(live, monkeypatch):
     monkeypatch.setattr("unseen.service.run.HEAD", 0.3)
     start = time.monotonic()
@@ -479,7 +492,10 @@ def test_images_that_unpack_to_far_more_are_refused_and_names_are_no_paths(tmp_p
         assert [row["verdict"] == "failed" for row in rows] == [False, True, True]
         assert all("/tmp" not in (row.get("problem") or "") for row in rows)
         assert not (tmp_path.parent / "escaped.png").exists()
-        answer = made.ask(files=[("images", ("bomb.png", bomb_png()))])
+        (row,) = made.ask(files=[("images", ("bomb.png", bomb_png(30_000)))]).json()["rows"]
+        assert row["verdict"] == "failed"
+        assert "pixels" in row["problem"]
+        answer = made.ask(files=[("images", (f"{k}.png", bomb_png(9000))) for k in range(6)])
         assert answer.status_code == 413
         assert "pixels" in answer.json()["detail"]
         many = [("images", (f"{k}.png", b"x")) for k in range(1001)]

@@ -18,7 +18,7 @@ from unseen.service.store.tables import alerts, audit, metadata
 @pytest.fixture
 def both(tmp_path, postgres):
     """A SQLite with rows, and an empty PostgreSQL."""
-    stores = Store(f"sqlite:///{tmp_path / 'a.db'}"), Store(postgres.fresh())
+    stores = Store(f"sqlite:///{tmp_path / 'a.db'}"), Store(postgres.space())
     schema.upgrade(stores[0])
     fill(stores[0])
     yield stores

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select
+from stand import Stand, saved
 
 from filled import AT, everything, fill
 from unseen.errors import DataError
@@ -154,3 +155,42 @@ def test_neither_all_nor_nothing_by_mistake(store):
         with pytest.raises(DataError, match="an age from 0 to 36,500 days"):
             time_of(age)
     assert everything(store) == before
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stand")
+    found = Stand(folder / "home", saved(folder))
+    yield found
+    found.close()
+
+
+def test_over_the_api_by_an_administrator_alone(stand):
+    rows = [{"load": 3.0, "heat": 500.0, "valve": "open", "id": name} for name in ("a", "b")]
+    assert stand.ask(path="/v1/models/pumps/score?key=id", json={"rows": rows}).status_code == 200
+    ask = {"path": "/v1/purge", "json": {"key": "a"}}
+    assert stand.ask(**ask, role=None).status_code == 401
+    for role in ("score", "review"):
+        assert stand.ask(**ask, role=role).status_code == 403
+    counts = {"alerts": 1, "labels": 0, "pictures": 0, "recent": 0}
+    assert stand.ask(**ask, role="admin").json() == {"deleted": counts, "gone": True}
+    assert stand.ask(**ask, role="admin").json()["deleted"] == counts | {"alerts": 0}
+    said = stand.ask(path="/v1/purge", role="admin", json={"older_than_days": 0})
+    assert said.json()["deleted"]["alerts"] == 1
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"key": "a", "older_than_days": 1},
+        {"older_than_days": -1},
+        {"older_than_days": 1e300},
+        {"key": "a", "model": "pumps"},
+        {"older_than_days": "all"},
+    ],
+)
+def test_what_is_no_age_and_no_key_deletes_nothing(stand, wanted):
+    before = counted(stand.service.store)
+    assert stand.ask(path="/v1/purge", role="admin", json=wanted).status_code in (400, 422)
+    assert counted(stand.service.store) == before

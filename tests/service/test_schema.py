@@ -2,10 +2,14 @@
 all; one server at a time.
 """
 
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError
 
 from filled import everything, fill
 from unseen.errors import DataError
@@ -88,7 +92,7 @@ def test_the_steps_make_the_tables(store, url, tmp_path, request):
     other = Store(
         f"sqlite:///{tmp_path / 'other.db'}"
         if store.is_sqlite
-        else request.getfixturevalue("postgres").fresh()
+        else request.getfixturevalue("postgres").space()
     )
     metadata.create_all(other.engine)
     schema.upgrade(store)
@@ -139,11 +143,33 @@ def test_a_step_that_fails_leaves_all_as_it_was(store, steps, then):
     schema.upgrade(store, "0001")
     fill(store)
     rows, tables = everything(store), shape(store)
-    with pytest.raises((StoreError, KeyboardInterrupt, Exception)):
+    with pytest.raises((StoreError, IntegrityError, KeyboardInterrupt)):
         schema.upgrade(store)
     assert schema.state(store).found == "0001"
     assert shape(store) == tables
     assert everything(store) == rows
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from unseen.service.store import schema
+from unseen.service.store.store import Store
+schema.STEPS = Path(sys.argv[2])
+schema.upgrade(Store(sys.argv[1]))
+"""
+
+
+def test_a_step_that_is_killed_leaves_all_as_it_was(store, url, steps):
+    steps("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    schema.upgrade(store, "0001")
+    fill(store)
+    rows, tables = everything(store), shape(store)
+    line = [sys.executable, "-c", KILLED, url, schema.STEPS]
+    assert subprocess.run(line, check=False).returncode == -signal.SIGKILL
+    assert (schema.state(store).found, shape(store), everything(store)) == ("0001", tables, rows)
+    steps()
+    assert schema.upgrade(store).found == "0002"
 
 
 def test_several_servers_start_at_once(url, steps):

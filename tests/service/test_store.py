@@ -243,6 +243,22 @@ def test_a_connection_that_was_cut_is_replaced(postgres):
         each.close()
 
 
+def test_nobody_waits_for_a_lock_without_an_end(store, url, monkeypatch):
+    monkeypatch.setattr("unseen.service.store.store.WAIT", 1)
+    other = Store(
+        store.engine.url.render_as_string().replace("+pysqlite", "").replace("+psycopg", "")
+    )
+    with store.writing() as connection:
+        connection.execute(update(models).values(revision=5))
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="the database refuses"), other.writing() as late:
+            late.execute(update(models).values(revision=6))
+        assert 0.5 < time.monotonic() - began < 8
+    with store.reading() as connection:
+        assert connection.execute(select(models.c.revision)).scalar_one() == 5
+    other.close()
+
+
 def test_a_file_that_may_not_be_written_is_told():
     """By whom the file does not belong to, as root may write everything."""
     folder = Path(tempfile.mkdtemp(prefix="unseen-"))

@@ -38,12 +38,17 @@ def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     >>> records([{"a": 1, "b": "x"}, {"a": 2.5}]).to_pydict()
     {'a': [1.0, 2.5], 'b': ['x', None]}
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(rows[0]) if rows else []
+    if all(list(row) == names for row in rows):  # as most are: a third of the time
+        columns: Any = zip(*(row.values() for row in rows), strict=True)
+    else:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = ([row.get(name) for row in rows] for name in names)
     given, note = distinct_names(names)
     if note:
         log.warning(note)
-    pairs = zip(given, names, strict=True)
-    return pa.table({new: _as_arrow(new, [row.get(name) for row in rows]) for new, name in pairs})
+    pairs = zip(given, columns, strict=True)
+    return pa.table({name: _as_arrow(name, list(values)) for name, values in pairs})
 
 
 def plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -90,7 +90,7 @@ class Comparison:
         rows = x.astype(np.float64)
         nearest = self._nearest(cdist(rows, self.anomalies, "cityblock"))
         turned = self._nearest(cdist(_along(rows, self.directions), self.turned))
-        chance = self.forest.predict_proba(x)[:, 1:]
+        chance = chances(self.forest, x)[:, 1:]
         each = zip(nearest.T, self.classes, strict=True)
         pvalues = [class_pvalue(own, self.alone[self.codes == code]) for own, code in each]
         pieces = [np.log(nearest + NEAR), np.log(turned + NEAR), 1 - chance]
@@ -116,6 +116,17 @@ class Comparison:
             found[out] = cdist(turned[out], turned)
         np.fill_diagonal(found, np.inf)
         return found
+
+
+def chances(forest: RandomForestClassifier, x: NDArray[np.float32]) -> Array:
+    """What `predict_proba` of a forest gives, (n, c), which takes longer to share its trees out
+    among workers than they take for a row.
+    """
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    total = np.zeros((len(x), len(forest.classes_)))
+    for tree in forest.estimators_:
+        total += tree.predict_proba(x, check_input=False)
+    return total / len(forest.estimators_)
 
 
 def class_pvalue(nearest: Array, alone: Array) -> Array:

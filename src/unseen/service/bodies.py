@@ -5,13 +5,12 @@ own.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 import pyarrow as pa
 from fastapi import HTTPException, Request
@@ -54,8 +53,6 @@ class Given:
 
     Parameters
     ----------
-    digest : str
-        Equal for equal bodies.
     json : bytes, optional
         Rows as one JSON text.
     file : Path, optional
@@ -66,39 +63,45 @@ class Given:
         Of the images, as the client calls them; their files have their numbers.
     """
 
-    digest: str
     json: bytes | None = None
     file: Path | None = None
     folder: Path | None = None
     names: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Equal for equal rows or images."""
+        found = sha256(self.json or b"")
+        for name, file in zip(self.names or ("",), self._files(), strict=False):
+            found.update(f"{len(name)} {name} {file.stat().st_size} ".encode(errors="replace"))
+            with file.open("rb") as source:
+                while piece := source.read(1 << 20):
+                    found.update(piece)
+        return found.hexdigest()
+
+    def _files(self) -> list[Path]:
+        if self.file is not None:
+            return [self.file]
+        return [] if self.folder is None else sorted(self.folder.iterdir())
 
 
 async def received(request: Request, media: str, stack: ExitStack, limits: Limits) -> Given:
     """The body of a request; its folder goes when the stack is closed. 413 for too much."""
     if media == JSON:
         body = await body_of(request, limits.json)
-        return Given(sha256(body).hexdigest(), json=body)
+        return Given(json=body)
     admit_body(request.scope, limits.body)
     try:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="unseen-")))
         if media == FORM:
-            names, digest = await _images_received(request, folder, limits)
-            return Given(digest, folder=folder, names=names)
+            names = await _images_received(request, folder, limits)
+            return Given(folder=folder, names=names)
         file = folder / f"rows{ENDINGS[media]}"
         with file.open("wb") as target:
-            digest = await _streamed_to(request.stream(), target)
-        return Given(digest, file=file, folder=folder)
+            async for piece in request.stream():
+                target.write(piece)
+        return Given(file=file, folder=folder)
     except OSError as error:
         raise no_room(error) from error
-
-
-async def _streamed_to(pieces: AsyncIterator[bytes], target: BinaryIO) -> str:
-    """Write a body as it comes, and give its digest."""
-    digest = sha256()
-    async for piece in pieces:
-        digest.update(piece)
-        target.write(piece)
-    return digest.hexdigest()
 
 
 async def body_of(request: Request, most: int) -> bytes:
@@ -107,28 +110,23 @@ async def body_of(request: Request, most: int) -> bytes:
     return b"".join([piece async for piece in request.stream()])
 
 
-async def _images_received(
-    request: Request, folder: Path, limits: Limits
-) -> tuple[tuple[str, ...], str]:
+async def _images_received(request: Request, folder: Path, limits: Limits) -> tuple[str, ...]:
     """The images of a form, in files that have their numbers, from 0, as names; how the client
-    calls them, and their digest.
+    calls them.
     """
-    names, digest = list[str](), sha256()
+    names = list[str]()
     async with request.form(max_files=limits.images, max_fields=0) as form:
         for _, part in form.multi_items():
             if isinstance(part, str):
                 raise DataError("expected files alone in the form, found a field of text")
-            name = str(part.filename)
-            digest.update(f"{len(name)} {name} {part.size}".encode(errors="replace"))
             # what it is, its content says; an ending that is alike makes no file another's mask
             with (folder / f"{len(names):06}.jpg").open("wb") as target:
                 while piece := await part.read(1 << 16):
-                    digest.update(piece)
                     target.write(piece)
-            names.append(name)
+            names.append(str(part.filename))
     if not names:
         raise DataError("expected images as files of a form, found none")
-    return tuple(names), digest.hexdigest()
+    return tuple(names)
 
 
 def no_room(error: OSError) -> HTTPException:
@@ -148,7 +146,7 @@ def rows_of_json(body: bytes, limits: Limits) -> FrameRows:
         raise DataError(f"expected {_ROWS}, found other JSON")
     if len(rows) > limits.rows:
         raise _too_many("rows", limits.rows, len(rows))
-    if len(names := {name for row in rows for name in row}) > limits.columns:
+    if len(names := set().union(*rows)) > limits.columns:
         raise _too_many("columns", limits.columns, len(names))
     return FrameRows(rows)
 

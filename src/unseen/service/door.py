@@ -23,6 +23,7 @@ from unseen.service.tokens import Who, digest_of, who_has
 
 Result = TypeVar("Result")
 KNOWN = 1.0  # seconds for which a token is believed to be valid: it may be revoked meanwhile
+JUDGES = 4  # threads that judge, at most: more would wait for Python's lock
 MANY = 10_000  # tokens and addresses that are remembered at once
 SECONDS = 10.0  # over which a rate is an average
 GUESSES = 1 / 6  # wrong tokens a second of one address, on average over a minute: 10 at once
@@ -77,7 +78,7 @@ class Door:
         self.store, self.waiting = store, waiting
         self.rates = Rates(rate, rate * SECONDS)
         self.guesses = Rates(GUESSES, GUESSES * 60)
-        self.judges = single_threaded(len(os.sched_getaffinity(0)))
+        self.judges = single_threaded(min(JUDGES, os.cpu_count() or 1))
         self._lock, self.inside = Lock(), 0
         self._known = OrderedDict[str, tuple[float, Who]]()
 

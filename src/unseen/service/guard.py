@@ -21,6 +21,7 @@ from unseen.service.logs import log
 from unseen.service.state import Service
 from unseen.service.tokens import PREFIX
 
+DRAINED = 4 << 20  # bytes of a body that nobody wants
 HEAD = 16 << 10  # bytes of address and headers
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST = "unseen.most"  # in the scope: bytes that the body may have
@@ -140,9 +141,9 @@ class _Exchange:
                 408, f"expected the whole body within {self.limits.seconds:g} seconds"
             ) from None
         self.taken += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
         if self.taken > self.scope[MOST]:
             raise HTTPException(413, _too_large(self.scope[MOST]))
-        self.whole = not message.get("more_body", False)
         return message
 
     async def _sending(self, message: Message) -> None:
@@ -153,7 +154,7 @@ class _Exchange:
             headers["X-Request-ID"] = self.id
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            if not self.whole and self._has_body():
+            if not await self._drained():
                 headers["Connection"] = "close"  # what is left of the body is not read
         self.sent += len(message.get("body", b""))
         async with asyncio.timeout(self.limits.seconds):
@@ -166,9 +167,27 @@ class _Exchange:
         await self._sending({"type": "http.response.start", "status": status, "headers": headers})
         await self._sending({"type": "http.response.body", "body": body})
 
-    def _has_body(self) -> bool:
+    async def _drained(self) -> bool:
+        """Whether the body came to its end: what is left of a small one that nobody wants is taken
+        and thrown away. A client that still writes when the connection is closed would never read
+        why.
+        """
         headers = Headers(scope=self.scope)
-        return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        length, chunked = headers.get("content-length", "0"), "transfer-encoding" in headers
+        if self.whole or (length == "0" and not chunked):
+            return True
+        doubtful = chunked and "content-length" in headers  # where does it end?
+        if doubtful or self.status == 408 or not length.isdigit() or int(length[:16]) > DRAINED:
+            return False
+        try:
+            async with asyncio.timeout(self.start + self.limits.seconds - time.monotonic()):
+                while not self.whole and self.taken <= DRAINED:
+                    message = await self.receive()
+                    self.taken += len(message.get("body", b""))
+                    self.whole = not message.get("more_body", False)
+        except TimeoutError:
+            pass
+        return self.whole
 
     def _note(self, trouble: dict[str, Any]) -> None:
         """One line of the log: nothing in it is what the client wrote, but its name."""

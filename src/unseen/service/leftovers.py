@@ -53,7 +53,7 @@ def prune(registry: Registry, name: str, number: int, who: str) -> None:
         row = model_to_change(connection, name)
         check_version(connection, name, number)
         among = select(versions.c.number, versions.c.facts).where(versions.c.model == name)
-        facts: dict[int, Any] = dict(connection.execute(among).tuples().all())
+        facts: dict[int, Any] = {int(number): facts for number, facts in connection.execute(among)}
         needed = {row.current, row.previous}
         needed |= {facts[each].get("base") for each in needed if each is not None}
         if number in needed:

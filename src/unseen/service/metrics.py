@@ -128,7 +128,7 @@ def _stands(connection: Connection) -> Iterator[Metric]:
         answers.add_metric([name, answer], count)
     states = GaugeMetricFamily("unseen_jobs", "Jobs by state.", labels=["state"])
     by_state = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    counted: dict[str, int] = dict(connection.execute(by_state).tuples().all())
+    counted: dict[str, int] = {state: int(count) for state, count in connection.execute(by_state)}
     for state in STATES:
         states.add_metric([state], counted.get(state, 0))
     yield from (version, drifted, waiting, answers, states)

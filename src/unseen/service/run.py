@@ -243,8 +243,10 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket that listens there; DataError where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if not 0 <= port < 1 << 16:
+            raise OSError("no such port")
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise DataError(
             f"--host {host} --port {port}: cannot listen there ({error}); choose another port, or "
             "stop what uses it"

@@ -118,13 +118,13 @@ def all_tokens(connection: Connection) -> list[dict[str, str]]:
             "name": each.name,
             "role": each.role,
             "made": f"{each.created:%Y-%m-%d}",
-            "state": _state_of(each.revoked, each.expires),
+            "state": _validity(each.revoked, each.expires),
         }
         for each in found
     ]
 
 
-def _state_of(revoked: datetime | None, expires: datetime | None) -> str:
+def _validity(revoked: datetime | None, expires: datetime | None) -> str:
     """Whether a token opens anything, in words."""
     if revoked is not None:
         return f"revoked on {revoked:%Y-%m-%d}"

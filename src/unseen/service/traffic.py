@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from datetime import datetime
 from threading import Event, Lock, Thread
 
 from sqlalchemy.dialects import postgresql, sqlite
 
+from unseen.service.logs import log
 from unseen.service.store.store import Store, StoreError
 from unseen.service.store.tables import now, traffic
 
 EVERY = 1.0  # seconds between two writes
 COUNTED = ("rows", "alarms", "failed")
 
-log = logging.getLogger("unseen.service")
 _Hour = tuple[str, int, datetime]
 
 
@@ -83,10 +82,14 @@ class Traffic:
             connection.execute(upsert, rows)
 
     def _loop(self) -> None:
+        reached = True
         while not self._ending.wait(EVERY):
             try:
                 self.flush()
+                reached = True
             except StoreError as error:
-                log.warning("counts of rows and alarms wait: %s", error)
+                if reached:  # said once
+                    log.warning("counts of rows and alarms wait: %s", error)
+                reached = False
             except Exception:  # counting goes on as long as the server
                 log.exception("counts of rows and alarms wait, for a fault of unseen itself")

@@ -84,7 +84,7 @@ class Wire:
                     if answer.is_success:
                         stack.push(trying.pop_all())
                         return answer
-                    problem = Refused(_sentence(answer), answer.status_code)
+                    problem = Refused(_why_refused(answer), answer.status_code)
                 if answer.status_code not in _BUSY or not left:
                     raise problem
                 wait = float(answer.headers.get("Retry-After", "1"))
@@ -98,7 +98,7 @@ class Wire:
         raise AssertionError("the last try returns or raises")
 
 
-def _sentence(answer: httpx.Response) -> str:
+def _why_refused(answer: httpx.Response) -> str:
     """Why a request was refused."""
     try:
         return str(json.loads(answer.read())["detail"])

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from unseen.service.access import allowed
 from unseen.service.answering import Answering
-from unseen.service.bodies import ENDINGS, FORM, JSON, Given, media_of, received
+from unseen.service.bodies import ENDINGS, FORM, JSON, media_of, received
 from unseen.service.judging import NAMED
 from unseen.service.judging import Request as Asked
 from unseen.service.routes.examples import SCORED, SCORING
@@ -57,7 +57,10 @@ async def score_rows(
     try:
         given = await received(request, media, held.stack, service.limits)
         held.stack.enter_context(service.door.room())
-        asked = Asked(_request_id(who, idempotency_key, given), reasons, key, given.names)
+        named = uuid4().hex
+        if idempotency_key is not None:
+            named = _request_id(who, idempotency_key, await held.work(given.digest))
+        asked = Asked(named, reasons, key, given.names)
         work = Answering(service, serving, given, asked, by_group)
         if LINES in request.headers.get("accept", ""):
             more = work.lines()
@@ -72,10 +75,8 @@ async def score_rows(
         raise
 
 
-def _request_id(who: Who, key: str | None, given: Given) -> str:
+def _request_id(who: Who, key: str, digest: str) -> str:
     """What alerts remember of a request. A key counts for one client and one body: two clients that
     number alike, or one that uses a key for other rows, lose no alert.
     """
-    if key is None:
-        return uuid4().hex
-    return sha256(f"{who.id} {key} {given.digest}".encode()).hexdigest()
+    return sha256(f"{who.id} {key} {digest}".encode()).hexdigest()

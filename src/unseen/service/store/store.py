@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import synced
+from unseen.service.logs import log
 
 FILE = "unseen.db"  # the database in the folder of a service, where no other is named
 WAIT = 10  # seconds that a writer waits for another, and anybody for a connection
@@ -33,8 +33,6 @@ PAUSE = 1.0  # seconds between two tries of that
 DRAIN = 0.2  # seconds for which writers wait for readers then
 _EMPTY = "PRAGMA wal_checkpoint(TRUNCATE)"
 UPGRADES = 0x756E7365656E  # PostgreSQL's number of the lock of upgrades: "unseen"
-
-log = logging.getLogger("unseen.service")
 
 
 class StoreError(UnseenError):
@@ -68,6 +66,8 @@ class Store:
         if self.file is not None:
             event.listen(self.engine, "do_connect", self._made)
             event.listen(self.engine, "connect", _set_up)
+        else:
+            event.listen(self.engine, "connect", _patient)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,7 +104,6 @@ class Store:
         """
         if not self.is_sqlite:
             with self.writing() as connection:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT}s'")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADES})")
                 yield connection
             return
@@ -260,6 +259,12 @@ def _set_up(connection: Any, _: Any) -> None:
         "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {setting}").close()
+
+
+def _patient(connection: Any, _: Any) -> None:
+    """PostgreSQL: nobody waits for a lock without an end."""
+    connection.execute(f"SET lock_timeout = '{WAIT}s'")
+    connection.commit()
 
 
 @contextmanager
