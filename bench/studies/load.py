@@ -178,7 +178,7 @@ async def steady(
             )
             status[answer.status_code] += 1
 
-        start, tasks = time.perf_counter(), list[asyncio.Task[None]]()
+        start, tasks, spent = time.perf_counter(), list[asyncio.Task[None]](), used(process)
         for k in range(int(seconds * RATE)):
             due = start + k / RATE
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -197,7 +197,15 @@ async def steady(
         ms = 1000 * np.array([took for took, alarm in found if alarm in chosen])
         shown = np.percentile(ms, [50, 95, 99]) if len(ms) else [np.nan] * 3
         print(f"  {what:7} p50 {shown[0]:6.1f}  p95 {shown[1]:6.1f}  p99 {shown[2]:6.1f} ms")
+    cost = 1000 * (used(process) - spent) / len(found)
+    print(f"  {cost:.1f} ms of a core for each single row, what works beside them included")
     print_memory(memory)
+
+
+def used(process: psutil.Process) -> float:
+    """Seconds of a core that a process took."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def over(url: str, token: str, process: psutil.Process, seconds: float) -> None:

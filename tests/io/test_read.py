@@ -498,3 +498,17 @@ def test_columns_that_spaces_may_separate_are_told(file, caplog, content, words)
 def test_a_spreadsheet_is_to_be_exported(file):
     with pytest.raises(DataError, match="export the sheet as CSV"):
         read.table(file("data.xlsx", b"PK"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_more_columns_than_may_be_are_refused_before_rows_are_read(tmp_path, ending):
+    table, file = pa.table({f"c{k}": ["1"] for k in range(12)}), tmp_path / f"wide.{ending}"
+    if ending == "parquet":
+        parquet.write_table(table, file)
+    elif ending == "csv":
+        file.write_text(",".join(table.column_names) + "\n" + ",".join("1" * 12) + "\n")
+    else:
+        file.write_text("{" + ", ".join(f'"c{k}": 1' for k in range(12)) + "}\n")
+    assert len(next(read.batches(file, most=12))) == 1
+    with pytest.raises(DataError, match=r"expected at most 11 columns, found 12"):
+        next(read.batches(file, most=11))

@@ -76,7 +76,7 @@ def test_models_alerts_and_answers(client):
         client.answer("pumps", row.alert, "new", "leak", revision=alert["revision"])
     assert refused.value.status == 409
     assert row.alert not in {each["id"] for each in client.alerts("pumps")}
-    assert client.versions("pumps")["versions"][0]["number"] == 1
+    assert client.versions("pumps")["versions"][0]["version"] == 1
     assert client.ask("GET", "/healthz") == {"status": "alive"}
 
 
