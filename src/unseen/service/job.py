@@ -19,10 +19,12 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
+from unseen.detector.conformal import out_of_reach
+from unseen.detector.policy import Policy
 from unseen.errors import UnseenError
 from unseen.service.jobs import PAUSE, ended, job_of, kept_text
-from unseen.service.making import MAKERS, Made, Progress
-from unseen.service.registry import Registry, promote_within
+from unseen.service.making import MAKERS, Made, Progress, in_terms_of_serving
+from unseen.service.registry import Registry, of_model, promote_within
 from unseen.service.store.store import Store, StoreError
 from unseen.service.store.tables import jobs, now, rescored
 
@@ -51,12 +53,12 @@ def work(registry: Registry, number: int, progress: Progress) -> None:
     try:
         _done(registry, number, progress)
     except UnseenError as error:
-        _failed(registry.store, number, str(error))
+        _failed(registry, number, in_terms_of_serving(str(error)))
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-3:])
         sys.stderr.write(f"job {number}: {type(error).__name__}, at\n{where}")
         why = f"a fault of unseen itself: {type(error).__name__}; the log of the service says where"
-        _failed(registry.store, number, why)
+        _failed(registry, number, why)
     finally:
         log.removeHandler(progress)
 
@@ -72,23 +74,39 @@ def _done(registry: Registry, number: int, progress: Progress) -> None:
 def _entered(registry: Registry, job: Any, made: Made, progress: Progress) -> None:
     """The version, what it says of alerts, and the end of the job: all of them, or none."""
     notes = "\n".join([made.message, *(f"Note: {note}" for note in progress.notes)])
+    promote, served = job.settings.get("promote"), registry.read(job.model, made.number)
     with registry.store.writing() as connection:
+        row = of_model(connection, job.model)
+        policy = Policy(row.policy, row.level, row.traffic)
+        if promote and (said := out_of_reach(policy, served.detector.conformal_)) is not None:
+            promote, notes = False, f"{notes}\nIt waits, and was not promoted: {said}"
+        notes = _without_places(notes, registry, job)
         if not ended(connection, job.id, "done", notes, version=made.number, progress=1.0):
             return  # cancelled meanwhile
         facts = made.facts | {"job": job.id}
         registry.enter(connection, job.model, made.number, origin=job.what, who=job.by, facts=facts)
         if made.again:
             connection.execute(insert(rescored), made.again)
-        if job.settings.get("promote"):
+        if promote:
             promote_within(connection, job.model, made.number, job.by)
 
 
-def _failed(store: Store, number: int, why: str) -> None:
+def _failed(registry: Registry, number: int, why: str) -> None:
     def write() -> None:
-        with store.writing() as connection:
-            ended(connection, number, "failed", f"{why}\nThe version that served before serves on.")
+        with registry.store.writing() as connection:
+            told = _without_places(why, registry, job_of(connection, number))
+            text = f"{told}\nThe version that served before serves on."
+            ended(connection, number, "failed", text)
 
     _insisted(write)
+
+
+def _without_places(text: str, registry: Registry, job: Any) -> str:
+    """A message for whoever may read jobs, without folders of this machine."""
+    train = job.settings.get("train")
+    for place in (registry.home, *([] if train is None else [Path(train).parent])):
+        text = text.replace(f"{place}{os.sep}", "")
+    return text
 
 
 def _insisted(write: Any) -> None:

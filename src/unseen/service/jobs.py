@@ -28,6 +28,7 @@ from unseen.service.store.trail import tell
 log = logging.getLogger("unseen.service")
 PAUSE = 1.0  # seconds between two looks of a server, and between two beats of a job
 PATIENCE = 60  # looks of a server at which a job was not heard of, then it is lost
+LONGEST = 20_000  # characters of what is told of a job
 GRACE = 10  # looks after which the process of a job that is not wanted any more is killed
 
 
@@ -105,7 +106,7 @@ def ended(
     **more: Any,
 ) -> bool:
     """Write down how a job ended; False where it is in no state of these any more."""
-    own = {"state": state, "message": kept_text(message), "ended": now()} | more
+    own = {"state": state, "message": kept_text(message)[:LONGEST], "ended": now()} | more
     mine = jobs.c.id == number, jobs.c.state.in_(of)
     return bool(connection.execute(update(jobs).where(*mine).values(**own)).rowcount)
 

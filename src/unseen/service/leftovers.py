@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from unseen.errors import BundleError
 from unseen.io.paths import hidden, sweep
 from unseen.service.registry import Conflict, Registry, check_version, model_to_change
-from unseen.service.store.tables import ACTIVE, jobs, now, versions
+from unseen.service.store.tables import jobs, now, versions
 from unseen.service.store.trail import tell
 from unseen.storage.manifest import JSON, Manifest
 
@@ -33,13 +33,13 @@ def tidy(registry: Registry) -> None:
         }
         if not made:
             continue
-        with registry.store.reading() as connection:  # after the folders: what is active stays
-            active = connection.execute(select(jobs.c.id).where(jobs.c.state.in_(ACTIVE)))
-            alive = set(active.scalars())
+        with registry.store.reading() as connection:  # after the folders: what is new stays
+            over = jobs.c.state.in_(("failed", "cancelled", "lost"))
+            unfinished = set(connection.execute(select(jobs.c.id).where(over)).scalars())
             found = select(versions.c.number).where(versions.c.model == place.name)
             known = set(connection.execute(found).scalars())
         for folder, job in made.items():
-            if int(folder.name) not in known and job not in alive:
+            if int(folder.name) not in known and job in unfinished:
                 _remove(folder)
 
 

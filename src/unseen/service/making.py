@@ -33,6 +33,7 @@ from unseen.service.store.tables import versions
 from unseen.storage.bundle import Bundle
 from unseen.storage.facts import of_data
 from unseen.types import Labelled
+from unseen.wording import option
 
 USUAL = 60.0  # seconds that training is thought to take where nothing tells
 NOTES = 20  # warnings that are kept, and characters of each
@@ -70,7 +71,7 @@ class Progress(logging.Handler):
         self._stage = 0.0, 0.0, 0.0, 1.0  # its begin, its share before and after, its seconds
 
     def emit(self, record: logging.LogRecord) -> None:
-        note = record.getMessage()[:LONGEST]
+        note = in_terms_of_serving(record.getMessage())[:LONGEST]
         if len(self.notes) < NOTES and note not in self.notes:
             self.notes.append(note)
 
@@ -156,6 +157,11 @@ MAKERS: dict[str, Callable[[Registry, Any, Progress], Made]] = {
     "retrain": retrained,
     "recalibrate": recalibrated_again,
 }
+
+
+def in_terms_of_serving(text: str) -> str:
+    """A message that names the training data as they are named to a service."""
+    return text.replace(f"({option('data', ...)})", "(unseen serve --train NAME=PATH)")
 
 
 def check_lessons(model: str, lessons: list[Lesson]) -> None:

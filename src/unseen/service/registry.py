@@ -6,13 +6,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from unseen.detector.conformal import out_of_reach
 from unseen.detector.policy import Policy
 from unseen.errors import BundleError, DataError
 from unseen.service.store.store import Store
@@ -203,21 +204,12 @@ class Registry:
             is gone or damaged.
         """
         with self.store.reading() as connection:
-            check_version(connection, name, number)
-        try:
-            bundle = warmed(self.read(name, number))
-        except BundleError as error:
-            log.warning("model %r: version %d cannot be loaded: %s", name, number, error)
-            raise Conflict(
-                f"model {name!r}: version {number} is damaged or was removed, and cannot serve; "
-                "the log of the service says how"
-            ) from error
-        with self.store.writing() as connection:
-            revision = promote_within(connection, name, number, who, expected)
-        with self._own_lock(name):
-            self._loaded[name] = number, bundle
-        self._known.pop(name, None)
-        return revision
+            row = check_version(connection, name, number)
+        bundle = self._fit_to_serve(name, number)
+        policy = Policy(row.policy, row.level, row.traffic)
+        if (said := out_of_reach(policy, bundle.detector.conformal_)) is not None:
+            raise Conflict(f"model {name!r}: version {number} cannot serve by its policy: {said}")
+        return self._switched(name, number, bundle, who, expected)
 
     def rollback(self, name: str, who: str, expected: int | None = None) -> int:
         """Go back to the version that served before, and give its number."""
@@ -225,22 +217,46 @@ class Registry:
             row = of_model(connection, name)
         if row.previous is None:
             raise DataError(f"model {name!r}: no version served before this one")
-        expected = row.revision if expected is None else expected  # of which this is the previous
-        self.promote(name, int(row.previous), who, expected)
-        return int(row.previous)
+        number, seen = int(row.previous), row.revision if expected is None else expected
+        self._switched(name, number, self._fit_to_serve(name, number), who, seen)
+        return number
+
+    def _fit_to_serve(self, name: str, number: int) -> Bundle:
+        """A version, loaded; Conflict where it cannot be."""
+        try:
+            return warmed(self.read(name, number))
+        except BundleError as error:
+            log.warning("model %r: version %d cannot be loaded: %s", name, number, error)
+            raise Conflict(
+                f"model {name!r}: version {number} is damaged or was removed, and cannot serve; "
+                "the log of the service says how"
+            ) from error
+
+    def _switched(
+        self, name: str, number: int, bundle: Bundle, who: str, expected: int | None
+    ) -> int:
+        with self.store.writing() as connection:
+            revision = promote_within(connection, name, number, who, expected)
+        with self._own_lock(name):
+            self._loaded[name] = number, bundle
+        self._known.pop(name, None)
+        return revision
 
     def decide(self, name: str, policy: Policy, who: str, expected: int | None = None) -> int:
         """Let another policy say from now on which p-values raise an alert, and give the model's
         new revision; DataError for one that the p-values of the model cannot reach.
         """
-        self.serving(name).bundle.detector.check_reach(policy)
+        said = out_of_reach(policy, self.serving(name).bundle.detector.conformal_)
+        if said is not None:
+            raise DataError(said)
         own = {"policy": policy.kind, "level": policy.level, "traffic": policy.traffic}
         with self.store.writing() as connection:
             row = model_to_change(connection, name, expected)
-            before = {key: getattr(row, key) for key in own}
+            before = {"kind": row.policy, "level": row.level, "traffic": row.traffic}
+            told = {"before": before, "now": asdict(policy)}
             new = own | {"revision": row.revision + 1}
             connection.execute(update(models).where(models.c.name == name).values(**new))
-            tell(connection, who, "policy", name, None, {"before": before, "now": own})
+            tell(connection, who, "policy", name, name, told)
         self._known.pop(name, None)
         return int(row.revision) + 1
 
@@ -306,12 +322,13 @@ def no_model(name: str) -> NoModel:
     return NoModel(f"there is no model {shown}; see GET /v1/models")
 
 
-def check_version(connection: Connection, name: str, number: int) -> None:
-    """NoModel unless the model has a version of this number."""
-    of_model(connection, name)
+def check_version(connection: Connection, name: str, number: int) -> Row[Any]:
+    """What the database says of a model; NoModel unless it has a version of this number."""
+    row = of_model(connection, name)
     there = select(versions.c.number).where(versions.c.model == name, versions.c.number == number)
     if connection.execute(there).first() is None:
         raise NoModel(f"model {name!r}: there is no version {number}")
+    return row
 
 
 def promote_within(

@@ -22,7 +22,7 @@ from unseen.service.store.tables import drifts, now
 from unseen.types import Batch, Encoder, Source
 
 log = logging.getLogger("unseen.service")
-LEVEL = 0.001  # chance that a day without drift is called one, at most
+LEVEL = 0.001  # chance of a look to call drift what is none, at most
 DAY = 86_400.0  # seconds after which a monitor starts anew: what is past must not stay drift
 OFTEN = 30.0  # seconds between two looks whether it left its band, while rows pass
 REPORT = 600.0  # seconds after which it is written down though nothing changed, if rows passed
@@ -86,7 +86,7 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """Look at what waits, and end."""
+        """Look once more, and end."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

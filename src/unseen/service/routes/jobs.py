@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, select
 
 from unseen.detector.recalibrate import MOST
+from unseen.errors import DataError
 from unseen.service.access import allowed
 from unseen.service.jobs import ask, cancel, job_of
 from unseen.service.lessons import lessons_of
@@ -26,6 +27,8 @@ Manager = Annotated[Who, Depends(allowed("manage"))]
 
 class Retrain(BaseModel):
     """How to retrain."""
+
+    model_config = ConfigDict(extra="forbid")
 
     promote: bool = Field(
         default=False, description="whether the new version serves as soon as it is made"
@@ -68,7 +71,12 @@ def retrain_model(
     with service.store.reading() as connection:
         of_model(connection, name)
         check_lessons(name, lessons_of(connection, name))
-    train = service.train.get(name)
+    train, serving = service.train.get(name), service.registry.serving(name)
+    if train is None and serving.bundle.detector.schema_.noun != "rows":
+        raise DataError(
+            f"model {name!r}: images do not stay with a detector, and it learns from all of them "
+            f"again: serve it with --train {name}=FOLDER"
+        )
     settings = (how or Retrain()).model_dump()
     return _asked(
         service, name, "retrain", settings | {"train": train and str(train)}, who, response

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from unseen.detector.policy import Policy
@@ -26,6 +26,8 @@ Manager = Annotated[Who, Depends(allowed("manage"))]
 class Seen(BaseModel):
     """At which revision the model was seen."""
 
+    model_config = ConfigDict(extra="forbid")
+
     revision: int | None = Field(
         default=None, description="refused with 409 where the model is at another one meanwhile"
     )
@@ -33,6 +35,8 @@ class Seen(BaseModel):
 
 class Cost(BaseModel):
     """What a miss and an alarm cost, in one unit."""
+
+    model_config = ConfigDict(extra="forbid")
 
     miss: float
     alarm: float
