@@ -27,6 +27,7 @@ from unseen.service.client import Client, Judged
 
 MARK = ".made-by-demo-service"  # in a folder that the next run may clear
 BEGUN = time.monotonic()
+COOLER = 4.0  # degrees that overheating here is behind that of decision.py
 PAUSE = 0.2  # seconds between two looks at a job
 KNOWN = ("leak", "jam")  # kinds that training knew
 ROLES = {"machine": "score", "ann": "review", "boss": "admin"}
@@ -41,10 +42,11 @@ def unseen(line: str) -> str:
 
 @contextmanager
 def served(line: str) -> Iterator[str]:
-    """The address of a service, which runs meanwhile."""
-    print(f"\n$ unseen {line}", flush=True)
+    """The address of a service, which runs meanwhile; it tells of each request in service.log."""
+    print(f"\n$ unseen {line} 2> service.log", flush=True)
     command = [sys.executable, "-m", "unseen", *line.split()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with Path("service.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         for said in process.stdout or ():
             print(said, end="", flush=True)
@@ -52,15 +54,18 @@ def served(line: str) -> Iterator[str]:
                 yield said.split()[-1]
                 break
         else:
-            sys.exit("the service did not start: the lines above say why")
+            sys.exit(f"the service did not start:\n{Path('service.log').read_text()}")
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate()
 
 
 def day(seed: int, **kinds: int) -> tuple[list[dict[str, object]], dict[str, str]]:
-    """Readings of a day without labels, and the truth of each by its time."""
+    """Readings of a day without labels, and the truth of each by its time. Overheating begins."""
     rows = readings(seed, **kinds)
+    for row in rows:
+        if row["what"] == "overheating":
+            row["temperature"] = round(float(str(row["temperature"])) - COOLER, 2)
     return without_what(rows), {str(row["time"]): str(row["what"]) for row in rows}
 
 
@@ -103,8 +108,8 @@ def walk(machine: Client, ann: Client, boss: Client) -> None:
     found = machine.score("pump", today, key="time")
     hot = [row for row in found if truth[str(row.key)] == "overheating"]
     print(f"\n{len(found)} readings, {sum(row.is_alarm for row in found)} alarms. Two rows:")
-    for name, row in (("first", found[0]), ("too hot", hot[0])):
-        print(f"  {name:8}  {told(row)}")
+    for name, row in (("first", found[0]), ("hottest", max(hot, key=lambda row: row.score or 0))):
+        print(f"  {name:7} {told(row)}")
     said = reviewed(ann, truth)
     print(f"\nFrom nothing to the last reviewed alert: {time.monotonic() - BEGUN:.0f} seconds.")
     print("Ann said: " + ", ".join(f"{count} {kind}" for kind, count in sorted(said.items())) + ".")
@@ -112,16 +117,14 @@ def walk(machine: Client, ann: Client, boss: Client) -> None:
     before = machine.score("pump", later, key="time")
     number = retrained(boss)
     after = machine.score("pump", later, key="time")
-    print(
-        f"\nVersion {number} learned her answers and serves. Tomorrow's readings, before and now:"
-    )
+    print(f"\nVersion {number} learned her answers and serves. Tomorrow, before and now:")
     for kind in ("overheating", "normal"):
         here = [k for k, row in enumerate(before) if later_truth[str(row.key)] == kind]
         was, now = (sum(rows[k].is_alarm for k in here) for rows in (before, after))
         print(f"  {kind:12}{was:3} and {now:3} alarms of {len(here)}")
-    one = next(k for k, row in enumerate(before) if later_truth[str(row.key)] == "overheating")
-    print(f"  one that is too hot, before: {told(before[one])}")
-    print(f"  and now: {told(after[one])}")
+    one = max(range(len(later)), key=lambda k: (before[k].pvalue or 0) / (after[k].pvalue or 1))
+    print(f"The p-value that fell most is one of {later_truth[str(before[one].key)]}:")
+    print(f"  before  {told(before[one])}\n  now     {told(after[one])}")
 
 
 def cleared(folder: Path) -> None:

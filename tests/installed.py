@@ -64,7 +64,7 @@ def serves(folder):
         found = json.loads(asked(address, "/v1/models/model/score", token.strip(), rows=rows))
         assert [row["pvalue"] for row in found["rows"]] == expected
         assert "# Model card" in asked(address, "/v1/models/model/card", token.strip())
-        assert "<h1" in asked(address, "/review/login")  # templates are in the package
+        assert "<h1" in asked(address, "/review/sign-in")  # templates are in the package
     finally:
         server.terminate()
         server.wait(60)

@@ -11,12 +11,12 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def lowest(project):
-    """'numpy>=1.26' as 'numpy==1.26', for what the package and its images need, and the libraries
-    of data frames.
+    """'numpy>=1.26' as 'numpy==1.26', for what the package, its images and its service need, and
+    the libraries of data frames.
     """
     extras = project["optional-dependencies"]
     frames = [each for each in extras["dev"] if each.startswith(("pandas", "polars"))]
-    needed = [*project["dependencies"], *extras["images"], *frames]
+    needed = [*project["dependencies"], *extras["images"], *extras["serve"], *frames]
     return [each.replace(">=", "==") for each in needed if not each.startswith("torch")]
 
 

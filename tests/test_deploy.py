@@ -11,11 +11,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from unseen.cli.main import app
 from unseen.service.app import create_app
+from unseen.service.state import Limits
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -101,7 +104,8 @@ def test_a_container_runs_as_nobody_in_particular_and_fetches_nothing(container)
 
 def routes():
     """Paths that the service answers."""
-    return set(create_app(None).openapi()["paths"])
+    service: Any = SimpleNamespace(limits=Limits())
+    return set(create_app(service).openapi()["paths"])
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,17 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from unseen._version import __version__
-from unseen.cli import flags, labelling, measuring, scoring, serving, storing, training, watching
+from unseen.cli import (
+    exporting,
+    flags,
+    labelling,
+    measuring,
+    scoring,
+    serving,
+    storing,
+    training,
+    watching,
+)
 from unseen.cli.terminal import complain, err, noted, stoppable
 from unseen.errors import UnseenError
 from unseen.quiet import quiet
@@ -50,7 +60,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-for module in (training, scoring, measuring, watching, labelling, serving, storing):
+for module in (training, scoring, measuring, watching, labelling, exporting, serving, storing):
     app.update(module.commands)
 
 

@@ -17,6 +17,7 @@ from unseen.parts.bank import NEAR, Bank
 from unseen.parts.deviation import CHUNK, ROWS, Deviation
 from unseen.parts.domains import Domains
 from unseen.parts.episodes import at_most, enough_of_both, hiding_and_showing, together
+from unseen.parts.exporting import drawing
 from unseen.parts.nets import Resizing
 from unseen.parts.products import Linear
 from unseen.parts.surface import decide
@@ -204,4 +205,5 @@ def _nearest_distance(x: Tensor, rows: Tensor, skip: int) -> Tensor:
         return torch.full((len(x),), torch.inf, device=x.device)
     bank = Bank(x.shape[1])
     bank.fill(rows)
-    return torch.cat([bank.distances(chunk, k=skip + 1)[:, skip] for chunk in x.split(CHUNK)])
+    blocks = [x] if drawing() else x.split(CHUNK)
+    return torch.cat([bank.distances(block, k=skip + 1)[:, skip] for block in blocks])

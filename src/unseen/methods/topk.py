@@ -106,7 +106,7 @@ class TopKScorer(nn.Module):
 
     def each(self, x: Tensor) -> Tensor:
         """A score for every cell: (n, d, h, w) -> (n, h, w)."""
-        return self.net(self.scaling(cells(x))).view(len(x), *x.shape[2:])
+        return self.net(self.scaling(cells(x))).view(x.shape[0], *x.shape[2:])
 
     def map(self, x: Tensor) -> Tensor:
         """Mean of both scales in every cell: (n, d, h, w) -> (n, h, w)."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unseen.parts.exporting import drawing, solved
 from unseen.parts.nets import Resizing
 from unseen.parts.products import NARROW, product
 from unseen.parts.threads import one_thread
@@ -74,7 +75,7 @@ class Whitening(Resizing):
         (n,).
         """
         if self.mean.ndim == 1:
-            return torch.zeros(len(x), dtype=torch.int64, device=x.device)
+            return torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
         means = Bank(x.shape[1])
         means.fill(self.mean @ self.matrix)
         return means.nearest(product(x, self.matrix), k=1)[:, 0]
@@ -201,8 +202,13 @@ class Bank(Resizing):
         apart = near - middle[:, None, :]
         products = apart @ apart.mT  # (n, k, k)
         ridge = PLANE * products.diagonal(dim1=1, dim2=2).mean(dim=1) + NEAR**2
-        products.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-        shares = torch.linalg.solve(products, apart @ (x - middle)[:, :, None])  # (n, k, 1)
+        along = apart @ (x - middle)[:, :, None]  # (n, k, 1)
+        if drawing():
+            softened = products + ridge[:, None, None] * torch.eye(products.shape[1])
+            shares = solved(softened, along[:, :, 0])[:, :, None]
+        else:
+            products.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
+            shares = torch.linalg.solve(products, along)
         return x - middle - (apart.mT @ shares)[:, :, 0]
 
 
@@ -210,7 +216,7 @@ def _nearest(x: Tensor, rows: Tensor, k: int) -> Tensor:
     """Numbers of the k nearest of the rows, nearest first: (n, d), (m, d) -> (n, min(k, m))."""
     # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
     size = rows.square().sum(dim=1)
-    if len(size) < NARROW:
+    if len(size) < NARROW or drawing():
         return smallest(size - 2 * product(x, rows.T), k=k)
     each = [
         smallest(torch.addmm(size, block, rows.T, alpha=-2), k=k) for block in x.split(TOGETHER)
@@ -277,7 +283,7 @@ def smallest(values: Tensor, *, k: int) -> Tensor:
     tensor([[1, 2]])
     """
     n, m = values.shape
-    if values.device.type != "cpu" or values.dtype != torch.float32 or 2 * k > LANES:
+    if values.device.type != "cpu" or values.dtype != torch.float32 or 2 * k > LANES or drawing():
         return values.topk(min(k, m), dim=1, largest=False).indices
     if m <= SHORT:
         return _least(values, k)

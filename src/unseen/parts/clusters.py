@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unseen.parts.exporting import drawing
 from unseen.parts.nets import Resizing
 from unseen.types import Samples
 
@@ -49,6 +50,8 @@ def _started(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
 
 def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     """The number of each row's nearest centre: (n, d), (k, d) -> (n,)."""
+    if drawing():
+        return (centres.square().sum(dim=1) - 2 * x @ centres.T).argmin(dim=1)
     return torch.cat([torch.cdist(block, centres).argmin(dim=1) for block in x.split(BLOCK)])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unseen.parts.exporting import drawing
 from unseen.parts.products import product
 
 BLOCK = 16_384  # rows whose covariance is summed at once
@@ -106,5 +107,8 @@ def downdated(z: Tensor, u: Tensor, centres: Tensor, *, most: float) -> Tensor:
     own = u.square().sum(dim=1, keepdim=True)  # (n, 1), u' C^-1 u
     share = (most / own.clamp_min(1e-12)).clamp_max(1.0)
     along = (z * u).sum(dim=1, keepdim=True) - product(u, centres.T)  # (n, k)
-    gap = torch.cdist(z, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+    if drawing():
+        gap = (z[:, None] - centres).square().sum(dim=2)
+    else:
+        gap = torch.cdist(z, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
     return gap + share * along.square() / (1 - share * own)

@@ -187,7 +187,7 @@ class Numbers(Resizing):
 
     def forward(self, x: Tensor) -> Tensor:
         if not len(self.columns):
-            return x.new_zeros(len(x))
+            return x.new_zeros(x.shape[0])
         return _logs(self.bank.distances(x[:, self.columns], k=NEIGHBOURS).mean(dim=1))[:, 0]
 
 
@@ -209,7 +209,9 @@ class PlainNeighbours(nn.Module):
             self.neighbours.fill(self.view(rows))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.neighbours(self.view(x)) if len(self.view.columns) else x.new_zeros(len(x), 6)
+        if not len(self.view.columns):
+            return x.new_zeros(x.shape[0], 6)
+        return self.neighbours(self.view(x))
 
 
 def _no_flags(normals: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unseen.errors import DataError
 from unseen.parts.episodes import HeldOut
+from unseen.parts.exporting import drawing
 from unseen.parts.ranking import auroc, outranks
 from unseen.parts.surprisal import Surprisal
 from unseen.types import CrossFitted, ability
@@ -120,7 +121,9 @@ class EvidenceScorer(nn.Module):
 
     def base_scores(self, x: Tensor) -> Tensor:
         """The score of each piece that has a weight, 0 of others: (n, *f) -> (e, n)."""
-        return cast(BaseScores, self.base).scores(x, self.weights > 0)
+        graph = drawing()
+        weights = self.weights if graph is None else graph.value(self, "weights")
+        return cast(BaseScores, self.base).scores(x, weights > 0)
 
     def contributions(self, x: Tensor) -> Tensor:
         """How much each piece adds to the score: (n, *f) -> (n, e)."""

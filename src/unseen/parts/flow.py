@@ -43,7 +43,7 @@ class Flow(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Latent rows and the logarithm of |det df/dx|: (n, d) -> (n, d), (n,)."""
-        log_det = self.log_scale.sum().expand(len(x))
+        log_det = self.log_scale.sum().expand(x.shape[0])
         for coupling in self.couplings:
             x, grown = coupling(x)
             log_det = log_det + grown

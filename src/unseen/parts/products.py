@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from unseen.parts.exporting import drawing
+
 # columns of a result below which kernels sum a row in an order that depends on where it lies in
 # memory
 NARROW = 16
@@ -20,7 +22,7 @@ def product(x: Tensor, right: Tensor) -> Tensor:
     ...     product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
-    if torch.is_grad_enabled() or not 0 < right.shape[1] < NARROW:
+    if torch.is_grad_enabled() or not 0 < right.shape[1] < NARROW or drawing():
         return x @ right
     return torch.stack([(x * column).sum(dim=1) for column in right.T], dim=1)
 
@@ -35,7 +37,7 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or self.out_features >= NARROW:
+        if torch.is_grad_enabled() or self.out_features >= NARROW or drawing():
             return super().forward(x)
         found = product(x, self.weight.T)
         return found if self.bias is None else found + self.bias

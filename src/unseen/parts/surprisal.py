@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unseen.parts.exporting import counted_below, drawing
 from unseen.parts.nets import Resizing
 from unseen.parts.ranking import ALIKE
 
@@ -72,7 +73,8 @@ class Surprisal(Resizing):
 
     def forward(self, score: Tensor) -> Tensor:
         m, body, score = self.normals.shape[1], self.body, score.contiguous()
-        right = torch.searchsorted(self.normals, score).clamp_(1, m - 1)
+        search = counted_below if drawing() else torch.searchsorted
+        right = search(self.normals, score).clamp_(1, m - 1)
         low, high = self.normals.gather(1, right - 1), self.normals.gather(1, right)
         part = ((score - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
         before, after = self.place.gather(1, right - 1), self.place.gather(1, right)

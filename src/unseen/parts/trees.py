@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unseen.errors import DataError
+from unseen.parts.exporting import drawing, forest_attributes
 from unseen.parts.nets import Resizing
 
 DEEPEST = 10_000  # levels of a tree that is loaded: each takes time, and no row needs so many
@@ -53,6 +54,10 @@ class Trees(Resizing):
         self.depth = torch.tensor(max(int(tree.max_depth) for tree in trees))
 
     def forward(self, x: Tensor) -> Tensor:
+        if graph := drawing():
+            names = ("feature", "threshold", "left", "value", "roots")
+            tables = (graph.value(self, name) for name in names)
+            return graph.forest(x, forest_attributes(*tables))
         walkers = len(x) * len(self.roots)
         fits = max(x.numel(), walkers, len(self.left)) < 2**31
         # the smaller, the more of a table stays in the cache

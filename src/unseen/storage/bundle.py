@@ -318,6 +318,13 @@ def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     )
 
 
+def fingerprint(detector: Detector) -> str:
+    """The sha256 of the tensors that a fitted detector is saved with: that of the file in its
+    folder.
+    """
+    return digest(bytes_of(_state_of(detector)))
+
+
 def _state_of(detector: Detector) -> dict[str, Tensor]:
     """What the members learned: "0.scorer.*", "0.calibration", "0.held_out", "1.scorer.*", ..."""
     detector.check_fitted()

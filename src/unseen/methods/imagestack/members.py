@@ -42,7 +42,7 @@ class ImageEvidence(nn.Module):
         """The score of each piece, 0 of members of which none is `wanted` (e,): (n, d, h, w) -> (e,
         n).
         """
-        found = x.new_zeros(len(self.shift), len(x))
+        found = x.new_zeros(len(self.shift), x.shape[0])
         for k, member in enumerate(self.members):
             if wanted[self.pieces(k)].any():
                 found[self.pieces(k)] = pooled(member, x)

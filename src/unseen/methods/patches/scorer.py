@@ -45,7 +45,7 @@ class PatchScorer(nn.Module):
         stride).
         """
         score = (inner or self.inner)(self.scaling(self.rows(x)))
-        return cast(Tensor, score.view(len(x), *self.cells_of(x)))
+        return cast(Tensor, score.view(x.shape[0], *self.cells_of(x)))
 
     def map(self, x: Tensor) -> Tensor:
         """A score for each cell, in units of its place: (n, d, h, w) -> (n, h / stride, w /
