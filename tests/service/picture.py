@@ -1,4 +1,4 @@
-"""The picture of the review page in its guide: `python tests/service/picture.py docs/_static/review.png`."""
+"""The picture of the guide: `python tests/service/picture.py docs/_static/review.png`."""
 
 import shutil
 import sys

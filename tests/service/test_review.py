@@ -9,8 +9,8 @@ import time
 import pytest
 from desk import Desk, Served, rows, saved
 from playwright import sync_api as playwright
+from poison import poisoned
 from sqlalchemy import select
-from test_page_safety import poisoned
 
 from unseen.service.review import showing, working
 from unseen.service.store.tables import labels
@@ -68,7 +68,8 @@ class Seat:
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", self._asked)
         self.page.goto(desk.address)
-        self.page.keyboard.type(desk.tokens[who])  # the field has the focus
+        playwright.expect(self.page.locator("#token")).to_be_focused()
+        self.page.keyboard.type(desk.tokens[who])
         self.press("Enter")
         self.page.wait_for_url("**/review")
 
