@@ -78,6 +78,16 @@ def test_every_type_of_body_gives_the_scores_of_the_library(stand, media):
     assert float(kept.values["heat"]) == 400.0
 
 
+def test_without_reasons_alarms_are_kept_all_the_same(stand):
+    sent = {"path": "/v1/models/pumps/score?reasons=0", "json": {"rows": some().to_dict("records")}}
+    rows = stand.ask(**sent).json()["rows"]
+    assert [row["row"] for row in rows if "alert" in row] == [4, 18]
+    assert all("reasons" not in row for row in rows)
+    with stand.service.store.reading() as connection:
+        kept = connection.execute(select(alerts).where(alerts.c.id == rows[3]["alert"])).one()
+    assert (kept.reasons, kept.values["pump"]) == (None, "p-3")
+
+
 def test_lines_are_the_rows_of_the_one_text(stand):
     body = bodies(some())["text/csv"]
     sent = {"headers": {"Content-Type": "text/csv"}, "content": body}

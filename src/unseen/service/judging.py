@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic_core import to_json
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from unseen.data.split import take
 from unseen.detector.detector import Detector
 from unseen.scoring.stream import Scored, score
 from unseen.scoring.tables import ROW
@@ -182,7 +184,7 @@ def beside_nearest(
     places = {int(number): place for place, number in enumerate(kept.numbers)}
     found = [places.get(each["nearest_normal"]["row"]) if each else None for each in told]
     known = [place for place in found if place is not None]
-    rows = iter(rows_as_given(kept.rows.take(known), known))
+    rows = iter(rows_as_given(take(kept.rows, np.array(known, dtype=np.int64)), known))
     return [
         why if why is None or place is None else why | {"nearest": next(rows)}
         for why, place in zip(told, found, strict=True)
