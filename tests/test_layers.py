@@ -92,7 +92,7 @@ def test_no_cycle_and_no_long_chain():
     assert max(found.values()) <= LONGEST, sorted(found.items(), key=lambda each: -each[1])[:5]
 
 
-LONGEST = 27  # 12 of the library itself; the service stands on it, and its page on its routes
+LONGEST = 28  # 12 of the library itself; the service stands on it, and has floors of its own
 
 
 # Engines that an extra brings, and the rooms that build on each.

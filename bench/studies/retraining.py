@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import numpy as np
 
-from bench.studies.load import RATE, frame, saved, server
-from unseen.service.client import Client
+from bench.studies.load import PATH, RATE, frame, saved, server
 
 MODEL = "flows"
 LABELS = 60
@@ -30,29 +30,38 @@ def main() -> None:
     chosen = parser.parse_args()
     with TemporaryDirectory(prefix="retraining-") as folder:
         saved(Path(folder) / MODEL)
-        with server(Path(folder)) as (url, token, _), Client(url, token) as client:
+        with server(Path(folder)) as (url, token, _), asking(url, token) as client:
             label(client)
             print(f"single rows at {RATE} a second, default method, 120 columns")
             shown("no job", scored(client, lambda spent: spent > chosen.seconds))
-            job = client.retrain(MODEL, promote=True)["job"]
+            job = answered(client.post(f"/v1/models/{MODEL}/retrain", json={"promote": True}))
             waiting: dict[str, Any] = {"state": "waiting"}
 
             def ended(spent: float) -> bool:
                 if spent > waiting.get("asked", 0.0) + 1:
-                    waiting.update(client.job(job), asked=spent)
+                    waiting.update(answered(client.get(f"/v1/jobs/{job['job']}")), asked=spent)
                 assert spent < MOST, waiting
                 return waiting["state"] not in ("waiting", "running")
 
             found = scored(client, ended)
             shown(f"while a retraining runs ({found[-1][0]:.0f} s, {waiting['state']})", found)
             done = time.perf_counter()
-            while client.models()[0]["version"] != waiting["version"]:
+            while answered(client.get("/v1/models"))[0]["version"] != waiting["version"]:
                 assert time.perf_counter() - done < 60
             print(f"version {waiting['version']} serves {time.perf_counter() - done:.1f} s later")
             shown("after it", scored(client, lambda spent: spent > chosen.seconds))
 
 
-def label(client: Client) -> None:
+def asking(url: str, token: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+
+def answered(answer: httpx.Response) -> Any:
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def label(client: httpx.Client) -> None:
     """Sixty rows that people looked at."""
     rows = frame(LABELS, 5)
     rows.iloc[LABELS // 2 :, 40:44] += 7.0
@@ -60,14 +69,14 @@ def label(client: Client) -> None:
         {"values": row, "answer": "normal"} if k < LABELS // 2 else odd(row)
         for k, row in enumerate(rows.to_dict("records"))
     ]
-    client.label_rows(MODEL, said)
+    answered(client.post(f"/v1/models/{MODEL}/labels", json={"labels": said}))
 
 
 def odd(row: dict[str, Any]) -> dict[str, Any]:
     return {"values": row, "answer": "new", "kind": "drip"}
 
 
-def scored(client: Client, done: Any) -> list[tuple[float, float]]:
+def scored(client: httpx.Client, done: Any) -> list[tuple[float, float]]:
     """When each row was due, and how long it took from then on: single rows at a fixed rate until
     it is done.
     """
@@ -75,7 +84,7 @@ def scored(client: Client, done: Any) -> list[tuple[float, float]]:
     begin, found = time.perf_counter(), list[tuple[float, float]]()
 
     def one(k: int) -> None:
-        client.score(MODEL, [rows[k % len(rows)]])
+        answered(client.post(PATH, json={"rows": [rows[k % len(rows)]]}))
         found.append((k / RATE, time.perf_counter() - begin - k / RATE))
 
     with ThreadPoolExecutor(32) as pool:

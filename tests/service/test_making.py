@@ -31,8 +31,8 @@ def rows(seed, n, at=(0.0, 0.0, 0.0), scale=1.0):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "pumps"
-    frame = pa.Table.from_pylist(rows(0, 600) + rows(9, 10, (0.0, 0.0, 6.0)))
-    detector = Detector("forest", random_state=0).fit(frame, ["normal"] * 600 + ["overload"] * 10)
+    frame = pa.Table.from_pylist(rows(0, 300) + rows(9, 10, (0.0, 0.0, 6.0)))
+    detector = Detector("nearest-ratio", random_state=0).fit(frame, ["normal"] * 300 + ["overload"] * 10)
     Bundle(detector, {"source": "p"}).save(folder)
     return folder
 

@@ -146,15 +146,18 @@ class Runner:
             _let_go(self._process)
 
     def _loop(self, registry: Registry) -> None:
-        tidied = False
+        tidied = away = False
         while not self._stop.is_set():
             try:
                 if not tidied:
                     tidy(registry)
                     tidied = True
                 self._look(registry)
+                away = False
             except StoreError as error:
-                log.warning("jobs wait: %s", error)
+                if not away:  # told once
+                    log.warning("jobs wait: %s", error)
+                away = True
             except Exception:  # this thread must not end before the server
                 log.exception("jobs wait, for a fault of unseen itself")
             self._wake.wait(PAUSE)

@@ -55,7 +55,8 @@ class Recent:
             self._passed[model] = passed, at
             chosen = self._rng.random(len(rows)) < self.keep / passed
             if chosen.any():
-                self._drawn.setdefault(model, []).append(rows.filter(pa.array(chosen)))
+                some = rows if chosen.all() else rows.filter(pa.array(chosen))
+                self._drawn.setdefault(model, []).append(some)
 
     @property
     def has_some(self) -> bool:
@@ -150,5 +151,5 @@ def _packed(table: pa.Table) -> bytes:
 
 def inputs_of(rows: Any, detector: Detector) -> pa.Table:
     """The columns that a detector reads."""
-    wanted = set(detector.schema_.inputs)
-    return without(rows, [name for name in rows.column_names if name not in wanted])
+    others = set(rows.column_names).difference(detector.schema_.inputs)
+    return without(rows, others) if others else rows

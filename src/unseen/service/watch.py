@@ -113,12 +113,16 @@ class Watch:
 
     def _loop(self, store: Store) -> None:
         with quiet():  # notes may show values of rows
+            away = False
             while True:
                 ending, start = self._stop.is_set(), time.monotonic()
                 try:
                     self._look(store)
+                    away = False
                 except StoreError as error:
-                    log.warning("drift and recent rows are not written: %s", error)
+                    if not away:  # told once
+                        log.warning("drift and recent rows are not written: %s", error)
+                    away = True
                 except Exception:  # this thread must not end before the server
                     log.exception("watching what passes failed, for a fault of unseen itself")
                 if ending:
