@@ -124,7 +124,7 @@ bench-trust: $(BENCH_STAMP)
 
 # What the service keeps when it, its database or its disk fail. Tests run a short form.
 bench-service: $(STAMP)
-	UNSEEN_KILLS=100 $(BIN)/python -m pytest -s tests/service/test_faults.py
+	UNSEEN_KILLS=100 UNSEEN_LONG=1 $(BIN)/python -m pytest -s tests/service/test_faults.py tests/service/test_review.py
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)

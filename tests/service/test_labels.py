@@ -31,6 +31,15 @@ def bundle(tmp_path_factory):
     return saved(tmp_path_factory.mktemp("bundle"))
 
 
+@pytest.fixture(scope="module")
+def calm(bundle, tmp_path_factory):
+    """A desk for tests that change nothing of it."""
+    found = Desk(tmp_path_factory.mktemp("calm") / "home", bundle)
+    found.alerts(rows(1, 5, {"bytes_out": 340000.0}))
+    yield found
+    found.close()
+
+
 @pytest.fixture
 def desk(bundle, tmp_path):
     found = Desk(tmp_path / "home", bundle)
@@ -126,18 +135,16 @@ def test_pages_of_alerts_and_labels_end(desk):
         {"answer": "normal", "more": 1},
     ],
 )
-def test_what_is_no_answer_is_refused(desk, given):
-    desk.alerts(rows(1, 5, {"bytes_out": 340000.0}))
-    assert answered(desk, "ann", 1, **given).status_code in (400, 422)
-    assert desk.ask("ann", "GET", "/labels").json()["labels"] == []
+def test_what_is_no_answer_is_refused(calm, given):
+    assert answered(calm, "ann", 1, **given).status_code in (400, 422)
+    assert calm.ask("ann", "GET", "/labels").json()["labels"] == []
 
 
-def test_who_scores_may_not_label_and_nobody_labels_another_model(desk):
-    desk.alerts(rows(1, 5, {"bytes_out": 340000.0}))
-    assert answered(desk, "feed", 1, answer="normal").status_code == 403
+def test_who_scores_may_not_label_and_nobody_labels_another_model(calm):
+    assert answered(calm, "feed", 1, answer="normal").status_code == 403
     sent = {"answer": "normal", "revision": 0}
-    headers = {"Authorization": f"Bearer {desk.tokens['ann']}"}
-    other = desk.client.patch("/v1/models/other/alerts/1", json=sent, headers=headers)
+    headers = {"Authorization": f"Bearer {calm.tokens['ann']}"}
+    other = calm.client.patch("/v1/models/other/alerts/1", json=sent, headers=headers)
     assert other.status_code == 404
 
 

@@ -134,7 +134,7 @@ def test_while_somebody_reads_the_log_keeps_it_and_that_is_said(tmp_path, monkey
     fill(found)
     with found.reading() as connection:
         connection.execute(select(alerts)).all()
-        monkeypatch.setattr("unseen.service.store.store.WAIT", 0.1)
+        monkeypatch.setattr("unseen.service.store.connections.WAIT", 0.1)
         again = Store(f"sqlite:///{tmp_path / 'unseen.db'}")
         told = purge(again, "ann", before=AT + timedelta(1), labelled=True)
         assert not told.gone

@@ -244,7 +244,7 @@ def test_a_connection_that_was_cut_is_replaced(postgres):
 
 
 def test_nobody_waits_for_a_lock_without_an_end(store, url, monkeypatch):
-    monkeypatch.setattr("unseen.service.store.store.WAIT", 1)
+    monkeypatch.setattr("unseen.service.store.connections.WAIT", 1)
     other = Store(
         store.engine.url.render_as_string().replace("+pysqlite", "").replace("+psycopg", "")
     )

@@ -9,6 +9,7 @@ from unseen.errors import DataError, UnseenError
 
 ANSWERS = ("normal", "known", "new", "unsure")
 RESERVED = ("normal", "new kind", "unsure")  # what the detector itself calls rows
+LARGEST = 1 << 53  # number of an alert, a revision, or anything else
 LONGEST = 120  # characters of a kind's name
 
 

@@ -68,7 +68,7 @@ def import_labels(connection: Connection, model: str, lines: Sequence[Line], who
     an alert was answered otherwise.
     """
     known = _alerts_of(connection, model, lines)
-    before = {_spelled(each) for each in exported(connection, model)}
+    before = {_sayings(each) for each in exported(connection, model)}
     answered: dict[int, Line] = {}
     rows: list[dict[str, Any]] = []
     for line in lines:
@@ -79,9 +79,9 @@ def import_labels(connection: Connection, model: str, lines: Sequence[Line], who
                     f"labels: there is no alert of row {line.row} of request {line.request!r} "
                     "here, and the line has no values of a row"
                 )
-            if _spelled(line.cells()) not in before:
+            if _sayings(line.cells()) not in before:
                 rows.append(line.cells("key", "answer", "kind", "values"))
-                before.add(_spelled(line.cells()))
+                before.add(_sayings(line.cells()))
         elif alert.answer is not None:
             if Answer(alert.answer, alert.answer_kind) != line.answer:
                 raise stale(connection, alert)
@@ -108,7 +108,7 @@ def _alerts_of(
     return found
 
 
-def _spelled(cells: dict[str, Any]) -> str:
+def _sayings(cells: dict[str, Any]) -> str:
     """Equal of labels of rows that say the same."""
     told = [cells["key"], cells["answer"], cells["kind"], cells["values"]]
     return json.dumps(told, sort_keys=True)

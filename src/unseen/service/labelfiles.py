@@ -108,7 +108,7 @@ def of_tasks(body: bytes) -> list[Line]:
     _check_number(len(tasks))
     found = []
     for number, task in enumerate(tasks, start=1):
-        data, said = task.get("data"), _said(task)
+        data, said = task.get("data"), _annotated(task)
         if said:
             found.append(_line((data if isinstance(data, dict) else {}) | said, number))
     return found
@@ -121,7 +121,7 @@ def _line(cells: dict[str, Any], number: int) -> Line:
         values = json.loads(values) if isinstance(values, str) else values
         if not isinstance(values, dict):
             raise DataError("expected the values of the row by column")
-        request, key, kind = (_text(cells.get(name)) for name in ("request", "key", "kind"))
+        request, key, kind = (_cell_text(cells.get(name)) for name in ("request", "key", "kind"))
         row = int(cells["row"]) if request and cells.get("row") else None
         line = Line(Answer(str(cells.get("answer")), kind), request, row, key, values)
         if row is None and not values:
@@ -131,7 +131,7 @@ def _line(cells: dict[str, Any], number: int) -> Line:
         raise DataError(f"labels, line {number}: {str(error)[:200]}") from error
 
 
-def _text(value: Any) -> str | None:
+def _cell_text(value: Any) -> str | None:
     """A text of a cell, bounded, without what no database keeps."""
     if value is None or value == "":
         return None
@@ -169,7 +169,7 @@ def _result(name: str, form: str, value: str) -> dict[str, Any]:
     return {"from_name": name, "to_name": "row", "type": what, "value": {form: [value]}}
 
 
-def _said(task: dict[str, Any]) -> dict[str, Any]:
+def _annotated(task: dict[str, Any]) -> dict[str, Any]:
     """What the last annotation of a task says: "answer", and perhaps "kind"."""
     made = task.get("annotations")
     last = made[-1] if isinstance(made, list) and made else {}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from unseen.errors import DataError
 from unseen.service.answers import Answer, NoAlert, NotYours, Stale, Undone
+from unseen.service.registry import Registry
 from unseen.service.store.tables import alerts, labels, now
 from unseen.service.store.trail import tell
 from unseen.service.tokens import Who
@@ -161,6 +162,11 @@ def first_of(connection: Connection, model: str, act: str) -> int | None:
         select(labels.c.alert).where(*mine).order_by(labels.c.id).limit(1)
     ).scalar()
     return found
+
+
+def classes_of(registry: Registry, model: str) -> list[str]:
+    """The kinds of anomalies that the serving version learned."""
+    return [str(each) for each in registry.serving(model).bundle.detector.classes_]
 
 
 def kinds_named(connection: Connection, model: str, classes: Sequence[str]) -> list[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi import Path as InPath
 
+from unseen.service.answers import LARGEST
 from unseen.service.door import Door
 from unseen.service.jobs import Runner
 from unseen.service.metrics import Metrics
@@ -133,3 +135,4 @@ def service_of(request: Request) -> Service:
 
 
 TheService = Annotated[Service, Depends(service_of)]
+Number = Annotated[int, InPath(ge=1, le=LARGEST)]  # of an alert, or of a job

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from unseen.service.answers import Answer, Stale
-from unseen.service.labelling import answer_alert, check_kind, first_of, undo
+from unseen.service.labelling import answer_alert, check_kind, classes_of, first_of, undo
 from unseen.service.review.door import (
     PREFIX,
     PageRoute,
@@ -21,9 +21,8 @@ from unseen.service.review.door import (
     number_of,
     own_origin,
 )
-from unseen.service.review.pages import shown
+from unseen.service.review.pages import rendered
 from unseen.service.review.showing import queue_page
-from unseen.service.routes.labels import classes_of
 from unseen.service.sessions import LASTS, close_session, open_session
 from unseen.service.state import TheService
 
@@ -33,7 +32,7 @@ router = APIRouter(prefix=PREFIX, route_class=PageRoute, include_in_schema=False
 @router.get("/sign-in")
 def show_sign_in(request: Request) -> Response:
     """The form where a token is traded for a session."""
-    return shown("sign_in.html", {"base": base_of(request)})
+    return rendered("sign_in.html", {"base": base_of(request)})
 
 
 @router.post("/sign-in")
@@ -51,7 +50,7 @@ def sign_in(
     if who is None or not who.may("label"):
         why = "This token is not valid." if who is None else "This token is not for review."
         told = f"{why} Make one with `unseen token add NAME --role review`."
-        return shown("sign_in.html", {"base": base_of(request), "told": told}, 403)
+        return rendered("sign_in.html", {"base": base_of(request), "told": told}, 403)
     with service.store.writing() as connection:
         close_session(connection, request.cookies.get(cookie_of(request), ""))
         cookie = open_session(connection, who)
@@ -74,10 +73,8 @@ def sign_out(request: Request, service: TheService, change: TheChange) -> Respon
 def answer(name: str, request: Request, service: TheService, change: TheChange) -> Response:
     """Answer an alert as it was seen; where somebody was faster, their answer is shown instead."""
     fields, number = change.fields, change.number("alert")
-    day, following = (
-        number_of(fields.get("day", "")) or None,
-        number_of(fields.get("other" if fields.get("duplicates") else "next", "")),
-    )
+    day = number_of(fields.get("day", "")) or None
+    following = number_of(fields.get("other" if fields.get("duplicates") else "next", ""))
     try:
         told = _answered(service, name, number, change)
     except Stale as error:
@@ -96,7 +93,7 @@ def _answered(service: TheService, name: str, number: int, change: TheChange) ->
     else:
         kind = fields.get("kind") if fields.get("answer") == "new" else None
         given = Answer(fields.get("answer", ""), kind)
-    classes = classes_of(service, name)
+    classes = classes_of(service.registry, name)
     most = change.number("upto") if fields.get("duplicates") else 0
     with service.store.writing() as connection:
         check_kind(connection, name, given, classes)

@@ -13,9 +13,9 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from unseen.errors import UnseenError
-from unseen.service.bodies import body_of
-from unseen.service.review.pages import shown
-from unseen.service.routes.labels import LARGEST
+from unseen.service.answers import LARGEST
+from unseen.service.guard import admit_body
+from unseen.service.review.pages import rendered
 from unseen.service.sessions import Session, session_of
 from unseen.service.state import TheService
 from unseen.service.statuses import refused
@@ -63,7 +63,7 @@ def refusal(request: Request, status: int, text: str) -> Response:
         return Response(status_code=status)
     part = is_part(request)
     page = "told.html" if part else "refused.html"
-    response = shown(page, {"told": text, "base": base_of(request)}, status)
+    response = rendered(page, {"told": text, "base": base_of(request)}, status)
     if part:
         response.headers.update({"HX-Retarget": "#told", "HX-Reswap": "innerHTML"})
     return response
@@ -79,7 +79,7 @@ def base_of(request: Request) -> str:
     return f"{request.scope.get('root_path', '')}{PREFIX}"
 
 
-def frame(request: Request, session: Session, name: str, here: str) -> dict[str, Any]:
+def page_frame(request: Request, session: Session, name: str, here: str) -> dict[str, Any]:
     """What pages of a model have in common."""
     return {"base": base_of(request), "session": session, "name": name, "here": here}
 
@@ -116,7 +116,8 @@ def own_origin(request: Request) -> None:
 
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form without a file."""
-    body = await body_of(request, FORM)
+    admit_body(request.scope, FORM)
+    body = await request.body()
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS))
     except ValueError as error:

@@ -35,6 +35,6 @@ def static_files() -> dict[str, tuple[bytes, str]]:
     return {name: (body, MEDIA[name.rsplit(".")[-1]]) for name, body in found.items()}
 
 
-def shown(template: str, what: Mapping[str, Any], status: int = 200) -> HTMLResponse:
+def rendered(template: str, what: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """A page, or a part of one."""
     return HTMLResponse(templates().get_template(template).render(**what), status)

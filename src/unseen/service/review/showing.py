@@ -9,14 +9,13 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from sqlalchemy import func, select
 
 from unseen.service.answers import LONGEST, NoAlert
-from unseen.service.labelling import kinds_named
-from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of, frame, number_of
-from unseen.service.review.pages import shown, static_files
+from unseen.service.labelling import classes_of, kinds_named
+from unseen.service.review.door import PREFIX, PageRoute, Visitor, base_of, number_of, page_frame
+from unseen.service.review.pages import rendered, static_files
 from unseen.service.review.views import alert_view
 from unseen.service.review.waiting import mark_of, queue_of, undo_of
-from unseen.service.routes.labels import Number, classes_of
 from unseen.service.sessions import Session
-from unseen.service.state import Service, TheService
+from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import alerts, models, pictures
 
 router = APIRouter(prefix=PREFIX, route_class=PageRoute, include_in_schema=False)
@@ -35,7 +34,7 @@ def show_models(request: Request, service: TheService, session: Visitor) -> Resp
     wanted = select(models.c.name, models.c.current, count).select_from(joined)
     with service.store.reading() as connection:
         found = connection.execute(wanted.group_by(models.c.name).order_by(models.c.name)).all()
-    return shown("models.html", {"base": base_of(request), "session": session, "models": found})
+    return rendered("models.html", {"base": base_of(request), "session": session, "models": found})
 
 
 @router.get("/models/{name}")
@@ -85,7 +84,7 @@ def queue_page(
     part: bool = False,
 ) -> Response:
     """The queue of a model as a page, or the part of it that changes."""
-    classes = classes_of(service, name)
+    classes = classes_of(service.registry, name)
     with service.store.reading() as connection:
         queue = queue_of(connection, name, day)
         numbers = [row.id for row in queue.rows]
@@ -96,10 +95,10 @@ def queue_page(
             "kinds": kinds_named(connection, name, classes),
             "undo": undo_of(connection, name, session.who.name),
         }
-    what |= _beside(queue.rows, view)
-    what |= frame(request, session, name, "") | {"day": day, "part": part, "told": told}
+    what |= _neighbours(queue.rows, view)
+    what |= page_frame(request, session, name, "") | {"day": day, "part": part, "told": told}
     what |= {"longest": LONGEST, "every": EVERY}
-    return shown("work.html" if part else "queue.html", what, status)
+    return rendered("work.html" if part else "queue.html", what, status)
 
 
 def _view(
@@ -114,7 +113,7 @@ def _view(
     return alert_view(connection, name, numbers[0]) if numbers else None
 
 
-def _beside(rows: Sequence[Any], view: dict[str, Any] | None) -> dict[str, int | None]:
+def _neighbours(rows: Sequence[Any], view: dict[str, Any] | None) -> dict[str, int | None]:
     """The alerts before and after the one that is looked at; after one that left the queue the
     first. `other` is the one to go on with where near duplicates are answered, too.
     """

@@ -10,9 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from unseen.service.guard import admit_body
-from unseen.service.review.door import PREFIX, PageRoute, Visitor, check_csrf, frame, own_origin
+from unseen.service.review.door import (
+    PREFIX,
+    PageRoute,
+    Visitor,
+    check_csrf,
+    own_origin,
+    page_frame,
+)
 from unseen.service.review.history import alarms_by_day, changes_of, drift_of, labels_by_answer
-from unseen.service.review.pages import shown
+from unseen.service.review.pages import rendered
 from unseen.service.review.waiting import undo_of
 from unseen.service.routes.labels import Format, labels_file, labels_from
 from unseen.service.sessions import Session
@@ -29,7 +36,9 @@ def show_changes(name: str, request: Request, service: TheService, session: Visi
     service.registry.serving(name)
     with service.store.reading() as connection:
         changes = changes_of(connection, name)
-    return shown("changes.html", frame(request, session, name, "/changes") | {"changes": changes})
+    return rendered(
+        "changes.html", page_frame(request, session, name, "/changes") | {"changes": changes}
+    )
 
 
 @router.get("/trend")
@@ -42,7 +51,7 @@ def show_trend(name: str, request: Request, service: TheService, session: Visito
             "drift": drift_of(connection, name),
             "labels": labels_by_answer(connection, name),
         }
-    return shown("trend.html", frame(request, session, name, "/trend") | found)
+    return rendered("trend.html", page_frame(request, session, name, "/trend") | found)
 
 
 @router.get("/labels")
@@ -92,5 +101,5 @@ def _labels_page(
     service.registry.serving(name)
     with service.store.reading() as connection:
         undo = undo_of(connection, name, session.who.name)
-    what = frame(request, session, name, "/labels") | {"told": told, "undo": undo}
-    return shown("labels.html", what)
+    what = page_frame(request, session, name, "/labels") | {"told": told, "undo": undo}
+    return rendered("labels.html", what)

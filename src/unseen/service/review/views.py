@@ -23,14 +23,14 @@ def alert_view(connection: Connection, model: str, number: int) -> dict[str, Any
     alike = connection.execute(wanted.order_by(alerts.c.id)).scalars().all()
     what = select(pictures.c.what, pictures.c.media).where(pictures.c.alert == number)
     reasons = row.reasons or {}
-    columns = compared(row.values or {}, reasons)
+    columns = columns_compared(row.values or {}, reasons)
     return {
         "row": row,
         "title": row.key or f"row {row.row:,} of a request",
         "later": _later(connection, row),
-        "said": _said(connection, number) if row.answer else None,
+        "said": _label_of(connection, number) if row.answer else None,
         "evidence": kind_in_words(row),
-        "reasons": [str(_reason(each)) for each in reasons.get("columns", ())]
+        "reasons": [str(_reason_again(each)) for each in reasons.get("columns", ())]
         or [text for text in [(reasons.get("text") or {}).get("reasons")] if text],
         "change": (reasons.get("text") or {}).get("change"),
         "alike": (reasons.get("text") or {}).get("most_alike"),
@@ -43,7 +43,7 @@ def alert_view(connection: Connection, model: str, number: int) -> dict[str, Any
     }
 
 
-def compared(values: Mapping[str, Any], reasons: Mapping[str, Any]) -> list[dict[str, Any]]:
+def columns_compared(values: Mapping[str, Any], reasons: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Columns of a row beside the nearest normal: those that raise the score first, with their
     shares, then the others as they came.
     """
@@ -61,7 +61,7 @@ def compared(values: Mapping[str, Any], reasons: Mapping[str, Any]) -> list[dict
                 "normal": normal,
                 "known": known,
                 "same": known and values.get(name) == normal,
-                "share": "" if told is None else _share(told["share"]),
+                "share": "" if told is None else _share_cell(told["share"]),
             }
         )
     return found
@@ -82,12 +82,12 @@ def kind_in_words(row: Row[Any]) -> str:
     return f"{words.get(row.kind, row.kind)}{sure}."
 
 
-def _reason(told: Mapping[str, Any]) -> Reason:
+def _reason_again(told: Mapping[str, Any]) -> Reason:
     share = float("nan") if told["share"] is None else told["share"]
     return Reason(told["column"], told["value"], told["normal"], told["added"], share)
 
 
-def _share(share: float | None) -> str:
+def _share_cell(share: float | None) -> str:
     return "raises" if share is None else f"{100 * share:.0f}%"
 
 
@@ -100,7 +100,7 @@ def _later(connection: Connection, row: Row[Any]) -> float | None:
     return found
 
 
-def _said(connection: Connection, number: int) -> dict[str, Any] | None:
+def _label_of(connection: Connection, number: int) -> dict[str, Any] | None:
     """Who gave the label that counts, and when."""
     mine = labels.c.alert == number, labels.c.undone.is_(None)
     wanted = select(labels.c.by, labels.c.at).where(*mine).order_by(labels.c.id.desc()).limit(1)

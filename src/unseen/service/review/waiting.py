@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from unseen.service.labelling import last_act
 from unseen.service.ranking import open_alerts
-from unseen.service.store.tables import alerts, jobs, labels, models, now, rescored, traffic
+from unseen.service.store.tables import alerts, audit, labels, now, traffic
 
 SHOWN = 100  # alerts of a queue on a page
 WINDOW = timedelta(days=30)  # of traffic, for which there is so much time a day
@@ -73,16 +73,12 @@ def days_seen(connection: Connection, model: str) -> int:
 
 
 def mark_of(connection: Connection, model: str) -> str:
-    """Equal as long as nothing changed that the page shows."""
-    about = [
-        select(func.max(labels.c.id), func.count(labels.c.undone)).where(labels.c.model == model),
-        select(func.max(alerts.c.id), func.sum(alerts.c.revision)).where(alerts.c.model == model),
-        select(models.c.current, models.c.revision).where(models.c.name == model),
-        select(func.count()).select_from(rescored.join(alerts)).where(alerts.c.model == model),
-        select(func.max(jobs.c.id), func.max(jobs.c.ended)).where(jobs.c.model == model),
-    ]
-    found = [tuple(map(str, connection.execute(each).one())) for each in about]
-    return sha256(repr(found).encode()).hexdigest()[:16]
+    """Equal as long as nothing changed that the page shows: new alerts come later than others, and
+    every change is in the audit trail.
+    """
+    last = connection.execute(select(func.max(audit.c.id))).scalar()
+    newest = select(func.max(alerts.c.at)).where(alerts.c.model == model)
+    return sha256(f"{last} {connection.execute(newest).scalar()}".encode()).hexdigest()[:16]
 
 
 def undo_of(connection: Connection, model: str, who: str) -> dict[str, Any] | None:

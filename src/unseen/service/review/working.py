@@ -18,14 +18,13 @@ from unseen.service.review.door import (
     Visitor,
     admitted,
     base_of,
-    frame,
+    page_frame,
 )
-from unseen.service.review.pages import shown
+from unseen.service.review.pages import rendered
 from unseen.service.review.showing import EVERY
 from unseen.service.routes.jobs import Recalibrate, Retrain, recalibrate_model, retrain_model
-from unseen.service.routes.labels import Number
 from unseen.service.sessions import Session
-from unseen.service.state import Service, TheService
+from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import ACTIVE, jobs, versions
 from unseen.service.tokens import digest_of
 
@@ -38,7 +37,7 @@ SHOWN = 20  # jobs, and versions, on the page
 @router.get("/jobs")
 def show_jobs(name: str, request: Request, service: TheService, session: Visitor) -> Response:
     """Jobs and versions of a model."""
-    return shown("jobs.html", _jobs_view(request, service, session, name))
+    return rendered("jobs.html", _jobs_view(request, service, session, name))
 
 
 @router.get("/jobs/part")
@@ -51,7 +50,7 @@ def show_jobs_part(
 ) -> Response:
     """What of it changes; nothing where it would be what is shown already."""
     view = _jobs_view(request, service, session, name)
-    return Response(status_code=204) if view["mark"] == mark else shown("jobs_part.html", view)
+    return Response(status_code=204) if view["mark"] == mark else rendered("jobs_part.html", view)
 
 
 def _jobs_view(request: Request, service: Service, session: Session, name: str) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def _jobs_view(request: Request, service: Service, session: Session, name: str) 
         made = connection.execute(mine.order_by(versions.c.number.desc()).limit(SHOWN)).all()
     far = [(job.id, job.state, round(job.progress, 3), job.message) for job in found]
     state = repr((far, [each.number for each in made], model.revision))
-    return frame(request, session, name, "/jobs") | {
+    return page_frame(request, session, name, "/jobs") | {
         "model": model,
         "jobs": found,
         "versions": made,

@@ -6,27 +6,32 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from unseen.service.access import allowed
-from unseen.service.answers import LONGEST, Answer, Stale
+from unseen.service.answers import LARGEST, LONGEST, Answer, Stale
 from unseen.service.bodies import body_of
 from unseen.service.exchange import as_tasks, exported, import_labels
 from unseen.service.labelfiles import as_csv, of_csv, of_tasks
-from unseen.service.labelling import alert_of, answer_alert, check_kind, label_rows, undo
-from unseen.service.state import Service, TheService
+from unseen.service.labelling import (
+    alert_of,
+    answer_alert,
+    check_kind,
+    classes_of,
+    label_rows,
+    undo,
+)
+from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import alerts, labels
 from unseen.service.tokens import Who
 
 router = APIRouter(prefix="/v1/models/{name}", tags=["alerts and labels"])
 Reader = Annotated[Who, Depends(allowed("read"))]
 Labeller = Annotated[Who, Depends(allowed("label"))]
-LARGEST = 1 << 53  # number of anything
-Number = Annotated[int, Path(ge=1, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST, description="The last number of the page before.")]
 Most = Annotated[int, Query(ge=1, le=1000, description="How many, at most.")]
 Format = Literal["csv", "label-studio"]
@@ -101,7 +106,7 @@ def answer_one(
     """Answer an alert. Where somebody answered since it was seen, 409 tells what; nothing is
     overwritten.
     """
-    answer, classes = Answer(given.answer, given.kind), classes_of(service, name)
+    answer, classes = Answer(given.answer, given.kind), classes_of(service.registry, name)
     most = LARGEST if given.duplicates else 0
     with service.store.writing() as connection:
         check_kind(connection, name, answer, classes)
@@ -136,7 +141,7 @@ def add_row_labels(
     name: str, given: GivenRows, service: TheService, who: Labeller
 ) -> dict[str, Any]:
     """Labels of rows that are no alerts."""
-    classes = classes_of(service, name)
+    classes = classes_of(service.registry, name)
     rows = [(Answer(each.answer, each.kind), each.key, each.values) for each in given.labels]
     with service.store.writing() as connection:
         for answer, _, _ in rows:
@@ -193,11 +198,6 @@ def labels_from(
     lines = of_csv(body) if format == "csv" else of_tasks(body)
     with service.store.writing() as connection:
         return asdict(import_labels(connection, name, lines, who.name))
-
-
-def classes_of(service: Service, name: str) -> list[str]:
-    """The kinds of anomalies that the serving version learned."""
-    return [str(each) for each in service.registry.serving(name).bundle.detector.classes_]
 
 
 def tell_stale(request: Request, error: Exception) -> JSONResponse:

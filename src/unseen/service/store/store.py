@@ -24,10 +24,9 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from unseen.errors import DataError, UnseenError
 from unseen.io.paths import synced
 from unseen.service.logs import log
+from unseen.service.store.connections import WAIT, between, patient, set_up, settings_of
 
 FILE = "unseen.db"  # the database in the folder of a service, where no other is named
-WAIT = 10  # seconds that a writer waits for another, and anybody for a connection
-SILENT = 30  # seconds after which a PostgreSQL that answers nothing is taken for gone
 LOG = 16 << 20  # bytes of SQLite's log from which on it is emptied though readers come and go
 PAUSE = 1.0  # seconds between two tries of that
 DRAIN = 0.2  # seconds for which writers wait for readers then
@@ -60,21 +59,21 @@ class Store:
         self.is_sqlite = where.get_backend_name() == "sqlite"
         self.file = Path(str(where.database)) if self.is_sqlite else None
         self.name = where.set(drivername=where.get_backend_name()).render_as_string()
-        self.engine = create_engine(where, **_settings(self.is_sqlite))
+        self.engine = create_engine(where, **settings_of(self.is_sqlite))
         self._turn = Lock()  # SQLite has one writer at a time; here they queue without polling
         self._tried = 0.0  # when its log was last to be emptied
         if self.file is not None:
             event.listen(self.engine, "do_connect", self._made)
-            event.listen(self.engine, "connect", _set_up)
+            event.listen(self.engine, "connect", set_up)
         else:
-            event.listen(self.engine, "connect", _patient)
+            event.listen(self.engine, "connect", patient)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the database, and writes nothing."""
         with reachable(), self.engine.connect() as connection:
             if self.is_sqlite:
-                with _between(connection, "BEGIN", "ROLLBACK"):
+                with between(connection, "BEGIN", "ROLLBACK"):
                     yield connection
                 return
             connection = connection.execution_options(
@@ -88,7 +87,7 @@ class Store:
         """A transaction: all of it is on the disk when the block ends, or none of it."""
         with reachable(), self._queued(), self.engine.connect() as connection:
             if self.is_sqlite:  # waits for other processes here, and not where it would fail
-                with _between(connection, "BEGIN IMMEDIATE", "COMMIT"):
+                with between(connection, "BEGIN IMMEDIATE", "COMMIT"):
                     yield connection
                 self._bounded(connection)
             else:
@@ -110,7 +109,7 @@ class Store:
         with reachable(), self._queued(), self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
             try:
-                with _between(connection, "BEGIN IMMEDIATE", "COMMIT"):
+                with between(connection, "BEGIN IMMEDIATE", "COMMIT"):
                     yield connection
                     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
                     if broken:
@@ -233,48 +232,3 @@ def _address(url: str) -> URL:
         "--store: expected the URL of a database, such as sqlite:///unseen.db or "
         "postgresql://user@host/name, found another"
     )
-
-
-def _settings(is_sqlite: bool) -> dict[str, Any]:
-    """How connections are opened and kept; no error shows values of rows."""
-    how: dict[str, Any] = {"pool_timeout": WAIT, "hide_parameters": True}
-    if is_sqlite:
-        # the driver begins and ends nothing by itself
-        return how | {"connect_args": {"timeout": WAIT}, "isolation_level": "AUTOCOMMIT"}
-    silent = {"tcp_user_timeout": SILENT * 1000, "keepalives_idle": SILENT}
-    return how | {
-        "pool_pre_ping": True,  # a database that went and came back
-        "connect_args": {"connect_timeout": WAIT, "application_name": "unseen"} | silent,
-    }
-
-
-def _set_up(connection: Any, _: Any) -> None:
-    """SQLite: readers beside a writer, each commit on the disk, references that hold, and nothing
-    left of what is deleted.
-    """
-    for setting in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "secure_delete = ON",
-    ):
-        connection.execute(f"PRAGMA {setting}").close()
-
-
-def _patient(connection: Any, _: Any) -> None:
-    """PostgreSQL: nobody waits for a lock without an end."""
-    connection.execute(f"SET lock_timeout = '{WAIT}s'")
-    connection.commit()
-
-
-@contextmanager
-def _between(connection: Connection, begin: str, end: str) -> Iterator[None]:
-    """SQLite: a transaction that ends as said, or is undone."""
-    connection.exec_driver_sql(begin)
-    try:
-        yield
-        connection.exec_driver_sql(end)
-    except BaseException:
-        if connection.connection.in_transaction:  # a full disk may have ended it
-            connection.exec_driver_sql("ROLLBACK")
-        raise

@@ -4,31 +4,20 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
-import pandas as pd
 import pytest
-from desk import Desk, rows, saved, table
+from desk import Desk, rows, saved
+from poison import poisoned
 from sqlalchemy import insert, select, update
 
-from unseen import Bundle, Detector
 from unseen.service.store.tables import (
-    alerts,
-    drifts,
-    jobs,
     labels,
     now,
     pictures,
-    rescored,
     sessions,
     tokens,
-    versions,
 )
 from unseen.service.tokens import revoke_token
 
-EVIL = (
-    '"><img src=x onerror="window.pwned=1"><script>window.pwned=1</script>',
-    "'--></title></script><svg/onload=window.pwned=1>{{7*7}}",
-    "javascript:window.pwned=1",
-)
 PAGES = ("", "/changes", "/trend", "/labels", "/jobs", "/work")
 HERE = {"origin": "http://testserver"}
 
@@ -36,6 +25,16 @@ HERE = {"origin": "http://testserver"}
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return saved(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def calm(bundle, tmp_path_factory):
+    """A desk for tests that change nothing of it."""
+    found = Desk(tmp_path_factory.mktemp("calm") / "home", bundle)
+    found.alerts(rows(3, 5, {"bytes_out": 340000.0}))
+    yield found
+    assert answers(found) == []
+    found.close()
 
 
 @pytest.fixture
@@ -60,8 +59,8 @@ def answers(desk):
         return [row.answer for row in connection.execute(select(labels))]
 
 
-def test_without_a_session_there_is_nothing_to_see(desk):
-    client = desk.browser()
+def test_without_a_session_there_is_nothing_to_see(calm):
+    client = calm.browser()
     for path in (
         "",
         *(f"/models/traffic{page}" for page in PAGES),
@@ -84,9 +83,9 @@ def test_without_a_session_there_is_nothing_to_see(desk):
         "labels/import",
     ):
         assert posted(client, f"/models/traffic/{path}").status_code == 303
-    bearer = {"authorization": f"Bearer {desk.tokens['root']}"}
+    bearer = {"authorization": f"Bearer {calm.tokens['root']}"}
     assert client.get("/review", headers=bearer).status_code == 303
-    assert answers(desk) == []
+    assert answers(calm) == []
 
 
 @pytest.mark.parametrize(
@@ -100,8 +99,8 @@ def test_without_a_session_there_is_nothing_to_see(desk):
         *(f"/models/traffic{page}" for page in PAGES),
     ],
 )
-def test_every_answer_tells_browsers_what_to_refuse(desk, path):
-    answer = desk.browser("ann").get(f"/review{path}")
+def test_every_answer_tells_browsers_what_to_refuse(calm, path):
+    answer = calm.browser("ann").get(f"/review{path}")
     policy = dict(
         each.split(" ", 1) for each in answer.headers["content-security-policy"].split("; ")
     )
@@ -169,8 +168,8 @@ def test_sessions_end(desk, end):
 
 
 @pytest.mark.parametrize("who", ["feed", None])
-def test_tokens_that_may_not_label_get_no_session(desk, who):
-    answer = posted(desk.browser(), "/sign-in", token=desk.tokens.get(who, "unseen_" + "x" * 43))
+def test_tokens_that_may_not_label_get_no_session(calm, who):
+    answer = posted(calm.browser(), "/sign-in", token=calm.tokens.get(who, "unseen_" + "x" * 43))
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
 
@@ -209,8 +208,8 @@ def test_changes_come_from_pages_of_the_session_alone(desk):
     assert answers(desk) == ["normal"]
 
 
-def test_the_cookie_is_no_token_of_the_api(desk):
-    client = desk.browser("root")
+def test_the_cookie_is_no_token_of_the_api(calm):
+    client = calm.browser("root")
     for method, path in (("GET", "/alerts"), ("POST", "/retrain"), ("PATCH", "/alerts/1")):
         assert client.request(method, f"/v1/models/traffic{path}").status_code == 401
 
@@ -236,8 +235,8 @@ def test_an_undo_that_is_replayed_takes_nothing_more_back(desk):
 
 
 @pytest.mark.parametrize("path", ["retrain", "recalibrate", "promote", "rollback", "jobs/1/cancel"])
-def test_who_reviews_manages_nothing(desk, path):
-    client = desk.browser("ann")
+def test_who_reviews_manages_nothing(calm, path):
+    client = calm.browser("ann")
     form = {"csrf": secret_of(client), "number": 1, "revision": 0}
     assert posted(client, f"/models/traffic/{path}", **form).status_code == 403
 
@@ -278,8 +277,8 @@ def test_no_answer_leads_elsewhere(desk, path, fields):
         "/etc/passwd",
     ],
 )
-def test_static_files_are_those_of_a_list(desk, name):
-    assert desk.browser().get(f"/review/static/{name}").status_code == 404
+def test_static_files_are_those_of_a_list(calm, name):
+    assert calm.browser().get(f"/review/static/{name}").status_code == 404
 
 
 def test_pictures_are_seen_by_those_who_review_and_run_nothing(desk):
@@ -304,24 +303,20 @@ def test_pictures_are_seen_by_those_who_review_and_run_nothing(desk):
         {"answer": "x"},
         {"known": "x"},
         {"upto": "-"},
-        {"day": "x" * 1000},
     ],
 )
-def test_forms_that_no_page_sends_are_refused_in_a_sentence(desk, fields):
-    client = desk.browser("ann")
+def test_forms_that_no_page_sends_are_refused_in_a_sentence(calm, fields):
+    client = calm.browser("ann")
     form = {"csrf": secret_of(client), "alert": "1", "revision": "0", "answer": "normal"}
     form |= {"upto": "0", "duplicates": "yes"} | fields
-    if "day" in fields:
-        assert posted(client, "/models/traffic/answer", **form).status_code == 303
-        return
     answer = posted(client, "/models/traffic/answer", **form)
     assert answer.status_code in (400, 404)
     assert "Not done" in answer.text
-    assert answers(desk) == []
+    assert answers(calm) == []
 
 
-def test_a_form_that_is_too_large_is_not_read(desk):
-    client = desk.browser("ann")
+def test_a_form_that_is_too_large_is_not_read(calm):
+    client = calm.browser("ann")
     answer = posted(client, "/models/traffic/answer", csrf=secret_of(client), kind="x" * 100_000)
     assert answer.status_code == 413
 
@@ -340,66 +335,6 @@ class Tags(HTMLParser):
         self.places |= {
             value for name, value in attrs if name in ("href", "src", "action", "hx-get")
         }
-
-
-def poisoned(home):
-    """A desk with HTML in every field that the page shows."""
-    evil = EVIL[0]
-    frame = pd.DataFrame(table())
-    frame["class"] = frame["class"].replace("leak", evil)
-    frame = frame.rename(columns={"service": evil, "share": EVIL[1]})
-    kept = [name for name in frame if name != "class"]
-    detector = Detector("mahalanobis", random_state=0).fit(frame[kept], frame["class"])
-    home.mkdir()
-    Bundle(detector, {"source": evil, "label": evil}).save(home / "m")
-    desk = Desk(home / "home", home / "m")
-    given = pd.DataFrame(rows(4, 5, {"seconds": 40.0})).rename(
-        columns={"service": evil, "share": EVIL[1]}
-    )
-    given[evil] = [EVIL[1], EVIL[0], EVIL[2], "http"]
-    desk.alerts(given.to_dict("records"))
-    fill(desk, evil)
-    return desk
-
-
-def fill(desk, evil):
-    """And in the rows of the database."""
-    at = now()
-    with desk.store.writing() as connection:
-        connection.execute(update(alerts).values(key=evil, kind=evil))
-        connection.execute(
-            update(alerts).where(alerts.c.id == 2).values(key=None, request=evil[:64])
-        )
-        connection.execute(update(tokens).where(tokens.c.name == "bob").values(name=evil[:64]))
-        label = {"model": "traffic", "at": at, "by": evil[:64], "origin": evil[:16]}
-        label |= {"answer": "new", "kind": EVIL[1]}
-        connection.execute(insert(labels), label | {"act": "1", "alert": 3})
-        connection.execute(
-            update(alerts)
-            .where(alerts.c.id == 3)
-            .values(answer="new", answer_kind=EVIL[1], revision=1)
-        )
-        job = {"model": "traffic", "what": evil[:16], "state": "failed", "message": EVIL[1]}
-        connection.execute(insert(jobs), job | {"settings": {}, "by": evil[:64], "created": at})
-        connection.execute(update(versions).values(by=evil[:64], origin=evil[:16]))
-        for number in (1, 2, 3):
-            again = {"alert": number, "version": 1, "score": 1.0, "pvalue": 0.1 * number}
-            connection.execute(insert(rescored), again)
-        shift = {
-            "column": evil,
-            "effect": 1.0,
-            "what": "category",
-            "where": evil,
-            "before": 0.1,
-            "after": 0.9,
-        }
-        detector = desk.registry.serving("traffic").bundle.detector
-        kept = detector.references_.normals
-        told = detector.drift(kept).to_json() | {"columns": [shift], "noun": evil}
-        drift = {"model": "traffic", "version": 1, "at": at, "rows": 9, "drifted": True}
-        connection.execute(insert(drifts), drift | {"report": told})
-        picture = {"alert": 1, "what": EVIL[1][:16], "media": "image/webp", "bytes": b""}
-        connection.execute(insert(pictures), picture)
 
 
 def test_html_in_every_field_is_shown_and_not_run(tmp_path):
