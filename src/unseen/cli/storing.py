@@ -33,7 +33,7 @@ Name = Annotated[str, Parameter(help="who or what will use it; labels and the au
 @stores.command(name="upgrade", help_epilogue="Example:\n  unseen store upgrade")
 def upgrade_store(*, store: flags.StoreUrl = None, home: flags.Home = flags.HOME) -> None:
     """Bring the tables to what this release needs; a new database gets its first ones."""
-    with closing(_opened(store, home, new=True)) as opened:
+    with closing(_open_store(store, home, new=True)) as opened:
         from unseen.service.store import schema
 
         before, after = schema.state(opened), schema.upgrade(opened)
@@ -47,7 +47,7 @@ def downgrade_store(
     """Take the tables back to an earlier revision, before an earlier release is installed; what
     only later ones keep is deleted.
     """
-    with closing(_opened(store, home)) as opened:
+    with closing(_open_store(store, home)) as opened:
         from unseen.service.store import schema
 
         before, after = schema.state(opened), schema.downgrade(opened, revision)
@@ -57,7 +57,7 @@ def downgrade_store(
 @stores.command(name="status", help_epilogue="Example:\n  unseen store status")
 def store_status(*, store: flags.StoreUrl = None, home: flags.Home = flags.HOME) -> None:
     """Say which revision the tables have, which this release needs, and how many rows there are."""
-    with closing(_opened(store, home)) as opened:
+    with closing(_open_store(store, home)) as opened:
         from unseen.service.store import copying, schema
 
         found = schema.state(opened)
@@ -78,7 +78,7 @@ def copy_rows(
     /,
 ) -> None:
     """Copy a database into another, all of it or nothing, counted on both sides."""
-    with closing(_opened(source)) as there, closing(_opened(target, new=True)) as here:
+    with closing(_open_store(source)) as there, closing(_open_store(target, new=True)) as here:
         from unseen.service.store.copying import copy_store
 
         counts = copy_store(there, here)
@@ -172,7 +172,7 @@ def end_token(
     say(f"token {name!r} opens nothing any more")
 
 
-def _opened(store: str | None, home: Path = flags.HOME, *, new: bool = False) -> Store:
+def _open_store(store: str | None, home: Path = flags.HOME, *, new: bool = False) -> Store:
     """The database; DataError where there is none yet, and none is to be made."""
     from unseen.service import serving_extra
 
@@ -190,7 +190,7 @@ def _opened(store: str | None, home: Path = flags.HOME, *, new: bool = False) ->
 
 def _ready(store: str | None, home: Path, *, new: bool = False) -> Store:
     """The database with the tables of this release; a new one gets them."""
-    found = _opened(store, home, new=new)
+    found = _open_store(store, home, new=new)
     from unseen.service.store.schema import check_current
 
     check_current(found)

@@ -126,7 +126,7 @@ class _Spread:
 
 def _results(ray: Any, sent: list[Any], items: Iterable[Any]) -> Iterator[Any]:
     """What the work that was sent makes of each item."""
-    task = ray.remote(num_cpus=1, max_retries=AGAIN)(_one)
+    task = ray.remote(num_cpus=1, max_retries=AGAIN)(_on_worker)
     left, notes = iter(items), _Notes()
     running: dict[Any, Any] = {}
     cores, due = 1, 0.0
@@ -169,7 +169,7 @@ def _received(ray: Any, ref: Any, item: Any, notes: _Notes) -> Any:
     return found
 
 
-def _one(sent: list[Any], item: Any) -> tuple[Any, list[Note], tuple[str, str] | None]:
+def _on_worker(sent: list[Any], item: Any) -> tuple[Any, list[Note], tuple[str, str] | None]:
     """On a worker: what the work makes of an item, what was noted, and an error of this package."""
     ray, key = _ray(), sent[0].hex()
     if key not in _KEPT:

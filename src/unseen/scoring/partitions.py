@@ -210,7 +210,9 @@ class Plan:
             if old is None:
                 raise _other(out, f"{each['name']} is new")
             if (old["size"], old["written"]) != (each["size"], each["written"]):
-                raise _other(out, f"{each['name']} has changed: {_told(old)}, now {_told(each)}")
+                raise _other(
+                    out, f"{each['name']} has changed: {_in_words(old)}, now {_in_words(each)}"
+                )
         if there:
             raise _other(out, f"{next(iter(there))} is missing")
         if [each["name"] for each in stored["inputs"]] != [e["name"] for e in mine["inputs"]]:
@@ -238,7 +240,7 @@ def _read_plan(out: Place) -> dict[str, Any]:
     return dict(plain)
 
 
-def _told(entry: Mapping[str, Any]) -> str:
+def _in_words(entry: Mapping[str, Any]) -> str:
     return f"{entry['size']:,} bytes, written at {entry['written'] / 1e9:.3f} s"
 
 

@@ -49,13 +49,13 @@ def create_app(service: Service) -> FastAPI:
     for each in (*api, showing, changing, telling, working):
         app.include_router(each.router)
     app.add_exception_handler(Stale, labels.tell_stale)
-    app.add_exception_handler(UnseenError, _told)
+    app.add_exception_handler(UnseenError, _answer_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Guard, service=service)
     return app
 
 
-def _told(request: Request, error: Exception) -> JSONResponse:
+def _answer_error(request: Request, error: Exception) -> JSONResponse:
     """An error of ours, as its sentence."""
     status, text = refused(error)
     headers = {"Retry-After": "1"} if status == 503 else None

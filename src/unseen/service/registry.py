@@ -295,13 +295,13 @@ def warmed(bundle: Bundle) -> Bundle:
 
 def of_model(connection: Connection, name: str) -> Row[Any]:
     """What the database says of a model; NoModel."""
-    return _one(connection.execute(select(models).where(models.c.name == name)).first(), name)
+    return _there(connection.execute(select(models).where(models.c.name == name)).first(), name)
 
 
 def model_to_change(connection: Connection, name: str, expected: int | None = None) -> Row[Any]:
     """The same for whom changes it, and others wait; Conflict at another revision than expected."""
     asked = select(models).where(models.c.name == name).with_for_update()
-    row = _one(connection.execute(asked).first(), name)
+    row = _there(connection.execute(asked).first(), name)
     if expected not in (None, row.revision):
         raise Conflict(
             f"model {name!r} is at revision {row.revision}, and {expected} was expected: somebody "
@@ -310,7 +310,7 @@ def model_to_change(connection: Connection, name: str, expected: int | None = No
     return row
 
 
-def _one(row: Row[Any] | None, name: str) -> Row[Any]:
+def _there(row: Row[Any] | None, name: str) -> Row[Any]:
     if row is None:
         raise no_model(name)
     return row

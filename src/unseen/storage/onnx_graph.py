@@ -148,14 +148,14 @@ class _BesideGraph(nn.Module):
     def forward(self, each: list[Tensor]) -> tuple[Tensor, Tensor]:
         score = self.outranked(each) if self.several else each[0]
         m = len(self.ordered)
-        above = m - _below(self.ordered, score)
+        above = m - _count_below(self.ordered, score)
         pvalue = (1 + above).double() / (m + 1)
         if self.tail is not None:
             pvalue = torch.where(above == 0, torch.minimum(pvalue, self.beyond(score)), pvalue)
         return score, pvalue
 
     def outranked(self, each: list[Tensor]) -> Tensor:
-        rank = sum(_below(getattr(self, f"fold{k}"), score) for k, score in enumerate(each))
+        rank = sum(_count_below(getattr(self, f"fold{k}"), score) for k, score in enumerate(each))
         deviations = [
             (s - middle) / unit for s, (middle, unit) in zip(each, self.units, strict=True)
         ]
@@ -175,7 +175,7 @@ class _BesideGraph(nn.Module):
         return ((p / unit - 1e-9).ceil() * unit).clamp_min(LEAST)
 
 
-def _below(ordered: Tensor, values: Tensor) -> Tensor:
+def _count_below(ordered: Tensor, values: Tensor) -> Tensor:
     return counted_below(ordered[None], values[None])[0]
 
 
