@@ -211,7 +211,8 @@ class Plan:
                 raise _other(out, f"{each['name']} is new")
             if (old["size"], old["written"]) != (each["size"], each["written"]):
                 raise _other(
-                    out, f"{each['name']} has changed: {_in_words(old)}, now {_in_words(each)}"
+                    out,
+                    f"{each['name']} has changed: {_state(old)}, now {_state(each)}",
                 )
         if there:
             raise _other(out, f"{next(iter(there))} is missing")
@@ -240,7 +241,7 @@ def _read_plan(out: Place) -> dict[str, Any]:
     return dict(plain)
 
 
-def _in_words(entry: Mapping[str, Any]) -> str:
+def _state(entry: Mapping[str, Any]) -> str:
     return f"{entry['size']:,} bytes, written at {entry['written'] / 1e9:.3f} s"
 
 
