@@ -185,7 +185,7 @@ def differing(one: list[Path], parts: Path) -> int:
 
 
 def equal(place: Path, chosen: argparse.Namespace) -> None:
-    """One machine, one worker, two workers; how long each takes to begin is measured on few rows."""
+    """One machine, one worker, two workers; what each takes to begin is measured on few rows."""
     heads = ["", "seconds", "rows/s", "CPU µs a row", "CPU s to begin", "CPU of a row beside"]
     begun = begin(scoring(place, "few.parquet", "few.out.parquet", chosen.policy))
     one = run(scoring(place, "0.parquet", "one.parquet", chosen.policy))

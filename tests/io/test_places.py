@@ -1,5 +1,7 @@
 """Places: files of rows by names, globs, folders and URLs, in order; what is written is whole."""
 
+import errno
+
 import pytest
 from pyarrow import fs
 
@@ -77,7 +79,7 @@ def test_results_are_not_written_where_rows_are_read(folder):
 def test_what_is_written_is_whole_or_not_there(tmp_path):
     place = Place.of(tmp_path / "out")
     place.write("a/one.txt", b"first")
-    with pytest.raises(DataError, match="out/a/one.txt: it cannot be reached"):
+    with pytest.raises(DataError, match="out/a/one.txt: it cannot be written"):
         place.publish(tmp_path / "absent", "a/one.txt")
     assert (tmp_path / "out" / "a" / "one.txt").read_bytes() == b"first"
     assert place.names() == ["a"]
@@ -88,6 +90,16 @@ def test_what_is_written_is_whole_or_not_there(tmp_path):
     place.clear("a")
     place.clear("a")
     assert place.names() == []
+
+
+def test_a_full_disk_is_told_as_elsewhere(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(places, "synced", full)
+    with pytest.raises(DataError, match="out/one.txt: the disk is full"):
+        Place.of(tmp_path / "out").write("one.txt", b"first")
+    assert Place.of(tmp_path / "out").names() == []
 
 
 def test_an_object_store_keeps_its_settings_in_every_url(tmp_path, monkeypatch):

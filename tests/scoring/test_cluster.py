@@ -240,6 +240,33 @@ def test_what_goes_wrong_names_the_partition(ray, monkeypatch, caplog):
     assert all(f"{text[0]}: row {text[0]}" in text for text in told[:-1] if text[1] == ":")
 
 
+def test_work_is_loaded_once_by_each_worker(ray):
+    def loading():
+        class Loading:
+            def __call__(self, item):
+                return os.getpid(), vars(self).setdefault("loaded", os.urandom(8))
+
+        return Loading()
+
+    work = loading()
+    with Engine().started() as spread:
+        found = {each for _ in range(2) for each in spread(work, range(20))}
+    assert len(found) == len({pid for pid, _ in found}) <= 2
+
+
+def test_what_is_sent_is_the_files_alone(saved, tmp_path):
+    sent = []
+
+    class Seeing(Inline):
+        @contextmanager
+        def started(self):
+            yield lambda work, items: sent.append(dict(vars(work))) or map(work, items)
+
+    on_workers(saved, tmp_path / "out", FDR, engine=Seeing())
+    assert sent[0].keys() == {"files", "asked", "out", "trust", "release"}
+    assert sent[0]["files"].keys() >= {"bundle.json", "tensors.safetensors"}
+
+
 def test_a_session_leaves_the_process_as_it_was(ray):
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
     assert "RAY_AUTH_MODE" not in os.environ

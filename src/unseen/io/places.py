@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -15,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 from pyarrow import fs
 
-from unseen.errors import DataError
+from unseen.errors import DataError, unwritable
 from unseen.io.paths import synced
 from unseen.io.text import CSV, PARQUET
 
@@ -135,7 +135,8 @@ class Place:
         there, too, it is moved."""
         making = self / MAKING / f"{name.replace('/', '-')}-{os.urandom(8).hex()}"
         target = self / name
-        with target.reached():
+        refused = unwritable(Path(target.path)) if self.here else nullcontext()
+        with target.reached(), refused:
             for folder in (making, target):
                 self.system.create_dir(folder.path.rpartition("/")[0], recursive=True)
             with self.system.open_output_stream(making.path) as out:

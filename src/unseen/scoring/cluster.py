@@ -14,6 +14,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ def score_partitions(
     ------
     DataError
         For data that cannot be read, with its file; for files whose columns differ where that
-        matters; and where the folder was begun with something else.
+        matters; where the folder was begun with something else; and for detectors of images.
     Unsupported
-        Where Ray is not installed, and for detectors of images.
+        Where Ray is not installed.
     """
     place, files = Place.of(out), _files_of(folder, trust)
     work = Work(files, asked, place, trust)
@@ -131,6 +132,7 @@ def _worked_off(
 ) -> TableSink:
     """Do what is left of a plan; the alarms of all partitions."""
     parts, policy = plan.partitions, plan.asked.policy
+    sent = replace(work)  # as it was made: each worker loads the detector itself, and checks it
     rows = [part.rows or 0 for part in parts]
     band = Band(len(work.detector.conformal_.scores))
     threshold, two = policy.level, plan.in_two_passes
@@ -140,7 +142,7 @@ def _worked_off(
     if two:
         pvalues, waiting = Pvalues(), set((work.out / JUDGED).names())
         steps = [Step("count" if part.name in waiting else "judge", part) for part in parts]
-        for done in spread(work, steps):
+        for done in spread(sent, steps):
             rows[done.number] = done.rows
             pvalues.merge(done.pvalues)
             band.merge(done.band)
@@ -151,7 +153,7 @@ def _worked_off(
         for part, before in zip(parts, accumulate(rows, initial=0), strict=False)
     ]
     found = TableSink(Path(work.out.path), threshold=threshold)
-    for done in spread(work, steps):
+    for done in spread(sent, steps):
         assert done.sink is not None  # of these steps each has one
         found.merge(done.sink)
         if not two:

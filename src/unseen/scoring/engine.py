@@ -73,14 +73,14 @@ class Engine:
         """
         ray = _ray()
         if ray.is_initialized():
-            yield _results
+            yield _Spread(ray)
             return
         # sockets have short names, and the usual folder for what is temporary may have a long one
         short = Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())  # noqa: S108
         with scratch_folder(short / "ray") as folder:
             self._connect(ray, str(folder))
             try:
-                yield _results
+                yield _Spread(ray)
             finally:
                 ray.shutdown()
 
@@ -106,13 +106,26 @@ class Engine:
             ) from error
 
 
-def _results(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """What work makes of each item, in the order in which that is done.
+class _Spread:
+    """What spreads work over the workers of a session, to each of which it is sent once."""
 
-    `str(item)` names it in messages. Errors of this package come as they are; where a worker dies
-    again and again, or something else fails, a DataError names the item."""
-    ray = _ray()
-    sent = [ray.put(work)]  # in a list, it is sent to a worker only when that asks for it
+    def __init__(self, ray: Any) -> None:
+        self.ray = ray
+        self.sent: dict[int, tuple[Any, Any]] = {}  # by the identity of work, which is kept for it
+
+    def __call__(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """What work makes of each item, in the order in which that is done.
+
+        `str(item)` names it in messages. Errors of this package come as they are; where a worker
+        dies again and again, or something else fails, a DataError names the item."""
+        if id(work) not in self.sent:
+            self.sent[id(work)] = work, self.ray.put(work)
+        # in a list, it is sent to a worker only when that asks for it
+        return _results(self.ray, [self.sent[id(work)][1]], items)
+
+
+def _results(ray: Any, sent: list[Any], items: Iterable[Any]) -> Iterator[Any]:
+    """What the work that was sent makes of each item."""
     task = ray.remote(num_cpus=1, max_retries=AGAIN)(_one)
     left, notes = iter(items), _Notes()
     running: dict[Any, Any] = {}
