@@ -6,7 +6,7 @@ python -m bench large_fit --scratch DIR --do page    # docs/benchmarks/large-fit
 
 Two data sets. "one": normal rows of eight operating modes with heavy tails, three labelled kinds of
 anomaly and a fourth that only the test rows have. "sites": the same of 40 sites, of which the
-largest has a quarter of the rows and the smallest a few dozen, each with a level and scale of its own.
+largest has a quarter of the rows and the smallest a few dozen, each with its own level and scale.
 """
 
 import json
