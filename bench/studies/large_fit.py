@@ -1,12 +1,12 @@
 """`unseen fit` on more rows than memory holds, beside fits on a million rows drawn otherwise.
 
-python -m bench large_fit --scratch DIR --do make    # 5 GB of Parquet in DIR, of either kind
+python -m bench large_fit --scratch DIR --do make    # 5 GB of Parquet in DIR, or --rows
 python -m bench large_fit --scratch DIR --do fit --seed 0     # and 1, 2: some minutes each
 python -m bench large_fit --scratch DIR --do page    # docs/benchmarks/large-fit.md
 
 Two data sets. "one": normal rows of eight operating modes with heavy tails, three labelled kinds of
 anomaly and a fourth that only the test rows have. "sites": the same of 40 sites, of which the
-largest has most of the rows and the smallest a few hundred, each with a level and scale of its own.
+largest has a quarter of the rows and the smallest a few dozen, each with its own level and scale.
 """
 
 import json
@@ -202,7 +202,10 @@ def page(scratch: Path) -> str:
     """The page, from the results in a folder."""
     import pandas as pd
 
-    every = pd.DataFrame(runs(scratch))
+    order = {name: k for k, name in enumerate((*SETS, "all", SAME, UNIFORM))}
+    every = pd.DataFrame(
+        sorted(runs(scratch), key=lambda run: (order[run["set"]], order[run["data"]], run["seed"]))
+    )
     costs, quality, gaps = {}, {}, {}
     for (name, data), part in every.groupby(["set", "data"], sort=False):
         first, label = part.iloc[0], f"{name}, {data}"
