@@ -8,14 +8,15 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from unseen.detector.conformal import out_of_reach
 from unseen.detector.policy import Policy
-from unseen.errors import BundleError, DataError
+from unseen.errors import BundleError, DataError, UnseenError
+from unseen.quiet import quiet
 from unseen.service.store.store import Store
 from unseen.service.store.tables import models, now, versions
 from unseen.service.store.trail import tell
@@ -26,6 +27,7 @@ from unseen.storage.manifest import JSON, digest
 
 log = logging.getLogger("unseen.service")
 FRESH = 1.0  # seconds for which what the database says of a model is believed
+AGAIN = 5.0  # seconds after which what could not be loaded is tried again
 USUAL = Policy.alpha(0.01)  # of a model that was never given a policy
 
 
@@ -156,20 +158,35 @@ class Registry:
     def serving(self, name: str) -> Serving:
         """What answers for a model; NoModel where there is none of that name.
 
-        While another version than before is loaded, others are answered by the one before."""
+        No request waits for a version that was promoted elsewhere: until it is loaded, the one
+        before answers."""
         row, kept = self._row(name), self._loaded.get(name)
-        if kept is None or kept[0] != row.current:
-            lock = self._own_lock(name)
-            if lock.acquire(blocking=kept is None):
-                try:
-                    kept = self._loaded.get(name)
-                    if kept is None or kept[0] != row.current:
-                        kept = row.current, warmed(self.read(name, row.current))
-                        self._loaded[name] = kept
-                finally:
-                    lock.release()
-        assert kept is not None
+        lock = self._own_lock(name)
+        if kept is None:
+            with lock:  # others of this model wait
+                kept = self._loaded.get(name)
+                if kept is None:
+                    kept = row.current, warmed(self.read(name, row.current))
+                    self._loaded[name] = kept
+        elif kept[0] != row.current and lock.acquire(blocking=False):
+            about = (name, row.current, lock)
+            Thread(target=self._load_beside, args=about, name="load", daemon=True).start()
         return Serving(name, *kept, Policy(row.policy, row.level, row.traffic))
+
+    def _load_beside(self, name: str, number: int, lock: Lock) -> None:
+        """Load a version that is to serve, beside the requests; then let go of the lock."""
+        try:
+            with quiet():
+                bundle = warmed(self.read(name, number))
+                with self.store.reading() as connection:
+                    if of_model(connection, name).current == number:
+                        self._loaded[name] = number, bundle
+        except Exception as error:  # the one before serves on, and nobody waits for this one
+            what = f"model {name!r}: version {number} is to serve and cannot be loaded"
+            log.error("%s: %s", what, error if isinstance(error, UnseenError) else type(error))
+            time.sleep(AGAIN)
+        finally:
+            lock.release()
 
     def bundle(self, name: str, number: int) -> Bundle:
         """The saved detector of a version; of the one that serves, as it is in memory."""
