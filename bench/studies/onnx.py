@@ -2,9 +2,9 @@
 
 python -m bench onnx --sets nsl_kdd                                  # all methods for rows
 python -m bench onnx --method evidence-stack nearest --sets all
-python -m bench onnx --method image-stack patches --sets boards
+python -m bench onnx --method image-stack patches --sets aliens
 
-Each method learns from 2,000 normal rows and 60 anomalies of a set, or 60 and 20 images, is
+Each method learns from 2,000 normal rows and 60 anomalies of a set, or up to 60 and 20 images, is
 exported, and compared on 2,000 others, 500 of them anomalies, or 80 images. Rates are of encoded
 rows, 1,024 at a time, or 16 images, on one thread.
 """
@@ -29,7 +29,7 @@ from unseen.methods import EVERY, METHODS
 from unseen.storage.onnx import export_onnx
 from unseen.storage.onnx_inputs import onnx_inputs
 
-PRODUCTS = ("magnetic_tile", "boards")
+PRODUCTS = ("aliens", "boards", "magnetic_tile")
 SEEDS, REPEATS = 0, 5
 COLUMNS = ["exports", "rows", "largest", "p-values", "unsettled", "graph rows/s", "library rows/s"]
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unseen.errors import DataError
 from unseen.parts import losses
 from unseen.parts.episodes import mixed
+from unseen.parts.exporting import drawing
 from unseen.parts.flow import Whitened, dequantised, standard_normal
 from unseen.parts.loops import descend
 from unseen.parts.pseudo import with_cut
@@ -120,9 +121,20 @@ class Ratio(Whitened):
         """
         d, (own, general) = x.shape[1], self.log_densities(x).unbind(dim=1)
         anywhere = standard_normal(self.whiten(x) / SPREAD) - d * math.log(SPREAD)
-        mixture = torch.logaddexp(d * general + math.log(1 - SHARE), anywhere + math.log(SHARE)) / d
-        return own, general, mixture
+        parts = d * general + math.log(1 - SHARE), anywhere + math.log(SHARE)
+        added = log_added(*parts) if drawing() else torch.logaddexp(*parts)
+        return own, general, added / d
 
     def forward(self, x: Tensor) -> Tensor:
         own, _, mixture = self.three(x)
         return mixture - own
+
+
+def log_added(a: Tensor, b: Tensor) -> Tensor:
+    """`torch.logaddexp` for a graph, where it would be the logarithm of a sum that may be 0 or
+    infinite: (n,), (n,) -> (n,).
+
+    >>> log_added(torch.tensor([-1000.0]), torch.tensor([-1000.0]))
+    tensor([-999.307])
+    """
+    return torch.maximum(a, b) + (-(a - b).abs()).exp().log1p()
