@@ -42,6 +42,25 @@ def test_categories_whose_codes_differ_between_batches(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_texts_of_two_sizes_of_offsets_make_one_column(tmp_path, name):
+    with Writer(tmp_path / name) as out:
+        for kind in (pa.large_string(), pa.string(), pa.string_view()):
+            out.write(pa.table({"word": pa.array(["x", None], kind)}))
+    assert read.table(tmp_path / name)["word"].to_pylist() == ["x", None] * 3
+
+
+def test_rows_of_another_type_name_the_column_and_leave_nothing(tmp_path):
+    def mixed():
+        with Writer(tmp_path / "out.parquet") as out:
+            out.write(pa.table({"key": [1], "score": [0.5]}))
+            out.write(pa.table({"key": ["one"], "score": [0.5]}))
+
+    with pytest.raises(DataError, match="column 'key' is string, and int64 in the rows before"):
+        mixed()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted_work_leaves_nothing(tmp_path, name, error):
     def interrupted():

@@ -424,6 +424,17 @@ def test_files_that_do_not_fit_together_are_named(saved, begun):
     assert not (out / "_plan.json").exists()  # nothing was begun
 
 
+def test_large_texts_and_texts_are_one_type_of_a_kept_column(saved, begun):
+    large = begun / "rows" / "03.parquet"
+    rows = parquet.read_table(large)
+    key = rows["key"].cast(pa.large_string())
+    parquet.write_table(rows.set_column(0, "key", key), large)
+    on_workers(saved, begun / "large", ALPHA, [begun / "rows"], keep=("key",))
+    parts = [parquet.read_table(part) for part in sorted((begun / "large").glob("*.parquet"))]
+    assert {part.schema.field("key").type for part in parts} == {pa.string()}
+    assert rows["key"].to_pylist() in [part["key"].to_pylist() for part in parts]
+
+
 def as_csv(saved, folder):
     folder.mkdir()
     for k in range(3):

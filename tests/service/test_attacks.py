@@ -66,6 +66,14 @@ def test_nobody_gets_in_without_a_token(stand, headers, status):
         without_values(answer)
 
 
+def test_a_token_that_is_none_of_ours_is_told_apart_from_none(stand):
+    stand.service.door.guesses._left.clear()
+    known = {"Authorization": "Bearer unseen_mistyped"}
+    assert "not valid" in stand.ask("GET", "/v1/models", role=None, headers=known).json()["detail"]
+    assert "expected a token" in stand.ask("GET", "/v1/models", role=None).json()["detail"]
+    stand.service.door.guesses._left.clear()
+
+
 def test_a_token_opens_what_its_role_includes_and_no_more(stand):
     assert stand.ask(json={"rows": [ROW]}, role="review").status_code == 403
     assert stand.ask(json={"rows": [ROW]}, role="admin").status_code == 200

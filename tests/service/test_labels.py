@@ -16,7 +16,7 @@ from unseen import Detector
 from unseen.errors import DataError
 from unseen.service import labelling
 from unseen.service.answers import Answer, Stale
-from unseen.service.labelfiles import MOST, of_csv, of_tasks, plain_cell, safe_cell
+from unseen.service.labelfiles import HEADS, MOST, of_csv, of_tasks, plain_cell, safe_cell
 from unseen.service.labelling import answer_alert, undo
 from unseen.service.similar import similar_of
 from unseen.service.store.store import Store
@@ -211,9 +211,10 @@ def test_of_many_who_answer_at_once_one_is_heard(url):
 def test_labels_of_rows_and_of_alerts_come_back_from_csv_and_label_studio(desk, bundle, tmp_path):
     desk.alerts(rows(2, 5, {"bytes_out": 340000.0}))
     answered(desk, "ann", 1, answer="new", kind="-drain")
+    odd = {"n": 0.1, "no": None, "t": True}
     given = [
-        {"answer": "normal", "key": key, "values": {key: key, "n": 0.1, "no": None, "t": True}}
-        for key in NASTY
+        {"answer": "normal", "key": key, "values": row | {key: key} | odd}
+        for key, row in zip(NASTY, rows(len(NASTY), 6), strict=True)
     ]
     assert desk.ask("ann", "POST", "/labels", json={"labels": given}).status_code == 201
     files = {
@@ -334,3 +335,51 @@ def test_near_duplicates_of_real_sets(shared, name, label, normal):
     assert same >= 0.85
     assert alike >= 0.9
     assert len(groups) < len(flagged) / 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"bytes_out": "many"}, "column 'bytes_out': 1 of 2 values are not numbers, first 'many'"),
+        ({"bytes_out": [1, 2]}, "column 'bytes_out': expected numbers or text, got a list in row"),
+        ({"bytes_out": {"x": 1}}, "column 'bytes_out': expected numbers or text, got a dict"),
+    ],
+)
+def test_a_row_that_no_retraining_could_learn_gets_no_label(calm, wrong, told):
+    good, bad = rows(2, 7)
+    given = [{"answer": "normal", "values": each} for each in (good, bad | wrong)]
+    refused = calm.ask("ann", "POST", "/labels", json={"labels": given})
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("labels of rows: ")
+    assert told in refused.json()["detail"]
+    file = io.StringIO(newline="")
+    out = csv.DictWriter(file, HEADS)
+    out.writeheader()
+    for each in given:
+        out.writerow({"answer": "normal", "values": json.dumps(each["values"])})
+    sent = file.getvalue().encode()
+    imported = calm.ask("ann", "POST", "/labels/import?format=csv", content=sent)
+    assert imported.status_code == 400
+    assert told in imported.json()["detail"]
+    assert calm.ask("ann", "GET", "/labels").json()["labels"] == []
+
+
+def test_a_label_of_a_row_without_the_columns_of_the_model_is_refused(calm):
+    given = [{"answer": "normal", "values": {"bytes": 1}}]
+    refused = calm.ask("ann", "POST", "/labels", json={"labels": given})
+    assert refused.status_code == 400
+    assert "has no column 'bytes_out' (did you mean 'bytes'?)" in refused.json()["detail"]
+    assert calm.ask("ann", "GET", "/labels").json()["labels"] == []
+
+
+def test_a_body_that_is_not_called_json_is_told_what_header_to_send(calm):
+    path, sent = "/retrain", b'{"promote": true}'
+    for media in ("application/x-www-form-urlencoded", "text/plain"):
+        headers = {"content-type": media}
+        refused = calm.ask("root", "POST", path, content=sent, headers=headers)
+        assert refused.status_code == 422
+        assert "'Content-Type: application/json'" in refused.json()["detail"]
+    headers = {"content-type": "application/json; charset=utf-8"}
+    other = calm.ask("root", "POST", path, content=b"[]", headers=headers)
+    assert other.status_code == 422
+    assert "Content-Type" not in other.json()["detail"]

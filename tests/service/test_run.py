@@ -61,7 +61,7 @@ def test_other_addresses_need_a_token_and_loopback_makes_one_once(bundle, tmp_pa
     store = Store(f"sqlite:///{tmp_path}/unseen.db")
     service = opened_service({"pumps": bundle}, store, tmp_path / "home")
     try:
-        with pytest.raises(DataError, match="no valid token yet"):
+        with pytest.raises(DataError, match=rf"no valid token yet.*--store sqlite:///{tmp_path}"):
             first_token(store, "0.0.0.0")
         secret = first_token(store, "127.0.0.1")
         assert service.door.who(secret).role == "admin"

@@ -28,6 +28,12 @@ FORMATS = {
     ".parquet": parquet.ParquetWriter,
     ".pq": parquet.ParquetWriter,
 }
+_PLAIN = {  # of types that hold the same values, the one that is written
+    pa.string_view(): pa.string(),
+    pa.large_string(): pa.string(),
+    pa.binary_view(): pa.binary(),
+    pa.large_binary(): pa.binary(),
+}
 
 
 class Writer:
@@ -73,6 +79,8 @@ class Writer:
             with unwritable(self.path):
                 plain = _plain_table(table)
                 self.sink = self.sink or FORMATS[self.kind](self.file.out, plain.schema)
+                if isinstance(self.sink, parquet.ParquetWriter):
+                    _check_types(plain.schema, self.sink.schema, self.path)
                 self.sink.write(plain)
         except pa.ArrowException as error:
             raise DataError(f"{self.path}: {_misfit(table, self.kind) or error}") from error
@@ -109,8 +117,8 @@ class _Standard:
 
 
 def _plain_table(table: pa.Table) -> pa.Table:
-    """The table with plain values for views and for dictionary codes, which may differ from batch
-    to batch.
+    """The table with plain values for views, large texts and dictionary codes, which may differ
+    from batch to batch.
     """
     return table.cast(
         pa.schema([field.with_type(plain_type(field.type)) for field in table.schema])
@@ -121,8 +129,18 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type in which values are written."""
     if pa.types.is_dictionary(kind):
         return plain_type(kind.value_type)
-    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    return views.get(kind, kind)
+    return _PLAIN.get(kind, kind)
+
+
+def _check_types(found: pa.Schema, first: pa.Schema, path: Path) -> None:
+    """DataError for rows whose columns have other types than those of the rows before them."""
+    for name, kind in zip(first.names, first.types, strict=True):
+        if name in found.names and found.field(name).type != kind:
+            raise DataError(
+                f"{path}: column {name!r} is {found.field(name).type}, and {kind} in the rows "
+                "before: all rows make one table, so write the files alike, write CSV, or do not "
+                "keep that column"
+            )
 
 
 def _misfit(table: pa.Table, kind: str) -> str:

@@ -212,7 +212,7 @@ class Plan:
             if (old["size"], old["written"]) != (each["size"], each["written"]):
                 raise _other(
                     out,
-                    f"{each['name']} has changed: {_as_listed(old)}, now {_as_listed(each)}",
+                    f"{each['name']} has changed: {_stamp(old)}, now {_stamp(each)}",
                 )
         if there:
             raise _other(out, f"{next(iter(there))} is missing")
@@ -241,7 +241,7 @@ def _read_plan(out: Place) -> dict[str, Any]:
     return dict(plain)
 
 
-def _as_listed(entry: Mapping[str, Any]) -> str:
+def _stamp(entry: Mapping[str, Any]) -> str:
     return f"{entry['size']:,} bytes, written at {entry['written'] / 1e9:.3f} s"
 
 

@@ -13,6 +13,7 @@ from unseen.service.tokens import Who
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `unseen token add`.")
 _NEEDED = "expected a token: send the header 'Authorization: Bearer TOKEN'"
+_UNKNOWN = "this token is not valid: it was mistyped, revoked, has expired, or is another service's"
 
 
 async def caller(
@@ -27,7 +28,7 @@ async def caller(
     who = door.remembered(sent.credentials) or await run_in_threadpool(door.who, sent.credentials)
     if who is None:
         door.check_guess(request.client.host if request.client else "")
-        raise HTTPException(401, _NEEDED, {"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, _UNKNOWN, {"WWW-Authenticate": "Bearer"})
     request.state.who = who
     door.check_rate(who)
     return who

@@ -67,7 +67,7 @@ class Answer:
         kind = " ".join((self.kind or "").split()) or None
         if named != (kind is not None):
             raise DataError(
-                f"the answer {self.answer!r} {'needs' if named else 'has no'} name of a kind"
+                f"the answer {self.answer!r} {'needs the' if named else 'has no'} name of a kind"
             )
         if kind is not None and (len(kind) > LONGEST or not kind.isprintable() or kind in RESERVED):
             raise DataError(

@@ -66,5 +66,14 @@ def _malformed(request: Request, error: Exception) -> JSONResponse:
     """What a request lacks, without what it had instead."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["loc"] == ("body",) and not _says_json(request):
+        detail = "expected a body of JSON, with the header 'Content-Type: application/json'"
+        return JSONResponse({"detail": detail}, 422)
     where = " ".join(str(part)[:64] for part in first["loc"])
     return JSONResponse({"detail": f"{where}: {first['msg']}"[:300]}, 422)
+
+
+def _says_json(request: Request) -> bool:
+    """Whether a request says that its body is JSON."""
+    media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    return media == "application/json"

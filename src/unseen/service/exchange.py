@@ -10,10 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from unseen.detector.detector import Detector
 from unseen.errors import DataError
 from unseen.service.answers import Answer
 from unseen.service.labelfiles import HEADS, Line, task_of
 from unseen.service.labelling import add_labels, move_on, stale
+from unseen.service.lessons import check_rows
 from unseen.service.store.tables import alerts, labels
 from unseen.service.store.trail import tell
 
@@ -63,9 +65,11 @@ def as_tasks(connection: Connection, model: str) -> Iterator[str]:
     yield "[]" if before == "[" else "]\n"
 
 
-def import_labels(connection: Connection, model: str, lines: Sequence[Line], who: str) -> Imported:
+def import_labels(
+    connection: Connection, model: str, lines: Sequence[Line], who: str, detector: Detector
+) -> Imported:
     """Add the labels of a file, all or none, as one act; what is known already is left. Stale where
-    an alert was answered otherwise.
+    an alert was answered otherwise, DataError for a row that the detector could not judge.
     """
     known = _alerts_of(connection, model, lines)
     before = {_sayings(each) for each in exported(connection, model)}
@@ -87,6 +91,7 @@ def import_labels(connection: Connection, model: str, lines: Sequence[Line], who
                 raise stale(connection, alert)
         elif answered.setdefault(alert.id, line).answer != line.answer:
             raise DataError(f"labels: the file answers row {line.row} of {line.request} twice")
+    check_rows([row["values"] for row in rows], detector)
     move_on(connection, {number: line.answer for number, line in answered.items()})
     rows += [{"alert": k, **line.cells("key", "answer", "kind")} for k, line in answered.items()]
     act = add_labels(connection, model, rows, who, "import")

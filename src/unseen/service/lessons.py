@@ -103,6 +103,17 @@ def answered_table(lessons: Sequence[Lesson], detector: Detector, column: str) -
     return FrameRows(as_trained(FrameRows(rows).whole(), detector))
 
 
+def check_rows(rows: Sequence[dict[str, Any]], detector: Detector) -> None:
+    """DataError for rows that the detector could not judge: no retraining could learn them."""
+    if rows and detector.schema_.noun != "rows":
+        raise DataError(f"labels: this model judges {detector.schema_.noun}; answer their alerts")
+    if rows:
+        try:
+            detector.schema_.encode(as_trained(FrameRows(rows).whole(), detector))
+        except (DataError, pa.ArrowException) as error:
+            raise DataError(f"labels of rows: {error}") from error
+
+
 def as_trained(rows: pa.Table, detector: Detector) -> pa.Table:
     """Rows that came as JSON, with the types of the training rows where they can be had."""
     kept = getattr(detector, "references_", None)

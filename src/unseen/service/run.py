@@ -131,7 +131,8 @@ def first_token(store: Store, host: str) -> str | None:
         if not is_loopback(host):
             raise DataError(
                 f"--host {host}: others can reach this address, and there is no valid token yet: "
-                "make one with `unseen token add NAME --role admin`, then serve again"
+                f"make one with `unseen token add NAME --role admin --store {store.name}`, then "
+                "serve again"
             )
         return add_token(connection, OPERATOR, "admin")
 

@@ -25,6 +25,7 @@ from unseen.service.labelling import (
     label_rows,
     undo,
 )
+from unseen.service.lessons import check_rows
 from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import alerts, labels
 from unseen.service.tokens import Who
@@ -142,7 +143,9 @@ def add_row_labels(
 ) -> dict[str, Any]:
     """Labels of rows that are no alerts."""
     classes = classes_of(service.registry, name)
+    detector = service.registry.serving(name).bundle.detector
     rows = [(Answer(each.answer, each.kind), each.key, each.values) for each in given.labels]
+    check_rows([each.values for each in given.labels if each.values], detector)
     with service.store.writing() as connection:
         for answer, _, _ in rows:
             check_kind(connection, name, answer, classes)
@@ -194,10 +197,10 @@ def labels_from(
     service: Service, name: str, format: Format, body: bytes, who: Who
 ) -> dict[str, int]:
     """Import a file of labels, and say what became of it."""
-    service.registry.serving(name)
+    detector = service.registry.serving(name).bundle.detector
     lines = of_csv(body) if format == "csv" else of_tasks(body)
     with service.store.writing() as connection:
-        return asdict(import_labels(connection, name, lines, who.name))
+        return asdict(import_labels(connection, name, lines, who.name, detector))
 
 
 def tell_stale(request: Request, error: Exception) -> JSONResponse:
