@@ -181,9 +181,10 @@ def test_a_graph_that_differs_is_not_written(tmp_path, monkeypatch):
 
 
 def test_scores_that_mostly_hang_on_rounding_cannot_be_compared():
-    Agreement(rows=100, unsettled=10).check()
-    with pytest.raises(DataError, match="scores of 11 of 100 rows hang on rounding, more than 10%"):
-        Agreement(rows=100, unsettled=11).check()
+    Agreement(rows=100, unsettled=50, jumps=10).check()
+    words = "scores of 11 of 100 rows hang on rounding by more than 0.001, where 10% may"
+    with pytest.raises(DataError, match=words):
+        Agreement(rows=100, unsettled=50, jumps=11).check()
 
 
 class Halved(torch.nn.Module):

@@ -23,7 +23,7 @@ from unseen.storage.onnx_rounding import (
 
 Graph = Callable[[Inputs], tuple[Array, Array]]
 GENERATED = 512  # rows of no table that are compared
-UNSETTLED = 0.1  # share of rows whose scores may hang on rounding
+JUMP, JUMPS = 1e-3, 0.1  # of rows the share whose scores may hang on rounding by more than this
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Agreement:
     calibration scores from their median where that is more; and their p-values, if they are the
     same, or a calibration score lies as near. A row is unsettled whose score by the library itself
     moves as far when all numbers move by 1e-5 of them or less, or are taken in double precision: it
-    lies beside a cut of a tree, or has neighbours that are as near as one another.
+    lies beside a cut of a tree, has neighbours that are as near as one another, or its score is a
+    small difference of large numbers.
 
     Parameters
     ----------
@@ -47,6 +48,10 @@ class Agreement:
         Rows whose p-values differ, as they lie beside a calibration score.
     unsettled : int
         Rows whose score hangs on rounding.
+    unsettled_by : float
+        Of these the largest difference, as in `largest`.
+    jumps : int
+        Of these those that differ by more than 1e-3.
     apart : int
         Rows that are neither alike nor unsettled.
     worst : str
@@ -59,6 +64,8 @@ class Agreement:
     largest: float = 0.0
     pvalues: int = 0
     unsettled: int = 0
+    unsettled_by: float = 0.0
+    jumps: int = 0
     apart: int = 0
     worst: str = ""
     worst_by: float = 0.0
@@ -74,22 +81,25 @@ class Agreement:
         if self.pvalues:
             words += f" but for {self.pvalues:,} beside a calibration score"
         if self.unsettled:
-            words += f"; of {self.unsettled:,} the score hangs on rounding"
+            words += (
+                f"; of {self.unsettled:,} the score hangs on rounding, by up to "
+                f"{self.unsettled_by:.2g}"
+            )
         return f"{self.rows:,} rows are judged as by unseen: {words}"
 
     def check(self) -> None:
-        """DataError where rows are apart, or many hang on rounding."""
+        """DataError where rows are apart, or many hang on rounding by much."""
         if self.apart:
             raise DataError(
                 f"the ONNX graph and the library differ in {self.apart:,} of {self.rows:,} rows by "
                 f"more than rounding, most in {self.worst}: nothing is written; score with unseen "
                 "itself, or take another method"
             )
-        if self.unsettled > UNSETTLED * self.rows:
+        if self.jumps > JUMPS * self.rows:
             raise DataError(
-                f"the scores of {self.unsettled:,} of {self.rows:,} rows hang on rounding, more "
-                f"than {UNSETTLED:.0%}, so that an ONNX graph cannot be told to be right: nothing "
-                "is written; score with unseen itself, or take another method"
+                f"the scores of {self.jumps:,} of {self.rows:,} rows hang on rounding by more than "
+                f"{JUMP:g}, where {JUMPS:.0%} may, so that an ONNX graph cannot be told to be "
+                "right: nothing is written; score with unseen itself, or take another method"
             )
 
 
@@ -127,7 +137,7 @@ def compare_rows(
     unsettled = np.zeros(len(score), dtype=bool)
     if len(doubtful):
         some = {name: value[doubtful] for name, value in inputs.items()}
-        moved = bounds_of(detector, some, *reached(detector, some))
+        moved = bounds_of(detector, some, *reached(detector, inputs, each, doubtful))
         unsettled[doubtful] = moved.hold(score[doubtful], pvalue[doubtful])
     apart = np.flatnonzero(~alike & ~unsettled)
     stays = alike & (np.abs(pvalue / promised - 1) < 1e-12)
@@ -137,6 +147,8 @@ def compare_rows(
         largest=max(found.largest, float(difference[stays].max(initial=0.0))),
         pvalues=found.pvalues + int((alike & ~stays).sum()),
         unsettled=found.unsettled + int(unsettled.sum()),
+        unsettled_by=max(found.unsettled_by, float(difference[unsettled].max(initial=0.0))),
+        jumps=found.jumps + int((difference[unsettled] > JUMP).sum()),
         apart=found.apart + len(apart),
     )
     if not len(apart):
