@@ -71,8 +71,10 @@ def prepare(place: Path, chosen: argparse.Namespace) -> None:
     parquet.write_table(rows.append_column("kind", pa.array(kinds)), place / "training.parquet")
     words = ["--label", "kind", "--drop", "id", "--method", chosen.method]
     run([*CLI, "fit", str(place / "training.parquet"), *words, "--out", str(place / "m")])
-    parquet.write_table(drawn(0, 1000, chosen.columns), place / "few.parquet")
-    (place / "rows").mkdir()
+    for folder in ("few", "rows"):
+        (place / folder).mkdir()
+    for k in range(max(chosen.workers)):  # a file for each worker to begin with
+        parquet.write_table(drawn(k, 1000, chosen.columns), place / "few" / f"{k}.parquet")
     each = chosen.rows // chosen.files
     halves = 2 if chosen.part == "pair" else 1
     sinks: list[Any] = [None] * halves
@@ -111,6 +113,7 @@ class Watched:
         start, acted = time.perf_counter(), False
         with tempfile.TemporaryFile("w+") as printed:
             process = subprocess.Popen(words, stdout=printed, stderr=printed, text=True)
+            self.pid = process.pid
             while process.poll() is None:
                 self.look(process.pid)
                 acted = acted or (act is not bool and act(process))
@@ -132,9 +135,15 @@ class Watched:
         """Processor seconds."""
         return sum(self.cpu.values())
 
-    def line(self, name: str, rows: int) -> list[str]:
+    @property
+    def of_workers(self) -> float:
+        """Those of workers alone."""
+        return sum(self.cpu[pid] for pid in self.memory)
+
+    def line(self, name: str, begun: "Watched", rows: int) -> list[str]:
         spent = 1e6 * self.spent / rows
-        return [name, f"{self.seconds:.1f}", f"{rows / self.seconds:,.0f}", f"{spent:.2f}"]
+        line = [name, f"{self.seconds:.1f}", f"{rows / self.seconds:,.0f}", f"{spent:.2f}"]
+        return [*line, f"{begun.seconds:.1f}", f"{begun.spent:.1f}"]
 
     def grown(self) -> str:
         """Megabytes of each worker, at most: in the second quarter of its time, and in the last."""
@@ -186,23 +195,21 @@ def differing(one: list[Path], parts: Path) -> int:
 
 def equal(place: Path, chosen: argparse.Namespace) -> None:
     """One machine, one worker, two workers; what each takes to begin is measured on few rows."""
-    heads = ["", "seconds", "rows/s", "CPU µs a row", "CPU s to begin", "CPU of a row beside"]
-    begun = begin(scoring(place, "few.parquet", "few.out.parquet", chosen.policy))
+    heads = ["", "seconds", "rows/s", "CPU µs a row", "seconds to begin", "CPU s to begin"]
+    heads += ["CPU s of Ray itself", "CPU of a row, begun"]
+    begun = run(scoring(place, "few/0.parquet", "few.parquet", chosen.policy))
     one = run(scoring(place, "0.parquet", "one.parquet", chosen.policy))
-    lines = [[*one.line("one machine", chosen.rows), f"{begun:.1f}", "-", "-", "-"]]
+    lines = [[*one.line("one machine", begun, chosen.rows), "-", "-", "-", "-"]]
     for workers in chosen.workers:
-        few = on_workers(place, f"few{workers}", chosen.policy, workers, "few.parquet")
-        first, found = begin(few), run(on_workers(place, f"out{workers}", chosen.policy, workers))
+        begins = run(on_workers(place, f"few{workers}", chosen.policy, workers, "few"))
+        found = run(on_workers(place, f"out{workers}", chosen.policy, workers))
         odd = differing([place / "one.parquet"], place / f"out{workers}")
-        beside = (found.spent - first) / (one.spent - begun) - 1
-        line = found.line(f"{workers} worker{'s' * (workers > 1)}", chosen.rows)
-        lines.append([*line, f"{first:.1f}", f"{100 * beside:+.0f}%", found.grown(), str(odd)])
+        beside = (found.of_workers - begins.of_workers) / (one.spent - begun.spent) - 1
+        line = found.line(f"{workers} worker{'s' * (workers > 1)}", begins, chosen.rows)
+        ray = found.spent - found.of_workers - found.cpu[found.pid]
+        line += [f"{ray:.1f}", f"{100 * beside:+.0f}%", found.grown(), str(odd)]
+        lines.append(line)
     show(title(chosen), [*heads, "MB of a worker, 2nd -> last quarter", "rows that differ"], lines)
-
-
-def begin(words: list[str]) -> float:
-    """Processor seconds of a command on few rows."""
-    return run(words).spent
 
 
 def pair(place: Path, chosen: argparse.Namespace) -> None:
