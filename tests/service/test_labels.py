@@ -23,6 +23,7 @@ from unseen.service.store.store import Store
 from unseen.service.store.tables import alerts, audit, labels, metadata, models, now, versions
 from unseen.service.tokens import Who
 
+SAID = '{"from_name": "answer", "value": {"choices": ["normal"]}}'
 NASTY = ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r", "'=1", "''@", "'s-Hertogenbosch", 'a"b,c\nd')
 
 
@@ -305,6 +306,41 @@ def wiggled(frame, size, far, generator):
             moved = found[name] + size * width * generator.normal(size=len(found))
             found[name] = np.where(far[name], found[name], moved)
     return found
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 400 + "]" * 400, '{"\\udfff": 1}']
+)
+def test_a_value_that_no_way_out_could_tell_is_refused_on_every_way_in(calm, value):
+    given = f'{{"labels": [{{"answer": "normal", "values": {{"seconds": {value}}}}}]}}'
+    sent = {"content": given, "headers": {"Content-Type": "application/json"}}
+    answer = calm.ask("bob", "POST", "/labels", **sent)
+    assert answer.status_code == 400, answer.text
+    assert "expected finite numbers" in answer.json()["detail"]
+    data = f'{{"values": {{"seconds": {value}}}}}'
+    task = f'[{{"data": {data}, "annotations": [{{"result": [{SAID}]}}]}}]'
+    with pytest.raises(DataError, match="line 1: the values of a row: expected finite"):
+        of_tasks(task.encode())
+    cell = f'{{"seconds": {value}}}'.replace('"', '""')
+    with pytest.raises(DataError, match="line 2: the values of a row: expected finite"):
+        of_csv(f'answer,values\nnormal,"{cell}"\n'.encode())
+    for path in ("/labels", "/labels/export", "/labels/export?format=label-studio"):
+        assert calm.ask("bob", "GET", path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ({"id": 1, "answer": "normal", "values": {"seconds": 1}}, "JSON-MIN"),
+        ({"data": {}, "annotations": [{"result": [{"from_name": "choice"}]}]}, "named 'answer'"),
+        ({"data": {"request": "r", "row": float("inf")}}, "the number of a row"),
+        ({"data": {"request": "r", "row": [1]}}, "the number of a row"),
+    ],
+)
+def test_a_task_whose_label_would_be_lost_is_refused(task, why):
+    said = {"annotations": [{"result": [json.loads(SAID)]}]}
+    with pytest.raises(DataError, match=why):
+        of_tasks(json.dumps([said | task]).encode())
 
 
 @pytest.mark.parametrize(

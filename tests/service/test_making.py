@@ -18,7 +18,7 @@ from unseen.service.ranking import open_alerts
 from unseen.service.recent import Recent
 from unseen.service.registry import Conflict, Registry
 from unseen.service.store.store import Store
-from unseen.service.store.tables import alerts, jobs, labels, metadata, now, versions
+from unseen.service.store.tables import alerts, jobs, labels, metadata, now, rescored, versions
 
 COLUMNS = ("heat", "speed", "load")
 
@@ -107,6 +107,38 @@ def test_labels_change_the_order_of_the_queue_once_promoted(registry):
     text.watch(registry.store, lambda: 0, {})
     assert b'unseen_version{model="pumps"} 2.0' in text.text()
     assert b'unseen_labels{answer="new",model="pumps"} 4.0' in text.text()
+
+
+def test_a_row_that_cannot_be_read_is_left_out_and_named_and_the_others_are_learned(registry):
+    odd = [{"heat": "abc"}, {"heat": [1]}, {"note": 1}, {"heat": True}, {"note": {"a": [1]}}]
+    plain = rows(1, 1)[0]
+    given = [*rows(2, 6, (0.0, 4.0, 0.0), 0.1), *(plain | each for each in odd[:2]), odd[2]]
+    given += [plain | each for each in odd[3:]]
+    raised(registry, given, 0.001)
+    with registry.store.writing() as connection:
+        for k in range(1, len(given) + 1):
+            row = {"model": "pumps", "alert": k, "act": str(k), "at": now(), "by": "ann"}
+            row |= {"origin": "api", "answer": "new", "kind": "leak"}
+            connection.execute(insert(labels), row)
+    job = done(registry, "retrain", promote=False, train=None)
+    assert job.state == "done", job.message
+    assert "3 of the labels were left out, as the detector cannot read their rows: 7, 8, 9;" in (
+        job.message
+    )
+    with registry.store.reading() as connection:
+        facts = connection.execute(select(versions.c.facts).where(versions.c.number == 2)).scalar()
+        again = connection.execute(select(rescored.c.alert).order_by(rescored.c.alert)).scalars()
+        assert {*again} - {9} == {1, 2, 3, 4, 5, 6, 10, 11}
+    assert (facts["unread"], facts["labels"]["kinds"]) == ([7, 8, 9], {"leak": 8})
+
+
+def test_labels_of_rows_none_of_which_can_be_read_fail_in_a_sentence(registry):
+    raised(registry, [{"heat": "abc", "speed": 1.0, "load": 2.0}], 0.001)
+    with registry.store.writing() as connection:
+        row = {"model": "pumps", "alert": 1, "act": "1", "at": now(), "by": "ann"}
+        connection.execute(insert(labels), row | {"origin": "api", "answer": "normal"})
+    job = done(registry, "retrain", promote=False, train=None)
+    assert (job.state, "can read no row of its 1 labels" in job.message) == ("failed", True)
 
 
 def test_p_values_from_rows_that_passed(registry):

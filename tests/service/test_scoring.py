@@ -7,7 +7,9 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from sqlalchemy import func, select
 from stand import Stand, saved, saved_images
 
@@ -121,11 +123,54 @@ def test_an_error_behind_rows_that_were_sent_is_the_last_line(stand, monkeypatch
 
 def test_no_rows_are_no_error(stand):
     for media, body in {
-        "text/csv": b"load,heat,valve\n",
+        "text/csv": b"pump,load,heat,valve\n",
+        "application/json": b'{"rows": []}',
         PARQUET: bodies(some().head(0))[PARQUET],
     }.items():
-        answer = stand.ask(headers={"Content-Type": media}, content=body)
-        assert (answer.status_code, answer.json()["rows"]) == (200, [])
+        for path in ("", "?key=pump"):
+            answer = stand.ask(
+                path=f"/v1/models/pumps/score{path}", headers={"Content-Type": media}, content=body
+            )
+            assert (answer.status_code, answer.json()["rows"]) == (200, []), answer.text
+
+
+@pytest.mark.parametrize("place", ["extra", "load", "pump"])
+@pytest.mark.parametrize(
+    ("ticks", "kind"),
+    [
+        (2**50, pa.timestamp("s")),
+        (-(2**50), pa.timestamp("s")),
+        (7, pa.timestamp("us", tz="Mars/Olympus")),
+        (7, pa.timestamp("us", tz="+25:99")),
+        (2**31 - 1, pa.date32()),
+        (2**62, pa.duration("s")),
+    ],
+)
+def test_times_that_python_cannot_hold_are_judged_and_told(stand, place, ticks, kind):
+    ints = pa.array([ticks], pa.int32() if kind == pa.date32() else pa.int64())
+    columns = {"load": [3.0], "heat": [400.0], "valve": ["open"], "pump": ["p"]}
+    body = io.BytesIO()
+    parquet.write_table(pa.table(columns | {place: ints.cast(kind)}), body)
+    answer = stand.ask(
+        path="/v1/models/pumps/score?key=pump",
+        headers={"Content-Type": PARQUET},
+        content=body.getvalue(),
+    )
+    assert answer.status_code == 200, answer.text
+    (row,) = answer.json()["rows"]
+    alert = stand.ask("GET", f"/v1/models/pumps/alerts/{row['alert']}").json()
+    told = alert["key"] if place == "pump" else alert["values"][place]
+    assert told not in (None, "p", 3.0)
+
+
+def test_a_key_that_no_label_may_have_is_refused(stand):
+    row = {"load": 3.0, "heat": 400.0, "valve": "open"}
+    for size, status in ((2000, 200), (2001, 400)):
+        answer = stand.ask(
+            path="/v1/models/pumps/score?key=pump", json={"rows": [row | {"pump": "x" * size}]}
+        )
+        assert answer.status_code == status
+    assert "keys of up to 2,000 characters, found one of 2,001" in answer.json()["detail"]
 
 
 def test_what_cannot_be_judged_says_the_column(stand):

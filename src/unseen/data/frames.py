@@ -24,6 +24,33 @@ SCALARS = (str, numbers.Number, date, time, timedelta, UUID)
 FAILURES = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
+def python_value(value: pa.Scalar) -> object:
+    """A value in Python's own types; as text where they cannot hold it: times beyond the year 9999,
+    or of a zone that is not known here.
+
+    >>> python_value(pa.scalar(2**50, pa.timestamp("s"))), python_value(pa.scalar(2.5))
+    ('1125899906842624 as timestamp[s]', 2.5)
+    """
+    try:
+        found: object = value.as_py()
+        return found
+    except (*FAILURES, KeyError):
+        try:
+            return f"{value.cast(pa.int64()).as_py()} as {value.type}"
+        except FAILURES:
+            return f"a value of {value.type}"
+
+
+def python_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table (n), each value as `python_value` has it."""
+    try:
+        return list(table.to_pylist())
+    except (*FAILURES, KeyError):
+        columns = [map(python_value, column) for column in table.columns]
+        rows = zip(*columns, strict=True)
+        return [dict(zip(table.column_names, row, strict=True)) for row in rows]
+
+
 def framed(frame: nw.DataFrame[Any]) -> pa.Table:
     """The columns of a data frame whose names are distinct."""
     if (numeric := _matrix_of(frame)) is not None:

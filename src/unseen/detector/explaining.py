@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from unseen.data.frames import python_value
 from unseen.data.news import how_new
 from unseen.data.schema import Schema
 from unseen.data.split import Rows
@@ -156,11 +157,11 @@ class Beside:
 
     def _value(self, table: pa.Table, row: int, column: int) -> object:
         """A value as the table has it; a number that it has as text as a number."""
-        found = table[self.names[column]].slice(row, 1)
-        value: object = found[0].as_py()
+        value = python_value(table[self.names[column]][row])
         if isinstance(value, str) and column < len(self.used):
             meant = self.used[column]
-            read = floats(written(found), meant.spelling) if meant.kind == "number" else None
+            text = pa.chunked_array([pa.array([value], pa.large_string())])
+            read = floats(written(text), meant.spelling) if meant.kind == "number" else None
             return value if read is None else float(read[0])
         return value
 

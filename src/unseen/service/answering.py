@@ -105,15 +105,16 @@ class Answering:
         if given.folder is not None and given.names:
             check_pixels(given.folder, limits.pixels)
             return data_again(bundle, given.folder)
-        place: FileRows | FrameRows
-        if given.file is not None:
-            place = BodyRows(given.file, limits=limits)
-        else:
-            place = rows_of_json(given.json or b"", limits)
         group = of_data(bundle.facts).get("group")
         if self.by_group and group is None:
             raise DataError("by_group: this detector was fitted without a column of domains")
         keep = () if self.asked.key is None else (self.asked.key,)
+        place: FileRows | FrameRows
+        if given.file is not None:
+            place = BodyRows(given.file, limits=limits)
+        else:
+            columns = {*bundle.detector.schema_.needed, *keep, *([group] if group else [])}
+            place = rows_of_json(given.json or b"", limits, columns)
         return TableSource(place, group=group, keep=keep, by_group=self.by_group)
 
     @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json
 
 from unseen.errors import DataError, UnseenError
 
@@ -11,6 +14,25 @@ ANSWERS = ("normal", "known", "new", "unsure")
 RESERVED = ("normal", "new kind", "unsure")  # what the detector itself calls rows
 LARGEST = 1 << 53  # number of an alert, a revision, or anything else
 LONGEST = 120  # characters of a kind's name
+KEY = 2000  # characters of what a row is called
+
+
+def check_values(values: dict[str, Any]) -> None:
+    """DataError for values of a row that a request to score could not bring either: numbers without
+    an end, halves of characters, lists within lists without an end. Some way out would stumble over
+    them: JSON, CSV, the page, or a detector that learns.
+
+    >>> check_values({"load": float("nan")})
+    Traceback (most recent call last):
+    unseen.errors.DataError: the values of a row: expected finite numbers, whole characters ...
+    """
+    try:
+        from_json(json.dumps(values), allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "the values of a row: expected finite numbers, whole characters and little nesting, as "
+            "JSON has them; write null for a number that is missing"
+        ) from error
 
 
 class NoAlert(DataError):

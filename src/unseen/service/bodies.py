@@ -5,7 +5,7 @@ own.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -135,8 +135,10 @@ def no_room(error: OSError) -> HTTPException:
     return HTTPException(503, f"the body cannot be kept ({why}); ask again", {"Retry-After": "5"})
 
 
-def rows_of_json(body: bytes, limits: Limits) -> FrameRows:
-    """Rows of JSON: {"rows": [{"column": value, ...}, ...]}."""
+def rows_of_json(body: bytes, limits: Limits, columns: Collection[str] = ()) -> FrameRows:
+    """Rows of JSON: {"rows": [{"column": value, ...}, ...]}. No rows have the columns that are
+    named, as an empty file has.
+    """
     try:
         found = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -148,7 +150,7 @@ def rows_of_json(body: bytes, limits: Limits) -> FrameRows:
         raise _too_many("rows", limits.rows, len(rows))
     if len(names := set().union(*rows)) > limits.columns:
         raise _too_many("columns", limits.columns, len(names))
-    return FrameRows(rows)
+    return FrameRows(rows or pa.table({name: pa.array([], pa.string()) for name in columns}))
 
 
 @dataclass(frozen=True)

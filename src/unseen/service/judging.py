@@ -14,11 +14,14 @@ from pydantic_core import to_json
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from unseen.data.frames import python_rows
 from unseen.data.split import take
 from unseen.detector.detector import Detector
+from unseen.errors import DataError
 from unseen.scoring.scored import Scored
 from unseen.scoring.stream import score
 from unseen.scoring.tables import ROW
+from unseen.service.answers import KEY
 from unseen.service.pictures import drawn_pictures
 from unseen.service.registry import Serving
 from unseen.service.similar import similar_of
@@ -69,7 +72,7 @@ def judged(
         for scored in blocks:
             answers = [
                 {ROW: k} | _answer_of(row, request)
-                for k, row in enumerate(scored.table().to_pylist(), start=done + 1)
+                for k, row in enumerate(python_rows(scored.table()), start=done + 1)
             ]
             raised = [answer for answer in answers if answer["verdict"] == ALARM]
             if raised:
@@ -92,7 +95,7 @@ def _answer_of(row: dict[str, Any], request: Request) -> dict[str, Any]:
     elif told:
         row["reasons"] = None
     if request.names:
-        row = {"key": request.names[int(Path(row.pop("file")).stem)]} | row
+        row = {"key": as_key(request.names[int(Path(row.pop("file")).stem)])} | row
     elif request.key is not None:
         row = {"key": as_key(row.pop(request.key))} | row
     else:
@@ -101,8 +104,16 @@ def _answer_of(row: dict[str, Any], request: Request) -> dict[str, Any]:
 
 
 def as_key(value: Any) -> str | None:
-    """What the client calls a row, as a text that every database keeps."""
-    return None if value is None else str(value).replace("\0", "")
+    """What the client calls a row, as a text that every database keeps; DataError for a longer one
+    than labels may have, as those could not come back.
+    """
+    text = None if value is None else str(value).replace("\0", "")
+    if text is not None and len(text) > KEY:
+        raise DataError(
+            f"expected keys of up to {KEY:,} characters, found one of {len(text):,}; "
+            "name a column of shorter ones"
+        )
+    return text
 
 
 def rows_as_given(rows: Any, raised: Sequence[Any]) -> list[dict[str, Any]]:
@@ -112,7 +123,7 @@ def rows_as_given(rows: Any, raised: Sequence[Any]) -> list[dict[str, Any]]:
     if not hasattr(rows, "to_pylist"):
         return [{} for _ in raised]
     plain = to_json(
-        rows.to_pylist(), inf_nan_mode="null", bytes_mode="base64", fallback=str
+        python_rows(rows), inf_nan_mode="null", bytes_mode="base64", fallback=str
     ).replace(b"\\u0000", b"")
     found: list[dict[str, Any]] = json.loads(plain)
     return found

@@ -14,11 +14,10 @@ import pyarrow as pa
 from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 from unseen.errors import DataError
-from unseen.service.answers import Answer
+from unseen.service.answers import KEY, Answer, check_values
 
 HEADS = ("request", "row", "key", "answer", "kind", "by", "at", "values")
 MOST = 20_000  # labels of a file
-_CELL = 2000  # characters of a key, or of what a request is called
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # what a spreadsheet runs, however often quoted before
 
 
@@ -108,9 +107,8 @@ def of_tasks(body: bytes) -> list[Line]:
     _check_number(len(tasks))
     found = []
     for number, task in enumerate(tasks, start=1):
-        data, said = task.get("data"), _annotated(task)
-        if said:
-            found.append(_line((data if isinstance(data, dict) else {}) | said, number))
+        if said := _annotated(task, number):
+            found.append(_line(task["data"] | said, number))
     return found
 
 
@@ -121,8 +119,9 @@ def _line(cells: dict[str, Any], number: int) -> Line:
         values = json.loads(values) if isinstance(values, str) else values
         if not isinstance(values, dict):
             raise DataError("expected the values of the row by column")
+        check_values(values)
         request, key, kind = (_cell_text(cells.get(name)) for name in ("request", "key", "kind"))
-        row = int(cells["row"]) if request and cells.get("row") else None
+        row = _row_number(cells["row"]) if request and cells.get("row") else None
         line = Line(Answer(str(cells.get("answer")), kind), request, row, key, values)
         if row is None and not values:
             raise DataError("expected request and row of an alert, or the values of a row")
@@ -131,12 +130,20 @@ def _line(cells: dict[str, Any], number: int) -> Line:
         raise DataError(f"labels, line {number}: {str(error)[:200]}") from error
 
 
+def _row_number(value: Any) -> int:
+    """The number of a row in its request."""
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 17):
+        raise DataError(f"expected the number of a row in its request, found {text[:40]!r}")
+    return int(text)
+
+
 def _cell_text(value: Any) -> str | None:
     """A text of a cell, bounded, without what no database keeps."""
     if value is None or value == "":
         return None
-    if len(text := str(value)) > _CELL or "\0" in text:
-        raise DataError(f"expected texts of up to {_CELL:,} characters, none of them NUL")
+    if len(text := str(value)) > KEY or "\0" in text:
+        raise DataError(f"expected texts of up to {KEY:,} characters, none of them NUL")
     return text
 
 
@@ -169,8 +176,15 @@ def _result(name: str, form: str, value: str) -> dict[str, Any]:
     return {"from_name": name, "to_name": "row", "type": what, "value": {form: [value]}}
 
 
-def _annotated(task: dict[str, Any]) -> dict[str, Any]:
-    """What the last annotation of a task says: "answer", and perhaps "kind"."""
+def _annotated(task: dict[str, Any], number: int) -> dict[str, Any]:
+    """What the last annotation of a task says: "answer", and perhaps "kind". DataError for a task
+    of another form, whose label would be lost without a word.
+    """
+    if not isinstance(task.get("data"), dict):
+        raise DataError(
+            f"labels, task {number}: expected a task with its 'data', as Label Studio exports it "
+            "as JSON, which is not JSON-MIN"
+        )
     made = task.get("annotations")
     last = made[-1] if isinstance(made, list) and made else {}
     results = last.get("result") if isinstance(last, dict) and not last.get("was_cancelled") else []
@@ -182,4 +196,9 @@ def _annotated(task: dict[str, Any]) -> dict[str, Any]:
         if name in ("answer", "kind") and isinstance(value, dict):
             first = next(iter(value.values()), None)
             found[name] = first[0] if isinstance(first, list) and first else first
-    return found if "answer" in found else {}
+    if results and "answer" not in found:
+        raise DataError(
+            f"labels, task {number}: expected a result named 'answer', as the exported tasks have "
+            "it, and found none in its annotation: name the choices 'answer' in the labelling setup"
+        )
+    return found

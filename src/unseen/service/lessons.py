@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, func, select
 
+from unseen.data.frames import python_rows
 from unseen.data.labels import encode_labels
 from unseen.data.news import NotedOnce
 from unseen.detector.detector import Detector
 from unseen.errors import DataError
+from unseen.quiet import quiet
 from unseen.scoring.labelling import FILE
 from unseen.scoring.rows import FrameRows
 from unseen.service.store.tables import alerts, labels, pictures
@@ -26,6 +28,7 @@ from unseen.vision.maps import Maps
 LEARNED = ("normal", "known", "new")  # answers that are learned from; "unsure" is none
 AGAIN = 5000  # alerts that are scored again, the newest
 _BLOCK = 500
+_UNREAD = (DataError, pa.ArrowException, ValueError, OverflowError)  # of values
 _ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/bmp": ".bmp"}
 
 
@@ -83,6 +86,47 @@ def counted_lessons(lessons: Sequence[Lesson]) -> dict[str, Any]:
     kinds = Counter(each.kind or "" for each in lessons if each.answer != "normal")
     normal = sum(each.answer == "normal" for each in lessons)
     return {"normal": normal, "kinds": dict(kinds.most_common())}
+
+
+def readable_lessons(
+    lessons: Sequence[Lesson], detector: Detector, group: str | None = None
+) -> tuple[list[Lesson], list[int]]:
+    """Lessons with the columns that a detector learns from and nothing else, which may be of any
+    form; and the numbers of labels whose rows it cannot read. Columns that a row lacks are empty.
+    """
+    kept = dict.fromkeys([*detector.schema_.inputs, *([] if group is None else [group])])
+    rows = [{name: each.values.get(name) for name in kept} for each in lessons]
+    blank = {k for k, each in enumerate(lessons) if not kept.keys() & each.values.keys()}
+    unread = blank | unread_rows(rows, detector)
+    found = [
+        Lesson(each.label, each.alert, each.answer, each.kind, row)
+        for k, (each, row) in enumerate(zip(lessons, rows, strict=True))
+        if k not in unread
+    ]
+    return found, [lessons[k].label for k in sorted(unread)]
+
+
+def unread_rows(rows: Sequence[Mapping[str, Any]], detector: Detector) -> set[int]:
+    """The places of rows (n) that a detector cannot read: all are tried at once, then halves of
+    those among which there is one, each beside a training row: a boolean that is a number by itself
+    is none among others.
+    """
+    found, among = set[int](), [(0, len(rows))] if rows else []
+    kept = getattr(detector, "references_", None)
+    beside = [] if kept is None else python_rows(kept.rows.slice(0, 1))
+    with quiet():
+        while among:
+            start, stop = among.pop()
+            try:
+                table = as_trained(FrameRows([*beside, *rows[start:stop]]).whole(), detector)
+                detector.schema_.encode(detector.schema_.admit(table))
+            except _UNREAD:
+                middle = (start + stop) // 2
+                if stop - start > 1:
+                    among += [(start, middle), (middle, stop)]
+                else:
+                    found.add(start)
+    return found
 
 
 def answered_table(lessons: Sequence[Lesson], detector: Detector, column: str) -> FrameRows:
@@ -163,8 +207,8 @@ def scored_again(
     for numbers, given in _scorable(connection, rows, detector, folder):
         try:
             scores, pvalues = detector.judged(given, once=once)
-        except (DataError, pa.ArrowException):
-            continue  # came when the model had other columns
+        except _UNREAD:  # images of another kind, say
+            continue
         each = zip(numbers, scores.tolist(), pvalues.tolist(), strict=True)
         found += [
             {"alert": number, "version": version, "score": score, "pvalue": pvalue}
@@ -181,8 +225,13 @@ def _scorable(
     for start in range(0, len(rows), _BLOCK):
         part = rows[start : start + _BLOCK]
         if detector.schema_.noun == "rows":
-            table = FrameRows([values for _, values in part]).whole()
-            yield [number for number, _ in part], as_trained(table, detector)
+            inputs = set(detector.schema_.inputs)  # others may be of any form
+            given = [{k: each for k, each in values.items() if k in inputs} for _, values in part]
+            unread = unread_rows(given, detector)  # such as came when the model had other columns
+            numbers = [number for k, (number, _) in enumerate(part) if k not in unread]
+            rest = [each for k, each in enumerate(given) if k not in unread]
+            if rest:
+                yield numbers, as_trained(FrameRows(rest).whole(), detector)
             continue
         files = written_pictures(connection, [number for number, _ in part], folder)
         if files:

@@ -12,6 +12,7 @@ from typing import Any
 from unseen.detector.blindspots import BlindSpots
 from unseen.errors import DataError, Unsupported
 from unseen.io.atomic import scratch_folder
+from unseen.names import first_few
 from unseen.report.blindspots import what_changed
 from unseen.scoring.answers import Learned, with_answers
 from unseen.scoring.labelling import LABEL
@@ -23,6 +24,7 @@ from unseen.service.lessons import (
     answered_table,
     counted_lessons,
     lessons_of,
+    readable_lessons,
     scored_again,
     with_files,
     written_pictures,
@@ -106,7 +108,16 @@ def retrained(registry: Registry, job: Any, progress: Progress) -> Made:
                 numbers = [each.alert for each in lessons if each.alert is not None]
                 lessons = with_files(lessons, written_pictures(connection, numbers, folder))
         check_lessons(model, lessons)
-        label = of_data(taught.facts).get("label") or LABEL
+        data, unread = of_data(taught.facts), list[int]()
+        if taught.detector.schema_.noun == "rows":
+            group = data.get("group") if source is not None else None
+            lessons, unread = readable_lessons(lessons, taught.detector, group)
+        if not lessons:
+            raise DataError(
+                f"model {model!r}: this detector can read no row of its {len(unread):,} labels: "
+                "compare their values with its columns, GET /v1/models/NAME"
+            )
+        label = data.get("label") or LABEL
         rows = TableSource(
             answered_table(lessons, taught.detector, label), label, str(taught.detector.normal)
         )
@@ -116,7 +127,19 @@ def retrained(registry: Registry, job: Any, progress: Progress) -> Made:
         facts |= {"train": None if train is None else Path(train).name}
         own = {"source": f"{taught.facts.get('source', 'the data')} and labels", JOB: job.id}
         new = Bundle(found.detector, found.facts | own)
-        return _made_whole(registry, job, new, what_changed(found), facts, progress, folder)
+        facts |= {"unread": unread}
+        message = what_changed(found) + _about_unread(unread)
+        return _made_whole(registry, job, new, message, facts, progress, folder)
+
+
+def _about_unread(labels: list[int]) -> str:
+    """Which labels were left out, where some were."""
+    if not labels:
+        return ""
+    return (
+        f"\n{len(labels):,} of the labels were left out, as the detector cannot read their rows: "
+        f"{first_few(map(str, labels))}; undo them, and label the rows as they come to be scored."
+    )
 
 
 def recalibrated_again(registry: Registry, job: Any, progress: Progress) -> Made:

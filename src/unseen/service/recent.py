@@ -14,9 +14,8 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from unseen.data.tables import without
 from unseen.detector.detector import Detector
-from unseen.errors import DataError
 from unseen.scoring.rows import FrameRows
-from unseen.service.lessons import Lesson, as_trained
+from unseen.service.lessons import Lesson, as_trained, readable_lessons
 from unseen.service.store.tables import now, recent
 
 KEPT = 5000  # rows of a model
@@ -92,14 +91,13 @@ def without_lessons(
     """The rows (n) that nobody called an anomaly, and how many of them somebody did; rows are the
     same where the detector sees no difference.
     """
-    known = [each.values for each in lessons if each.answer != "normal" and each.values]
+    told = [each for each in lessons if each.answer != "normal" and each.values]
+    read, _ = readable_lessons(told, detector)  # no row here is as the others
+    known = [each.values for each in read]
     rows = as_trained(rows, detector)
     if not known:
         return rows, 0
-    try:
-        labelled = detector.schema_.encode(as_trained(FrameRows(known).whole(), detector))
-    except (DataError, pa.ArrowException):  # of other columns, as no row here is
-        return rows, 0
+    labelled = detector.schema_.encode(as_trained(FrameRows(known).whole(), detector))
     of = {each.tobytes() for each in np.ascontiguousarray(labelled)}
     x = np.ascontiguousarray(detector.schema_.encode(rows))
     stay = np.array([each.tobytes() not in of for each in x])

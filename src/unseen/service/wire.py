@@ -87,7 +87,7 @@ class Wire:
                     problem = Refused(_why_refused(answer), answer.status_code)
                 if answer.status_code not in _BUSY or not left:
                     raise problem
-                wait = float(answer.headers.get("Retry-After", "1"))
+                wait = _seconds_asked(answer)
             except httpx.TransportError as error:
                 # an answer that is lost may have been an act: only what may be said twice is
                 if not left or not (named or method == "GET"):
@@ -96,6 +96,17 @@ class Wire:
                 wait = 2.0 ** (self.tries - left - 2)
             time.sleep(min(wait, _LONGEST))
         raise AssertionError("the last try returns or raises")
+
+
+def _seconds_asked(answer: httpx.Response) -> float:
+    """How long a busy service asks to wait; 1 second where it says none, or a date, as proxies do.
+
+    >>> dated = {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    >>> _seconds_asked(httpx.Response(503, headers=dated)), _seconds_asked(httpx.Response(429))
+    (1.0, 1.0)
+    """
+    text = answer.headers.get("Retry-After", "1")
+    return float(text) if text.isascii() and text.isdigit() else 1.0
 
 
 def _why_refused(answer: httpx.Response) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -84,7 +85,7 @@ async def import_on_page(
         if not isinstance(file, UploadFile):
             raise HTTPException(400, "expected a file of labels")
         body = await file.read()
-    tasks = body.lstrip()[:1] == b"["
+    tasks = body.removeprefix(BOM_UTF8).lstrip()[:1] == b"["
     made = await run_in_threadpool(
         labels_from, service, name, "label-studio" if tasks else "csv", body, session.who
     )

@@ -16,7 +16,7 @@ from unseen.service.jobs import ask, cancel, job_of
 from unseen.service.lessons import lessons_of
 from unseen.service.making import check_lessons
 from unseen.service.registry import of_model
-from unseen.service.state import Service, TheService
+from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import jobs
 from unseen.service.tokens import Who
 
@@ -107,14 +107,14 @@ def list_jobs(
 
 
 @router.get("/jobs/{number}")
-def get_job(number: int, service: TheService, who: Reader) -> Job:
+def get_job(number: Number, service: TheService, who: Reader) -> Job:
     """A job, and how far it is."""
     with service.store.reading() as connection:
         return _shown_job(job_of(connection, number))
 
 
 @router.post("/jobs/{number}/cancel")
-def cancel_job(number: int, service: TheService, who: Manager) -> Job:
+def cancel_job(number: Number, service: TheService, who: Manager) -> Job:
     """End a job without a result."""
     cancel(service.store, number, who.name)
     return get_job(number, service, who)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from unseen.service.access import allowed
-from unseen.service.answers import LARGEST, LONGEST, Answer, Stale
+from unseen.service.answers import KEY, LARGEST, LONGEST, Answer, Stale
 from unseen.service.bodies import body_of
 from unseen.service.exchange import as_tasks, exported, import_labels
 from unseen.service.labelfiles import as_csv, of_csv, of_tasks
@@ -57,7 +57,7 @@ class GivenRow(_Strict):
 
     answer: Literal["normal", "known", "new", "unsure"]
     kind: Annotated[str | None, Field(max_length=LONGEST)] = None
-    key: Annotated[str | None, Field(max_length=2000)] = None
+    key: Annotated[str | None, Field(max_length=KEY)] = None
     values: Annotated[dict[str, Any], Field(examples=[{"bytes_out": 340000, "service": "ftp"}])]
 
 

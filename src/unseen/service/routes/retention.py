@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from unseen.service.access import allowed
+from unseen.service.answers import KEY
 from unseen.service.retention import CENTURY, purge, time_of
 from unseen.service.state import TheService
 from unseen.service.tokens import Who
@@ -28,7 +29,7 @@ class WhatToPurge(BaseModel):
         float | None, Field(ge=0, le=CENTURY.days, description="Days since rows came.")
     ] = None
     key: Annotated[
-        str | None, Field(max_length=2000, description="Of alerts, and of rows with labels.")
+        str | None, Field(max_length=KEY, description="Of alerts, and of rows with labels.")
     ] = None
     labelled: Annotated[
         bool, Field(description="By age: labels, and alerts that were answered, as well.")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from unseen.service.access import allowed
+from unseen.service.answers import LARGEST
 from unseen.service.state import TheService
 from unseen.service.store.tables import audit
 from unseen.service.tokens import Who
@@ -43,7 +44,9 @@ def read_trail(
     model: str | None = None,
     who: str | None = None,
     what: str | None = None,
-    before: Annotated[int | None, Query(description="only entries with a smaller id")] = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="only entries with a smaller id")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Trail:
     """The audit trail, the newest entry first."""

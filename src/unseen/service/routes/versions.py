@@ -14,7 +14,7 @@ from unseen.errors import DataError
 from unseen.service.access import allowed
 from unseen.service.leftovers import prune
 from unseen.service.registry import of_model
-from unseen.service.state import Service, TheService
+from unseen.service.state import Number, Service, TheService
 from unseen.service.store.tables import versions
 from unseen.service.tokens import Who
 
@@ -98,7 +98,7 @@ def list_versions(name: str, service: TheService, who: Reader) -> Versions:
 
 @router.post("/versions/{number}/promote")
 def promote_version(
-    name: str, number: int, service: TheService, who: Manager, seen: Seen | None = None
+    name: str, number: Number, service: TheService, who: Manager, seen: Seen | None = None
 ) -> Versions:
     """Let a version serve from now on."""
     service.registry.promote(name, number, who.name, (seen or Seen()).revision)
@@ -120,7 +120,7 @@ def put_policy(name: str, given: PolicyGiven, service: TheService, who: Manager)
 
 
 @router.delete("/versions/{number}")
-def prune_version(name: str, number: int, service: TheService, who: Manager) -> Versions:
+def prune_version(name: str, number: Number, service: TheService, who: Manager) -> Versions:
     """Remove the saved detector of a version that is not needed; its alerts and facts stay."""
     prune(service.registry, name, number, who.name)
     return _versions_of(service, name)
