@@ -44,7 +44,8 @@ help:
 	@echo "make bench-trust"
 	@echo "            whether verdicts, policies, blind spots, reasons, drift and advice hold; hours, needs UNSEEN_DATA"
 	@echo "make bench-service"
-	@echo "            100 kills of the service on each database; 15 minutes, PostgreSQL's part only where it is installed"
+	@echo "            100 kills of the service on each database, the service under load, a cluster, fits on 50 million rows;"
+	@echo "            two hours, 6 GB; PostgreSQL's part only where it is installed"
 	@echo "make docs   the documentation site in docs/_build; stops at a warning or a broken link"
 	@echo "make tutorial"
 	@echo "            run the demos and examples/decision.py, and quote what they print in docs/tutorial/"
@@ -125,6 +126,18 @@ bench-trust: $(BENCH_STAMP)
 # What the service keeps when it, its database or its disk fail. Tests run a short form.
 bench-service: $(STAMP)
 	UNSEEN_KILLS=100 UNSEEN_LONG=1 $(BIN)/python -m pytest -s tests/service/test_faults.py tests/service/test_review.py
+	$(BIN)/python -m bench load
+	$(BIN)/python -m bench retraining
+	$(BIN)/python -m bench cluster --part equal --method mahalanobis --rows 20000000 --columns 10
+	$(BIN)/python -m bench cluster --part equal --rows 2000000 --columns 50
+	$(BIN)/python -m bench cluster --part pair --rows 1000000 --columns 50
+	$(BIN)/python -m bench cluster --part kills --method mahalanobis --rows 4000000 --columns 10
+	$(BIN)/python -m bench cluster --part simulation
+	$(BIN)/python -m bench onnx
+	$(BIN)/python -m bench large_fit --scratch bench-large --do make --sets one
+	$(BIN)/python -m bench large_fit --scratch bench-large --do make --sets sites --rows 20000000 --files 20
+	for seed in 0 1 2; do $(BIN)/python -m bench large_fit --scratch bench-large --do fit --seed $$seed || exit 1; done
+	$(BIN)/python -m bench large_fit --scratch bench-large --do page
 
 # The site: pages of methods, the API and the command line are made from the code; a warning or a broken link ends it.
 docs: $(DOCS_STAMP)
@@ -161,4 +174,4 @@ $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/with
 	@touch $@
 
 clean:
-	rm -rf demo demo-images demo-service bench-quick dist docs/_build docs/*/generated .venv .venv-bench .venv-clean
+	rm -rf demo demo-images demo-service bench-large bench-quick dist docs/_build docs/*/generated .venv .venv-bench .venv-clean

@@ -12,7 +12,7 @@ from unseen.methods import IMAGES, METHODS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-WORDS = 34_500  # outside of tables
+WORDS = 35_000  # outside of tables
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
