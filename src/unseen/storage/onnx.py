@@ -16,10 +16,8 @@ from unseen.errors import Unsupported
 from unseen.io.atomic import Making
 from unseen.io.paths import new_path
 from unseen.storage.bundle import Bundle, tensors_digest
-from unseen.storage.onnx_check import Agreement, Graph, compare_rows, generated
+from unseen.storage.onnx_check import Agreement, Graph, at_once, compare_rows, generated
 from unseen.storage.onnx_inputs import Inputs, onnx_inputs
-
-BLOCK = 1024  # rows compared at once
 
 
 def export_onnx(
@@ -70,11 +68,11 @@ def export_onnx(
     graph, found = graph_of(data), Agreement()
     for name, inputs in generated(detector):
         found = compare_rows(detector, graph, inputs, found, where=name)
-    done = 0
+    done, size = 0, at_once(detector)
     for batch in batches:
         rows = detector.schema_.admit(batch)
-        for start in range(0, len(rows), BLOCK):
-            part = take(rows, np.arange(start, min(start + BLOCK, len(rows))))
+        for start in range(0, len(rows), size):
+            part = take(rows, np.arange(start, min(start + size, len(rows))))
             inputs, first = onnx_inputs(detector, part), done + start + 1
             found = compare_rows(detector, graph, inputs, found, where="the data", first=first)
         done += len(rows)

@@ -22,7 +22,7 @@ from unseen.storage.onnx_rounding import (
 )
 
 Graph = Callable[[Inputs], tuple[Array, Array]]
-GENERATED = 512  # rows of no table that are compared
+ROWS, IMAGES = 1024, 32  # compared at once, and of no table
 JUMP, JUMPS = 1e-3, 0.1  # of rows the share whose scores may hang on rounding by more than this
 
 
@@ -114,7 +114,12 @@ def generated(detector: Any) -> Iterator[tuple[str, Inputs]]:
         yield "the rows that stay with the detector", rows | beside(detector, len(kept.rows), rng)
         mixed = {name: rng.permuted(rows[name], axis=0) for name in encodings(detector)}
         yield "rows that mix those", mixed | beside(detector, len(kept.rows), rng)
-    yield "rows of no table", made_up(detector, GENERATED, rng)
+    yield f"{detector.schema_.noun} of no table", made_up(detector, at_once(detector), rng)
+
+
+def at_once(detector: Any) -> int:
+    """Rows or images that are compared at once: a map of features is as large as many rows."""
+    return ROWS if detector.schema_.noun == "rows" else IMAGES
 
 
 def compare_rows(
