@@ -12,7 +12,8 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
 
-# Tests that run a second time, as on another processor: those of numbers, in the minutes that CI has.
+# Tests that run a second time, as on another processor: those of numbers, in the minutes that CI has. Threads that wait there give
+# their core away, as others want it.
 NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector/test_conformal detector/test_conformal_tail \
 	detector/test_equal_rows detector/test_settings methods/test_csad methods/test_distances methods/test_duq methods/test_heads \
 	methods/test_meta methods/test_methods methods/test_resad methods/test_simplenet methods/test_topk parts/test_covariance \
@@ -64,7 +65,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2
 
 test-baseline: $(STAMP)
-	OMP_NUM_THREADS=2 $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/guides/calibration.md
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/guides/calibration.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
