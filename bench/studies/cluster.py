@@ -30,7 +30,7 @@ from bench.runs.machine import CLI, machine, now, versions
 from bench.runs.thousand import simulated
 
 TRAINING, LABELLED, KINDS = 5000, 30, ("normal", "a", "b", "c")
-WORKING = ("ray::_one", "ray::IDLE")  # what Ray calls workers
+WORKING = ("ray::_on_worker", "ray::IDLE")  # what Ray calls workers
 EVERY = 0.3  # seconds between looks at processes
 MB = 1 << 20
 
