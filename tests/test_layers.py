@@ -233,6 +233,8 @@ LAWS = {
 
 
 def test_tests_mirror_the_package():
+    names = [file.name for file in TESTS.rglob("test_*.py")]
+    assert len(names) == len(set(names)), "two test files of one name: pytest reads one of them"
     for file in TESTS.glob("*/test_*.py"):
         here, name = file.parent.name, file.stem.removeprefix("test_")
         home = ROOT / here if (ROOT / here).is_dir() else TESTS.parent / here
