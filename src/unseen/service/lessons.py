@@ -21,6 +21,7 @@ from unseen.errors import DataError
 from unseen.quiet import quiet
 from unseen.scoring.labelling import FILE
 from unseen.scoring.rows import FrameRows
+from unseen.service.answers import check_values
 from unseen.service.store.tables import alerts, labels, pictures
 from unseen.vision.images import Images
 from unseen.vision.maps import Maps
@@ -148,9 +149,13 @@ def answered_table(lessons: Sequence[Lesson], detector: Detector, column: str) -
 
 
 def check_rows(rows: Sequence[dict[str, Any]], detector: Detector) -> None:
-    """DataError for rows that the detector could not judge: no retraining could learn them."""
+    """DataError for rows that nothing could tell again, or that the detector could not judge: no
+    retraining could learn them.
+    """
     if rows and detector.schema_.noun != "rows":
         raise DataError(f"labels: this model judges {detector.schema_.noun}; answer their alerts")
+    for row in rows:
+        check_values(row)
     if rows:
         try:
             detector.schema_.encode(as_trained(FrameRows(rows).whole(), detector))
