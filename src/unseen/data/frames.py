@@ -6,6 +6,7 @@ import logging
 import numbers
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -66,16 +67,20 @@ def records(rows: Sequence[Mapping[Any, Any]]) -> pa.Table:
     {'a': [1.0, 2.5], 'b': ['x', None]}
     """
     names = list(rows[0]) if rows else []
-    if all(list(row) == names for row in rows):  # as most are: a third of the time
-        columns: Any = zip(*(row.values() for row in rows), strict=True)
-    else:
+    alike = all(list(row) == names for row in rows)  # as most are: a third of the time
+    if not alike:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        columns = ([row.get(name) for row in rows] for name in names)
     given, note = distinct_names(names)
     if note:
         log.warning(note)
+    columns: Any = ([row.get(name) for row in rows] for name in names)
+    if alike:
+        each = [row.values() for row in rows]
+        if set(map(type, chain.from_iterable(each))) == {float}:  # half the time again
+            return tabulate(np.array(list(map(list, each))), given, from_pandas=True)
+        columns = zip(*each, strict=True)
     pairs = zip(given, columns, strict=True)
-    return pa.table({name: _as_arrow(name, list(values)) for name, values in pairs})
+    return pa.table({name: _as_arrow(name, values) for name, values in pairs})
 
 
 def plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -141,15 +146,15 @@ def _is_pointer(series: nw.Series[Any], kind: pa.DataType) -> bool:
     return series.dtype == nw.Object and pa.types.is_fixed_size_binary(kind)
 
 
-def _as_arrow(name: str, values: list[Any]) -> pa.ChunkedArray:
+def _as_arrow(name: str, values: Sequence[Any]) -> pa.Array | pa.ChunkedArray:
     """Python objects as Arrow values of one type, else as text."""
     try:
-        return pa.chunked_array([pa.array(values, from_pandas=True)])
+        return pa.array(values, from_pandas=True)
     except FAILURES:
         return _text(name, values)
 
 
-def _text(name: str, values: list[Any]) -> pa.ChunkedArray:
+def _text(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
     """The text of each object, null where it is missing."""
     given = [None if _is_absent(value) else value for value in values]
     for row, value in enumerate(given, start=1):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unseen.data.columns import Column
 from unseen.data.precedent import Constant, Precedent, log_distance
+from unseen.data.rows import Layout, numbers_of
 from unseen.data.scaling import CELLS
 from unseen.data.spelling import PLAIN, beginning
 from unseen.data.values import is_text, is_usable, written
@@ -139,6 +140,12 @@ class _Watch:
                 _Finding(constants[j].name, int(moved[:, j].sum()), first, change)
             )
 
+    def in_order(self, names: Sequence[str]) -> None:
+        """Gaps by the order of their columns, however they were found."""
+        if len(self.gap_findings) > 1:
+            place = {name: j for j, name in enumerate(names)}
+            self.gap_findings.sort(key=lambda found: place[found.name])
+
     def lacking(self, complete: int) -> NDArray[np.int64]:
         """Rows that lack a value in all columns, so many, that never lacked one."""
         return np.flatnonzero(self.gaps == complete)
@@ -150,25 +157,39 @@ class _Watch:
 
 
 def news_of_table(
-    precedent: Precedent, columns: Sequence[Column], empty: Sequence[str], table: pa.Table
+    precedent: Precedent, layout: Layout, empty: Sequence[str], table: pa.Table
 ) -> News:
     """What a table shows that training never did."""
-    n, present = len(table), dict(zip(table.column_names, table.columns, strict=True))
-    watch, used = _Watch(n), {column.name: column for column in columns}
-    for name in precedent.complete:
-        if name in present and (gap := _missing(present[name], used.get(name))) is not None:
+    n, place = len(table), {name: j for j, name in enumerate(table.schema.names)}
+    watch, used = _Watch(n), {column.name: column for column in layout.columns}
+    groups, others = layout.looked_at
+    for names in groups:
+        for block in _column_blocks(list(range(len(names))), n):
+            some = names if len(block) == len(names) else [names[j] for j in block]
+            gaps = np.isnan(numbers_of(table, some))
+            if gaps.any():
+                watch.see_gaps(some, gaps)
+    for name in others:
+        if (gap := _missing(table.column(place[name]), used.get(name))) is not None:
             watch.see_gaps([name], gap[:, None])
     for constant in precedent.constants:
-        if constant.name in present and (far := constant.moved(present[constant.name])).any():
-            watch.see_moves([constant], far[:, None], [present[constant.name]])
-    rows = watch.lacking(sum(name in present for name in precedent.complete))
+        if constant.name not in place:
+            continue
+        array = table.column(place[constant.name])
+        if (far := constant.moved(array)).any():
+            watch.see_moves([constant], far[:, None], [array])
+    rows = watch.lacking(len(others) + sum(map(len, groups)))
     if not precedent.blank:
-        for column in columns:
-            gap = _missing(present[column.name].take(rows), column) if len(rows) else None
+        for column in layout.columns:
+            array = table.column(place[column.name])
+            gap = _missing(array.take(rows), column) if len(rows) else None
             rows = rows[:0] if gap is None else rows[gap]
     blank = np.zeros(n, dtype=bool)
     blank[rows if not precedent.blank else rows[:0]] = True
-    filled = tuple(name for name in empty if name in present and _holds_any(present[name]))
+    filled = tuple(
+        name for name in empty if name in place and _holds_any(table.column(place[name]))
+    )
+    watch.in_order(precedent.complete)
     return watch.news(precedent, blank, filled)
 
 

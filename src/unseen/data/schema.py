@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NoReturn, cast
+from functools import cached_property
+from typing import Any, ClassVar, NoReturn, TypeGuard, cast
 
 import numpy as np
 import pyarrow as pa
@@ -33,8 +34,8 @@ from unseen.data.news import (
 )
 from unseen.data.precedent import NOTHING_KNOWN, Precedent
 from unseen.data.repeats import Table, nearly, representatives
-from unseen.data.rows import matrix_rows, table_rows
-from unseen.data.scaling import standardise
+from unseen.data.rows import Layout, matrix_rows, table_rows
+from unseen.data.scaling import Scale, standardise
 from unseen.data.split import Rows
 from unseen.data.strict import strictly
 from unseen.data.tables import admit
@@ -85,6 +86,7 @@ class Schema:
     limits: Limits = ()
 
     noun: ClassVar[str] = "rows"
+    _last: ClassVar[Layout | None] = None  # of the tables that were read last
 
     def __post_init__(self) -> None:
         for column in self.columns:
@@ -164,7 +166,7 @@ class Schema:
         """A matrix, or a table of the columns that training showed; whether it `learns` makes no
         difference.
         """
-        given = admit(X)
+        given = self._admitted(X)
         return given if isinstance(given, np.ndarray) else self.arrow(given)
 
     def labels(self, rows: object) -> None:
@@ -274,23 +276,28 @@ class Schema:
         >>> schema.encode([[np.e**4 - 1], [np.inf]]).tolist()
         [[3.0], [10.0]]
         """
-        given = admit(table)
-        scales = [scale for column in self.columns for scale in column.scales]
+        given = self._admitted(table)
         if self.reads_matrix(given):
             place = {name: j for j, name in enumerate(self.inputs)}
             take = np.array([place[self.columns[j].name] for j in self.origin])
-            return standardise(scales, len(given), matrix_rows(take, given))
-        return standardise(scales, len(given), table_rows(self.columns, self.arrow(given)))
+            return standardise(self._scales, len(given), matrix_rows(take, given))
+        given = self.arrow(given)
+        return standardise(self._scales, len(given), table_rows(self._layout(given), given))
+
+    @cached_property
+    def _scales(self) -> list[Scale]:
+        return [scale for column in self.columns for scale in column.scales]
 
     def news(self, table: object) -> News:
         """What these rows show that training never did; nothing of a training row."""
-        given = admit(table)
+        given = self._admitted(table)
         empty = [name for name, reason in self.dropped.items() if reason == REASONS["missing"]]
         if self.reads_matrix(given) and all(
             constant.kind == "number" for constant in self.precedent.constants
         ):
             return news_of_matrix(self.precedent, self.columns, empty, given, self.inputs)
-        return news_of_table(self.precedent, self.columns, empty, self.arrow(given))
+        given = self.arrow(given)
+        return news_of_table(self.precedent, self._layout(given), empty, given)
 
     def unprecedented(self, table: object, once: NotedOnce | None = None) -> NDArray[np.float64]:
         """How much each row shows that training never did, 0 where nothing and in every training
@@ -350,18 +357,39 @@ class Schema:
         if isinstance(given, np.ndarray):
             check_width(given, len(self.inputs))
             return tabulate(given, self.inputs)
-        require([column.name for column in self.columns], given.column_names, where="the table")
+        if self._knows(given):
+            return given
+        names = given.column_names
+        require([column.name for column in self.columns], names, where="the table")
         known = set(self.inputs)
-        extra = [name for name in given.column_names if name not in known]
+        extra = [name for name in names if name not in known]
         if extra:
             more = f" and {len(extra) - 20:,} more" if len(extra) > 20 else ""
             log.info(
                 "columns that the detector did not learn from are ignored: %s",
                 ", ".join(map(repr, extra[:20])) + more,
             )
+        return given.select([name for name in names if name in known]) if extra else given
+
+    def _admitted(self, table: object) -> pa.Table | NDArray[Any]:
+        """A matrix or a table, which is not looked at again where one of its schema was read
+        last: of a single row, names and types of columns would take longer than their values.
+        """
+        return table if self._knows(table) else admit(table)
+
+    def _knows(self, table: object) -> TypeGuard[pa.Table]:
+        last = self._last
         return (
-            given.select([name for name in given.column_names if name in known]) if extra else given
+            last is not None and isinstance(table, pa.Table) and table.schema.equals(last.schema)
         )
+
+    def _layout(self, table: pa.Table) -> Layout:
+        """How a table of the columns that training showed is read."""
+        last = self._last
+        if last is None or not table.schema.equals(last.schema):
+            last = Layout(table.schema, self.columns, self.precedent.complete)
+            object.__setattr__(self, "_last", last)  # by any thread: each finds a whole one
+        return last
 
     def shown(self, rows: pa.Table | NDArray[Any]) -> dict[str, pa.ChunkedArray]:
         """The columns that are used, as the rows have them."""

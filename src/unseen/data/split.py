@@ -94,4 +94,6 @@ def encoded(column: Any) -> NDArray[np.int64]:
 
 def take(table: Any, rows: Rows) -> Any:
     """These rows of an Arrow table or a matrix."""
-    return table[rows] if isinstance(table, np.ndarray) else table.take(rows)
+    if isinstance(table, np.ndarray):
+        return table[rows]
+    return table.take(rows) if len(rows) else table.slice(0, 0)  # which looks at no column

@@ -56,7 +56,8 @@ def without(table: pa.Table, names: Collection[str | None]) -> pa.Table:
     """The other columns of a table; Arrow's own `drop_columns` takes two of them for a name that
     comes twice.
     """
-    return table.select([name for name in table.column_names if name not in set(names)])
+    gone, known = set(names), table.schema.names
+    return table if gone.isdisjoint(known) else table.select([n for n in known if n not in gone])
 
 
 def named_in_text(frame: object) -> bool:

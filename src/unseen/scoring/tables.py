@@ -172,15 +172,14 @@ class TableSource:
         done = 0
         for batch in self.place.blocks(encoder):
             domain = [self.group] if self.by_group and self.group else []
-            require([*self.keep, *domain], batch.column_names, where=self.name)
+            require([*self.keep, *domain], batch.schema.names, where=self.name)
             n = len(batch)
             keys = (
                 batch.select(self.keep)
                 if self.keep
                 else pa.table({ROW: np.arange(done + 1, done + n + 1)})
             )
-            aside = {*self.keep, *domain} - set(encoder.inputs)
-            rows = without(batch, [name for name in batch.column_names if name in aside])
+            rows = without(batch, {*self.keep, *domain} - set(encoder.inputs))
             groups = batch[self.group].to_pylist() if domain else None
             where = (
                 f"{self.name}, rows {done + 1:,} to {done + n:,}, counted from 1 again"

@@ -85,8 +85,9 @@ class Telling:
         places, kinds, reasons, groups = np.flatnonzero(alarm), None, None, None
         rows: Any = block.rows
         if self._again:
-            rows = rows.filter(pa.array(alarm[block.pvalue <= self.kept]))
-            groups = rows[GROUP].to_pylist() if GROUP in rows.column_names else None
+            if not (stay := alarm[block.pvalue <= self.kept]).all():
+                rows = rows.filter(pa.array(stay))
+            groups = rows[GROUP].to_pylist() if GROUP in rows.schema.names else None
             rows = without(rows, [GROUP] if groups is not None else [])
             if maps is not None and len(places):
                 rows = maps(rows[ROW].to_numpy())
