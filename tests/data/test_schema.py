@@ -594,3 +594,74 @@ def test_thyroid_with_its_question_marks(shared):
 def test_kinds_that_are_not_given_by_name(kinds, message):
     with pytest.raises(DataError, match=message):
         Schema.infer(np.arange(12.0).reshape(6, 2) ** 2, kinds=kinds)
+
+
+def any_numbers(n, rng):
+    """Columns of every type of numbers, some with gaps, in chunks, and others among them."""
+    gaps = rng.random(n) < 0.2
+    whole = rng.integers(0, 100, n)
+    large = rng.integers(2**53, 2**60, n)
+    columns = {
+        "half": pa.array(rng.normal(size=n).astype(np.float16)),
+        "b": pa.array(rng.normal(size=n), mask=gaps),
+        "word": pa.array(rng.choice(["x", "y", "z"], n)),
+        "d": pa.array(rng.normal(size=n).astype(np.float32), mask=rng.random(n) < 0.2),
+        "e": pa.array(whole, mask=rng.random(n) < 0.2),
+        "small": pa.array(whole.astype(np.uint8)),
+        "g": pa.array(large),
+        "largest": pa.array(large.astype(np.uint64) * np.uint64(15), mask=gaps),
+        "said": pa.array(rng.random(n) < 0.5, mask=gaps),
+        "text": pa.array([f"{v:.3f}" for v in rng.normal(size=n)]),
+        "b2": pa.array(np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n))),
+        "plain": pa.array(rng.normal(size=n)),
+    }
+    table = pa.table(columns)
+    return pa.concat_tables([table.slice(0, n // 3), table.slice(n // 3)])
+
+
+@pytest.mark.parametrize("order", ["as in training", "reversed", "with others between"])
+def test_columns_of_numbers_that_are_read_at_once_are_encoded_as_one_by_one(order, monkeypatch):
+    rng = np.random.default_rng(0)
+    schema, table = Schema.infer(any_numbers(60, rng)), any_numbers(50, rng)
+    names = table.column_names if order == "as in training" else table.column_names[::-1]
+    table = table.select(names)
+    if order == "with others between":
+        table = table.add_column(3, "more", pa.array(range(len(table))))
+    read_at_once = [schema.encode(part) for part in (table, table.slice(7, 1), table.slice(0, 0))]
+    told = schema.news(table)
+    monkeypatch.setattr("unseen.data.rows._NUMBERS", set())
+    alone = Schema(schema.columns, schema.dropped, schema.inputs, schema.precedent)
+    assert not alone._layout(alone.arrow(table)).encoded
+    for found, part in zip(
+        read_at_once, (table, table.slice(7, 1), table.slice(0, 0)), strict=True
+    ):
+        np.testing.assert_array_equal(found, alone.encode(part))
+    assert [vars(each) for each in told.gaps] == [vars(each) for each in alone.news(table).gaps]
+    assert {"plain", "g"}.isdisjoint(each.name for each in told.gaps)
+    np.testing.assert_array_equal(told.amount, alone.news(table).amount)
+
+
+def test_gaps_in_columns_that_lacked_none_are_counted_and_named_in_their_order():
+    names = [f"c{k}" for k in range(6)]
+    train = pa.table({n: np.arange(5.0) if k % 2 else np.arange(5) for k, n in enumerate(names)})
+    cells = {
+        name: [1.0, None, 2.0] if k in (0, 3, 4) else [1, 2, 3] for k, name in enumerate(names)
+    }
+    cells["c2"] = ["1", "2", ""]
+    news = Schema.infer(train).news(pa.table(cells))
+    assert [(each.name, each.rows, each.first) for each in news.gaps] == [
+        ("c0", 1, 1),
+        ("c2", 1, 2),
+        ("c3", 1, 1),
+        ("c4", 1, 1),
+    ]
+    assert news.amount.tolist() == [0.0, 3.0, 1.0]
+
+
+def test_a_table_of_the_same_columns_and_other_types_is_read_anew():
+    schema = Schema.infer(pa.table({"a": [1.0, 2.0, 4.0], "b": [1, 5, 2]}))
+    expected = schema.encode(pa.table({"a": [1.5], "b": [3.0]}))
+    for a, b in (([1.5], [3]), (["1.5"], [3.0]), ([1.5], ["3"])):
+        np.testing.assert_array_equal(schema.encode(pa.table({"a": a, "b": b})), expected)
+    with pytest.raises(DataError, match="'b'"):
+        schema.encode(pa.table({"a": [1.5]}))

@@ -244,3 +244,18 @@ def test_numbers_that_come_as_text_are_told_as_numbers():
     row = texts.iloc[[0]].assign(bytes="9000000.0")
     reason = found.explain(row)[0].columns[0]
     assert (reason.column, reason.value, type(reason.normal)) == ("bytes", 9e6, float)
+
+
+def test_what_an_explanation_learned_of_the_normals_goes_with_what_it_learned_it_from():
+    frame, y = labelled()
+    moved, rows = flows(200, seed=5).assign(load=lambda t: 3 * t["load"]), new_rows()
+    made = [Detector("mahalanobis", random_state=0).fit(frame, y) for _ in range(2)]
+    before = made[0].explain(rows)
+    assert made[0].explain(rows) == before
+    later = [each.recalibrate(moved) for each in made]
+    assert later[0].explain(rows) == later[1].explain(rows)
+    assert [each.pvalue for each in later[0].explain(rows)] != [each.pvalue for each in before]
+    assert made[0].explain(rows) == before
+    again = made[0].fit(frame.iloc[100:], y[100:])
+    fresh = Detector("mahalanobis", random_state=0).fit(frame.iloc[100:], y[100:])
+    assert again.explain(rows) == fresh.explain(rows)

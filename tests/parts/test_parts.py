@@ -22,6 +22,7 @@ from unseen.parts.loops import Average, adapted, minimise, move_towards, step_by
 from unseen.parts.nets import Resizing, mlp, seeded
 from unseen.parts.pseudo import feature_cut, with_cut
 from unseen.parts.standard import Standard
+from unseen.parts.trees import Trees
 from unseen.types import Run, Samples
 
 
@@ -399,3 +400,20 @@ def test_a_sketch_measures_true_distances_and_is_the_same_after_loading():
     assert list(bank.state_dict()) == ["rows"]
     loaded.load_state_dict(bank.state_dict())
     assert all(map(torch.equal, loaded.search(x, k=5), (near, distance, apart)))
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 40, 64])
+def test_trees_walk_once_for_rows_that_are_copies_and_say_the_same_bits(distinct):
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 5)).astype(np.float32), rng.normal(size=200)
+    grown = [each.tree_ for each in ExtraTreesRegressor(7, random_state=0).fit(x, y).estimators_]
+    trees = Trees()
+    trees.fill(grown, [each.value[:, 0, 0] for each in grown])
+    rows = torch.from_numpy(x[:distinct])
+    block = torch.cat([rows, rows[-1:].expand(64 - distinct, -1)])
+    found = trees(block)
+    leaves = np.stack([tree.predict(block.numpy())[:, 0] for tree in grown], axis=1)
+    assert torch.equal(found, torch.from_numpy(leaves.astype(np.float32)).mean(dim=1))
+    assert trees(block[:0]).shape == (0,)

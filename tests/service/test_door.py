@@ -1,6 +1,7 @@
 """Who comes in: buckets that fill with time, a bounded number inside, tokens asked for once."""
 
 import threading
+from threading import Event
 
 import pytest
 from fastapi import HTTPException
@@ -46,7 +47,7 @@ def way_in(tmp_path):
     check_current(store)
     made = Door(store, rate=1000.0, waiting=2)
     yield made
-    made.judges.shutdown()
+    made.close()
     store.close()
 
 
@@ -101,13 +102,29 @@ def test_a_token_is_looked_up_once_a_second_and_a_wrong_one_each_time(way_in, mo
     assert asked == []
 
 
-def test_work_runs_with_one_thread_of_arithmetic_in_the_context_of_who_asks(way_in):
+@pytest.mark.parametrize("small", [True, False])
+def test_work_runs_with_one_thread_of_arithmetic_in_the_context_of_who_asks(way_in, small):
     import torch
 
     from unseen.quiet import is_quiet, quiet
 
     before = torch.get_num_threads()
     with quiet():
-        assert way_in.judge(lambda: (torch.get_num_threads(), is_quiet())).result() == (1, True)
-    assert way_in.judge(is_quiet).result() is False
+        assert way_in.judge(small, lambda: (torch.get_num_threads(), is_quiet())).result() == (
+            1,
+            True,
+        )
+    assert way_in.judge(small, is_quiet).result() is False
     assert torch.get_num_threads() == before
+
+
+def test_small_work_waits_for_no_large_one_and_comes_one_after_the_other(way_in):
+    go_on, order = Event(), list[int]()
+    large = [way_in.judge(False, go_on.wait, 30) for _ in range(8)]
+    small = [way_in.judge(True, order.append, k) for k in range(8)]
+    for each in small:
+        each.result(30)
+    assert order == list(range(8))
+    assert not any(each.done() for each in large)
+    go_on.set()
+    assert all(each.result(30) for each in large)

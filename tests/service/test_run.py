@@ -4,16 +4,18 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import httpx
 import pytest
-from stand import saved
+from stand import Stand, saved
 
 from unseen import Bundle, Detector
 from unseen.errors import DataError
+from unseen.service import run
 from unseen.service.run import bound, first_token, is_loopback, named_models, opened_service
 from unseen.service.store.store import Store
 
@@ -147,3 +149,21 @@ def test_serve_answers_logs_lines_of_json_and_ends_with_a_signal(started, tmp_pa
     assert scored["time"].endswith("+00:00")
     assert token not in err
     assert "400.0" not in err
+
+
+def test_what_is_ready_is_sent_without_a_wait_for_acknowledgements(bundle, tmp_path, monkeypatch):
+    seen = []
+
+    class Watched(run.Patient):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            line = transport.get_extra_info("socket")
+            seen.append(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(run, "Patient", Watched)
+    made = Stand(tmp_path / "home", bundle)
+    with made.live() as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    made.close()
+    assert len(seen) == 1
+    assert seen[0] != 0

@@ -15,7 +15,6 @@ from unseen.data.columns import Column
 from unseen.data.scaling import Fill
 from unseen.errors import DataError
 
-
 # Arrow's types of which many columns are read at once, and become float64 as one by one
 _NUMBERS = {kind.id for kind in (pa.float64(), pa.float32(), pa.int64(), pa.int32(), pa.uint32())}
 _NUMBERS |= {kind.id for kind in (pa.int16(), pa.uint16(), pa.int8(), pa.uint8(), pa.uint64())}

@@ -379,9 +379,7 @@ class Schema:
 
     def _knows(self, table: object) -> TypeGuard[pa.Table]:
         last = self._last
-        return (
-            last is not None and isinstance(table, pa.Table) and table.schema.equals(last.schema)
-        )
+        return last is not None and isinstance(table, pa.Table) and table.schema.equals(last.schema)
 
     def _layout(self, table: pa.Table) -> Layout:
         """How a table of the columns that training showed is read."""

@@ -723,7 +723,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         known, names = kept_rows(self), [str(self.normal), *map(str, self.classes_)]
         if self.schema_.noun != "rows":
             return explained_images(judge, known, names, X, top=top, alpha=alpha)
-        return explained(judge, Training(self.schema_, known, names), X, top=top, alpha=alpha)
+        made_of, last = (known, *self.members_, judge.conformal), getattr(self, "_beside", None)
+        if last is None or list(map(id, last[0])) != list(map(id, made_of)):
+            last = made_of, Training(self.schema_, known, names)
+            if judge.conformal is self.conformal_:  # what it learns serves the next rows, too
+                self._beside = last
+        return explained(judge, last[1], X, top=top, alpha=alpha)
 
     def verdict(self, X: Any, alpha: float = 0.05) -> Verdicts:
         """Which rows are normal, of a known kind, of a new one, or may be either; with evidence.
@@ -1154,7 +1159,7 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> Any:
         """All but the training rows, and what is learned from those that stay."""
-        left = ("training_", "_known_kinds")
+        left = ("training_", "_known_kinds", "_beside")
         return {key: value for key, value in super().__getstate__().items() if key not in left}
 
     # scikit-learn's conventions, low = abnormal: signs flip here and nowhere else.

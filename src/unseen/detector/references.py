@@ -5,6 +5,7 @@ anomalies.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -53,7 +54,7 @@ class References:
         if self.codes.min() < 0 or self.numbers.min() < 0:
             raise DataError("codes and numbers of rows that stay must be 0 or more")
 
-    @property
+    @cached_property
     def normals(self) -> pa.Table:
         """Normal rows."""
         return self.rows.take(np.flatnonzero(self.codes == 0))

@@ -124,6 +124,7 @@ class _Unmasking:
         np.put_along_axis(own[:, :q], self.tried[:, :, None], False, axis=2)
         scores, pvalues = _all_judged(hybrids, rows, self.nearest, own)
         self.pvalue, self.score, self.reached = pvalues[:, -1], scores[:, -1], pvalues[:, -1].copy()
+        self.alone = scores[:, :q], pvalues[:, :q]  # with each column back that is tried
         # by how much each column lowers the score, as it was last found
         self.lowers = scores[:, -1:] - scores[:, :q]
         self.own = own[:, -1].copy()  # (n, p)
@@ -147,7 +148,10 @@ class _Unmasking:
         own = self.own[left][:, None].repeat(places.shape[1], axis=1)
         columns = np.take_along_axis(self.tried[left], places, axis=1)
         np.put_along_axis(own, columns[:, :, None], False, axis=2)
-        scores, pvalues = _all_judged(self.hybrids, self.rows[left], self.nearest[left], own)
+        if turn:
+            scores, pvalues = _all_judged(self.hybrids, self.rows[left], self.nearest[left], own)
+        else:
+            scores, pvalues = (np.take_along_axis(each[left], places, 1) for each in self.alone)
         found = self.score[left][:, None] - scores
         self.lowers[left[:, None], places] = found
         chosen = np.where(np.take_along_axis(back, places, axis=1), -np.inf, found).argmax(axis=1)

@@ -111,6 +111,7 @@ class Bank(Resizing):
 
     directions: Tensor  # (d, q) that a search goes along first; none where it compares whole rows
     along: Tensor  # (m, q)
+    sizes: Tensor  # (m,) squared norms of what is compared: rows along the directions, or whole
 
     def __init__(self, d: int, *, sketched: bool = False) -> None:
         super().__init__()
@@ -129,7 +130,10 @@ class Bank(Resizing):
                 vectors = _principal(self.rows, *means_of(self.rows))[1]
                 directions = vectors[:, -(d // SHARE) :].to(self.rows.dtype).contiguous()
             self.register_buffer("directions", directions, persistent=False)
-            self.register_buffer("along", self.rows @ directions, persistent=False)
+            along = self.rows @ directions
+            self.register_buffer("along", along, persistent=False)
+            compared = along if directions.shape[1] else self.rows
+            self.register_buffer("sizes", compared.square().sum(dim=1), persistent=False)
 
     def fill(
         self, rows: Tensor, *, most: int | None = None, generator: torch.Generator | None = None
@@ -146,7 +150,7 @@ class Bank(Resizing):
         """Numbers of the k nearest rows, nearest first: (n, d) -> (n, min(k, m))."""
         if self.directions.shape[1]:
             return self.search(x, k=k)[0]
-        return _nearest(x, self.rows, k)
+        return _nearest(x, self.rows, self.sizes, k)
 
     def search(self, x: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """Numbers of the k nearest rows, nearest first, their distances, and the nearest less x:
@@ -156,10 +160,10 @@ class Bank(Resizing):
         rounding.
         """
         if not self.directions.shape[1]:
-            near = _nearest(x, self.rows, k)
+            near = _nearest(x, self.rows, self.sizes, k)
             apart = self.apart(x, near)
             return near, apart.norm(dim=2), apart[:, 0]
-        near = _nearest(x @ self.directions, self.along, k + SPARE)
+        near = _nearest(x @ self.directions, self.along, self.sizes, k + SPARE)
         apart = self.apart(x, near)
         distance = apart.norm(dim=2)
         order = smallest(distance, k=k)
@@ -212,10 +216,13 @@ class Bank(Resizing):
         return x - middle - (apart.mT @ shares)[:, :, 0]
 
 
-def _nearest(x: Tensor, rows: Tensor, k: int) -> Tensor:
-    """Numbers of the k nearest of the rows, nearest first: (n, d), (m, d) -> (n, min(k, m))."""
+def _nearest(x: Tensor, rows: Tensor, size: Tensor, k: int) -> Tensor:
+    """Numbers of the k nearest of the rows with these squared norms, nearest first: (n, d), (m, d),
+    (m,) -> (n, min(k, m)).
+    """
     # |r|^2 - 2 x r is the squared distance less |x|^2, which ranks the same
-    size = rows.square().sum(dim=1)
+    if drawing():
+        size = rows.square().sum(dim=1)
     if len(size) < NARROW or drawing():
         return smallest(size - 2 * product(x, rows.T), k=k)
     each = [

@@ -14,6 +14,7 @@ from unseen.parts.exporting import drawing, forest_attributes
 from unseen.parts.nets import Resizing
 
 DEEPEST = 10_000  # levels of a tree that is loaded: each takes time, and no row needs so many
+FEW = 64  # rows among which copies are looked for
 AGAIN = 3  # levels between two looks at who has reached a leaf
 
 
@@ -58,6 +59,8 @@ class Trees(Resizing):
             names = ("feature", "threshold", "left", "value", "roots")
             tables = (graph.value(self, name) for name in names)
             return graph.forest(x, forest_attributes(*tables))
+        # a block of few rows is filled up with copies of its last: one of them walks for all
+        many, x = len(x), x[: _distinct(x)]
         walkers = len(x) * len(self.roots)
         fits = max(x.numel(), walkers, len(self.left)) < 2**31
         # the smaller, the more of a table stays in the cache
@@ -82,7 +85,10 @@ class Trees(Resizing):
             tested = cells.index_select(0, feature.index_select(0, here).add_(start))
             here = child.add_(tested > self.threshold.index_select(0, here))
         node.scatter_(0, walking, here)
-        return self.value.index_select(0, node).view(len(x), len(roots)).mean(dim=1)
+        found = self.value.index_select(0, node).view(len(x), len(roots))
+        if many > len(x):  # the mean of fewer rows may be summed in another order
+            found = torch.cat([found, found[-1:].expand(many - len(x), -1)])
+        return found.mean(dim=1)
 
     def check_loaded(self, x: Tensor) -> None:
         """DataError unless the tables are trees for rows like x (n, d): every node has one parent,
@@ -118,6 +124,14 @@ class Trees(Resizing):
             here = torch.cat([here, here + 1])
         if inner[here].any():
             raise DataError(f"trees: expected leaves within {int(self.depth):,} steps")
+
+
+def _distinct(x: Tensor) -> int:
+    """How many rows there are up to the first of those that are all as the last: (n, d) -> k."""
+    if not 1 < len(x) <= FEW:
+        return len(x)
+    other = (x != x[-1]).any(dim=1).nonzero()
+    return int(other[-1]) + 2 if len(other) else 1
 
 
 def _where(holds: Tensor) -> Tensor:

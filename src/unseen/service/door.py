@@ -24,6 +24,7 @@ from unseen.service.tokens import Who, digest_of, who_has
 Result = TypeVar("Result")
 KNOWN = 1.0  # seconds for which a token is believed to be valid: it may be revoked meanwhile
 JUDGES = 4  # threads that judge, at most: more would wait for Python's lock
+SMALL = 1 << 16  # bytes of a body that is judged in a moment
 MANY = 10_000  # tokens and addresses that are remembered at once
 SECONDS = 10.0  # over which a rate is an average
 GUESSES = 1 / 6  # wrong tokens a second of one address, on average over a minute: 10 at once
@@ -78,7 +79,10 @@ class Door:
         self.store, self.waiting = store, waiting
         self.rates = Rates(rate, rate * SECONDS)
         self.guesses = Rates(GUESSES, GUESSES * 60)
-        self.judges = single_threaded(min(JUDGES, os.cpu_count() or 1))
+        threads = max(2, min(JUDGES, os.cpu_count() or 1))
+        # small requests one after the other, on a thread of their own: at once they would take
+        # Python's lock from each other at every step, and behind large ones wait for seconds
+        self.judges = {True: single_threaded(1), False: single_threaded(threads - 1)}
         self._lock, self.inside = Lock(), 0
         self._known = OrderedDict[str, tuple[float, Who]]()
 
@@ -130,9 +134,14 @@ class Door:
             with self._lock:
                 self.inside -= 1
 
-    def judge(self, work: Callable[..., Result], *given: Any) -> Future[Result]:
+    def judge(self, small: bool, work: Callable[..., Result], *given: Any) -> Future[Result]:
         """The future of work on one of the threads that judge, each with one thread of torch."""
-        return self.judges.submit(partial(copy_context().run, work, *given))
+        return self.judges[small].submit(partial(copy_context().run, work, *given))
+
+    def close(self) -> None:
+        """Wait for what is judged, and judge no more."""
+        for each in self.judges.values():
+            each.shutdown()
 
 
 def too_many(what: str, wait: float) -> HTTPException:

@@ -122,7 +122,7 @@ class Service:
 
     def close(self) -> None:
         """Flush and close all that it holds."""
-        self.door.judges.shutdown()
+        self.door.close()
         while self.ending:
             self.ending.pop()()
         self.store.close()

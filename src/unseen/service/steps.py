@@ -17,16 +17,16 @@ Result = TypeVar("Result")
 
 class Held:
     """What a request holds, its place and its folder: given back when the work that needs them has
-    ended, also where nobody waits for it any more.
+    ended, also where nobody waits for it any more. One that is `small` waits for no large one.
     """
 
     def __init__(self, door: Door) -> None:
-        self.door, self.stack = door, ExitStack()
+        self.door, self.stack, self.small = door, ExitStack(), False
         self._working, self._over = False, False
 
     async def work(self, what: Callable[..., Result], *given: Any) -> Result:
         """The result of work on a thread that judges; one at a time."""
-        future = self.door.judge(what, *given)
+        future = self.door.judge(self.small, what, *given)
         self._working = True
         future.add_done_callback(lambda _: self._ended())
         return await asyncio.wrap_future(future)

@@ -24,7 +24,9 @@ from unseen.types import Batch, Encoder, Source
 log = logging.getLogger("unseen.service")
 LEVEL = 0.001  # chance of a look to call drift what is none, at most
 DAY = 86_400.0  # seconds after which a monitor starts anew: what is past must not stay drift
-OFTEN = 30.0  # seconds between two looks whether it left its band, while rows pass
+# seconds between two looks whether it left its band, while rows pass: one of a wide table takes
+# long, and rows that come meanwhile wait
+OFTEN = 120.0
 REPORT = 600.0  # seconds after which it is written down though nothing changed, if rows passed
 PAUSE = 2.0  # seconds for which rows are gathered
 ROWS = 1000  # that are looked at in one go, about

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -161,9 +162,14 @@ def of_form(kind: Any, facts: object) -> Any:
     (Adapted(source='new.csv', rows=7), None, None)
     """
     try:
-        return TypeAdapter(kind).validate_python(facts, strict=True)
+        return _adapter(kind).validate_python(facts, strict=True)
     except ValidationError:
         return None
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def of_data(facts: Mapping[str, Any]) -> dict[str, Any]:

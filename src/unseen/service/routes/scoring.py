@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from unseen.service.access import allowed
 from unseen.service.answering import Answering
 from unseen.service.bodies import ENDINGS, FORM, JSON, media_of, received
+from unseen.service.door import SMALL
 from unseen.service.judging import NAMED
 from unseen.service.judging import Request as Asked
 from unseen.service.routes.examples import SCORED, SCORING
@@ -56,6 +57,7 @@ async def score_rows(
     held = Held(service.door)
     try:
         given = await received(request, media, held.stack, service.limits)
+        held.small = given.json is not None and len(given.json) <= SMALL
         held.stack.enter_context(service.door.room())
         named = uuid4().hex
         if idempotency_key is not None:
