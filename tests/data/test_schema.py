@@ -602,7 +602,6 @@ def any_numbers(n, rng):
     whole = rng.integers(0, 100, n)
     large = rng.integers(2**53, 2**60, n)
     columns = {
-        "half": pa.array(rng.normal(size=n).astype(np.float16)),
         "b": pa.array(rng.normal(size=n), mask=gaps),
         "word": pa.array(rng.choice(["x", "y", "z"], n)),
         "d": pa.array(rng.normal(size=n).astype(np.float32), mask=rng.random(n) < 0.2),

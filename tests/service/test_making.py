@@ -150,7 +150,7 @@ def test_p_values_from_rows_that_passed(registry):
     known = rows(4, 5, (9.0, 9.0, 9.0))
     sample.see("pumps", pa.Table.from_pylist(known))
     with registry.store.writing() as connection:
-        sample.flush(connection)
+        sample.write(connection, sample.taken())
         for k, values in enumerate(known):
             row = {"model": "pumps", "act": str(k), "at": now(), "by": "ann", "origin": "import"}
             row |= {"answer": "known", "kind": "x", "values": values}

@@ -106,6 +106,28 @@ def test_under_load_rows_are_skipped_and_counted_and_no_request_waits(desk, monk
     assert 0 < waiting < 1000
 
 
+def test_single_rows_that_wait_count_for_what_their_columns_take(desk, monkeypatch):
+    monkeypatch.setattr(watch_, "WAITING", 100_000)
+    watch, serving = Watch(), desk.registry.serving("traffic")
+    watch._thread = object()
+    for k in range(500):
+        watch.see(serving, pa.Table.from_pylist(rows(1, k)))
+    waiting = sum(len(rows) for _, rows in watch._queue)
+    assert 10 < waiting <= 100_000 / (watch_.COLUMN * len(COLUMNS))
+    assert watch.skipped["traffic"] == 500 - waiting
+
+
+def test_single_rows_that_nobody_takes_become_one_table():
+    sample = Recent(keep=1000)
+    for k in range(600):
+        sample.see("m", pa.table({"k": [k]}))
+    tables = sample._drawn["m"]
+    assert len(tables) < 256
+    assert [k for table in tables for k in table["k"].to_pylist()] == list(range(600))
+    [block] = sample.taken()
+    assert block["rows"] == 600
+
+
 def test_a_large_block_is_taken_in_parts(desk):
     watch, serving = Watch(), desk.registry.serving("traffic")
     watch._thread = object()
@@ -138,7 +160,7 @@ def test_blocks_that_are_not_needed_are_removed(desk):
         sample.see("traffic", pa.table({"k": [4 * k, 4 * k + 1, 4 * k + 2, 4 * k + 3]}), at=0.0)
         sample._passed.clear()  # so that each is drawn
         with desk.store.writing() as connection:
-            sample.flush(connection)
+            sample.write(connection, sample.taken())
     with desk.store.reading() as connection:
         table, _ = rows_kept(connection, "traffic")
         blocks = connection.execute(select(recent.c.rows)).scalars().all()
@@ -151,7 +173,7 @@ def test_rows_of_csv_beside_rows_of_json_come_together(desk):
     sample.see("traffic", pa.table({"seconds": [1.5], "service": ["dns"]}))
     sample.see("traffic", pa.table({"seconds": ["2.5"], "service": ["http"]}))
     with desk.store.writing() as connection:
-        sample.flush(connection)
+        sample.write(connection, sample.taken())
     with desk.store.reading() as connection:
         table, _ = rows_kept(connection, "traffic")
     assert table.to_pylist() == [

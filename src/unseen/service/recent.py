@@ -19,11 +19,12 @@ from unseen.service.lessons import Lesson, as_trained, readable_lessons
 from unseen.service.store.tables import now, recent
 
 KEPT = 5000  # rows of a model
+TOGETHER = 256  # tables that wait, from which on they become one: a row alone takes far more
 DAY = 86_400.0  # seconds over which the sample is spread, where rows are many
 
 
 class Recent:
-    """Draws rows of each model as they pass; `flush` writes them.
+    """Draws rows of each model as they pass, to be `taken` and written.
 
     While few passed, each is drawn; later each with the chance `keep` / (rows of about the last
     day), and the oldest make room. So the sample is spread over that time, however many come.
@@ -55,23 +56,26 @@ class Recent:
             chosen = self._rng.random(len(rows)) < self.keep / passed
             if chosen.any():
                 some = rows if chosen.all() else rows.filter(pa.array(chosen))
-                self._drawn.setdefault(model, []).append(some)
+                drawn = self._drawn.setdefault(model, [])
+                drawn.append(some)
+                if len(drawn) >= TOGETHER:  # nobody took them for long
+                    drawn[:] = [each.combine_chunks() for each in joined_alike(drawn)]
 
-    @property
-    def has_some(self) -> bool:
-        """Whether there is something to write."""
-        return bool(self._drawn)
-
-    def flush(self, connection: Connection) -> None:
-        """Write what was drawn, and remove what is more than is kept."""
+    def taken(self) -> list[dict[str, Any]]:
+        """What was drawn, as it is written: packed while nobody waits for the database."""
         with self._lock:
             drawn, self._drawn = self._drawn, {}
-        for model, tables in drawn.items():
-            for table in joined_alike(tables):
-                for start in range(0, len(table), self.keep):
-                    part = table.slice(start, self.keep)
-                    row = {"model": model, "at": now(), "rows": len(part), "block": _packed(part)}
-                    connection.execute(insert(recent), row)
+        return [
+            {"model": model, "at": now(), "rows": len(part), "block": _packed(part)}
+            for model, tables in drawn.items()
+            for table in joined_alike(tables)
+            for part in (table.slice(k, self.keep) for k in range(0, len(table), self.keep))
+        ]
+
+    def write(self, connection: Connection, blocks: list[dict[str, Any]]) -> None:
+        """Write what was taken, and remove what is more than is kept."""
+        connection.execute(insert(recent), blocks)
+        for model in {each["model"] for each in blocks}:
             _pruned(connection, model, self.keep)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import insert
 
 from unseen.detector.drift import Drift, Monitor
@@ -32,6 +33,7 @@ PAUSE = 2.0  # seconds for which rows are gathered
 ROWS = 1000  # that are looked at in one go, about
 SHARE = 0.1  # of the time that may be spent on watching
 WAITING = 64 << 20  # bytes of rows that wait; more are skipped
+COLUMN = 256  # bytes that a column takes beside its values, about
 
 
 @dataclass
@@ -138,9 +140,9 @@ class Watch:
             for rows in joined_alike(blocks[1]):
                 self._take(blocks[0], rows)
             self._tell(store, model, version, self._watched[model, version])
-        if self.recent.has_some:
+        if drawn := self.recent.taken():
             with store.writing() as connection:
-                self.recent.flush(connection)
+                self.recent.write(connection, drawn)
 
     def _waiting(self) -> dict[tuple[str, int], tuple[Serving, list[Any]]]:
         """About `ROWS` rows of those that wait, longest first, by model and version."""
@@ -210,5 +212,7 @@ def _in_short(found: Drift) -> str:
 
 
 def _size_of(rows: Any) -> int:
-    """Bytes of a table, or of maps of images."""
-    return int(rows.nbytes if hasattr(rows, "nbytes") else rows.x.nbytes)
+    """Bytes of a table, of which a short one is mostly its columns; or of maps of images."""
+    if not isinstance(rows, pa.Table):
+        return int(rows.x.nbytes)
+    return int(rows.nbytes) + COLUMN * int(rows.num_columns)
