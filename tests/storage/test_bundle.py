@@ -5,6 +5,7 @@ in what is read.
 import json
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -617,3 +618,18 @@ def test_facts_may_be_left_out(tmp_path):
     rows = [[float(i % 7), i % 5] for i in range(60)]
     Bundle(Detector("mahalanobis", random_state=0).fit(rows)).save(tmp_path / "m")
     assert set(Bundle.load(tmp_path / "m").facts) == {"created", "torch", "unseen"}
+
+
+def test_the_hash_of_a_new_bundle_is_that_of_what_it_saves_however_late(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    made = Bundle(Detector("mahalanobis", random_state=0).fit(x))
+    before = made.digest
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2199, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("unseen.storage.bundle.datetime", Later)
+    made.save(tmp_path / "m")
+    assert Bundle.load(tmp_path / "m").digest == made.digest == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -96,4 +97,6 @@ def take(table: Any, rows: Rows) -> Any:
     """These rows of an Arrow table or a matrix."""
     if isinstance(table, np.ndarray):
         return table[rows]
-    return table.take(rows) if len(rows) else table.slice(0, 0)  # which looks at no column
+    if isinstance(table, pa.Table) and not len(rows):
+        return table.slice(0, 0)  # looks at no column
+    return table.take(rows)

@@ -4,6 +4,7 @@ and since when.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -254,8 +255,13 @@ class Monitor:
             shown = self._encoder.shown(take(rows, chosen))
             self._sample.add(readings(self._columns, shown), numbers[chosen], keys)
 
-    def report(self) -> Drift:
+    def report(self, rest: Callable[[], None] = lambda: None) -> Drift:
         """What was found in all rows so far.
+
+        Parameters
+        ----------
+        rest : callable
+            Is called after each column, for threads beside that have no time to lose.
 
         Returns
         -------
@@ -277,7 +283,7 @@ class Monitor:
             shown = self._encoder.shown(self._references.normals)
             later = self._sample.since((found["since"] or 1) - 1)
             before = readings(self._columns, shown)
-            columns = column_shifts(before, later, self._level / PARTS)
+            columns = column_shifts(before, later, self._level / PARTS, rest)
         return Drift(**found, level=self._level, noun=self._encoder.noun, columns=columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,10 +64,14 @@ class Shift:
 
 
 def column_shifts(
-    before: Mapping[str, NDArray[Any]], after: Mapping[str, NDArray[Any]], level: float
+    before: Mapping[str, NDArray[Any]],
+    after: Mapping[str, NDArray[Any]],
+    level: float,
+    rest: Callable[[], None] = lambda: None,
 ) -> tuple[Shift, ...]:
     """The columns that differ between two samples, given as `readings` gives them, largest effect
-    first; at most a share `level` of them by chance (Benjamini-Hochberg over all tests).
+    first; at most a share `level` of them by chance (Benjamini-Hochberg over all tests). `rest` is
+    called after each column.
 
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(2, 500))
@@ -75,9 +79,10 @@ def column_shifts(
     >>> [shift.column for shift in found]
     ['a']
     """
-    every = [
-        shift for name in before for shift in _tested(name, before[name], after[name]) if shift
-    ]
+    every = list[Shift]()
+    for name in before:
+        every += filter(None, _tested(name, before[name], after[name]))
+        rest()
     if not every:
         return ()
     adjusted = false_discovery_control([shift.pvalue for shift in every])

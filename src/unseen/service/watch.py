@@ -29,6 +29,7 @@ DAY = 86_400.0  # seconds after which a monitor starts anew: what is past must n
 # long, and rows that come meanwhile wait
 OFTEN = 120.0
 REPORT = 600.0  # seconds after which it is written down though nothing changed, if rows passed
+REST = 0.005  # seconds between two columns of a report
 PAUSE = 2.0  # seconds for which rows are gathered
 ROWS = 1000  # that are looked at in one go, about
 SHARE = 0.1  # of the time that may be spent on watching
@@ -183,7 +184,7 @@ class Watch:
         at = time.monotonic()
         if watched.monitor is None or not watched.rows or at - watched.looked < OFTEN:
             return
-        watched.looked, found = at, watched.monitor.report()
+        watched.looked, found = at, watched.monitor.report(_rest)
         if found.drifted == watched.drifted and at - watched.told < REPORT:
             return
         row = {"model": model, "version": version, "at": now(), "rows": found.rows}
@@ -193,6 +194,11 @@ class Watch:
         if found.drifted and not watched.drifted:
             log.warning("model %r version %d left its band: %s", model, version, _in_short(found))
         watched.told, watched.rows, watched.drifted = at, 0, found.drifted
+
+
+def _rest() -> None:
+    """Let requests have Python's lock for a moment: who waits for it gets it by and by only."""
+    time.sleep(REST)
 
 
 def _monitor(serving: Serving) -> Monitor | None:

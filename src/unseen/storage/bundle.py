@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +87,11 @@ class Bundle:
             new = making.folder(folder)
             for name, data in parts.items():
                 new.write(name, data)
+
+    @cached_property
+    def _created(self) -> str:
+        """When it was first asked for what is written: a second later that is the same."""
+        return datetime.now(UTC).isoformat(timespec="seconds")
 
     @property
     def digest(self) -> str:
@@ -289,7 +295,7 @@ def _manifest(bundle: Bundle, tensors: str, shown: str | None) -> Manifest:
     """
     detector, seed = bundle.detector, bundle.detector.random_state
     making: dict[str, Any] = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": bundle._created,
         "unseen": __version__,
         "torch": str(torch.__version__),
     }

@@ -162,13 +162,13 @@ def of_form(kind: Any, facts: object) -> Any:
     (Adapted(source='new.csv', rows=7), None, None)
     """
     try:
-        return _adapter(kind).validate_python(facts, strict=True)
+        return _checking(kind).validate_python(facts, strict=True)
     except ValidationError:
         return None
 
 
 @lru_cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _checking(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
