@@ -8,6 +8,8 @@ STAMP := .venv/.installed
 DOCS_STAMP := .venv/.docs
 BENCH := .venv-bench/bin/python
 BENCH_STAMP := .venv-bench/.installed
+# What is imported is compiled then: all of torch and its like, one module after the other, takes twice as long as the rest.
+PIP := pip install --quiet --no-compile
 TORCH := $(shell grep '^torch==' constraints.txt)
 CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
@@ -82,16 +84,16 @@ dist: $(STAMP)
 	rm -rf dist .venv-clean
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv .venv-clean
-	$(CLEAN) -m pip install --quiet $(TORCH)
-	$(CLEAN) -m pip install --quiet -c constraints.txt "$$(echo dist/*.whl)[serve]"
+	$(CLEAN) -m $(PIP) $(TORCH)
+	$(CLEAN) -m $(PIP) -c constraints.txt "$$(echo dist/*.whl)[serve]"
 	$(CLEAN) -I tests/installed.py
-	$(CLEAN) -m pip install --quiet --no-deps --force-reinstall dist/*.tar.gz
+	$(CLEAN) -m $(PIP) --no-deps --force-reinstall dist/*.tar.gz
 	$(CLEAN) -I tests/installed.py
 
 # After `make dist`, in the same environment: all packages go down to the versions that pyproject.toml begins with.
 # What they warn of is known since, so warnings are no errors here.
 lowest: dist
-	$(CLEAN) -m pip install --quiet $(TORCH) $$($(PYTHON) tests/lowest.py) \
+	$(CLEAN) -m $(PIP) $(TORCH) $$($(PYTHON) tests/lowest.py) \
 		$$(grep -E '^(pytest|hypothesis|psutil)==' constraints.txt)
 	$(CLEAN) -m pip check
 	$(CLEAN) -I tests/installed.py
@@ -159,20 +161,20 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("unseen needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=python3.11 ..., or install a newer Python" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m $(PIP) $(TORCH)
+	$(BIN)/python -m $(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m $(PIP) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # Peers have an environment of their own, as they bring what the package does not need.
 $(BENCH_STAMP): pyproject.toml constraints.txt bench/requirements.txt bench/without-dependencies.txt
 	test -x $(BENCH) || $(PYTHON) -m venv .venv-bench
-	$(BENCH) -m pip install --quiet $(TORCH)
-	$(BENCH) -m pip install --quiet -c constraints.txt -e . -r bench/requirements.txt
-	$(BENCH) -m pip install --quiet --no-deps -r bench/without-dependencies.txt
+	$(BENCH) -m $(PIP) $(TORCH)
+	$(BENCH) -m $(PIP) -c constraints.txt -e . -r bench/requirements.txt
+	$(BENCH) -m $(PIP) --no-deps -r bench/without-dependencies.txt
 	@touch $@
 
 clean:
