@@ -39,7 +39,7 @@ help:
 	@echo "            the numerical tests as on a processor without AVX, with two threads"
 	@echo "make lint   linters and type checks alone"
 	@echo "make fuzz   random tables, bundles, images and command lines for 20 minutes, or MINUTES=2"
-	@echo "make dist   wheel and sdist in dist/, each installed into a clean environment and tried there"
+	@echo "make dist   wheel and sdist in dist/, of the same files, installed into a clean environment and tried there"
 	@echo "make lowest the lower bounds of pyproject.toml, but torch's, installed and tried"
 	@echo "make bench-quick"
 	@echo "            our methods beside peers, at most 10 minutes once installed; writes bench-quick/"
@@ -85,10 +85,8 @@ dist: $(STAMP)
 	$(BIN)/python -m hatchling build
 	$(PYTHON) -m venv .venv-clean
 	$(CLEAN) -m $(PIP) $(TORCH)
-	$(CLEAN) -m $(PIP) -c constraints.txt "$$(echo dist/*.whl)[serve]"
-	$(CLEAN) -I tests/installed.py
-	$(CLEAN) -m $(PIP) --no-deps --force-reinstall dist/*.tar.gz
-	$(CLEAN) -I tests/installed.py
+	$(CLEAN) -m $(PIP) -c constraints.txt "$$(echo dist/*.tar.gz)[serve]"
+	$(CLEAN) -I tests/installed.py dist/*.whl
 
 # After `make dist`, in the same environment: all packages go down to the versions that pyproject.toml begins with.
 # What they warn of is known since, so warnings are no errors here.

@@ -1,5 +1,5 @@
 """The main job with `unseen` as it is installed, with the extra `serve`, far from the checkout:
-`python -I tests/installed.py`.
+`python -I tests/installed.py [WHEEL]`. A wheel has to hold the very files that are installed.
 
 Short, with one plain method, and without anything that only tests need: for clean environments.
 """
@@ -11,7 +11,8 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from importlib import resources
+import zipfile
+from importlib import metadata, resources
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -70,6 +71,26 @@ def serves(folder):
         server.wait(60)
 
 
+def held(lines):
+    """Each file of the package and its hash, of the lines of a RECORD; not what an installation
+    adds.
+    """
+    found = dict(line.split(",")[:2] for line in lines if line.startswith("unseen"))
+    added = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", ".pyc")
+    return {name: digest for name, digest in found.items() if not name.endswith(added)}
+
+
+def holds_what_is_installed(wheel):
+    """The same files as those installed, to the last byte."""
+    installed = held(metadata.distribution("unseen").read_text("RECORD").splitlines())
+    with zipfile.ZipFile(wheel) as file:
+        [record] = [name for name in file.namelist() if name.endswith(".dist-info/RECORD")]
+        inside = held(file.read(record).decode().splitlines())
+    other = {each[0] for each in installed.items() ^ inside.items()}
+    assert len(inside) > 100, f"{wheel} holds {len(inside)} files"
+    assert not other, f"{wheel} and what is installed differ in {sorted(other)}"
+
+
 def main():
     """Fit, score, evaluate and load again on the demo's tables; an AssertionError where something
     is amiss.
@@ -81,6 +102,8 @@ def main():
     assert resources.files("unseen").joinpath("py.typed").is_file(), (
         "py.typed is not in the package"
     )
+    for wheel in sys.argv[1:]:
+        holds_what_is_installed(wheel)
     demo = runpy.run_path(str(CHECKOUT / "examples" / "demo.py"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -88,7 +88,7 @@ def test_the_package_runs_on_later_pythons(version):
         python,
         "-m",
         "doctest",
-        str(ROOT / "src" / "unseen" / "calibrate.py"),
+        str(ROOT / "src" / "unseen" / "detector" / "conformal.py"),
         PYTHONPATH=str(ROOT / "src"),
     )
     assert found.returncode == 0, found.stdout + found.stderr

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -287,6 +288,25 @@ def test_a_name_that_another_process_swept_at_birth_is_tried_anew(tmp_path, monk
         made.file(tmp_path / "a").write(b"1")
     assert len(given) == 2
     assert (tmp_path / "a").read_bytes() == b"1"
+
+
+def test_a_folder_that_another_process_swept_before_it_was_locked_is_made_anew(
+    tmp_path, monkeypatch
+):
+    real, swept = os.open, []
+
+    def late(path, *flags):
+        if not swept and Path(path).parent == tmp_path:
+            swept.append(path)
+            sweep(tmp_path)  # as another process would, which finds no lock
+        return real(path, *flags)
+
+    monkeypatch.setattr(atomic.os, "open", late)
+    with scratch_folder(tmp_path / "scores") as folder:
+        (folder / "half").touch()
+        assert not swept[0].exists()
+    assert swept
+    assert names(tmp_path) == []
 
 
 def test_a_scratch_folder_goes_with_all_that_is_in_it(tmp_path):

@@ -1,10 +1,11 @@
-"""What tests of the service share: a database of each kind."""
+"""What tests of the service share: a small saved model, and a database of each kind."""
 
 from __future__ import annotations
 
 import pytest
 
 import databases
+from desk import saved
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,9 @@ def url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'unseen.db'}"
     return request.getfixturevalue("postgres").space()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """The saved model of a desk, its training rows beside it; no test changes it."""
+    return saved(tmp_path_factory.mktemp("bundle"))

@@ -1,15 +1,10 @@
 """Jobs over the API: asked for, listed, cancelled, by who may."""
 
 import pytest
-from desk import Desk, rows, saved
+from desk import Desk, rows
 from sqlalchemy import select, update
 
 from unseen.service.store.tables import audit, jobs
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("jobs"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from desk import Desk, rows, saved
+from desk import Desk, rows
 from sqlalchemy import func, insert, select
 
 from unseen import Detector
@@ -25,11 +25,6 @@ from unseen.service.tokens import Who
 
 SAID = '{"from_name": "answer", "value": {"choices": ["normal"]}}'
 NASTY = ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r", "'=1", "''@", "'s-Hertogenbosch", 'a"b,c\nd')
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
-from desk import Desk, rows, saved
+from desk import Desk, rows
 from poison import poisoned
 from sqlalchemy import insert, select, update
 
@@ -20,11 +20,6 @@ from unseen.service.tokens import revoke_token
 
 PAGES = ("", "/changes", "/trend", "/labels", "/jobs", "/work")
 HERE = {"origin": "http://testserver"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,13 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
-from desk import COLUMNS, Desk, rows, saved
+from desk import COLUMNS, Desk, rows
 from sqlalchemy import select
 
 from unseen.service import watch as watch_
 from unseen.service.recent import Recent, rows_kept, without_lessons
 from unseen.service.store.tables import drifts, recent
 from unseen.service.watch import Watch
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("watched"))
 
 
 @pytest.fixture

@@ -723,11 +723,10 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         known, names = kept_rows(self), [str(self.normal), *map(str, self.classes_)]
         if self.schema_.noun != "rows":
             return explained_images(judge, known, names, X, top=top, alpha=alpha)
-        made_of, last = (known, *self.members_, judge.conformal), getattr(self, "_beside", None)
+        made_of, last = (known, *self.members_), getattr(self, "_beside", None)
         if last is None or list(map(id, last[0])) != list(map(id, made_of)):
-            last = made_of, Training(self.schema_, known, names)
-            if judge.conformal is self.conformal_:  # what it learns serves the next rows, too
-                self._beside = last
+            last = made_of, Training(self.members_, judge.device, known, names)
+            self._beside = last  # serves the next rows, too
         return explained(judge, last[1], X, top=top, alpha=alpha)
 
     def verdict(self, X: Any, alpha: float = 0.05) -> Verdicts:

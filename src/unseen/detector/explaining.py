@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -25,7 +26,6 @@ from unseen.detector.references import References, check_kept
 from unseen.errors import DataError, Unsupported
 from unseen.explain.reasons import Change, Neighbour, Reason, Reasons, check_top
 from unseen.explain.search import search
-from unseen.parts.scoring import scores
 from unseen.types import Encoder, ability
 
 Array = NDArray[np.float64]
@@ -48,32 +48,35 @@ class Judge:
     device: torch.device
     among: Sequence[Array]
 
-    def judged(self, each: Encoded, new: Array) -> tuple[Array, Array]:
-        """Scores as `Reasons` has them, and p-values, of encoded rows that show so much that is new
-        (k,).
+    def judged(self, each: Encoded, new: Array) -> tuple[Array, Array, Array]:
+        """Scores as `Reasons` has them, p-values, and what each piece of evidence of `pieces` adds,
+        of encoded rows that show so much that is new (k,): (k,), (k,), (k, e).
         """
         pairs = zip(self.members, each, strict=True)
-        found = [member.encoded_scores(x, self.device, new) for member, x in pairs]
-        if len(found) == 1:
-            return found[0], self.conformal.pvalue(found[0])
-        pvalues = self.conformal.pvalue(outranked(self.among, found))
-        return mean_deviation([member.calibration for member in self.members], found), pvalues
+        told = [member.told(x, self.device, new) for member, x in pairs]
+        used = [place for place, _ in self.pieces]
+        pieces = np.mean([adds for _, adds in told], axis=0)[:, used]
+        return *self.placed([found for found, _ in told]), pieces
 
-    def evidence(self, each: Encoded) -> tuple[tuple[str, ...], Array]:
-        """Names of the pieces of evidence that have a weight, and what each adds: (e), (n, e)."""
-        found = []
-        for member, x in zip(self.members, each, strict=True):
-            told = ability(member.scorer, "contributions")
-            if told is None:
-                return (), np.zeros((len(x), 0))
-            found.append(scores(told, torch.from_numpy(x), self.device).double().numpy())
-        names = [piece.name for piece in ability(self.members[0].scorer, "evidence")]
-        used = [
-            k
-            for k in range(len(names))
-            if any(ability(member.scorer, "evidence")[k].weight > 0 for member in self.members)
-        ]
-        return tuple(names[k] for k in used), np.mean(found, axis=0)[:, used]
+    def placed(self, each: Sequence[Array]) -> tuple[Array, Array]:
+        """Scores and p-values of rows that the members give these scores, (k,) each."""
+        if len(each) == 1:
+            return each[0], self.conformal.pvalue(each[0])
+        pvalues = self.conformal.pvalue(outranked(self.among, each))
+        return mean_deviation([member.calibration for member in self.members], each), pvalues
+
+    @cached_property
+    def pieces(self) -> tuple[tuple[int, str], ...]:
+        """Places and names of the pieces of evidence that have a weight; none of a method without
+        pieces.
+        """
+        known = [ability(member.scorer, "evidence") for member in self.members]
+        if None in known:
+            return ()
+        weighed = enumerate(zip(*known, strict=True))
+        return tuple(
+            (k, each[0].name) for k, each in weighed if any(piece.weight > 0 for piece in each)
+        )
 
 
 class Beside:
@@ -102,6 +105,7 @@ class Beside:
         for name, (gap, far) in encoder.news_by_column(rows).items() if self.some_new else ():
             self.gaps[:, self.names.index(name)] = gap
             self.far[:, self.names.index(name)] = far
+        self.pieces = np.zeros((len(rows), len(judge.pieces)))  # of the rows themselves, once asked
         self.blank = np.zeros(len(rows), dtype=bool)
         every = np.ones((len(rows), len(self.names)), dtype=bool)
         self.blank = amount > self._new(np.arange(len(rows)), every) + 0.5
@@ -137,9 +141,11 @@ class Beside:
             np.where(own[:, owner], mine[rows], normal[near])
             for mine, normal, owner in zip(self.own, self.normal, self.owner, strict=True)
         ]
-        return self.judge.judged(
-            each, self._new(rows, own) if self.some_new else np.zeros(len(own))
-        )
+        new = self._new(rows, own) if self.some_new else np.zeros(len(own))
+        found, pvalues, pieces = self.judge.judged(each, new)
+        whole = own.all(axis=1)
+        self.pieces[rows[whole]] = pieces[whole]
+        return found, pvalues
 
     def reason(self, row: int, normal: int, column: int, added: float, whole: float) -> Reason:
         """A column of a row beside one of its normals, and what it adds of the whole difference."""
@@ -171,13 +177,20 @@ class Training:
 
     `names` are those of the codes: normal, and each class."""
 
-    def __init__(self, encoder: Encoder, known: References, names: Sequence[str]) -> None:
-        self.schema, self.known, self.names = cast(Schema, encoder), known, names
-        self.x = encoder.encode(known.rows)
+    def __init__(
+        self,
+        members: Sequence[Member],
+        device: torch.device,
+        known: References,
+        names: Sequence[str],
+    ) -> None:
+        self.schema, self.known, self.names = cast(Schema, members[0].encoder), known, names
+        self.x = self.schema.encode(known.rows)
         self.sides = [np.flatnonzero(side) for side in (known.codes == 0, known.codes > 0)]
-        self.pvalues = np.full(
-            len(self.sides[0]), np.nan
-        )  # of the normals, once they are asked for
+        normals = known.normals
+        self.scores = [  # of the normals, by each member
+            member.encoded_scores(member.encoder.encode(normals), device, 0.0) for member in members
+        ]
 
     def apart(self, x: NDArray[np.float32], side: int) -> Array:
         """How far encoded rows (n, d) lie from the normals (side 0) or the labelled anomalies (1):
@@ -207,25 +220,15 @@ class Training:
         again; where none at all has, the nearest stand in.
         """
         order = np.argsort(apart, axis=1, kind="stable")
-        near = order[:, :NEAR]
-        self._judge(np.unique(near), judge)
-        if not (self.pvalues[near] > alpha).any(axis=1).all():
-            self._judge(np.arange(len(self.pvalues)), judge)
-            first = np.argsort(~(self.pvalues[order] > alpha), axis=1, kind="stable")[:, :NEAR]
+        near, ordinary = order[:, :NEAR], judge.placed(self.scores)[1] > alpha
+        if not ordinary[near].any(axis=1).all():
+            first = np.argsort(~ordinary[order], axis=1, kind="stable")[:, :NEAR]
             near = np.take_along_axis(order, first, axis=1)
-        usual = self.pvalues[near] > alpha
+        usual = ordinary[near]
         count = usual.sum(axis=1)[:, None]
         first = np.argsort(~usual, axis=1, kind="stable")
         turn = np.arange(near.shape[1]) % np.where(count, count, near.shape[1])
         return np.take_along_axis(near, np.take_along_axis(first, turn, axis=1), axis=1)
-
-    def _judge(self, places: Rows, judge: Judge) -> None:
-        """Learn the p-values of these normals, where they are not known."""
-        new = places[np.isnan(self.pvalues[places])]
-        if len(new):
-            rows = self.known.rows.take(self.sides[0][new])
-            each = [member.encoder.encode(rows) for member in judge.members]
-            self.pvalues[new] = judge.judged(each, np.zeros(len(new)))[1]
 
     def neighbours(self, apart: Array, best: Rows, side: int) -> list[Neighbour]:
         """The rows of training that are nearest (n,), and how far they lie, of (n, m)."""
@@ -274,7 +277,7 @@ def _of_block(
     if len(training.sides[1]):
         apart = training.apart(x, 1)
         anomalies[:] = training.neighbours(apart, apart.argmin(axis=1), 1)
-    names, pieces = judge.evidence(beside.own)
+    names = [name for _, name in judge.pieces]
     reasons = []
     for k in range(n):
         whole = float(found.score[k] - found.baseline[k])
@@ -294,7 +297,7 @@ def _of_block(
                 Change(tuple(each[j] for j in back), change[1]) if change else None,
                 normals[k],
                 anomalies[k],
-                tuple(zip(names, pieces[k].tolist(), strict=True)),
+                tuple(zip(names, beside.pieces[k].tolist(), strict=True)),
             )
         )
     return reasons

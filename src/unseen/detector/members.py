@@ -81,8 +81,29 @@ class Member:
         unprecedented: NDArray[np.float64] | float,
     ) -> NDArray[np.float64]:
         """The same of encoded rows (n, d)."""
-        amount = self.encoder.beyond(x) + unprecedented
-        return raised(_scored(self.scorer, x, device), self.calibration, amount)
+        return self._raised(_scored(self.scorer, x, device), x, unprecedented)
+
+    def told(
+        self,
+        x: NDArray[np.float32],
+        device: torch.device,
+        unprecedented: NDArray[np.float64] | float,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same, and what each piece of evidence adds, none of a method without: (n,), (n, e)."""
+        told = ability(self.scorer, "told")
+        if told is None:
+            return self.encoded_scores(x, device, unprecedented), np.zeros((len(x), 0))
+        found = _scored(told, x, device)
+        return self._raised(found[:, 0], x, unprecedented), found[:, 1:]
+
+    def _raised(
+        self,
+        found: NDArray[np.float64],
+        x: NDArray[np.float32],
+        unprecedented: NDArray[np.float64] | float,
+    ) -> NDArray[np.float64]:
+        """What a scorer found of encoded rows, and above it what training never had."""
+        return raised(found, self.calibration, self.encoder.beyond(x) + unprecedented)
 
     def heat(self, rows: Any, device: torch.device) -> NDArray[np.float32]:
         """Scores of the cells of images: (n, h, w)."""
@@ -352,7 +373,9 @@ def raised(
     return np.where(amount > 0, np.maximum(beyond, np.nextafter(calibration[-1], np.inf)), scores)
 
 
-def _scored(scorer: nn.Module, x: NDArray[np.float32], device: torch.device) -> NDArray[np.float64]:
+def _scored(
+    scorer: Callable[[torch.Tensor], torch.Tensor], x: NDArray[np.float32], device: torch.device
+) -> NDArray[np.float64]:
     return np.asarray(scores(scorer, torch.from_numpy(x), device).double().numpy())
 
 

@@ -28,8 +28,11 @@ class Judging(Protocol):
     def members(self) -> Sequence[Seeing]: ...
     @property
     def device(self) -> torch.device: ...
-    def judged(self, each: Sequence[NDArray[np.float32]], new: Array) -> tuple[Array, Array]: ...
-    def evidence(self, each: Sequence[NDArray[np.float32]]) -> tuple[tuple[str, ...], Array]: ...
+    @property
+    def pieces(self) -> tuple[tuple[int, str], ...]: ...
+    def judged(
+        self, each: Sequence[NDArray[np.float32]], new: Array
+    ) -> tuple[Array, Array, Array]: ...
 
 
 def explained_images(
@@ -41,12 +44,11 @@ def explained_images(
     kept, maps = kept_images(known, names), judge.members[0].encoder.admit(X)
     if not len(maps):
         raise DataError("expected at least one image to explain, got none")
-    found: list[ImageReasons] = []
+    names_of, found = [name for _, name in judge.pieces], list[ImageReasons]()
     for start in range(0, len(maps), BLOCK):
         part = maps.take(np.arange(start, min(start + BLOCK, len(maps))))
         each = [member.encoder.encode(part) for member in judge.members]
-        scores, pvalues = judge.judged(each, np.zeros(len(part)))
-        names_of, pieces = judge.evidence(each)
+        scores, pvalues, pieces = judge.judged(each, np.zeros(len(part)))
         looks = looks_of(judge.members, part, judge.device)
         mapped = looks.heat is not None
         unusual = heat_threshold(judge.members, alpha) if mapped else float("nan")

@@ -152,9 +152,10 @@ class Folder:
         while self.lock < 0:
             self.hidden = hidden(self.target)
             self.hidden.mkdir()
-            self.lock = locked(
-                os.open(self.hidden if LOCKS else os.devnull, os.O_RDONLY), self.hidden
-            )
+            with suppress(FileNotFoundError):  # another process took it for left over already
+                self.lock = locked(
+                    os.open(self.hidden if LOCKS else os.devnull, os.O_RDONLY), self.hidden
+                )
 
     def write(self, name: str, data: bytes) -> None:
         """A file in it, in sub-folders as its name says."""

@@ -129,9 +129,10 @@ class EvidenceScorer(nn.Module):
         weights = self.weights if graph is None else graph.value(self, "weights")
         return cast(BaseScores, self.base).scores(x, weights > 0)
 
-    def contributions(self, x: Tensor) -> Tensor:
-        """How much each piece adds to the score: (n, *f) -> (n, e)."""
-        return (self.weights[:, None] * self.surprisal(self.base_scores(x))).T
+    def told(self, x: Tensor) -> Tensor:
+        """The score, and how much each piece adds to it: (n, *f) -> (n, 1 + e)."""
+        each = self._each(self.base_scores(x))
+        return torch.cat([each.sum(dim=0)[None], each]).T
 
     @property
     def map(self) -> Callable[[Tensor], Tensor] | None:
@@ -145,7 +146,11 @@ class EvidenceScorer(nn.Module):
 
     def added(self, scores: Tensor) -> Tensor:
         """The score that base scores add up to: (e, n) -> (n,)."""
-        return (self.weights[:, None] * self.surprisal(scores)).sum(dim=0)
+        return self._each(scores).sum(dim=0)
+
+    def _each(self, scores: Tensor) -> Tensor:
+        """What each piece adds: (e, n) -> (e, n)."""
+        return self.weights[:, None] * self.surprisal(scores)
 
     def weigh(
         self,
