@@ -295,11 +295,11 @@ def test_a_folder_that_another_process_swept_before_it_was_locked_is_made_anew(
 ):
     real, swept = os.open, []
 
-    def late(path, *flags):
+    def late(path, *flags, **how):
         if not swept and Path(path).parent == tmp_path:
             swept.append(path)
             sweep(tmp_path)  # as another process would, which finds no lock
-        return real(path, *flags)
+        return real(path, *flags, **how)
 
     monkeypatch.setattr(atomic.os, "open", late)
     with scratch_folder(tmp_path / "scores") as folder:
