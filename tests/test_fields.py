@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from quick import quick
+from quick import brief
 from unseen.detector.detector import Detector
 from unseen.detector.settings import configured
 from unseen.errors import DataError
@@ -63,7 +63,7 @@ LOWEST = [
     ("name", "field", "low"), LOWEST, ids=[f"{name}-{field}" for name, field, _ in LOWEST]
 )
 def test_the_least_whole_number_gives_finite_scores(name, field, low):
-    data, method = toy_rows(), quick(METHODS[name])
+    data, method = toy_rows(), brief(METHODS[name])
     short = {each: 2 for each in ("steps", "episodes") if each in method_fields(type(method))}
     scorer = trained(dataclasses.replace(method, **short | {field: low}), data)
     assert scored(scorer, data.x).isfinite().all()

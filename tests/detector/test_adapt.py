@@ -10,7 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from quick import quick
+from quick import brief
 from toys import domains
 from unseen.cli import main as cli
 from unseen.detector import adapt
@@ -31,7 +31,7 @@ from unseen.storage.bundle import Bundle
 from unseen.testing import scored, toy_rows, trained
 from unseen.types import Run, Samples, ability
 
-ABLE = {name: quick(method) for name, method in METHODS.items() if hasattr(method, "adapt")}
+ABLE = {name: brief(method) for name, method in METHODS.items() if hasattr(method, "adapt")}
 RELATIVE = {
     name: ABLE[name]
     for name in ("mahalanobis", "nearest", "multi-directional", "resad", "resad-pp")
@@ -157,11 +157,11 @@ def test_a_kind_with_one_normal_row_and_a_kind_with_none_do_no_harm():
     lonely = torch.ones(len(data), dtype=torch.bool)
     lonely[(data.group == 1).nonzero()[1:60]] = False
     lonely[(data.group == 2) & (data.y <= 0)] = False
-    for method in (MultiDirectional(), quick(ResAD())):
+    for method in (MultiDirectional(), brief(ResAD())):
         assert torch.isfinite(scored(trained(method, data[lonely]), data.x)).all()
 
 
-@pytest.mark.parametrize("method", [MultiDirectional(), quick(ResAD()), Mahalanobis()])
+@pytest.mark.parametrize("method", [MultiDirectional(), brief(ResAD()), Mahalanobis()])
 def test_known_kinds_are_told_apart_without_being_named(method):
     data, new = domains(rows=100, anomalies=8), domains(rows=40, anomalies=8, seed=4)
     score = scored(trained(method, data), new.x)
@@ -184,7 +184,7 @@ def test_where_the_new_kind_lies_does_not_matter(method):
 
 def test_a_kind_can_be_moved_to_without_groups_in_training():
     data, new = domains(shift=(0.0,)), domains(shift=(40.0,), seed=5, axis=2)
-    for method in (MultiDirectional(), quick(ResAD())):
+    for method in (MultiDirectional(), brief(ResAD())):
         moved = method.adapt(trained(method, data), new.normals[:12], run())
         score = scored(moved, new.x[12:])
         assert auroc(score[new.y[12:] == 0], score[new.y[12:] > 0]) > 0.9

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from quick import quick
+from quick import brief
 from unseen.data.labels import encode_labels
 from unseen.detector.detector import Detector
 from unseen.detector.folds import held_out
@@ -83,7 +83,7 @@ def test_same_seed_same_scores_and_no_global_state(name, calibration):
     x, y = rows(60, 8)
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     fits = [
-        Detector(quick(METHODS[name]), calibration=calibration, random_state=7).fit(x, y)
+        Detector(brief(METHODS[name]), calibration=calibration, random_state=7).fit(x, y)
         for _ in range(2)
     ]
     assert np.array_equal(fits[0].anomaly_score(x), fits[1].anomaly_score(x))
@@ -237,7 +237,7 @@ def test_few_normals_warn_and_work():
 def test_very_few_normals_fit_or_are_refused_in_words(name, normals):
     x, y = rows(normals, 2)
     try:
-        detector = Detector(quick(METHODS[name]), random_state=0).fit(x, y)
+        detector = Detector(brief(METHODS[name]), random_state=0).fit(x, y)
     except DataError as error:
         assert normals < 4, error  # noqa: PT017
         return
@@ -247,7 +247,7 @@ def test_very_few_normals_fit_or_are_refused_in_words(name, normals):
 @pytest.mark.parametrize("name", METHODS)
 def test_one_labelled_anomaly_is_enough_to_fit(name):
     x, y = rows(60, 2)
-    detector = Detector(quick(METHODS[name]), random_state=0).fit(x[:61], y[:61])
+    detector = Detector(brief(METHODS[name]), random_state=0).fit(x[:61], y[:61])
     assert np.isfinite(detector.anomaly_score(x)).all()
 
 
@@ -277,7 +277,7 @@ def test_missing_and_infinite_values_are_handled():
 @pytest.mark.parametrize("name", ["evidence-stack", "multi-directional"])
 def test_scores_do_not_depend_on_the_number_of_threads(name):
     x, y = rows(60, 8)
-    detector = Detector(quick(METHODS[name]), random_state=0).fit(x, y)
+    detector = Detector(brief(METHODS[name]), random_state=0).fit(x, y)
     many = np.random.default_rng(0).normal(size=(3000, 4))
     before, scores = torch.get_num_threads(), []
     try:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from quick import parametrised
+from quick import brief, parametrised
 from unseen import Detector
 from unseen.detector.conformal import Conformal, outranked, tie_width
 from unseen.methods import METHODS
@@ -34,7 +34,7 @@ def tied(n=160, seed=0):
     return Samples.of(torch.nn.functional.pad(x, (0, 1)), y)
 
 
-@parametrised(METHODS)
+@parametrised(METHODS, brief)
 def test_rows_of_few_values(method):
     data = tied()
     check_equal_rows(trained(method, data), data.x)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from quick import quick
+from quick import brief, quick
 from unseen.detector.detector import Detector
 from unseen.errors import DataError, Unsupported
 from unseen.methods import METHODS
@@ -174,7 +174,7 @@ def test_a_single_row_is_shown_and_asked():
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_without_fence_and_tasks_it_is_plain_training_bit_for_bit(name):
-    base, data = quick(INSIDE[name]), toy_rows(24)
+    base, data = brief(INSIDE[name]), toy_rows(24)
     plain, run = seeded(lambda: base.build((6,)), 3), Run(generator(3))
     descend(base, plain, data, run)
     scorer = trained(CoMet(base, kappa=float("inf"), meta="none"), data)

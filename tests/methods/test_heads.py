@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from quick import quick
+from quick import brief
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
@@ -105,7 +105,7 @@ def test_focal_without_focus_is_cross_entropy():
 @pytest.mark.parametrize("name", ["flos", "prenet", "prn", "saliency-cut", "kka"])
 def test_heads_need_both_sides(name):
     with pytest.raises(DataError, match=r"it was given 120 and 0: label at least one row"):
-        trained(quick(METHODS[name]), toy_rows().normals)
+        trained(brief(METHODS[name]), toy_rows().normals)
 
 
 def test_flos_learns_devnets_network_from_devnets_batches():

@@ -11,7 +11,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from quick import quick
+from quick import brief, quick
 from unseen.detector.settings import configured
 from unseen.errors import DataError
 from unseen.methods import METHODS
@@ -296,7 +296,7 @@ def test_made_anomalies_are_never_normal_without_labels():
 @pytest.mark.parametrize("name", ["maml", "ahl", "meta-occ", "dplan", "ensemble"])
 def test_few_rows_are_enough(name, rows):
     data = toy_rows()[rows]  # 2 normals and 1 anomaly; all and 1; all and one of each class
-    method = quick(METHODS[name])
+    method = brief(METHODS[name])
     fewer = {} if name == "ensemble" else {"steps": 5}
     score = scored(trained(dataclasses.replace(method, **fewer), data), data.x)
     assert torch.isfinite(score).all()

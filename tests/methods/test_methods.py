@@ -11,7 +11,7 @@ from sklearn.ensemble import IsolationForest as SklearnIsolationForest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
-from quick import parametrised, quick
+from quick import brief, parametrised, quick
 from unseen.errors import DataError
 from unseen.methods import DEFAULT, METHODS
 from unseen.methods.catalogue import from_json, to_json
@@ -163,7 +163,7 @@ def test_expected_path_is_published():
 @pytest.mark.parametrize("method", [DevNet(), Forest(), Logistic()])
 def test_methods_that_need_anomalies_say_so(method):
     with pytest.raises(DataError, match=r"0.*label at least one row"):
-        trained(quick(method), toy_rows().normals)
+        trained(brief(method), toy_rows().normals)
 
 
 def test_logistic_of_more_columns_than_rows_is_the_same_minimum():

@@ -11,7 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.autograd.functional import jacobian
 
-from quick import quick
+from quick import brief
 from unseen.errors import DataError
 from unseen.methods import METHODS
 from unseen.methods.aavae import AAVAE
@@ -436,7 +436,7 @@ def test_one_labelled_row_and_a_constant_column_do_no_harm():
     data = toy_rows(1)
     data.x[:, 2] = 0.0
     for name in FAMILY:
-        method = quick(METHODS[name])
+        method = brief(METHODS[name])
         scores = scored(trained(method, data), torch.cat([data.x, torch.full((1, 6), -10.0)]))
         assert torch.isfinite(scores).all(), name
         assert scores[-1] > scores[:120].median(), name

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from quick import quick
+from quick import brief
 from unseen.detector.detector import Detector
 from unseen.methods import METHODS
 from unseen.parts.threads import filters_kept, one_thread, spread
@@ -32,7 +32,7 @@ def rows(n=600, seed=0):
 
 
 def fitted(name):
-    return Detector(quick(METHODS[name]), random_state=5).fit(*rows())
+    return Detector(brief(METHODS[name]), random_state=5).fit(*rows())
 
 
 def settings():
@@ -118,7 +118,7 @@ def test_threads_that_change_filters_at_once_leave_them_as_they_were():
 def test_training_by_scikit_learn_in_many_threads_keeps_the_filters(name):
     before, (x, y) = list(warnings.filters), rows(200)
     with ThreadPoolExecutor(8) as pool:
-        again = [pool.submit(Detector(quick(METHODS[name])).fit, x, y) for _ in range(8)]
+        again = [pool.submit(Detector(brief(METHODS[name])).fit, x, y) for _ in range(8)]
         for found in again:
             found.result()
     assert list(warnings.filters) == before

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from quick import quick
+from quick import brief
 from toys import BOTH, maps_of, rewrite
 from unseen.detector.detector import Detector
 from unseen.errors import BundleError, DataError, NotFitted
@@ -53,7 +53,7 @@ def saved(tmp_path):
 @pytest.mark.parametrize("calibration", [0.2, 2], ids=["split", "folds"])
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_after_loading_are_bit_equal(tmp_path, name, calibration):
-    detector = fitted(quick(METHODS[name]), calibration=calibration)
+    detector = fitted(brief(METHODS[name]), calibration=calibration)
     Bundle(detector, {}).save(tmp_path / "d")
     loaded = Bundle.load(tmp_path / "d").detector
     fresh, _ = table(n=300, seed=1)
@@ -74,7 +74,7 @@ def test_integers_empty_tensors_and_tensors_without_dimensions_survive(tmp_path)
     """No anomalies: an empty bank; trees: whole numbers and a depth ()."""
     rows, _ = table()
     for name in ("nearest-ratio", "isolation-forest"):
-        detector = Detector(quick(METHODS[name]), calibration=0.2, random_state=0).fit(rows)
+        detector = Detector(brief(METHODS[name]), calibration=0.2, random_state=0).fit(rows)
         Bundle(detector, {}).save(tmp_path / name)
         loaded = Bundle.load(tmp_path / name).detector
         before, after = (d.members_[0].scorer.state_dict() for d in (detector, loaded))
@@ -84,7 +84,7 @@ def test_integers_empty_tensors_and_tensors_without_dimensions_survive(tmp_path)
 
 
 def test_the_default_method_is_saved_by_its_fields(tmp_path):
-    small = quick(DEFAULT)
+    small = brief(DEFAULT)
     Bundle(fitted(small, calibration=0.2), {}).save(tmp_path / "d")
     assert Bundle.load(tmp_path / "d").detector.method == small
 
@@ -337,7 +337,7 @@ def bundles(tmp_path_factory):
     """Detectors saved once, by name, for copies to be changed."""
     folder = tmp_path_factory.mktemp("bundles")
     for name in ("nearest", "forest", "evidence-stack", "isolation-forest", "devnet"):
-        Bundle(fitted(quick(METHODS[name]), calibration=0.2), {}).save(folder / name)
+        Bundle(fitted(brief(METHODS[name]), calibration=0.2), {}).save(folder / name)
     Bundle(fitted(calibration=3), {}).save(folder / "folds")
     return folder
 

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from quick import quick
+from quick import brief, quick
 from toys import maps_of
 from unseen import Bundle, DataError, Detector, NotFitted, Schema, Unsupported
 from unseen.methods import (
@@ -82,7 +82,7 @@ SOME = ("isolation-forest", "nearest-ratio", "prn")
 
 @pytest.mark.parametrize("name", SOME)
 def test_scores_and_p_values_are_those_of_the_library(name, tmp_path):
-    detector, x = fitted(quick(METHODS[name]), calibration=0.3), fresh()
+    detector, x = fitted(brief(METHODS[name]), calibration=0.3), fresh()
     found = export_onnx(Bundle(detector), tmp_path / "m.onnx", [x[:100], x[100:]])
     assert found.rows > len(x)
     assert found.apart == 0
