@@ -13,13 +13,14 @@ PIP := pip install --quiet --no-compile
 TORCH := $(shell grep '^torch==' constraints.txt)
 CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
+# Tests of one file share what they set up, so they share a process.
+SPREAD := -n 2 --dist loadscope
 
-# Tests that run a second time, as on another processor: those of numbers, in the minutes that CI has. Threads that wait there give
-# their core away, as others want it.
-NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector/test_conformal detector/test_conformal_tail \
-	detector/test_equal_rows detector/test_settings methods/test_csad methods/test_distances methods/test_duq methods/test_heads \
-	methods/test_meta methods/test_methods methods/test_resad methods/test_simplenet methods/test_topk parts/test_covariance \
-	parts/test_deviation parts/test_parts parts/test_plain parts/test_reconstruction)
+# Tests that run a second time, as on another processor: those of numbers, without what trains for long; NUMERICAL= runs all tests.
+# Threads that wait there give their core away, as others want it.
+NUMERICAL := $(patsubst %,tests/%.py,data/test_repeats data/test_schema detector/test_conformal detector/test_equal_rows \
+	detector/test_settings methods/test_distances methods/test_heads methods/test_meta methods/test_topk parts/test_covariance \
+	parts/test_deviation parts/test_parts parts/test_plain) docs/guides/calibration.md
 # Tests of what each package below its tested version has to do: frames, files, formats, pictures. Of the methods the default alone:
 # they are torch's work, which is no other version.
 LOWEST := $(patsubst %,tests/%.py,data/test_schema data/test_tables detector/test_conformal io/test_read io/test_write \
@@ -65,10 +66,10 @@ demo-service: $(STAMP)
 	$(BIN)/python examples/demo_service.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-baseline: $(STAMP)
-	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL) docs/guides/calibration.md
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python tests/baseline.py -m pytest $(SPREAD) $(NUMERICAL)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -97,8 +97,8 @@ class Layout:
         others.
         """
         groups = alike(self.schema, set(self.complete))
-        known, present = {name for names in groups for name in names}, set(self.schema.names)
-        return groups, [each for each in self.complete if each in present - known]
+        left = set(self.schema.names).difference(*groups)
+        return groups, [each for each in self.complete if each in left]
 
 
 def table_rows(layout: Layout, table: pa.Table) -> Fill:
