@@ -5,10 +5,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from quick import quick
 from unseen import Bundle, DataError, Detector, NotFitted, Unsupported
 from unseen.detector.conformal import mean_deviation
+from unseen.methods import METHODS
 
-METHODS = ["evidence-stack", "mahalanobis", "nearest", "isolation-forest", "autoencoder"]
+SOME = ["evidence-stack", "mahalanobis", "nearest", "isolation-forest", "autoencoder"]
 
 
 def flows(n=300, seed=0):
@@ -59,11 +61,11 @@ def own_scores(detector, rows):
     return mean_deviation([member.calibration for member in detector.members_], scores)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("calibration", [0.2, 3])
-def test_shares_add_up_to_what_the_scorer_gives_the_row_and_its_nearest_normal(method, calibration):
+def test_shares_add_up_to_what_the_scorer_gives_the_row_and_its_nearest_normal(name, calibration):
     frame, y = labelled()
-    found = Detector(method, calibration=calibration, random_state=0).fit(frame, y)
+    found = Detector(quick(METHODS[name]), calibration=calibration, random_state=0).fit(frame, y)
     rows = pd.concat([new_rows().drop(index=[2, 3]), flows(20, seed=5).assign(load=3.0)])
     reasons = found.explain(rows, top=9)
     normals = frame.iloc[[why.nearest_normal.row for why in reasons]]

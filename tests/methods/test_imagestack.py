@@ -26,7 +26,6 @@ from unseen.methods.multidirectional import MultiDirectional
 from unseen.methods.patches import Patches
 from unseen.methods.ratio import NearestRatio
 from unseen.methods.resad import ResAD
-from unseen.methods.saliencycut import SaliencyCut
 from unseen.methods.simplenet import SimpleNet
 from unseen.methods.topk import TopK
 from unseen.methods.whole import Whole
@@ -344,15 +343,11 @@ KEEPING = {name: small(method) for name, method in IMAGES.items()} | {
     f"patches of {name}": Patches(quick(base))
     for name, base in {
         "devnet": DevNet(),
-        "simplenet": SimpleNet(),
         "a coreset": Nearest(k=1, bank=40, coreset=True),
         "resad": ResAD(),
         "comet of simplenet": CoMet(SimpleNet()),
-        "saliency-cut": SaliencyCut(),
         "mahalanobis": Mahalanobis(),
         "forest": Forest(),
-        "dcc": METHODS["dcc"],
-        "prenet": METHODS["prenet"],
     }.items()
 }
 each_keeping = pytest.mark.parametrize("method", list(KEEPING.values()), ids=list(KEEPING))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from desk import saved
 
 import databases
-from desk import saved
 
 
 @pytest.fixture(scope="session")

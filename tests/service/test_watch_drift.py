@@ -21,7 +21,7 @@ from unseen.service.watch import Watch
 def desk(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(watch_, "PAUSE", 0.01)
     monkeypatch.setattr(watch_, "OFTEN", 0.0)
-    monkeypatch.setattr(watch_, "SHARE", 0.9)
+    monkeypatch.setattr(watch_, "REST", 0.1)
     found = Desk(tmp_path / "home", bundle)
     yield found
     found.close()

@@ -89,7 +89,7 @@ class Member:
         device: torch.device,
         unprecedented: NDArray[np.float64] | float,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The same, and what each piece of evidence adds, none of a method without: (n,), (n, e)."""
+        """The same, and what each piece of evidence adds to each: (n,), (n, e)."""
         told = ability(self.scorer, "told")
         if told is None:
             return self.encoded_scores(x, device, unprecedented), np.zeros((len(x), 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any
@@ -29,10 +29,10 @@ DAY = 86_400.0  # seconds after which a monitor starts anew: what is past must n
 # long, and rows that come meanwhile wait
 OFTEN = 120.0
 REPORT = 600.0  # seconds after which it is written down though nothing changed, if rows passed
-REST = 0.005  # seconds between two columns of a report
 PAUSE = 2.0  # seconds for which rows are gathered
 ROWS = 1000  # that are looked at in one go, about
 SHARE = 0.1  # of the time that may be spent on watching
+REST = 1 / SHARE - 1  # seconds after each second of it
 WAITING = 64 << 20  # bytes of rows that wait; more are skipped
 COLUMN = 256  # bytes that a column takes beside its values, about
 
@@ -83,6 +83,7 @@ class Watch:
     _stop: Event = field(default_factory=Event)
     _thread: Thread | None = None
     _watched: dict[tuple[str, int], _Watched] = field(default_factory=dict)
+    _rested: float = 0.0  # seconds of the present look
 
     def start(self, store: Store, keep: int = KEPT) -> None:
         """Watch from now on, and keep so many recent rows of each model."""
@@ -120,7 +121,7 @@ class Watch:
         with quiet():  # notes may show values of rows
             away = False
             while True:
-                ending, start = self._stop.is_set(), time.monotonic()
+                ending, start, self._rested = self._stop.is_set(), time.monotonic(), 0.0
                 try:
                     self._look(store)
                     away = False
@@ -132,8 +133,8 @@ class Watch:
                     log.exception("watching what passes failed, for a fault of unseen itself")
                 if ending:
                     return
-                spent, rest = time.monotonic() - start, 0.0 if self._queue else PAUSE
-                self._stop.wait(max(rest, spent * (1 / SHARE - 1)))
+                spent = time.monotonic() - start - self._rested
+                self._stop.wait(max(0.0 if self._queue else PAUSE, spent * REST))
 
     def _look(self, store: Store) -> None:
         """Take in some of what waits, tell what is due, write what was drawn."""
@@ -144,6 +145,21 @@ class Watch:
         if drawn := self.recent.taken():
             with store.writing() as connection:
                 self.recent.write(connection, drawn)
+
+    def _resting(self) -> Callable[[], None]:
+        """What lets requests have Python's lock, for as long as the share of the time demands: who
+        waits for it meanwhile gets it by and by only.
+        """
+        begun = time.monotonic()
+
+        def rest() -> None:
+            nonlocal begun
+            start = time.monotonic()
+            self._stop.wait((start - begun) * REST)
+            begun = time.monotonic()
+            self._rested += begun - start
+
+        return rest
 
     def _waiting(self) -> dict[tuple[str, int], tuple[Serving, list[Any]]]:
         """About `ROWS` rows of those that wait, longest first, by model and version."""
@@ -184,7 +200,7 @@ class Watch:
         at = time.monotonic()
         if watched.monitor is None or not watched.rows or at - watched.looked < OFTEN:
             return
-        watched.looked, found = at, watched.monitor.report(_rest)
+        watched.looked, found = at, watched.monitor.report(self._resting())
         if found.drifted == watched.drifted and at - watched.told < REPORT:
             return
         row = {"model": model, "version": version, "at": now(), "rows": found.rows}
@@ -194,11 +210,6 @@ class Watch:
         if found.drifted and not watched.drifted:
             log.warning("model %r version %d left its band: %s", model, version, _in_short(found))
         watched.told, watched.rows, watched.drifted = at, 0, found.drifted
-
-
-def _rest() -> None:
-    """Let requests have Python's lock for a moment: who waits for it gets it by and by only."""
-    time.sleep(REST)
 
 
 def _monitor(serving: Serving) -> Monitor | None:
