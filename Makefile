@@ -13,8 +13,6 @@ PIP := pip install --quiet --no-compile
 TORCH := $(shell grep '^torch==' constraints.txt)
 CLEAN := .venv-clean/bin/python
 MINUTES ?= 20
-# Tests of one file share what they set up, so they share a process.
-SPREAD := -n 2 --dist loadscope
 
 # Tests that run a second time, as on another processor: those of numbers, without what trains for long; NUMERICAL= runs all tests.
 # Threads that wait there give their core away, as others want it.
@@ -66,10 +64,10 @@ demo-service: $(STAMP)
 	$(BIN)/python examples/demo_service.py
 
 test: lint
-	$(BIN)/python -m pytest $(SPREAD)
+	$(BIN)/python -m pytest -n 2
 
 test-baseline: $(STAMP)
-	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python tests/baseline.py -m pytest $(SPREAD) $(NUMERICAL)
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python tests/baseline.py -m pytest -n 2 $(NUMERICAL)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -249,7 +249,8 @@ async def over(url: str, token: str, process: psutil.Process, seconds: float) ->
 
 
 def print_memory(mib: list[float]) -> None:
-    print(f"  memory {mib[0]:,.0f} MiB before, {mib[-1]:,.0f} after, {max(mib):,.0f} at most")
+    shown = [f"{mib[k]:,.0f}" for k in np.linspace(0, len(mib) - 1, min(11, len(mib))).astype(int)]
+    print(f"  memory over time {' '.join(shown)} MiB, {max(mib):,.0f} at most")
 
 
 if __name__ == "__main__":
